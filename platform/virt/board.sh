@@ -1,0 +1,108 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034,SC2154 # options and results are variables shared with scripts/lib/machine.sh
+# QEMU's `virt`: a GICv2 or GICv3, a PL011, PSCI by hvc or smc, as many CPUs as asked for. RAM begins at 0x40000000.
+
+board_names=(virt)
+
+readonly VIRT_RAM=0x40000000
+
+board_defaults() {
+    opt_cpus=${opt_cpus:-4}
+    opt_gic=${opt_gic:-3}
+    opt_el=${opt_el:-1}
+    opt_cpu=${opt_cpu:-max}
+    opt_memory=${opt_memory:-512M}
+}
+
+board_check() {
+    if ((opt_gic == 2 && opt_cpus > 8)); then
+        usage_error "--cpus: $opt_cpus CPUs with --gic 2, but a GICv2 has 8 at most"
+    fi
+    check_cpu_model virt
+    if [[ -n $opt_at ]]; then
+        [[ $opt_el != 3 ]] || usage_error "--at: with --el 3 the ELF is loaded, where it was linked for"
+        if ((opt_at % 4096 || opt_at <= VIRT_RAM || opt_at >= VIRT_RAM + $(size_in_bytes "$opt_memory"))); then
+            usage_error "--at: $opt_at is not a page inside the RAM, $opt_memory from $VIRT_RAM"
+        fi
+    fi
+    if [[ -n $opt_dtb ]]; then
+        [[ $opt_el != 3 ]] || usage_error "--dtb: not with --el 3, where the tree is found in RAM"
+        [[ -z $opt_append ]] || usage_error "--append: with --dtb the boot arguments are those of the tree"
+    fi
+}
+
+# Where the first byte of the image lies once it is loaded. For a flat image QEMU follows its header, but stays clear
+# of the first 2 MiB if it asks for less than a page.
+board_load_address() {
+    local elf=$1 image=$2 offset
+    if [[ $opt_el == 3 ]]; then
+        link_address "$elf"
+        return
+    fi
+    if [[ -n $opt_at ]]; then
+        printf '%s\n' "$opt_at"
+        return
+    fi
+    offset=$(image_header "$image" 8 8)
+    ((offset >= 4096)) || offset=$((offset + 0x200000))
+    printf '0x%x\n' $((VIRT_RAM + offset))
+}
+
+# The same image with another text offset in its header, for --at.
+virt_image_at() {
+    local image=$1 address=$2 copy=${1%.img}@$2.img
+    if ! same_date "$image" "$copy"; then
+        {
+            head -c 8 -- "$image"
+            little_endian 8 $((address - VIRT_RAM))
+            tail -c +17 -- "$image"
+        } >"$copy.$$"
+        touch -r "$image" "$copy.$$"
+        mv -f -- "$copy.$$" "$copy"
+    fi
+    printf '%s\n' "$copy"
+}
+
+# What a boot loader does at the end, for --dtb: x0 = tree, x1 to x3 = 0, on to the image. First it wipes the magic of
+# the tree that QEMU leaves at the start of RAM, so that there is no tree but the one handed over.
+virt_entry_code() {
+    local file=$1 tree=$2 address=$3
+    {
+        little_endian 4 0xd2a80005 0xf90000bf # mov x5, #0x40000000; str xzr, [x5]
+        little_endian 4 0x580000c0 0x580000e4 # ldr x0, tree; ldr x4, address
+        little_endian 4 0xaa1f03e1 0xaa1f03e2 0xaa1f03e3 # mov x1, xzr; mov x2, xzr; mov x3, xzr
+        little_endian 4 0xd61f0080            # br x4
+        little_endian 8 "$tree" "$address"
+    } >"$file.$$"
+    mv -f -- "$file.$$" "$file"
+}
+
+board_qemu() {
+    local elf=$1 image=$2 machine=virt,gic-version=$opt_gic address end tree code
+    case $opt_el in
+    2) machine+=,virtualization=on ;;
+    3) machine+=,secure=on,virtualization=on ;;
+    esac
+    [[ $opt_icount == no ]] || machine+=,dtb-randomness=off
+    qemu+=(-machine "$machine" -cpu "$opt_cpu" -smp "$opt_cpus" -m "$opt_memory")
+
+    [[ $opt_el == 3 ]] || check_image_header "$image"
+    if [[ -n $opt_dtb ]]; then
+        address=$(board_load_address "$elf" "$image")
+        # At the end of RAM, or of its first GiB: 2 MiB for the tree, then the code.
+        end=$(size_in_bytes "$opt_memory")
+        ((end <= 1 << 30)) || end=$((1 << 30))
+        tree=$(printf '0x%x' $((VIRT_RAM + end - (4 << 20))))
+        code=${image%.img}.enter-$address-$tree.bin
+        virt_entry_code "$code" "$tree" "$address"
+        qemu+=(-device "loader,file=${image//,/,,},addr=$address,force-raw=on")
+        qemu+=(-device "loader,file=${opt_dtb//,/,,},addr=$tree,force-raw=on")
+        qemu+=(-device "loader,file=${code//,/,,},addr=$((tree + (2 << 20))),force-raw=on,cpu-num=0")
+    elif [[ $opt_el == 3 ]]; then
+        qemu+=(-kernel "$elf" -append "$bootargs")
+    elif [[ -n $opt_at ]]; then
+        qemu+=(-kernel "$(virt_image_at "$image" "$opt_at")" -append "$bootargs")
+    else
+        qemu+=(-kernel "$image" -append "$bootargs")
+    fi
+}

@@ -1,0 +1,256 @@
+//! The panic gate: one word that decides who reports and who parks.
+//!
+//! However many CPUs fail at once, one of them takes the [`Gate`] and reports; the others are counted and
+//! stop. The gate is never given back: a machine that has begun to stop does not start again.
+//!
+//! The word holds the owner in bits 63:32, the phase in 31:24 and the number of CPUs that stopped in 23:0.
+
+use core::sync::atomic::Ordering::{Relaxed, SeqCst};
+
+use crate::{Arch, Word};
+
+const OWNER_SHIFT: u32 = 32;
+const PHASE_SHIFT: u32 = 24;
+const COUNT_MASK: u32 = (1 << PHASE_SHIFT) - 1;
+
+/// How far the owner of the gate has come. Only ever moves forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Phase {
+    /// Nobody has the gate.
+    Free = 0,
+    /// The owner stops, or has stopped, the others without having failed. A panic of its own still reports.
+    Halting = 1,
+    /// The owner failed and stops the others.
+    Stopping = 2,
+    /// The owner writes the report.
+    Reporting = 3,
+    /// The report is over, one way or another, and the final action runs.
+    Acting = 4,
+    /// Even the final action failed. Nothing is left but to park.
+    Mute = 5,
+}
+
+impl Phase {
+    const fn from_byte(byte: u8) -> Self {
+        match byte {
+            0 => Self::Free,
+            1 => Self::Halting,
+            2 => Self::Stopping,
+            3 => Self::Reporting,
+            4 => Self::Acting,
+            // An unknown phase is memory gone bad, under a panic: the less is tried now, the better.
+            _ => Self::Mute,
+        }
+    }
+}
+
+/// What a CPU is to do that came to the gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "all but the reporter have to stop"]
+pub enum Entry {
+    /// The gate is its own: it stops the others.
+    Reporter,
+    /// The gate was its own already, in this phase.
+    ///
+    /// After [`Gate::enter`]: it failed again. In `Stopping` and `Reporting` it writes one line without any
+    /// help and goes on to the final action; in `Acting` it writes the line and parks; in `Mute` it parks.
+    Nested(Phase),
+    /// Another CPU has the gate. This one has been counted, and parks.
+    Other,
+}
+
+#[derive(Clone, Copy)]
+struct Fields {
+    owner: u32,
+    phase: Phase,
+    count: u32,
+}
+
+impl Fields {
+    const fn from_bits(bits: u64) -> Self {
+        let low = bits as u32;
+        Self {
+            owner: (bits >> OWNER_SHIFT) as u32,
+            phase: Phase::from_byte((low >> PHASE_SHIFT) as u8),
+            count: low & COUNT_MASK,
+        }
+    }
+
+    const fn to_bits(self) -> u64 {
+        (self.owner as u64) << OWNER_SHIFT | (self.phase as u64) << PHASE_SHIFT | self.count as u64
+    }
+
+    const fn is_other(self, me: u32) -> bool {
+        !matches!(self.phase, Phase::Free) && self.owner != me
+    }
+
+    /// One more CPU has stopped. The count stays at its maximum rather than run into the phase.
+    fn counted(self) -> Self {
+        Self { count: (self.count + 1).min(COUNT_MASK), ..self }
+    }
+
+    /// What a panic of `me` makes of the gate.
+    fn after_panic(self, me: u32) -> (Self, Entry) {
+        if self.is_other(me) {
+            return (self.counted(), Entry::Other);
+        }
+        let (phase, entry) = match self.phase {
+            Phase::Free | Phase::Halting => (Phase::Stopping, Entry::Reporter),
+            Phase::Stopping | Phase::Reporting => (Phase::Acting, Entry::Nested(self.phase)),
+            Phase::Acting | Phase::Mute => (Phase::Mute, Entry::Nested(self.phase)),
+        };
+        (Self { owner: me, phase, ..self }, entry)
+    }
+
+    /// What a wish of `me` to stop the others makes of the gate.
+    fn after_halt(self, me: u32) -> (Self, Entry) {
+        if self.is_other(me) {
+            (self.counted(), Entry::Other)
+        } else if self.phase == Phase::Free {
+            (Self { owner: me, phase: Phase::Halting, ..self }, Entry::Reporter)
+        } else {
+            (self, Entry::Nested(self.phase))
+        }
+    }
+}
+
+/// The panic gate of the machine.
+///
+/// A CPU is known here by a number of its own choice, unique and always the same: its MPIDR affinity packed
+/// into 32 bits, because in a panic nothing that lies in memory can be trusted to tell who one is.
+///
+/// No loop here can be kept going by others for long: what makes a compare-exchange fail is another CPU that
+/// takes the gate, which happens once, or one that stops, which each CPU does once.
+pub struct Gate<A: Arch> {
+    word: A::Word,
+}
+
+impl<A: Arch> Gate<A> {
+    /// The word of a gate that nobody has.
+    pub const FREE: u64 = 0;
+
+    /// A gate around a word that holds [`Self::FREE`]. For statics.
+    pub const fn from_parts(word: A::Word) -> Self {
+        Self { word }
+    }
+
+    /// A gate that nobody has.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::from_parts(A::Word::new(Self::FREE))
+    }
+
+    /// CPU `me` has failed.
+    ///
+    /// Failing again and again it comes to rest: each entry of the owner moves the phase on, to `Acting` and
+    /// then to `Mute`.
+    pub fn enter(&self, me: u32) -> Entry {
+        self.take(|held| held.after_panic(me))
+    }
+
+    /// CPU `me` wants all others stopped, without having failed.
+    ///
+    /// `Nested` means that it has the gate already, by an earlier call or because it panics, and changes
+    /// nothing. A panic of the owner that comes later is still reported.
+    pub fn stop_begin(&self, me: u32) -> Entry {
+        self.take(|held| held.after_halt(me))
+    }
+
+    /// [`Self::enter`] for a CPU whose MMU is off, where compare-exchange does not work. The caller is the only
+    /// CPU that runs.
+    pub fn enter_alone(&self, me: u32) -> Entry {
+        let (next, entry) = Fields::from_bits(self.word.load(Relaxed)).after_panic(me);
+        self.word.store(next.to_bits(), Relaxed);
+        entry
+    }
+
+    /// CPU `me` parks if another has the gate: counts it and returns `true`. `false`: the gate is free, or its
+    /// own.
+    ///
+    /// For a CPU that was told to stop, or noticed by itself that it should; not after an
+    /// [`Entry::Other`], which has counted it.
+    #[must_use = "a CPU that was counted has to park"]
+    pub fn join(&self, me: u32) -> bool {
+        let counted = |held: Fields| held.is_other(me).then(|| held.counted());
+        self.update(counted).is_ok()
+    }
+
+    /// CPU `me`, the owner, has come to `phase`. `false`, and no effect, if it is not the owner or if that would
+    /// be a step back.
+    pub fn set_phase(&self, me: u32, phase: Phase) -> bool {
+        let forward = |held: Fields| {
+            let allowed = held.phase != Phase::Free && held.owner == me && held.phase < phase;
+            allowed.then_some(Fields { phase, ..held })
+        };
+        self.update(forward).is_ok()
+    }
+
+    /// Whether a CPU other than `me` has the gate: then `me` has to stop. For wait loops: one relaxed load.
+    ///
+    /// Relaxed is enough in a loop, which will see the gate taken in the end and needs nothing else from its
+    /// owner. A CPU that looks *once*, after it has made itself visible, needs a fence in between: that is
+    /// [`Slot::go_online`](crate::Slot::go_online).
+    #[must_use]
+    pub fn is_taken_by_other(&self, me: u32) -> bool {
+        Fields::from_bits(self.word.load(Relaxed)).is_other(me)
+    }
+
+    /// How far the owner has come.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        Fields::from_bits(self.word.load(Relaxed)).phase
+    }
+
+    /// Who has the gate.
+    #[must_use]
+    pub fn owner(&self) -> Option<u32> {
+        let held = Fields::from_bits(self.word.load(Relaxed));
+        (held.phase != Phase::Free).then_some(held.owner)
+    }
+
+    /// How many CPUs have come to the taken gate, by [`Self::enter`], [`Self::stop_begin`] or [`Self::join`].
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        Fields::from_bits(self.word.load(Relaxed)).count
+    }
+
+    fn take(&self, decide: impl Fn(Fields) -> (Fields, Entry)) -> Entry {
+        // The first guess: one instruction less between the failure and the gate.
+        let mut word = Self::FREE;
+        loop {
+            let (next, entry) = decide(Fields::from_bits(word));
+            // Relaxed: the word hands no data over; what its order has to give is the fence's business.
+            match self.word.compare_exchange(word, next.to_bits(), Relaxed, Relaxed) {
+                Ok(_) => {
+                    // Pairs with the fence in `Slot::go_online`: take the gate, look at the slots, against
+                    // store `Online`, look at the gate. At least one of the two sees the other.
+                    if entry == Entry::Reporter {
+                        A::fence(SeqCst);
+                    }
+                    return entry;
+                }
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    fn update(&self, change: impl Fn(Fields) -> Option<Fields>) -> Result<(), Fields> {
+        let mut word = self.word.load(Relaxed);
+        loop {
+            let held = Fields::from_bits(word);
+            let next = change(held).ok_or(held)?;
+            // Relaxed: as in `take`.
+            match self.word.compare_exchange(word, next.to_bits(), Relaxed, Relaxed) {
+                Ok(_) => return Ok(()),
+                Err(now) => word = now,
+            }
+        }
+    }
+}
+
+impl<A: Arch> Default for Gate<A> {
+    fn default() -> Self {
+        Self::new()
+    }
+}

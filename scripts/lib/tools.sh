@@ -1,0 +1,110 @@
+# shellcheck shell=bash
+# Which tools the other scripts need, and whether they are here. `scripts/setup` installs what is missing.
+
+readonly QEMU=qemu-system-aarch64
+readonly QEMU_WANTED=10
+
+# The value of a key of rust-toolchain.toml: `channel`, or the items of `targets`, `components`.
+toolchain_key() {
+    sed -n "s/^$1 *= *//p" "$ROOT/rust-toolchain.toml" | tr -d '[]",'
+}
+
+# The Rust version that Cargo.toml asks for.
+rust_wanted() {
+    sed -n 's/^rust-version *= *"\(.*\)"/\1/p' "$ROOT/Cargo.toml"
+}
+
+# Is version $1 at least $2? Numbers and dots only.
+version_at_least() {
+    [[ $(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1) == "$2" ]]
+}
+
+# Cargo and rustc choose their toolchain by directory, so both always run in the checkout.
+in_root() (
+    cd -- "$ROOT" || exit
+    "$@"
+)
+
+# A toolchain that is not installed must be an error here, not a silent download; older rustups have only the list for it.
+rustc_says() {
+    RUSTUP_AUTO_INSTALL=0 in_root rustc "$@" 2>/dev/null
+}
+
+toolchain_installed() {
+    local channel=${RUSTUP_TOOLCHAIN:-$(toolchain_key channel)}
+    ! command -v rustup >/dev/null || [[ $'\n'$(rustup toolchain list 2>/dev/null) == *$'\n'"$channel"* ]]
+}
+
+qemu_major() {
+    "$QEMU" --version 2>/dev/null | sed -n '1s/^.*version \([0-9]*\)\..*/\1/p'
+}
+
+# The directory of llvm-objcopy and its kin.
+llvm_tools_dir() {
+    local dir
+    for dir in "$(rustc_says --print sysroot)"/lib/rustlib/*/bin; do
+        if [[ -x $dir/llvm-objcopy ]]; then
+            printf '%s\n' "$dir"
+            return
+        fi
+    done
+    return 1
+}
+
+# The commands that only the tests need, each with its Debian package.
+TEST_TOOLS=(
+    shellcheck=shellcheck
+    dtc=device-tree-compiler
+    fdtput=device-tree-compiler
+    gdb-multiarch=gdb-multiarch
+    python3=python3
+)
+
+# What is missing, a word per line: `rust` (no compiler, or too old), `target:T`, `component:C`, `cc`, `qemu`,
+# `tool:COMMAND=PACKAGE`. Level `build`, `run` or `test`; each includes those before it.
+missing_tools() {
+    local level=$1 version sysroot entry
+
+    if command -v cargo >/dev/null && toolchain_installed && version=$(rustc_says --version) \
+        && version=${version#rustc } && version_at_least "${version%%[!0-9.]*}" "$(rust_wanted)"; then
+        sysroot=$(rustc_says --print sysroot)
+        for entry in $(toolchain_key targets); do
+            [[ -d $sysroot/lib/rustlib/$entry ]] || printf 'target:%s\n' "$entry"
+        done
+        compgen -G "$sysroot/lib/rustlib/*/bin/llvm-objcopy" >/dev/null || printf 'component:llvm-tools\n'
+        if [[ $level == test ]]; then
+            [[ -x $sysroot/bin/cargo-clippy ]] || printf 'component:clippy\n'
+            [[ -x $sysroot/bin/cargo-fmt ]] || printf 'component:rustfmt\n'
+        fi
+    else
+        printf 'rust\n'
+    fi
+    # Build scripts run on the host, and rustc links them with the C compiler.
+    command -v cc >/dev/null || printf 'cc\n'
+    [[ $level != build ]] || return 0
+
+    local major
+    major=$(qemu_major) || major=
+    ((${major:-0} >= QEMU_WANTED)) || printf 'qemu\n'
+    [[ $level == test ]] || return 0
+
+    for entry in "${TEST_TOOLS[@]}"; do
+        command -v "${entry%%=*}" >/dev/null || printf 'tool:%s\n' "$entry"
+    done
+}
+
+# Have everything of this level, or install it, or stop.
+need() {
+    local level=$1 missing option=()
+    # scripts/test has looked already, for all that it calls.
+    [[ -z ${REVEILLE_TOOLS_CHECKED:-} ]] || return 0
+    missing=$(missing_tools "$level")
+    [[ -n $missing ]] || return 0
+    [[ $level != test ]] || option=(--test)
+    [[ $level != build ]] || option=(--no-qemu)
+    "$ROOT/scripts/setup" "${option[@]}" >&2 || die "cannot go on without: ${missing//$'\n'/, }"
+    hash -r
+    if ! command -v cargo >/dev/null && [[ -x ${CARGO_HOME:-${HOME:-/root}/.cargo}/bin/cargo ]]; then
+        PATH=${CARGO_HOME:-${HOME:-/root}/.cargo}/bin:$PATH
+    fi
+}

@@ -1,0 +1,104 @@
+# shellcheck shell=bash
+# Checks that need no QEMU. Each command is cargo's own, so that it can be typed again as it stands in the log.
+
+host_triple() {
+    rustc_says -vV | sed -n 's/^host: //p'
+}
+
+# Run a cargo command in the checkout and show it. In CI the lock file is the law.
+run_cargo() {
+    local command=(cargo "$@")
+    say "+ $(quoted "${command[@]}")"
+    in_root "${command[@]}"
+}
+
+check format run_cargo fmt --all --check
+
+# The runtime, the examples and the on-target tests, as they are built for the machine.
+clippy_target() {
+    local target=$1 features=$2 options=()
+    [[ -z $features ]] || options=(--features "$features")
+    run_cargo clippy -p reveille -p reveille-protocol --lib --examples --target "$target" "${options[@]}" -- -D warnings
+    options=()
+    [[ -z $features ]] || options=(--features "$(cargo_features 'test' "$features")")
+    run_cargo clippy -p reveille-tests --bins --target "$target" "${options[@]}" -- -D warnings
+}
+check clippy/default clippy_target aarch64-unknown-none-softfloat ''
+check clippy/el2 clippy_target aarch64-unknown-none-softfloat el2
+check clippy/el2+fault-injection clippy_target aarch64-unknown-none-softfloat el2,fault-injection
+check clippy/simd clippy_target aarch64-unknown-none ''
+
+# What runs on the host: the protocols with their tests, the models, the tree reader's tests.
+clippy_host() {
+    local host
+    host=$(host_triple)
+    run_cargo clippy -p reveille-protocol -p reveille-models -p reveille-trees --all-targets \
+        --features reveille-models/mutants --target "$host" -- -D warnings
+    run_cargo clippy -p reveille --lib --tests --target "$host" -- -D warnings
+}
+check clippy/host clippy_host
+
+docs() {
+    RUSTDOCFLAGS='-D warnings' run_cargo doc --no-deps --workspace --document-private-items
+}
+check docs docs
+
+# Every script, found by its first line or its suffix.
+shell_scripts() {
+    local files=() file
+    while IFS= read -r -d '' file; do
+        case $file in
+        *.sh) files+=("$file") ;;
+        *) [[ $(head -n 1 -- "$file" | tr -d '\0') != '#!'*sh ]] || files+=("$file") ;;
+        esac
+    done < <(find "$ROOT/scripts" "$ROOT/platform" "$ROOT/tests" "$ROOT/.ci" -name target -prune -o -type f \
+        \( -name '*.sh' -o ! -name '*.*' \) -print0 | sort -z)
+    say "${#files[@]} scripts"
+    shellcheck -x -P SCRIPTDIR "${files[@]}"
+}
+check shellcheck shell_scripts
+
+host_tests() {
+    local host
+    host=$(host_triple)
+    run_cargo test -p reveille-protocol --target "$host"
+    run_cargo test -p reveille --lib --target "$host"
+}
+check host-tests --alone --limit 1200 host_tests
+
+models() {
+    run_cargo test -p reveille-models --release --target "$(host_triple)"
+}
+check models --alone --limit 1500 models
+
+# Each planted fault must be caught by a model.
+mutants() {
+    run_cargo run -p reveille-models --release --features mutants --bin mutants --target "$(host_triple)"
+}
+check mutants --alone --limit 1500 mutants
+
+# The device-tree reader: small trees, QEMU's own, mutated ones.
+trees() {
+    run_cargo test -p reveille-trees --release --target "$(host_triple)"
+}
+check trees/reader --limit 900 trees
+
+# The same reader over the trees of real boards, which are fetched, not kept here. Whatever Debian this is, they are those
+# of bookworm: the package lists for that are apt's, but not the system's.
+trees_corpus() {
+    # shellcheck source=../lib/apt.sh
+    source "$ROOT/scripts/lib/apt.sh"
+    local out
+    out=$(apt_source 'bookworm bookworm-backports')
+    [[ -n $out ]] || fail 'no Debian mirror among the sources of apt: the trees cannot be fetched'
+    mkdir -p "$STATE/trees"
+    printf '%s\n' "$out" >"$STATE/trees/debian.sources"
+    printf 'Dir::Etc::SourceList "%s";\nDir::Etc::SourceParts "/dev/null";\n' "$STATE/trees/debian.sources" >"$STATE/trees/apt.conf"
+    APT_CONFIG=$STATE/trees/apt.conf "$ROOT/tests/trees/fetch-corpus" --into "$STATE/trees"
+    out=$(REVEILLE_TREES=$STATE/trees run_cargo test -p reveille-trees --release --target "$(host_triple)" --test corpus \
+        -- --nocapture)
+    printf '%s\n' "$out"
+    out=$(sed -n 's/^total //p' <<<"$out")
+    ((${out:-0} > 1000)) || fail "the reader saw ${out:-no} trees; there are more than 1000"
+}
+check trees/corpus --limit 1500 trees_corpus

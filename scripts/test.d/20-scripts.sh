@@ -1,0 +1,154 @@
+# shellcheck shell=bash
+# The scripts themselves: what they print, and what they say to input that makes no sense.
+
+# refused PATTERN COMMAND..: the command must end with exit code 2, nothing on stdout, and one line on stderr that
+# matches the pattern.
+refused() {
+    local pattern=$1 rc=0 out
+    shift
+    say "+ $(quoted "$@")"
+    out=$(timeout -k 5 60 "$@" 2>"$DIR/refused" </dev/null) || rc=$?
+    cat -- "$DIR/refused" >&2
+    ((rc == 2)) || fail "exit code $rc, expected 2"
+    [[ -z $out ]] || fail "this came on stdout: $out"
+    (($(wc -l <"$DIR/refused") == 1)) || fail "more or less than one line on stderr"
+    grep -Eqe "$pattern" -- "$DIR/refused" || fail "the message does not match /$pattern/"
+}
+
+bad_options() {
+    local run=$ROOT/scripts/run build=$ROOT/scripts/build test=$ROOT/scripts/test setup=$ROOT/scripts/setup
+    refused '--cpus: 0 is outside 1 to 512' "$run" --cpus 0
+    refused '--cpus: 513 is outside 1 to 512' "$run" --cpus 513
+    refused "--cpus: 'four' is not a number" "$run" --cpus four
+    refused "--cpus: '-1' is not a number" "$run" --cpus=-1
+    refused '--cpus: its value is missing' "$run" --cpus
+    refused '--cpus: its value is missing' "$run" --cpus --gic 2
+    refused '--gic: 4 is outside 2 to 3' "$run" --gic 4
+    refused '9 CPUs with --gic 2, but a GICv2 has 8' "$run" --gic 2 --cpus 9
+    refused '--el: 0 is outside 1 to 3' "$run" --el 0
+    refused "--cpu: QEMU has no model 'pentium'" "$run" --cpu pentium
+    refused "--memory: 'lots' is not a size" "$run" --memory lots
+    refused "--timeout: 'x' is not a number" "$run" --timeout x
+    refused "--target: unknown 'x86_64-unknown-linux-gnu'; there are: aarch64" "$run" --target x86_64-unknown-linux-gnu
+    refused "--features: unknown 'el4'; there are: .*el2" "$run" --features el4
+    refused "--board: unknown 'toaster'; there are: .*virt" "$run" --board toaster
+    refused "--at: 'there' is not an address" "$run" --at there
+    refused '--at: 0x10000 is not a page inside the RAM' "$run" --at 0x10000
+    refused "--dtb: cannot read '/nonexistent.dtb'" "$run" --dtb /nonexistent.dtb
+    refused "no example 'no_such'; there are: .*roll_call" "$run" no_such
+    refused "no test 'no_such'" "$run" --test no_such
+    refused "one image at a time: 'roll_call' and 'again'" "$run" roll_call again
+    refused "unknown option '--colour'" "$run" --colour
+    refused "name an example: .*roll_call" "$build"
+    refused "no example 'no_such'; there are: .*roll_call" "$build" no_such
+    refused "--profile: unknown 'fast'" "$build" --profile fast roll_call
+    refused "unknown option '--cpus'" "$build" --cpus 4 roll_call
+    refused 'name the ELF' "$ROOT/scripts/runner"
+    refused "cannot read the ELF '/nonexistent'" "$ROOT/scripts/runner" /nonexistent
+    refused 'is not an ELF' "$ROOT/scripts/runner" "$ROOT/Cargo.toml"
+    refused 'no case matches .no such case.' "$test" 'no such case'
+    refused "unknown option '--all'" "$test" --all
+    refused "unknown option '--all'" "$setup" --all
+}
+check scripts/bad-options bad_options
+
+# Every script has help, which begins with how it is called.
+help_texts() {
+    local script
+    for script in "$ROOT"/scripts/*; do
+        [[ -f $script && -x $script ]] || continue
+        say "+ $script --help"
+        "$script" --help >"$DIR/help" </dev/null
+        [[ $(head -n 1 -- "$DIR/help") == "usage: scripts/${script##*/}"* ]] || fail "no usage line"
+        (($(wc -l <"$DIR/help") > 3)) || fail "it explains nothing"
+    done
+}
+check scripts/help help_texts
+
+# With everything in place, setup says nothing and takes no time.
+setup_again() {
+    local begun=$SECONDS out
+    "$ROOT/scripts/setup" --test
+    out=$("$ROOT/scripts/setup" 2>&1)
+    [[ -z $out ]] || fail "setup did something: $out"
+    ((SECONDS - begun <= 2)) || fail "two calls took $((SECONDS - begun)) s"
+}
+check scripts/setup-again setup_again
+
+build_two_lines() {
+    local lines
+    mapfile -t lines < <(cd / && "$ROOT/scripts/build" roll_call)
+    ((${#lines[@]} == 2)) || fail "${#lines[@]} lines on stdout"
+    [[ ${lines[0]} == /* && ${lines[1]} == /* ]] || fail "not absolute: ${lines[*]}"
+    [[ $(head -c 4 -- "${lines[0]}" | tail -c 3) == ELF ]] || fail "${lines[0]} is not an ELF"
+    [[ $(head -c 59 -- "${lines[1]}" | tail -c 3) == ARM ]] || fail "${lines[1]} has no arm64 header"
+}
+check scripts/build build_two_lines
+
+# What --print prints must be one line, and do the same as the run when a shell reads it.
+print_runs() {
+    local lines rc=0
+    mapfile -t lines < <("$ROOT/scripts/run" --print --cpus 2 --append 'json  spaced')
+    ((${#lines[@]} == 1)) || fail "${#lines[@]} lines on stdout"
+    say "${lines[0]}"
+    timeout -k 5 60 bash -c "${lines[0]}" >"$DIR/console" </dev/null || rc=$?
+    tr -d '\r' <"$DIR/console" >"$DIR/clean"
+    CONSOLE=$DIR/clean CODE=$rc check_expectation 'roll_call 2 json'
+}
+check scripts/print print_runs
+
+# A run that outlasts its time ends with 124, and repeats the end of the console on stderr. With the CPUs stopped from
+# the start there is nothing to repeat but the run outlasts any time.
+timeout_code() {
+    local rc=0
+    "$ROOT/scripts/run" --timeout 2 --cpus 1 -- -S >"$DIR/out" 2>"$DIR/err" </dev/null || rc=$?
+    cat -- "$DIR/err"
+    ((rc == 124)) || fail "exit code $rc, expected 124"
+    grep -q 'stopped after 2 s (--timeout); the last console lines:' "$DIR/err" || fail 'it does not say why it ended'
+}
+check scripts/timeout timeout_code
+
+# As cargo calls it, from a directory that is not the root, without any stdin.
+cargo_run() {
+    local rc=0
+    (cd "$ROOT/src" && REVEILLE_RUN="--cpus 2 --append 'json'" cargo run --example roll_call -- --gic 2) \
+        >"$DIR/console" <&- || rc=$?
+    tr -d '\r' <"$DIR/console" >"$DIR/clean"
+    CONSOLE=$DIR/clean CODE=$rc check_expectation 'roll_call 2 json'
+}
+check scripts/cargo-run cargo_run
+
+# The debugger finds the code where the image was loaded: it stops in a function of the runtime.
+debugger() {
+    local command pid i
+    "$ROOT/scripts/run" --gdb --cpus 2 --timeout 60 >"$DIR/console" 2>"$DIR/err" </dev/null &
+    pid=$!
+    for ((i = 0; i < 600; i++)); do
+        ! grep -q 'target remote' "$DIR/err" || break
+        sleep 0.1
+    done
+    sleep 1
+    cat -- "$DIR/err"
+    command=$(sed -n 's/^  *gdb-multiarch/gdb-multiarch/p' "$DIR/err")
+    timeout -k 5 50 bash -c "$command --batch -ex 'hbreak roll_call::main' -ex continue -ex bt -ex kill" \
+        >"$DIR/gdb" 2>&1 </dev/null || true
+    cat -- "$DIR/gdb"
+    kill "$pid" 2>/dev/null || true
+    wait "$pid" || true
+    grep -Eq '(Breakpoint|hit).* roll_call::main' "$DIR/gdb" || fail 'the debugger did not stop in main'
+}
+check scripts/gdb --limit 120 debugger
+
+# The bar on size: text and read-only data of the release image.
+image_size() {
+    local elf total
+    elf=$(staged example roll_call)
+    total=$("$(llvm_tools_dir)/llvm-readobj" --sections --elf-output-style=GNU "$elf" \
+        | sed 's/^ *\[ *[0-9]*\]//' | awk '$2 ~ /^[A-Z_]+$/ && $7 ~ /A/ && $7 !~ /W/ && $2 != "NOBITS" {
+            n = 0; hex = tolower($5)
+            for (i = 1; i <= length(hex); i++) n = n * 16 + index("0123456789abcdef", substr(hex, i, 1)) - 1
+            total += n } END { print total + 0 }')
+    say "text and read-only data: $total bytes"
+    ((total > 0 && total <= 160 * 1024)) || fail "$total bytes are more than 163840"
+}
+check size/roll-call image_size

@@ -1,0 +1,60 @@
+# shellcheck shell=bash
+# What the tables of boots may ask for in their last column, beside patterns and exit codes; and the edits of trees
+# that a fragment in trees/ cannot express.
+
+# roll_call CPUS ..: the console ends with exactly this roll call. See roll_call.py.
+expect_roll_call() {
+    python3 "$ROOT/scripts/test.d/roll_call.py" "$CONSOLE" "$CODE" "$@" || fail "not the roll call expected: $*"
+}
+
+# no_abort: the run, with `-- -d int -D $dir/int`, took no exception but interrupts, calls to firmware and semihosting.
+expect_no_abort() {
+    [[ -f $DIR/int ]] || fail "no exception log: the options lack -- -d int -D \$dir/int"
+    ! grep -E '^Taking exception .*\[(Data Abort|Prefetch Abort|Undefined Instruction)\]' "$DIR/int" | head -n 5 | grep . \
+        || fail "the machine took an abort"
+}
+
+# The file ends in the middle, and its header does not know.
+tree_cut() {
+    truncate -s $(($(stat -c %s -- "$1") / 2)) -- "$1"
+}
+
+# The header says that the blob is half as long as it is.
+tree_short() {
+    local size
+    size=$(($(stat -c %s -- "$1") / 2))
+    patch_word "$1" 4 "$size"
+}
+
+# The structure block begins far outside.
+tree_far() {
+    patch_word "$1" 8 $((0x7ffffff0))
+}
+
+# Nothing that looks like a tree at all.
+tree_magic() {
+    patch_word "$1" 0 $((0x12345678))
+}
+
+# 600 CPUs in the tree: more than the runtime takes.
+tree_many_cpus() {
+    local i file=$1.many
+    {
+        cat -- "$1.dts"
+        printf '/ {\n\tcpus {\n'
+        for ((i = 4; i < 600; i++)); do
+            printf '\t\tcpu@%x { device_type = "cpu"; compatible = "arm,armv8"; enable-method = "psci"; reg = <0x%x>; };\n' \
+                $((i / 16 << 8 | i % 16)) $((i / 16 << 8 | i % 16))
+        done
+        printf '\t};\n};\n'
+    } >"$file.dts"
+    dtc -q -I dts -O dtb -o "$1" "$file.dts"
+}
+
+# patch_word FILE OFFSET VALUE: a big-endian word of 32 bits.
+patch_word() {
+    local bytes
+    bytes=$(printf '\\x%02x\\x%02x\\x%02x\\x%02x' $(($3 >> 24 & 255)) $(($3 >> 16 & 255)) $(($3 >> 8 & 255)) $(($3 & 255)))
+    # shellcheck disable=SC2059 # the escapes are the point
+    printf "$bytes" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}

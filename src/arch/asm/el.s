@@ -1,0 +1,222 @@
+// From whatever exception level firmware left us at down to the one the runtime lives at.
+//
+// in:   x30 return address; any EL, MMU on or off (firmware has been seen to start a CPU with it on)
+// out:  x21 the EL we came in at; running at EL1, or at EL2 if KEEP_EL2 and there is one;
+//       that EL's MMU and data cache off; DAIF masked; SP_ELx selected, undefined
+// uses: x0-x3, x30; no stack, no memory
+
+.section .never_patch, "ax"
+
+reveille_el_setup:
+    msr     daifset, #0xf
+    mrs     x0, CurrentEL
+    ubfx    x21, x0, #2, #2
+    cmp     x21, #2
+    b.eq    .Lat_el2
+    b.lo    .Lat_el1
+
+    // ---- EL3: there is no firmware below; what it would have done is ours.
+    mov     x0, #0x0830                 // RES1 bits 4, 5, 11 of SCTLR_EL3; M, C, I clear
+    movk    x0, #0x30c5, lsl #16
+    msr     sctlr_el3, x0
+    isb
+    // A53, A57, A72, A73: join the coherency domain before any cache is turned on (CPUECTLR.SMPEN;
+    // each core's TRM). Writable at EL3 alone, unless firmware has opened it.
+    mrs     x0, midr_el1
+    ubfx    x1, x0, #24, #8
+    cmp     x1, #0x41
+    b.ne    1f
+    ubfx    x1, x0, #4, #12
+    mov     x2, #0xd03
+    cmp     x1, x2
+    b.eq    2f
+    mov     x2, #0xd07
+    cmp     x1, x2
+    b.eq    2f
+    mov     x2, #0xd08
+    cmp     x1, x2
+    b.eq    2f
+    mov     x2, #0xd09
+    cmp     x1, x2
+    b.ne    1f
+2:  mrs     x0, S3_1_C15_C2_1
+    orr     x0, x0, #(1 << 6)
+    msr     S3_1_C15_C2_1, x0
+    isb
+1:  // NS, RES1, HCE, RW, no traps; SMC stays enabled and ends in the stub below.
+    mov     x0, #0x531
+    mrs     x1, S3_0_C0_C6_1            // ID_AA64ISAR1_EL1: pointer authentication untrapped where present
+    ands    x2, x1, #0xff0
+    ubfx    x1, x1, #24, #8
+    orr     x1, x1, x2
+    cbz     x1, 3f
+    orr     x0, x0, #(3 << 16)          // APK, API
+3:  msr     scr_el3, x0
+    msr     cptr_el3, xzr
+    msr     mdcr_el3, xzr
+    adr     x0, reveille_el3_stub
+    msr     vbar_el3, x0
+    isb
+    mrs     x0, id_aa64pfr0_el1
+    ubfx    x1, x0, #24, #4             // GIC system registers
+    cbz     x1, 4f
+    mov     x1, #0xf                    // SRE, DFB, DIB, Enable
+    msr     S3_6_C12_C12_5, x1          // ICC_SRE_EL3
+    isb
+    mov     x1, #0xff
+    msr     S3_0_C4_C6_0, x1            // ICC_PMR_EL1: lift the Secure mask
+4:  mov     x1, #0x3c9                  // EL2h, DAIF masked
+    ubfx    x2, x0, #8, #4              // EL2 implemented?
+    cbnz    x2, 5f
+    mov     x0, #0x0800                 // no EL2: SCTLR_EL1 before the drop, as the EL2 path would
+    movk    x0, #0x30d0, lsl #16
+    msr     sctlr_el1, x0
+    mov     x1, #0x3c5                  // EL1h
+    adr     x2, .Lat_el1
+    b       6f
+5:  mov     x2, #0x0830                 // SCTLR_EL2: RES1, MMU and caches off
+    movk    x2, #0x30c5, lsl #16
+    msr     sctlr_el2, x2
+    adr     x2, .Lat_el2
+6:  msr     spsr_el3, x1
+    msr     elr_el3, x2
+    isb
+    eret
+
+.Lat_el2:
+    msr     spsel, #1
+    mov     x0, #0x0830
+    movk    x0, #0x30c5, lsl #16
+    msr     sctlr_el2, x0               // identity mapped if it was on, so the next fetch is the same
+    isb
+    // HCR_EL2: RW; staying at EL2, interrupts come here (IMO, FMO, AMO), E2H and TGE off; leaving,
+    // nothing is trapped (APK and API are RES0 where there is no pointer authentication).
+    mov     x0, #(1 << 31)
+.if {KEEP_EL2}
+    orr     x0, x0, #0x38
+.endif
+    orr     x0, x0, #(3 << 40)
+    msr     hcr_el2, x0
+    isb
+    mov     x0, #0x33ff                 // CPTR_EL2: RES1, no FP trap
+    msr     cptr_el2, x0
+    msr     hstr_el2, xzr
+    msr     vttbr_el2, xzr
+    msr     cntvoff_el2, xzr
+    mov     x0, #3                      // EL1 may read the counters and program the physical timer
+    msr     cnthctl_el2, x0
+    mrs     x0, id_aa64dfr0_el1         // MDCR_EL2.HPMN = all counters, where there is a PMU
+    ubfx    x0, x0, #8, #4
+    mov     x1, #0
+    cbz     x0, 1f
+    cmp     x0, #0xf
+    b.eq    1f
+    mrs     x1, pmcr_el0
+    ubfx    x1, x1, #11, #5
+1:  msr     mdcr_el2, x1
+    mrs     x0, midr_el1
+    msr     vpidr_el2, x0
+    mrs     x0, mpidr_el1
+    msr     vmpidr_el2, x0
+    mrs     x0, S3_0_C0_C7_0            // ID_AA64MMFR0_EL1.FGT: fine-grained traps are unknown at reset
+    ubfx    x0, x0, #56, #4
+    cbz     x0, 2f
+    msr     S3_4_C1_C1_4, xzr           // HFGRTR_EL2
+    msr     S3_4_C1_C1_5, xzr           // HFGWTR_EL2
+    msr     S3_4_C1_C1_6, xzr           // HFGITR_EL2
+    msr     S3_4_C3_C1_4, xzr           // HDFGRTR_EL2
+    msr     S3_4_C3_C1_5, xzr           // HDFGWTR_EL2
+2:  mrs     x0, id_aa64pfr0_el1
+    ubfx    x0, x0, #24, #4
+    cbz     x0, 3f
+    mrs     x0, S3_4_C12_C9_5           // ICC_SRE_EL2
+    orr     x0, x0, #0xf                // SRE, DFB, DIB, Enable
+    msr     S3_4_C12_C9_5, x0
+    isb
+    msr     S3_4_C12_C11_0, xzr         // ICH_HCR_EL2
+3:
+.if {KEEP_EL2}
+    isb
+    ret
+.else
+    adr     x0, reveille_el2_stub
+    msr     vbar_el2, x0
+    mov     x0, #0x0800                 // SCTLR_EL1: RES1, MMU and caches off
+    movk    x0, #0x30d0, lsl #16
+    msr     sctlr_el1, x0
+    mov     x0, #0x3c5                  // EL1h, DAIF masked
+    msr     spsr_el2, x0
+    adr     x0, .Lat_el1
+    msr     elr_el2, x0
+    isb
+    eret
+.endif
+
+.Lat_el1:
+    msr     spsel, #1
+    mov     x0, #0x0800
+    movk    x0, #0x30d0, lsl #16
+    msr     sctlr_el1, x0
+    isb
+    mov     x0, #(3 << 20)              // CPACR_EL1.FPEN: no trap
+    msr     cpacr_el1, x0
+    msr     mdscr_el1, xzr
+    mrs     x0, id_aa64pfr0_el1
+    ubfx    x0, x0, #24, #4
+    cbz     x0, 1f
+    mrs     x0, S3_0_C12_C12_5          // ICC_SRE_EL1.SRE
+    orr     x0, x0, #1
+    msr     S3_0_C12_C12_5, x0
+1:  isb
+    ret
+
+// Vectors of the levels we have left. A call to firmware that is not there answers NOT_SUPPORTED, as SMCCC
+// asks of an unknown function; anything else cannot be returned from, and stops this CPU alone.
+.balign 2048
+reveille_el2_stub:
+.rept 8
+    .balign 128
+    b       reveille_park
+.endr
+    .balign 128
+    mov     x0, #-1
+    eret
+.rept 7
+    .balign 128
+    b       reveille_park
+.endr
+
+// At EL3 there is one service besides: a 32-bit store in the Secure physical address space, with which the
+// Non-secure runtime sets up the Secure half of the interrupt controller once it has read the device tree.
+.balign 2048
+reveille_el3_stub:
+.rept 8
+    .balign 128
+    b       reveille_park
+.endr
+    .balign 128
+    mrs     x3, esr_el3
+    lsr     x3, x3, #26
+    cmp     x3, #0x17                   // SMC from AArch64
+    b.ne    reveille_park
+    mov     w3, #{SECURE_WRITE}
+    movk    w3, #{SECURE_WRITE_HI}, lsl #16
+    cmp     w0, w3
+    mov     x0, #-1
+    b.ne    1f
+    str     w2, [x1]
+    dsb     sy
+    mov     x0, #0
+1:  eret
+.rept 7
+    .balign 128
+    b       reveille_park
+.endr
+
+// The end of the road for one CPU: everything masked, nothing wakes it but reset. PENDING interrupts do end a
+// WFI, hence the loop.
+.global reveille_park
+reveille_park:
+    msr     daifset, #0xf
+1:  wfi
+    b       1b

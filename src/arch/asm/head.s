@@ -1,0 +1,264 @@
+// The image header, and the first CPU's way from firmware to Rust.
+
+// Arm64 boot protocol (Linux Documentation/arch/arm64/booting.rst): QEMU -kernel, U-Boot booti and the
+// Raspberry Pi's firmware read this header; x0 holds the device tree.
+.section .head.text, "ax"
+.global _start
+_start:
+    b       reveille_primary
+    nop
+    .quad   0                           // text_offset: any 2 MiB boundary will do
+    .quad   __image_size
+    .quad   0xa                         // little endian, 4 KiB pages, anywhere in memory
+    .quad   0
+    .quad   0
+    .quad   0
+    .ascii  "ARM\x64"
+    .long   0
+
+.section .never_patch, "ax"
+
+// Loads the run-time address of a symbol of the image.
+.macro adr_l reg, sym
+    adrp    \reg, \sym
+    add     \reg, \reg, :lo12:\sym
+.endm
+
+// One CPU comes through here on a sane boot, all of them when nobody has held the others back (an ELF at EL3).
+// So until one is elected each does the same: the early page tables come out the same whoever writes them, and
+// are never written otherwise; exclusives are used only once the MMU is on (Arm ARM B2.9.2: on memory that is
+// not Normal cacheable they need not work).
+reveille_primary:
+    mov     x20, x0
+    bl      reveille_el_setup
+    bl      reveille_early_tables
+
+    adr_l   x0, reveille_election
+    mov     w1, #1
+1:  ldaxr   w2, [x0]
+    cbnz    w2, .Llost
+    stxr    w2, w1, [x0]
+    cbnz    w2, 1b
+
+    // Elected. Self-relocation: R_AARCH64_RELATIVE alone, *(base + offset) = base + addend.
+    adr_l   x0, __rela_start
+    adr_l   x1, __rela_end
+    adr_l   x2, __image_start
+    movz    x3, #:abs_g3:__link_base
+    movk    x3, #:abs_g2_nc:__link_base
+    movk    x3, #:abs_g1_nc:__link_base
+    movk    x3, #:abs_g0_nc:__link_base
+    sub     x2, x2, x3
+2:  cmp     x0, x1
+    b.hs    3f
+    ldp     x3, x4, [x0], #16           // r_offset, r_info
+    ldr     x5, [x0], #8                // r_addend
+    cmp     x4, #1027                   // R_AARCH64_RELATIVE
+    b.ne    reveille_park               // the linker was told to leave no other kind
+    add     x5, x5, x2
+    str     x5, [x3, x2]
+    b       2b
+3:  adr_l   x0, __bss_start
+    adr_l   x1, __bss_end
+4:  stp     xzr, xzr, [x0], #16
+    cmp     x0, x1
+    b.lo    4b
+
+    adr_l   x0, {BOOT_STACKS}
+    add     x0, x0, #{BOOT_EXCEPTION_TOP}
+    mov     sp, x0
+    adr_l   x1, reveille_vectors_el1
+.if {KEEP_EL2}
+    mrs     x2, CurrentEL
+    tbz     x2, #3, 5f
+    adr_l   x1, reveille_vectors_el2
+    msr     vbar_el2, x1
+    msr     tpidr_el2, xzr
+    b       6f
+.endif
+5:  msr     vbar_el1, x1
+    msr     tpidr_el1, xzr
+6:  isb
+    msr     spsel, #0
+    adr_l   x0, {BOOT_STACKS}
+    add     x0, x0, #{BOOT_THREAD_TOP}
+    mov     sp, x0
+    mov     x29, #0
+    mov     x30, #0
+    mov     x0, x20
+    mov     x1, x21
+    bl      {BOOT}
+    b       reveille_park
+
+.Llost:
+    clrex
+    bl      reveille_mmu_off
+    mov     x22, #0                     // no line of our own known yet
+    mov     w24, #0                     // no generation tried
+    b       reveille_pen
+
+// Builds the early tables - the image alone, text executable, the rest not - and turns MMU and caches on.
+//
+// uses: x0-x15; no stack
+reveille_early_tables:
+    adr_l   x0, __image_start
+    adr_l   x1, __image_end
+    adr_l   x2, __text_end
+    adr_l   x3, __rodata_end
+    adr_l   x4, reveille_early
+    mrs     x5, CurrentEL
+    ubfx    x5, x5, #2, #2
+    // Leaf attributes. EL1 forbids by UXN and PXN, EL2 by XN (bit 54) with AP[1] RES1.
+    movz    x6, #0x703                  // page, AF, inner shareable, attribute 0
+    mov     x7, x6
+    orr     x6, x6, #0x80               // read-only
+    mov     x9, #(3 << 53)              // UXN, PXN
+    cmp     x5, #2
+    b.ne    1f
+    mov     x9, #(1 << 54)
+    orr     x6, x6, #0x40
+    orr     x7, x7, #0x40
+    mov     x8, x6                      // text
+    b       2f
+1:  orr     x8, x6, #(1 << 54)          // text: not for EL0
+2:  orr     x6, x6, x9                  // constants
+    orr     x7, x7, x9                  // data
+
+    // Level 3: pages from the 2 MiB boundary below the image.
+    and     x10, x0, #~0x1fffff
+    add     x11, x4, #{EARLY_L3}
+    sub     x12, x0, x10
+    lsr     x12, x12, #9                // 8 bytes for each 4 KiB
+    add     x11, x11, x12
+    mov     x12, x0
+3:  mov     x13, x8
+    cmp     x12, x2
+    b.lo    4f
+    mov     x13, x6
+    cmp     x12, x3
+    b.lo    4f
+    mov     x13, x7
+4:  orr     x13, x13, x12
+    str     x13, [x11], #8
+    add     x12, x12, #4096
+    cmp     x12, x1
+    b.lo    3b
+
+    // Level 2: two tables in a row, for an image across a 1 GiB boundary.
+    ubfx    x11, x0, #21, #9
+    add     x12, x4, #{EARLY_L2}
+    add     x12, x12, x11, lsl #3
+    add     x13, x4, #{EARLY_L3}
+    orr     x13, x13, #3
+    str     x13, [x12]
+    add     x13, x13, #4096
+    str     x13, [x12, #8]
+    add     x13, x13, #4096
+    str     x13, [x12, #16]
+
+    // Levels 1 and 0.
+    ubfx    x11, x0, #30, #9
+    add     x12, x4, #{EARLY_L1}
+    add     x12, x12, x11, lsl #3
+    add     x13, x4, #{EARLY_L2}
+    orr     x13, x13, #3
+    str     x13, [x12]
+    cmp     x11, #511                   // the next GiB would be another level 0 entry: not mapped
+    b.eq    5f
+    add     x13, x13, #4096
+    str     x13, [x12, #8]
+5:  ubfx    x11, x0, #39, #9
+    add     x13, x4, #{EARLY_L1}
+    orr     x13, x13, #3
+    str     x13, [x4, x11, lsl #3]
+
+    // The stores went past the caches: drop whatever stale lines firmware left over them, so that the
+    // walker, which looks in the caches, sees memory.
+    dmb     sy
+    mov     x11, x4
+    add     x12, x4, #{EARLY_SIZE}
+    mrs     x13, ctr_el0
+    ubfx    x13, x13, #16, #4
+    mov     x14, #4
+    lsl     x13, x14, x13
+6:  dc      ivac, x11
+    add     x11, x11, x13
+    cmp     x11, x12
+    b.lo    6b
+    dsb     sy
+
+    mov     x0, x4
+    movz    x1, #{MAIR}
+    movk    x1, #{MAIR_HI}, lsl #16
+    mrs     x2, id_aa64mmfr0_el1
+    // The granule the tables are made of, before they are used.
+    ubfx    x3, x2, #28, #4             // TGran4: 0xf is "not supported"
+    cmp     x3, #0xf
+    b.eq    reveille_park
+    and     x3, x2, #0xf                // PARange, at most 48 bits
+    mov     x4, #5
+    cmp     x3, x4
+    csel    x3, x3, x4, lo
+    movz    x2, #{TCR_COMMON}
+    movz    x4, #{SCTLR_EL1}
+    movk    x4, #{SCTLR_EL1_HI}, lsl #16
+    orr     x2, x2, x3, lsl #32
+    orr     x2, x2, #(1 << 23)          // EPD1: no walks by TTBR1
+    cmp     x5, #2
+    b.ne    reveille_mmu_on
+    movz    x2, #{TCR_COMMON}
+    movk    x2, #0x8080, lsl #16        // TCR_EL2: RES1 bits 31, 23
+    orr     x2, x2, x3, lsl #16
+    movz    x4, #{SCTLR_EL2}
+    movk    x4, #{SCTLR_EL2_HI}, lsl #16
+    // falls into reveille_mmu_on
+
+// Turns MMU and caches on.
+//
+// in:   x0 table root, x1 MAIR, x2 TCR, x4 SCTLR of the current EL; all of it mapped identically
+// uses: x5
+reveille_mmu_on:
+    mrs     x5, CurrentEL
+    tbnz    x5, #3, 1f
+    msr     ttbr0_el1, x0
+    msr     mair_el1, x1
+    msr     tcr_el1, x2
+    isb
+    // Whatever TLBs and instruction cache hold is from before reset, or from before a patch.
+    tlbi    vmalle1
+    ic      iallu
+    dsb     nsh
+    isb
+    msr     sctlr_el1, x4
+    isb
+    ret
+1:  msr     ttbr0_el2, x0
+    msr     mair_el2, x1
+    msr     tcr_el2, x2
+    isb
+    tlbi    alle2
+    ic      iallu
+    dsb     nsh
+    isb
+    msr     sctlr_el2, x4
+    isb
+    ret
+
+// Turns MMU and data cache off again, on the way to the pen.
+//
+// uses: x0
+reveille_mmu_off:
+    mrs     x0, CurrentEL
+    tbnz    x0, #3, 1f
+    mrs     x0, sctlr_el1
+    bic     x0, x0, #1
+    bic     x0, x0, #4
+    msr     sctlr_el1, x0
+    isb
+    ret
+1:  mrs     x0, sctlr_el2
+    bic     x0, x0, #1
+    bic     x0, x0, #4
+    msr     sctlr_el2, x0
+    isb
+    ret

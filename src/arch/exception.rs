@@ -1,0 +1,143 @@
+//! Frames of exceptions, syndromes in words, and the end of the fatal path.
+
+use core::fmt;
+
+/// What the interrupt vector saves (see `asm/vectors.s`, which knows the offsets).
+#[repr(C, align(16))]
+pub(crate) struct IrqFrame {
+    x: [u64; 19],
+    lr: u64,
+    /// Frame record: the interrupted frame pointer and where it was interrupted.
+    pub(crate) fp: u64,
+    pub(crate) elr: u64,
+    spsr: u64,
+    unused: u64,
+    #[cfg(target_feature = "neon")]
+    simd: [u128; 32],
+    #[cfg(target_feature = "neon")]
+    fpsr_fpcr: [u64; 2],
+}
+
+pub(crate) const IRQ_FRAME_SIZE: usize = size_of::<IrqFrame>();
+const _: () = assert!(core::mem::offset_of!(IrqFrame, fp) == 160);
+const _: () = assert!(core::mem::offset_of!(IrqFrame, spsr) == 176);
+#[cfg(target_feature = "neon")]
+const _: () = assert!(core::mem::offset_of!(IrqFrame, simd) == 192);
+#[cfg(target_feature = "neon")]
+const _: () = assert!(core::mem::offset_of!(IrqFrame, fpsr_fpcr) == 704);
+
+/// Every register at a fatal exception (see `asm/vectors.s`, which knows the offsets).
+#[repr(C, align(16))]
+pub(crate) struct FatalFrame {
+    /// x0 to x30.
+    pub(crate) x: [u64; 31],
+    /// The stack pointer that exceptions use.
+    pub(crate) sp: u64,
+    /// The stack pointer of the thread.
+    pub(crate) sp_el0: u64,
+    pub(crate) elr: u64,
+    pub(crate) spsr: u64,
+    pub(crate) esr: u64,
+    pub(crate) far: u64,
+    /// Number of the vector, in the order of the table.
+    kind: u64,
+}
+
+pub(crate) const FATAL_FRAME_SIZE: usize = size_of::<FatalFrame>();
+const _: () = assert!(core::mem::offset_of!(FatalFrame, sp) == 248);
+const _: () = assert!(core::mem::offset_of!(FatalFrame, elr) == 264);
+const _: () = assert!(core::mem::offset_of!(FatalFrame, esr) == 280);
+const _: () = assert!(core::mem::offset_of!(FatalFrame, kind) == 296);
+const _: () = assert!(FATAL_FRAME_SIZE % 16 == 0);
+
+/// The class of an exception (`ESR_ELx.EC`, Arm ARM D24.2.40) in words.
+fn class(esr: u64) -> &'static str {
+    match (esr >> 26) & 0x3f {
+        0x00 => "unknown reason, or an undefined instruction",
+        0x01 => "trapped WFI or WFE",
+        0x07 => "access to SVE, SIMD or floating point trapped",
+        0x0d => "branch target exception",
+        0x0e => "illegal execution state",
+        0x15 => "SVC instruction",
+        0x16 => "HVC instruction",
+        0x17 => "SMC instruction",
+        0x18 => "trapped MSR, MRS or system instruction",
+        0x19 => "access to SVE trapped",
+        0x1c => "pointer authentication failure",
+        0x20 => "instruction abort from a lower exception level",
+        0x21 => "instruction abort",
+        0x22 => "PC alignment fault",
+        0x24 => "data abort from a lower exception level",
+        0x25 => "data abort",
+        0x26 => "SP alignment fault",
+        0x27 => "memory copy or set exception",
+        0x2c => "trapped floating point exception",
+        0x2f => "SError",
+        0x30 | 0x31 => "breakpoint",
+        0x32 | 0x33 => "software step",
+        0x34 | 0x35 => "watchpoint",
+        0x3c => "BRK instruction",
+        _ => "reserved exception class",
+    }
+}
+
+/// The fault status of an abort (`ISS.DFSC`, `ISS.IFSC`) in words.
+fn fault(esr: u64) -> Option<&'static str> {
+    if !matches!((esr >> 26) & 0x3f, 0x20 | 0x21 | 0x24 | 0x25) {
+        return None;
+    }
+    Some(match esr & 0x3f {
+        0x00..=0x03 => "address size fault",
+        0x04..=0x07 => "translation fault: nothing is mapped there",
+        0x08..=0x0b => "access flag fault",
+        0x0c..=0x0f => "permission fault",
+        0x10 => "external abort",
+        0x14..=0x17 => "external abort on a table walk",
+        0x21 => "alignment fault",
+        0x30 => "TLB conflict",
+        _ => "other fault",
+    })
+}
+
+impl FatalFrame {
+    fn vector(&self) -> &'static str {
+        match self.kind {
+            0 => "synchronous exception in a thread",
+            4 => "synchronous exception in an exception handler",
+            2 | 6 | 10 | 14 => "FIQ, which nothing here asked for",
+            3 | 7 | 11 | 15 => "SError",
+            8 | 12 => "synchronous exception from a lower exception level",
+            _ => "exception",
+        }
+    }
+
+    /// Whether the faulting address belongs to a data or instruction abort.
+    fn is_abort(&self) -> bool {
+        matches!((self.esr >> 26) & 0x3f, 0x20..=0x22 | 0x24 | 0x25)
+    }
+}
+
+impl fmt::Display for FatalFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.vector(), class(self.esr))?;
+        if let Some(fault) = fault(self.esr) {
+            let access = match ((self.esr >> 26) & 0x3f, self.esr & (1 << 6)) {
+                (0x24 | 0x25, 0) => "reading",
+                (0x24 | 0x25, _) => "writing",
+                _ => "fetching",
+            };
+            write!(f, " {access} {:#x}: {fault}", self.far)?;
+            if let Some(guard) = crate::cpu::area::guard_name(self.far) {
+                write!(f, " (the guard page of {guard}: stack overflow)")?;
+            }
+        }
+        write!(f, "\n  ESR {:#010x} ELR {:#018x} FAR ", self.esr, self.elr)?;
+        if self.is_abort() { write!(f, "{:#018x}", self.far)? } else { write!(f, "-")? }
+        write!(f, " SPSR {:#010x}", self.spsr)
+    }
+}
+
+/// The end of the fatal path: an unhandled exception is a panic of this CPU.
+pub(super) extern "C" fn fatal(frame: &FatalFrame) -> ! {
+    crate::panic::exception(frame)
+}

@@ -1,0 +1,267 @@
+//! Page tables: 4 KiB granule, 48-bit addresses, one set for all CPUs.
+//!
+//! RAM, image and devices are mapped where they are. Stacks are mapped a second time in a window far above
+//! any RAM, with an unmapped page on either side of each. Nothing is both writable and executable, and
+//! `SCTLR.WXN` would take the execute right away if it were (Arm ARM D8.4.3).
+
+use super::regs::{at_el2, read_el};
+use super::shared::Regime;
+use core::arch::asm;
+use core::fmt;
+
+/// Page size, bytes.
+pub(crate) const PAGE: usize = 4096;
+const ENTRIES: usize = 512;
+
+/// `MAIR`: 0 Normal write-back, 1 Device-nGnRE, 2 Normal non-cacheable.
+pub(crate) const MAIR: u64 = 0x44_04_ff;
+/// `TCR` without what differs by level: T0SZ = 16, walks write-back and inner shareable, 4 KiB granule.
+pub(crate) const TCR_COMMON: u64 = 0x3510;
+/// `SCTLR_EL1`: RES1, WXN, I, SA0, SA, C, M.
+pub(crate) const SCTLR_EL1: u64 = 0x30d8_181d;
+/// `SCTLR_EL2`: RES1, WXN, I, SA, C, M.
+pub(crate) const SCTLR_EL2: u64 = 0x30cd_183d;
+
+/// What a mapping may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// Executable, read-only.
+    Text,
+    /// Read-only.
+    Constants,
+    /// Readable and writable RAM.
+    Data,
+    /// Device registers: Device-nGnRE.
+    Device,
+}
+
+/// Why a mapping was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MapError {
+    /// No memory left for page tables.
+    NoTables,
+    /// The address range is empty, wraps, or reaches beyond the physical address size of the CPU.
+    BadRange {
+        /// First byte.
+        start: u64,
+        /// Bytes.
+        len: u64,
+    },
+    /// Something else is mapped there with other attributes.
+    Conflict {
+        /// The first address in conflict.
+        at: u64,
+    },
+}
+
+impl fmt::Display for MapError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::NoTables => write!(f, "no memory left for page tables"),
+            Self::BadRange { start, len } => {
+                write!(f, "cannot map {len:#x} bytes at {start:#x}: not a range of physical addresses")
+            }
+            Self::Conflict { at } => write!(f, "{at:#x} is already mapped otherwise"),
+        }
+    }
+}
+
+/// One table.
+#[repr(C, align(4096))]
+pub(crate) struct Table([u64; ENTRIES]);
+
+impl Table {
+    /// A table that maps nothing.
+    pub(crate) const EMPTY: Self = Self([0; ENTRIES]);
+}
+
+const VALID: u64 = 1;
+const TABLE: u64 = 0b11;
+const BLOCK: u64 = 0b01;
+const ADDRESS: u64 = 0x0000_ffff_ffff_f000;
+
+fn attributes(usage: Use) -> u64 {
+    const AF: u64 = 1 << 10;
+    const INNER: u64 = 3 << 8;
+    const READ_ONLY: u64 = 1 << 7;
+    let el2 = at_el2();
+    // EL1: UXN (54) and PXN (53). EL2: XN (54), and AP[1] (6) is RES1.
+    let never = if el2 { 1 << 54 } else { 3 << 53 };
+    let base = AF | if el2 { 1 << 6 } else { 0 };
+    base | match usage {
+        Use::Text => INNER | READ_ONLY | if el2 { 0 } else { 1 << 54 },
+        Use::Constants => INNER | READ_ONLY | never,
+        Use::Data => INNER | never,
+        Use::Device => (1 << 2) | never,
+    }
+}
+
+/// The page tables and the memory that more of them can be made of.
+pub(crate) struct Mapper {
+    root: *mut Table,
+    next: *mut Table,
+    end: *mut Table,
+    /// Physical addresses below this can be mapped, bytes.
+    limit: u64,
+}
+
+// SAFETY: the tables are reached through the one mapper alone, which its owner keeps behind a lock.
+unsafe impl Send for Mapper {}
+
+impl Mapper {
+    /// A mapper that builds tables out of `pool`, the first of which becomes the root.
+    ///
+    /// # Safety
+    ///
+    /// `pool` .. `pool + count` is zeroed RAM, mapped where it is, and belongs to the mapper from now on.
+    pub(crate) unsafe fn new(pool: *mut Table, count: usize) -> Self {
+        // PARange (Arm ARM D24.2.84), at most the 48 bits that the tables reach.
+        let bits = match aarch64_cpu::registers::Readable::get(&aarch64_cpu::registers::ID_AA64MMFR0_EL1) & 0xf {
+            0 => 32,
+            1 => 36,
+            2 => 40,
+            3 => 42,
+            4 => 44,
+            _ => 48,
+        };
+        // SAFETY: within the pool, or one past it.
+        let (next, end) = unsafe { (pool.add(1), pool.add(count)) };
+        Self { root: pool, next, end, limit: 1 << bits }
+    }
+
+    /// Takes `count` more tables at `pool`; what was left of the old pool is given up.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Mapper::new`].
+    pub(crate) unsafe fn refill(&mut self, pool: *mut Table, count: usize) {
+        self.next = pool;
+        // SAFETY: one past the pool.
+        self.end = unsafe { pool.add(count) };
+    }
+
+    /// Physical address bits of this CPU, as a limit in bytes.
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// The root, for `TTBR0`.
+    pub(crate) fn root(&self) -> u64 {
+        self.root as u64
+    }
+
+    /// Maps `len` bytes at `physical` to `virtual_`; both and `len` are multiples of the page size.
+    ///
+    /// Only invalid entries are written, so that no CPU can hold a stale translation and no
+    /// break-before-make is needed (Arm ARM D8.17.1). What is mapped identically already is left alone.
+    /// On an error part of the range may be mapped, with the attributes asked for.
+    pub(crate) fn map(&mut self, virtual_: u64, physical: u64, len: u64, usage: Use) -> Result<(), MapError> {
+        let bad = MapError::BadRange { start: physical, len };
+        let physical_end = physical.checked_add(len).ok_or(bad)?;
+        let virtual_end = virtual_.checked_add(len).ok_or(bad)?;
+        let aligned = (virtual_ | physical | len) & (PAGE as u64 - 1) == 0;
+        if len == 0 || !aligned || physical_end > self.limit || virtual_end > 1 << 48 {
+            return Err(bad);
+        }
+        let attributes = attributes(usage);
+        let mut done = 0;
+        while done < len {
+            done += self.map_one(virtual_ + done, physical + done, len - done, attributes)?;
+        }
+        // Partner of every CPU's walker: the entries are observable before the mapping is used, and this
+        // CPU's own fetch of them is not ahead of that.
+        super::dsb_ishst();
+        super::isb();
+        Ok(())
+    }
+
+    /// Maps the largest block that fits and returns its size.
+    fn map_one(&mut self, virtual_: u64, physical: u64, left: u64, attributes: u64) -> Result<u64, MapError> {
+        let mut table = self.root;
+        for level in 0..4 {
+            let shift = 39 - 9 * level;
+            let size = 1_u64 << shift;
+            let index = (virtual_ >> shift) as usize & (ENTRIES - 1);
+            // SAFETY: `table` is the root or comes from a table entry, both of which `table()` and `new` made
+            // point to tables of ours, mapped where they are; `index` is below 512.
+            let entry = unsafe { &raw mut (*table).0[index] };
+            // SAFETY: as above; only this mapper, behind its lock, writes the tables.
+            let current = unsafe { entry.read() };
+            let leaf = if level == 3 { TABLE } else { BLOCK };
+            let fits = level != 0 && (virtual_ | physical) & (size - 1) == 0 && left >= size;
+            if fits && (current & VALID == 0 || current & 0b11 == leaf) {
+                let new = physical | attributes | leaf;
+                if current & VALID == 0 {
+                    // SAFETY: as above. One 64-bit store, so a walker sees the old or the new entry.
+                    unsafe { entry.write(new) };
+                } else if current != new {
+                    return Err(MapError::Conflict { at: virtual_ });
+                }
+                return Ok(size);
+            }
+            if current & VALID == 0 {
+                let below = self.table()?;
+                // The empty table is observable before the entry that leads to it.
+                super::dsb_ishst();
+                // SAFETY: as above.
+                unsafe { entry.write(below as u64 | TABLE) };
+                table = below;
+            } else if level < 3 && current & 0b11 == TABLE {
+                table = (current & ADDRESS) as *mut Table;
+            } else {
+                // Inside a larger block: the same translation is no conflict.
+                let inside = (current & ADDRESS) + (virtual_ & (size - 1));
+                if inside == physical && current & !ADDRESS == attributes | BLOCK {
+                    return Ok((size - (virtual_ & (size - 1))).min(left));
+                }
+                return Err(MapError::Conflict { at: virtual_ });
+            }
+        }
+        Err(MapError::Conflict { at: virtual_ })
+    }
+
+    fn table(&mut self) -> Result<*mut Table, MapError> {
+        if self.next == self.end {
+            return Err(MapError::NoTables);
+        }
+        let table = self.next;
+        // SAFETY: not past the end, just compared.
+        self.next = unsafe { self.next.add(1) };
+        Ok(table)
+    }
+
+    /// Tables left.
+    pub(crate) fn tables_left(&self) -> usize {
+        // SAFETY: both point into the same pool.
+        unsafe { self.end.offset_from(self.next) as usize }
+    }
+}
+
+/// Moves this CPU from the early tables to `root`, which maps the running code, data and stack just as they do,
+/// and returns the regime that every other CPU shall use.
+///
+/// # Safety
+///
+/// `root` is the root of a [`Mapper`] in which the image is mapped.
+pub(crate) unsafe fn switch_to(root: u64) -> Regime {
+    if at_el2() {
+        // SAFETY: the translation of everything in use stays the same (the caller's promise); the TLBI drops
+        // what the early tables had cached, of which only permissions differ.
+        unsafe {
+            asm!("dsb ishst", "msr ttbr0_el2, {}", "isb", "tlbi alle2", "dsb nsh", "isb", in(reg) root, options(nostack, preserves_flags));
+        }
+    } else {
+        // SAFETY: as above.
+        unsafe {
+            asm!("dsb ishst", "msr ttbr0_el1, {}", "isb", "tlbi vmalle1", "dsb nsh", "isb", in(reg) root, options(nostack, preserves_flags));
+        }
+    }
+    Regime {
+        ttbr: root,
+        mair: read_el!("mair"),
+        tcr: read_el!("tcr"),
+        sctlr: read_el!("sctlr"),
+        vbar: read_el!("vbar"),
+    }
+}

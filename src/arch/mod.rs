@@ -1,0 +1,74 @@
+//! AArch64 and nothing else: entry, exception levels, MMU, caches, vectors, MMIO.
+//!
+//! No protocol lives here. Assembly is in `asm/`; everything that must not be patched under a running CPU -
+//! entry, pen, park, vectors - is in the section `.never_patch`.
+
+pub(crate) mod cache;
+pub(crate) mod entry;
+pub(crate) mod exception;
+mod hw;
+pub(crate) mod mmio;
+pub(crate) mod mmu;
+pub(crate) mod regs;
+pub(crate) mod shared;
+
+pub(crate) use hw::{Hw, HwWord};
+
+/// The bring-up slot of a real CPU.
+pub(crate) type HwSlot = reveille_protocol::Slot<Hw>;
+/// The panic gate of the real machine.
+pub(crate) type HwGate = reveille_protocol::Gate<Hw>;
+
+use core::arch::asm;
+
+/// `sev`: wakes every CPU from WFE. The caller orders its stores before it.
+#[inline(always)]
+pub(crate) fn sev() {
+    // SAFETY: SEV sets event registers and touches nothing else.
+    unsafe { asm!("sev", options(nomem, nostack, preserves_flags)) }
+}
+
+/// Waits for an event: a SEV, the event stream, or nothing at all.
+#[inline(always)]
+pub(crate) fn wfe() {
+    // SAFETY: WFE may only suspend this CPU until an event; with the event stream on that is bounded.
+    unsafe { asm!("wfe", options(nomem, nostack, preserves_flags)) }
+}
+
+/// Waits for an interrupt to become pending, masked by `DAIF` or not.
+#[inline(always)]
+pub(crate) fn wfi() {
+    // SAFETY: WFI may only suspend this CPU. Not `nomem`: what the waker wrote must be read afresh after it.
+    unsafe { asm!("dsb sy", "wfi", options(nostack, preserves_flags)) }
+}
+
+/// `isb`: what follows is fetched and executed after every context change before it (Arm ARM B2.3.12).
+#[inline(always)]
+pub(crate) fn isb() {
+    // SAFETY: an ISB changes no state that Rust can see.
+    unsafe { asm!("isb", options(nostack, preserves_flags)) }
+}
+
+/// `dsb ishst`: stores before it are observable by every CPU before anything after it happens.
+#[inline(always)]
+pub(crate) fn dsb_ishst() {
+    // SAFETY: a DSB changes no state that Rust can see.
+    unsafe { asm!("dsb ishst", options(nostack, preserves_flags)) }
+}
+
+/// `dsb sy`: every access before it, device and cache maintenance included, is complete.
+#[inline(always)]
+pub(crate) fn dsb_sy() {
+    // SAFETY: a DSB changes no state that Rust can see.
+    unsafe { asm!("dsb sy", options(nostack, preserves_flags)) }
+}
+
+unsafe extern "C" {
+    fn reveille_park() -> !;
+}
+
+/// Stops this CPU for good, in code that no patch touches: everything masked, nothing short of reset wakes it.
+pub(crate) fn park() -> ! {
+    // SAFETY: `reveille_park` masks all exceptions and loops over WFI; it needs no stack and no state.
+    unsafe { reveille_park() }
+}

@@ -1,0 +1,148 @@
+//! System registers whose name depends on the exception level, and the system counter.
+
+use aarch64_cpu::registers::{
+    CNTFRQ_EL0, CNTHCTL_EL2, CNTKCTL_EL1, CurrentEL, MPIDR_EL1, Readable, Writeable,
+};
+use core::arch::asm;
+
+/// The affinity fields of `MPIDR_EL1` (Arm ARM D24.2.118): Aff3 at 39:32, Aff2..Aff0 at 23:0.
+pub(crate) const AFFINITY: u64 = 0xff_00ff_ffff;
+
+/// Whether this CPU runs at EL2. Without the feature `el2` the answer is known at compile time.
+#[inline(always)]
+pub(crate) fn at_el2() -> bool {
+    cfg!(feature = "el2") && CurrentEL.read(CurrentEL::EL) == 2
+}
+
+/// The affinity of this CPU, as the device tree writes it.
+#[inline(always)]
+pub(crate) fn affinity() -> u64 {
+    MPIDR_EL1.get() & AFFINITY
+}
+
+/// Reads a register that has an `_EL1` and an `_EL2` form: the one of the level we run at.
+macro_rules! read_el {
+    ($name:literal) => {{
+        let value: u64;
+        if $crate::arch::regs::at_el2() {
+            // SAFETY: reading this register has no side effect, and it exists at EL2.
+            unsafe { core::arch::asm!(concat!("mrs {}, ", $name, "_el2"), out(reg) value, options(nomem, nostack, preserves_flags)) }
+        } else {
+            // SAFETY: reading this register has no side effect, and it exists at EL1.
+            unsafe { core::arch::asm!(concat!("mrs {}, ", $name, "_el1"), out(reg) value, options(nomem, nostack, preserves_flags)) }
+        }
+        value
+    }};
+}
+pub(crate) use read_el;
+
+/// This CPU's thread pointer: the address of its per-CPU area, 0 before it has one.
+#[inline(always)]
+pub(crate) fn thread_pointer() -> u64 {
+    read_el!("tpidr")
+}
+
+/// Sets this CPU's thread pointer.
+pub(crate) fn set_thread_pointer(value: u64) {
+    if at_el2() {
+        // SAFETY: TPIDR_EL2 is software's own; only the runtime uses it.
+        unsafe { asm!("msr tpidr_el2, {}", in(reg) value, options(nomem, nostack, preserves_flags)) }
+    } else {
+        // SAFETY: TPIDR_EL1 is software's own; only the runtime uses it.
+        unsafe { asm!("msr tpidr_el1, {}", in(reg) value, options(nomem, nostack, preserves_flags)) }
+    }
+}
+
+/// The system counter, in ticks.
+///
+/// At EL1 the virtual one: a hypervisor may offset the physical counter against it, so only one of the two
+/// may be used, and this is the one that always can be. At EL2 the physical one, which is what the EL2
+/// timer compares with; the virtual view belongs to guests there. The ISB keeps the read from being
+/// executed early (Arm ARM D12.2.2).
+#[inline(always)]
+pub(crate) fn counter() -> u64 {
+    let ticks: u64;
+    if at_el2() {
+        // SAFETY: reads a counter.
+        unsafe { asm!("isb", "mrs {}, cntpct_el0", out(reg) ticks, options(nostack, preserves_flags)) }
+    } else {
+        // SAFETY: reads a counter.
+        unsafe { asm!("isb", "mrs {}, cntvct_el0", out(reg) ticks, options(nostack, preserves_flags)) }
+    }
+    ticks
+}
+
+/// Counter frequency as firmware programmed it, Hz; 0 if it did not.
+pub(crate) fn counter_frequency() -> u64 {
+    CNTFRQ_EL0.get() & 0xffff_ffff
+}
+
+/// Programs this level's timer: fires when the counter reaches `deadline`; `None` turns it off.
+pub(crate) fn set_timer(deadline: Option<u64>) {
+    let (compare, control) = match deadline {
+        Some(at) => (at, 1_u64),
+        None => (u64::MAX, 0),
+    };
+    if at_el2() {
+        // SAFETY: CNTHP is the EL2 physical timer, used by nobody else. The ISB makes the new state hold
+        // before whatever the caller does next, such as returning from the timer's interrupt.
+        unsafe {
+            asm!("msr cnthp_cval_el2, {}", "msr cnthp_ctl_el2, {}", "isb", in(reg) compare, in(reg) control, options(nostack, preserves_flags))
+        }
+    } else {
+        // SAFETY: as above, for the virtual timer at EL1.
+        unsafe {
+            asm!("msr cntv_cval_el0, {}", "msr cntv_ctl_el0, {}", "isb", in(reg) compare, in(reg) control, options(nostack, preserves_flags))
+        }
+    }
+}
+
+/// Turns on this CPU's event stream: an event about every 100 us, which bounds every WFE
+/// (Arm ARM D12.2.4, EVNTI selects the counter bit whose rising edge is the event).
+pub(crate) fn enable_event_stream(frequency: u64) {
+    // Bit n rises every 2^(n+1) ticks.
+    let period = (frequency / 10_000).max(2);
+    let bit = u64::from(period.ilog2() - 1).min(15);
+    if at_el2() {
+        CNTHCTL_EL2.set((bit << 4) | (1 << 2) | 0b11);
+    } else {
+        CNTKCTL_EL1.set((bit << 4) | (1 << 2) | 0b11);
+    }
+    super::isb();
+}
+
+/// Masks IRQ and FIQ exceptions (`DAIF.I`, `DAIF.F`) and returns what `DAIF` was.
+#[inline(always)]
+pub(crate) fn daif_mask() -> u64 {
+    let daif: u64;
+    // SAFETY: masking exceptions is always permitted; not `nomem`, so that nothing moves out of the section.
+    unsafe { asm!("mrs {}, daif", "msr daifset, #3", out(reg) daif, options(nostack, preserves_flags)) }
+    daif
+}
+
+/// Puts `DAIF` back.
+#[inline(always)]
+pub(crate) fn daif_restore(daif: u64) {
+    // SAFETY: `daif` came from `daif_mask`, so this only returns to what the caller ran with.
+    unsafe { asm!("msr daif, {}", in(reg) daif, options(nostack, preserves_flags)) }
+}
+
+/// The exception masks as they are.
+#[inline(always)]
+pub(crate) fn daif() -> u64 {
+    let daif: u64;
+    // SAFETY: reads a register.
+    unsafe { asm!("mrs {}, daif", out(reg) daif, options(nostack, preserves_flags)) }
+    daif
+}
+
+/// Opens IRQ and FIQ exceptions.
+///
+/// # Safety
+///
+/// The vectors are set, and this CPU is in no section that relies on being masked by `DAIF`.
+#[inline(always)]
+pub(crate) unsafe fn daif_open() {
+    // SAFETY: the caller's.
+    unsafe { asm!("msr daifclr, #3", options(nostack, preserves_flags)) }
+}

@@ -1,0 +1,160 @@
+//! What a CPU reads and writes before its MMU is on.
+//!
+//! Two kinds of lines, each kind alone on its cache writeback granules: the shared header and the boot
+//! lines, written by CPUs with caches and read without; the breadcrumb lines, written without and read with.
+//! Neither holds an atomic: exclusives on memory that is not cacheable are not architected.
+
+use super::cache;
+use super::mmio::Mmio;
+use core::sync::atomic::{AtomicU64, Ordering};
+use tock_registers::interfaces::Readable;
+
+/// What every secondary needs to turn its MMU on, and where its own line is.
+#[repr(C, align(2048))]
+pub(crate) struct SharedHeader {
+    /// Address of the first [`BootLine`]; 0 until all the rest is in place.
+    lines: AtomicU64,
+    /// Number of lines.
+    count: AtomicU64,
+    /// Address of the first [`Crumbs`].
+    crumbs: AtomicU64,
+    ttbr: AtomicU64,
+    mair: AtomicU64,
+    tcr: AtomicU64,
+    sctlr: AtomicU64,
+    vbar: AtomicU64,
+}
+
+/// Offsets for the assembly.
+pub(crate) mod offsets {
+    use super::{BootLine, Crumbs, SharedHeader};
+    use core::mem::offset_of;
+
+    pub(crate) const SHARED_LINES: usize = offset_of!(SharedHeader, lines);
+    pub(crate) const SHARED_COUNT: usize = offset_of!(SharedHeader, count);
+    pub(crate) const SHARED_CRUMBS: usize = offset_of!(SharedHeader, crumbs);
+    pub(crate) const SHARED_TTBR: usize = offset_of!(SharedHeader, ttbr);
+    pub(crate) const SHARED_MAIR: usize = offset_of!(SharedHeader, mair);
+    pub(crate) const SHARED_TCR: usize = offset_of!(SharedHeader, tcr);
+    pub(crate) const SHARED_SCTLR: usize = offset_of!(SharedHeader, sctlr);
+    pub(crate) const SHARED_VBAR: usize = offset_of!(SharedHeader, vbar);
+    pub(crate) const LINE_MPIDR: usize = offset_of!(BootLine, mpidr);
+    pub(crate) const LINE_GENERATION: usize = offset_of!(BootLine, generation);
+    pub(crate) const LINE_PORCH: usize = offset_of!(BootLine, porch);
+    pub(crate) const LINE_PERCPU: usize = offset_of!(BootLine, percpu);
+    pub(crate) const LINE_SIZE: usize = size_of::<BootLine>();
+    pub(crate) const CRUMB_STAGE: usize = offset_of!(Crumbs, stage);
+    pub(crate) const CRUMB_PEN: usize = offset_of!(Crumbs, pen);
+    pub(crate) const CRUMB_CONTEXT: usize = offset_of!(Crumbs, context);
+    pub(crate) const CRUMB_EL: usize = offset_of!(Crumbs, el);
+    pub(crate) const CRUMB_SIZE: usize = size_of::<Crumbs>();
+}
+
+// `Sync` by its atomics; in the image, so its zeros are there before any CPU looks.
+#[unsafe(link_section = ".boot_shared")]
+#[unsafe(export_name = "reveille_shared")]
+static SHARED: SharedHeader = SharedHeader {
+    lines: AtomicU64::new(0),
+    count: AtomicU64::new(0),
+    crumbs: AtomicU64::new(0),
+    ttbr: AtomicU64::new(0),
+    mair: AtomicU64::new(0),
+    tcr: AtomicU64::new(0),
+    sctlr: AtomicU64::new(0),
+    vbar: AtomicU64::new(0),
+};
+
+/// The translation regime of every CPU.
+#[derive(Clone, Copy)]
+pub(crate) struct Regime {
+    pub(crate) ttbr: u64,
+    pub(crate) mair: u64,
+    pub(crate) tcr: u64,
+    pub(crate) sctlr: u64,
+    pub(crate) vbar: u64,
+}
+
+/// Tells CPUs with the MMU off where everything is. Called once, by the boot CPU.
+pub(crate) fn publish(lines: &'static [BootLine], crumbs: usize, regime: Regime) {
+    // Relaxed throughout: the reader has no caches and is ordered by the maintenance below.
+    SHARED.count.store(lines.len() as u64, Ordering::Relaxed);
+    SHARED.crumbs.store(crumbs as u64, Ordering::Relaxed);
+    SHARED.ttbr.store(regime.ttbr, Ordering::Relaxed);
+    SHARED.mair.store(regime.mair, Ordering::Relaxed);
+    SHARED.tcr.store(regime.tcr, Ordering::Relaxed);
+    SHARED.sctlr.store(regime.sctlr, Ordering::Relaxed);
+    SHARED.vbar.store(regime.vbar, Ordering::Relaxed);
+    cache::clean_invalidate_value(&SHARED);
+    cache::clean_invalidate(lines.as_ptr() as usize, size_of_val(lines));
+    // Published last: in the pen, a CPU that reads a base other than 0 then reads the rest (its `dmb` is the
+    // partner of the `dsb` in the maintenance above).
+    SHARED.lines.store(lines.as_ptr() as u64, Ordering::Relaxed);
+    cache::clean_invalidate_value(&SHARED);
+    super::sev();
+}
+
+/// What one CPU needs to know to come up. Written with caches on and cleaned; read with the MMU off.
+#[repr(C, align(64))]
+pub(crate) struct BootLine {
+    mpidr: u64,
+    /// The generation that may leave the pen, and that a start without a readable token belongs to. 0: none.
+    generation: AtomicU64,
+    porch: u64,
+    percpu: u64,
+}
+
+impl BootLine {
+    /// The line of the CPU with affinity `mpidr`.
+    pub(crate) const fn new(mpidr: u64, porch: u64, percpu: u64) -> Self {
+        Self { mpidr, generation: AtomicU64::new(0), porch, percpu }
+    }
+
+    /// Lets `generation` out of the pen.
+    pub(crate) fn release(&self, generation: u32) {
+        // Relaxed: the reader's MMU is off; cleaning to the Point of Coherency is what publishes it.
+        self.generation.store(u64::from(generation), Ordering::Relaxed);
+        cache::clean_invalidate_value(self);
+        super::sev();
+    }
+}
+
+/// How far a CPU has come with its MMU off. Written by that CPU alone, with plain uncached stores.
+#[repr(C, align(64))]
+pub(crate) struct Crumbs {
+    stage: Mmio<u64>,
+    pen: Mmio<u64>,
+    context: Mmio<u64>,
+    el: Mmio<u64>,
+}
+
+/// A reading of a CPU's breadcrumbs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CrumbReading {
+    /// The last stage with the MMU off.
+    pub(crate) stage: u64,
+    /// `Some(generation it tried last)` while it waits in the pen.
+    pub(crate) pen: Option<u32>,
+    /// What firmware passed as context id.
+    pub(crate) context: u64,
+    /// The exception level it arrived at.
+    pub(crate) el: u64,
+}
+
+/// Entered, its own line found.
+pub(crate) const STAGE_ENTERED: u64 = 1;
+/// About to turn the MMU on.
+pub(crate) const STAGE_TABLES: u64 = 2;
+
+impl Crumbs {
+    /// Reads the line past whatever a cache holds of it.
+    pub(crate) fn read(&self) -> CrumbReading {
+        cache::clean_invalidate_value(self);
+        let pen = self.pen.get();
+        CrumbReading {
+            stage: self.stage.get(),
+            pen: (pen >> 32 != 0).then_some(pen as u32),
+            context: self.context.get(),
+            el: self.el.get(),
+        }
+    }
+}

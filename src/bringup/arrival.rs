@@ -1,0 +1,108 @@
+//! The arriving CPU's side: from its porch to the system.
+
+use super::{Reason, psci};
+use crate::arch::{self, Hw, regs};
+use crate::cpu::area::Area;
+use crate::{gic, irq, panic, system, time};
+use aarch64_cpu::registers::{ID_AA64ISAR0_EL1, ID_AA64MMFR0_EL1, ID_AA64PFR0_EL1, Readable};
+use core::sync::atomic::{AtomicU64, Ordering};
+use reveille_protocol::{Arch, Arrival, Entrance};
+
+/// Tries to take up start `generation` of the CPU that `area` belongs to.
+///
+/// Runs on the porch: MMU and caches are on, and until the slot is won nothing else may be touched. Returns the
+/// area if it was won; null sends the CPU to the pen.
+pub(crate) extern "C" fn arrive(area: &'static Area, generation: u32) -> Option<&'static Area> {
+    loop {
+        match area.slot.0.arrive(generation) {
+            Arrival::Won => {
+                regs::set_thread_pointer(core::ptr::from_ref(area) as u64);
+                arch::sev();
+                return Some(area);
+            }
+            Arrival::Lost => return None,
+            // The booter is between its claim and its kick; it holds no lock that we could be keeping from it.
+            Arrival::Early => Hw::relax(),
+            Arrival::Restarted(life) => {
+                regs::set_thread_pointer(core::ptr::from_ref(area) as u64);
+                panic::restarted(area, life)
+            }
+        }
+    }
+}
+
+/// What the boot CPU can do; a CPU that can do less would run code it cannot run.
+static FEATURES: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
+
+/// (4-bit fields of ID_AA64ISAR0_EL1, of ID_AA64MMFR0_EL1) that must not be less than the boot CPU's: atomics,
+/// CRC32 and crypto that code may be compiled for; the physical address size that the page tables use.
+const ISAR0_FIELDS: [u32; 5] = [4, 8, 12, 16, 20];
+const MMFR0_FIELDS: [u32; 1] = [0];
+
+/// Remembers what the boot CPU can do.
+pub(crate) fn record_features() {
+    FEATURES[0].store(ID_AA64ISAR0_EL1.get(), Ordering::Relaxed);
+    FEATURES[1].store(ID_AA64MMFR0_EL1.get(), Ordering::Relaxed);
+}
+
+fn lacks_features() -> bool {
+    let lacks = |boot: u64, own: u64, fields: &[u32]| {
+        fields.iter().any(|shift| (own >> shift) & 0xf < (boot >> shift) & 0xf)
+    };
+    lacks(FEATURES[0].load(Ordering::Relaxed), ID_AA64ISAR0_EL1.get(), &ISAR0_FIELDS)
+        || lacks(FEATURES[1].load(Ordering::Relaxed), ID_AA64MMFR0_EL1.get(), &MMFR0_FIELDS)
+        // A CPU that would run at another exception level than the rest.
+        || ID_AA64PFR0_EL1.get() & 0xf == 0
+}
+
+/// Gives up, as its CPU's last act.
+fn give_up(area: &'static Area, generation: u32, reason: Reason) -> ! {
+    if area.slot.0.fail(generation, reason as u16) {
+        arch::sev();
+        leave(area, generation)
+    }
+    // Wedged: final.
+    arch::park()
+}
+
+/// Turns this CPU off, or sends it to the pen. Its slot says already that this life is over.
+fn leave(area: &'static Area, generation: u32) -> ! {
+    unsafe extern "C" {
+        fn reveille_leave(conduit: u64, function: u32, line: u64, crumbs: u64, generation: u32) -> !;
+    }
+    let (conduit, function) = psci::cpu_off();
+    let line = area.line.map_or(0, |line| core::ptr::from_ref(line) as u64);
+    let crumbs = area.crumbs.map_or(0, |crumbs| core::ptr::from_ref(crumbs) as u64);
+    // SAFETY: it uses no stack, and nothing of this CPU's is in use: its slot is `Failed` or `Gone`.
+    unsafe { reveille_leave(conduit, function, line, crumbs, generation) }
+}
+
+/// A secondary on its own stacks: its slot is won.
+pub(crate) extern "C" fn secondary(area: &'static Area) -> ! {
+    let generation = area.slot.0.read().generation;
+    panic::poll_gate();
+    if lacks_features() {
+        give_up(area, generation, Reason::Feature);
+    }
+    if let Err(_error) = gic::init_cpu(system::firmware_is_ours()) {
+        give_up(area, generation, Reason::Gic);
+    }
+    panic::poll_gate();
+    time::init_cpu();
+    irq::apply_private();
+    gic::discard_pending();
+    // The interrupt controller works before anyone can be told to interrupt us: device stores complete first.
+    arch::dsb_sy();
+    area.launch.open();
+    match area.slot.0.go_online(generation, panic::gate(), panic::me()) {
+        Entrance::Online => {}
+        Entrance::Wedged => arch::park(),
+        Entrance::Stop => panic::stop_requested(panic::ParkedBy::Gate),
+    }
+    // Wakes the booter, which waits for the word just written.
+    arch::dsb_ishst();
+    arch::sev();
+    // SAFETY: vectors, interrupt controller and stacks are in place.
+    unsafe { regs::daif_open() };
+    system::run_secondary(area.id)
+}

@@ -1,0 +1,257 @@
+//! Bring-up: every CPU started at most once at a time, every start ended by one verdict.
+//!
+//! The question of a 2010 kernel mail: a CPU is slow, its booter times out, is pre-empted, and then kills a CPU
+//! that has meanwhile got going. Here arrival and time-out compete for one word (`reveille_protocol::Slot`),
+//! so when a start is over the CPU is either running or certain never to touch anything.
+//!
+//! This module is the glue: it claims, publishes the boot line, asks firmware or writes the release address,
+//! steps the protocol and records the verdict.
+
+pub(crate) mod arrival;
+pub(crate) mod psci;
+mod reason;
+mod roll_call;
+mod spin_table;
+
+
+pub use reason::Reason;
+pub use reveille_protocol::Verdict;
+pub use roll_call::{Entry, Json, RollCall};
+pub(crate) use roll_call::Record;
+pub(crate) use spin_table::map as map_release_address;
+
+use crate::arch::{self, Hw, HwWord, entry};
+use crate::cpu::area::{self, Area, Method};
+use crate::cpu::{self, CpuId};
+use crate::time::{Deadline, Instant, to_ticks};
+use crate::{panic, time};
+use core::cell::RefCell;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
+use reveille_protocol::{Booter, Limits, Step, Token, Word};
+
+/// Time a CPU has to arrive, and again to come online, if the bootarg `deadline_ms` does not say otherwise.
+pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How often firmware is asked again that answered "already on" or "pending".
+const RETRY: Duration = Duration::from_millis(1);
+
+/// CPUs may be on their way to the pen that nobody called: the image was entered at EL3, where nothing holds
+/// them back, or one has been seen there. Then a CPU that firmware does not know is released by word.
+static PEN_IN_USE: AtomicBool = AtomicBool::new(false);
+
+/// Says that CPUs may come to the pen by themselves.
+pub(crate) fn expect_uninvited() {
+    PEN_IN_USE.store(true, Ordering::Relaxed);
+}
+
+/// Who may start, stop or gather CPUs: one CPU at a time. 0, or the affinity of the holder with bit 63 set.
+static LIFECYCLE: HwWord = HwWord::with(0);
+const HELD: u64 = 1 << 63;
+
+/// The right to start and stop CPUs.
+struct Lifecycle;
+
+impl Lifecycle {
+    /// Waits for the right, interrupts as the caller has them, until `deadline`.
+    fn lock(deadline: Deadline) -> Option<Self> {
+        let me = HELD | arch::regs::affinity();
+        loop {
+            // Acquire: pairs with the Release of `drop`, the last holder's work on booters and records.
+            if LIFECYCLE.compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+                return Some(Self);
+            }
+            if deadline.has_passed() {
+                return None;
+            }
+            panic::poll_gate();
+            arch::wfe();
+        }
+    }
+}
+
+impl Drop for Lifecycle {
+    fn drop(&mut self) {
+        // Release: pairs with `lock`.
+        LIFECYCLE.store(0, Ordering::Release);
+        arch::dsb_ishst();
+        arch::sev();
+    }
+}
+
+/// One start under way, kept in the area of the CPU that is started.
+pub(crate) struct Start {
+    /// Only the holder of the lifecycle lock looks.
+    state: RefCell<Option<Pending>>,
+}
+
+// SAFETY: `state` is reached with the lifecycle lock held alone, by functions that take a `&Lifecycle`.
+unsafe impl Sync for Start {}
+
+struct Pending {
+    booter: Booter<'static, Hw>,
+    /// Firmware asked for patience: ask again then.
+    retry_at: Option<u64>,
+}
+
+impl Start {
+    pub(crate) const fn new() -> Self {
+        Self { state: RefCell::new(None) }
+    }
+}
+
+/// Brings `cpu` up, or finds it online already.
+///
+/// Waits, with interrupts as the caller has them, until there is a verdict: at most until `deadline` for the
+/// arrival, and as long again for the CPU to come online. From any CPU; concurrent calls take turns, and a
+/// turn that does not come before `deadline` is [`Verdict::Busy`].
+pub fn cpu_up(cpu: CpuId, deadline: impl Into<Deadline>) -> Verdict {
+    let area = area::of(cpu);
+    let deadline = deadline.into();
+    let span = deadline.remaining();
+    let Some(lock) = Lifecycle::lock(deadline) else { return Verdict::Busy };
+    begin(&lock, area, limits(deadline, span));
+    while !advance(&lock, area) {
+        pause();
+    }
+    area.record.0.verdict().unwrap_or(Verdict::Busy)
+}
+
+/// Brings up every CPU of the machine that is not online: all are kicked first, and then awaited together.
+///
+/// See [`cpu_up`]; the deadline holds for all of them, so the whole takes at most twice as long.
+pub(crate) fn bring_up_all(deadline: Deadline) -> RollCall {
+    let span = deadline.remaining();
+    let areas = area::areas();
+    match Lifecycle::lock(deadline) {
+        Some(lock) => {
+            for area in areas {
+                begin(&lock, area, limits(deadline, span));
+            }
+            while !areas.iter().fold(true, |settled, area| advance(&lock, area) && settled) {
+                pause();
+            }
+        }
+        None => areas.iter().for_each(|area| area.record.0.busy()),
+    }
+    RollCall::new(areas)
+}
+
+fn limits(deadline: Deadline, span: Duration) -> Limits {
+    Limits { arrive: to_ticks(deadline.remaining()), online: to_ticks(span) }
+}
+
+fn pause() {
+    panic::poll_gate();
+    arch::wfe();
+}
+
+/// Claims and kicks `area`'s CPU, or records why not.
+fn begin(_lock: &Lifecycle, area: &'static Area, limits: Limits) {
+    let record = &area.record.0;
+    let Some(line) = area.line else { return };
+    let crumbs = area.crumbs.map(|crumbs| crumbs.read());
+    let in_pen = crumbs.is_some_and(|crumbs| crumbs.pen.is_some());
+    if in_pen {
+        expect_uninvited();
+    }
+    let may_come = in_pen || PEN_IN_USE.load(Ordering::Relaxed);
+    match area.method {
+        Method::Disabled => return record.without_start(Verdict::Disabled),
+        Method::None if !may_come => return record.without_start(Verdict::NoMethod),
+        _ => {}
+    }
+    let claim = match area.slot.0.claim() {
+        Ok(claim) => claim,
+        Err(refusal) => return record.refused(refusal, area.slot.0.read().generation),
+    };
+    let generation = claim.generation();
+    let kicked = claim.kick();
+    let now = Instant::now().ticks();
+    let mut pending = Pending { booter: Booter::new(kicked, limits, now), retry_at: None };
+    // After `Kicked`: a CPU that this word lets out of the pen finds the slot open.
+    line.release(generation);
+    if !in_pen {
+        call_firmware(area, &mut pending, may_come);
+    }
+    *area.record.0.start.state.borrow_mut() = Some(pending);
+}
+
+/// Asks whoever holds the CPU to let it go.
+fn call_firmware(area: &Area, pending: &mut Pending, may_come: bool) {
+    let token = Token::encode(pending.booter.generation());
+    let now = Instant::now().ticks();
+    match area.method {
+        Method::Psci => match psci::cpu_on(area.mpidr, entry::secondary_entry(), token) {
+            Ok(()) => {
+                pending.booter.accepted();
+                pending.retry_at = None;
+            }
+            Err(error) if error.may_pass() => {
+                pending.booter.deferred(error.code());
+                pending.retry_at = Some(now + to_ticks(RETRY));
+            }
+            // It is on its way to the pen by itself, and firmware does not know.
+            Err(error) if may_come => pending.booter.deferred(error.code()),
+            Err(error) => {
+                // The verdict comes with the next step.
+                let _ = pending.booter.refuse(error.code(), now);
+            }
+        },
+        Method::SpinTable(address) => spin_table::release(address),
+        Method::Boot | Method::None | Method::Disabled => {}
+    }
+}
+
+/// Steps the start of `area`'s CPU; `true` once there is a verdict.
+fn advance(_lock: &Lifecycle, area: &'static Area) -> bool {
+    let mut state = area.record.0.start.state.borrow_mut();
+    let Some(pending) = state.as_mut() else { return true };
+    let now = Instant::now().ticks();
+    if let Step::Settled(outcome) = pending.booter.step(now) {
+        area.record.0.settled(outcome);
+        *state = None;
+        return true;
+    }
+    if pending.retry_at.is_some_and(|at| now >= at) && pending.booter.is_awaiting_arrival() {
+        let in_pen = area.crumbs.is_some_and(|crumbs| crumbs.read().pen.is_some());
+        if in_pen {
+            // The line has let it out already.
+            pending.retry_at = None;
+        } else {
+            call_firmware(area, pending, PEN_IN_USE.load(Ordering::Relaxed));
+        }
+    }
+    false
+}
+
+/// Calls off every start that has not arrived. For the panic reporter, which holds no lock: what arrives all the
+/// same is `Alive`, and is stopped like any other.
+pub(crate) fn revoke_all() {
+    for area in area::areas() {
+        let _ = area.slot.0.revoke_if_kicked();
+    }
+}
+
+/// The time limit that the bootargs or the default give.
+pub(crate) fn default_deadline(args: crate::bootargs::BootArgs<'_>) -> Duration {
+    match args.number("deadline_ms") {
+        Ok(Some(ms)) => Duration::from_millis(ms),
+        Ok(None) => DEFAULT_DEADLINE,
+        Err(value) => {
+            log::error!("bootargs: deadline_ms={value}: not a number of milliseconds; it stays {DEFAULT_DEADLINE:?}");
+            DEFAULT_DEADLINE
+        }
+    }
+}
+
+impl From<Duration> for Deadline {
+    fn from(duration: Duration) -> Self {
+        time::Deadline::after(duration)
+    }
+}
+
+/// Whether `cpu` is online.
+pub fn is_online(cpu: CpuId) -> bool {
+    cpu::online().contains(cpu)
+}

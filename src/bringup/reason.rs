@@ -1,0 +1,38 @@
+//! Why a CPU that arrived gave up.
+
+use core::fmt;
+
+/// Why a CPU that arrived did not come online.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+#[non_exhaustive]
+pub enum Reason {
+    /// It lacks a feature that the boot CPU has and the system relies on.
+    Feature = 1,
+    /// Its part of the interrupt controller could not be set up.
+    Gic = 2,
+    /// It was started, or reset, a second time while it was running.
+    Restarted = reveille_protocol::RESTARTED,
+}
+
+impl Reason {
+    /// The reason with this number.
+    pub const fn from_code(code: u16) -> Option<Self> {
+        Some(match code {
+            1 => Self::Feature,
+            2 => Self::Gic,
+            reveille_protocol::RESTARTED => Self::Restarted,
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Feature => "feature",
+            Self::Gic => "gic",
+            Self::Restarted => "restarted",
+        })
+    }
+}

@@ -1,0 +1,96 @@
+//! A closure stored in place: what takes one never allocates.
+
+use core::cell::UnsafeCell;
+use core::mem::{MaybeUninit, align_of, size_of};
+
+/// Alignment of the storage, bytes.
+const ALIGN: usize = 16;
+
+/// Room for one `FnOnce` of at most `N` bytes.
+///
+/// It does not know whether it is full: its owner's protocol does.
+#[repr(C, align(16))]
+pub(crate) struct ClosureCell<const N: usize> {
+    /// Runs the closure, or with `false` only drops it.
+    call: UnsafeCell<Option<unsafe fn(*mut (), bool)>>,
+    storage: UnsafeCell<MaybeUninit<[u8; N]>>,
+}
+
+// SAFETY: all methods are unsafe and ask for exclusive access, which the owner's protocol hands out.
+unsafe impl<const N: usize> Sync for ClosureCell<N> {}
+
+impl<const N: usize> ClosureCell<N> {
+    /// An empty cell.
+    pub(crate) const fn new() -> Self {
+        Self { call: UnsafeCell::new(None), storage: UnsafeCell::new(MaybeUninit::uninit()) }
+    }
+
+    /// Puts `f` in.
+    ///
+    /// # Safety
+    ///
+    /// The caller has exclusive access, and the cell is empty (else the old closure is leaked).
+    pub(crate) unsafe fn put<F: FnOnce() + Send>(&self, f: F) {
+        const {
+            assert!(
+                size_of::<F>() <= N && align_of::<F>() <= ALIGN,
+                "the closure captures too much: it is stored in place, in a few words; capture a reference instead"
+            );
+        }
+        unsafe fn consume<F: FnOnce()>(storage: *mut (), run: bool) {
+            // SAFETY: `storage` holds an `F` put there by `put`, read once; the caller never uses it again.
+            let f = unsafe { storage.cast::<F>().read() };
+            if run {
+                f();
+            }
+        }
+        // SAFETY: exclusive (the caller's), large and aligned enough (asserted above).
+        unsafe {
+            self.storage.get().cast::<F>().write(f);
+            *self.call.get() = Some(consume::<F>);
+        }
+    }
+
+    /// Moves the closure of `self` into `other`.
+    ///
+    /// # Safety
+    ///
+    /// The caller has exclusive access to both, and `other` is empty.
+    pub(crate) unsafe fn move_to(&self, other: &Self) {
+        // SAFETY: exclusive; a bitwise copy is a move, and `call` of the source is taken so it cannot run twice.
+        unsafe {
+            core::ptr::copy_nonoverlapping(self.storage.get(), other.storage.get(), 1);
+            *other.call.get() = (*self.call.get()).take();
+        }
+    }
+
+    /// Runs the closure and leaves the cell empty; does nothing on an empty one.
+    ///
+    /// # Safety
+    ///
+    /// The caller has exclusive access until the closure returns.
+    pub(crate) unsafe fn run(&self) {
+        // SAFETY: the caller's.
+        unsafe { self.consume(true) }
+    }
+
+    /// Drops the closure without running it.
+    ///
+    /// # Safety
+    ///
+    /// The caller has exclusive access.
+    pub(crate) unsafe fn discard(&self) {
+        // SAFETY: the caller's.
+        unsafe { self.consume(false) }
+    }
+
+    unsafe fn consume(&self, run: bool) {
+        // SAFETY: exclusive (the callers'); `call` was set with the closure it fits, and is taken so that the
+        // closure is consumed once.
+        unsafe {
+            if let Some(call) = (*self.call.get()).take() {
+                call(self.storage.get().cast(), run);
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The console: one UART, found in the device tree, and what is printed on it.
+
+mod logger;
+mod uart;
+
+pub(crate) use logger::init as init_log;
+use uart::Uart;
+
+use crate::dt;
+use crate::panic;
+use crate::sync::SpinLock;
+use crate::system::memory;
+use core::fmt::{self, Write};
+use spin::Once;
+
+static UART: Once<Uart> = Once::new();
+/// Held for a whole line, so that lines of different CPUs never mix.
+static LINE: SpinLock<()> = SpinLock::new(());
+
+/// Starts using `console`. By the boot CPU, once; later calls change nothing.
+pub(crate) fn init(console: &dt::Console<'_>) -> Result<(), crate::arch::mmu::MapError> {
+    memory::map_device(console.registers.base, console.registers.size.max(1))?;
+    UART.call_once(|| Uart::new(console));
+    Ok(())
+}
+
+struct Writer;
+
+impl Write for Writer {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if let Some(uart) = UART.get() {
+            for byte in text.bytes() {
+                if byte == b'\n' {
+                    uart.send(b'\r');
+                }
+                uart.send(byte);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What [`print!`](crate::print) calls.
+#[doc(hidden)]
+pub fn print(arguments: fmt::Arguments<'_>) {
+    panic::poll_gate();
+    let _line = LINE.lock();
+    // The writer never fails; a `Display` that does has said so in its own output.
+    let _ = Writer.write_fmt(arguments);
+}
+
+/// Prints past the lock. Only for the CPU that holds the panic gate, when all others are stopped or are about to
+/// be.
+pub(crate) fn print_raw(arguments: fmt::Arguments<'_>) {
+    let _ = Writer.write_fmt(arguments);
+}
+
+/// Takes a character that was typed, if there is one.
+pub fn read_byte() -> Option<u8> {
+    UART.get()?.receive()
+}
+
+/// Waits, a bounded time, until everything printed has left the machine.
+pub(crate) fn flush() {
+    if let Some(uart) = UART.get() {
+        uart.flush();
+    }
+}
+
+/// Prints to the console, in one piece.
+#[macro_export]
+macro_rules! print {
+    ($($arguments:tt)*) => { $crate::console::print(::core::format_args!($($arguments)*)) };
+}
+
+/// Prints a line to the console, in one piece.
+#[macro_export]
+macro_rules! println {
+    () => { $crate::print!("\n") };
+    ($format:literal $($arguments:tt)*) => {
+        $crate::console::print(::core::format_args!("{}\n", ::core::format_args!($format $($arguments)*)))
+    };
+}

@@ -1,0 +1,262 @@
+//! The per-CPU area: one for each CPU of the machine, carved from RAM at boot and never given back.
+
+use super::{CpuId, launch};
+use crate::arch::entry::{EMERGENCY_PAGES, EXCEPTION_PAGES, PORCH_PAGES, THREAD_PAGES};
+use crate::arch::mmu::PAGE;
+use crate::arch::shared::{BootLine, Crumbs};
+use crate::arch::{HwSlot, regs};
+use crate::bringup::Record;
+use crate::dt::{CpuStatus, EnableMethod};
+use crate::{gic, panic, time};
+use core::mem::offset_of;
+use core::sync::atomic::AtomicU32;
+use spin::Once;
+
+/// Keeps its content alone on its cache lines: 128 bytes is a line pair on the CPUs that fetch in pairs.
+#[repr(C, align(128))]
+pub(crate) struct Line<T>(pub(crate) T);
+
+/// Everything the runtime keeps for one CPU.
+#[repr(C, align(128))]
+pub(crate) struct Area {
+    // Read by assembly.
+    exception_top: u64,
+    thread_top: u64,
+    emergency_top: u64,
+    entry: extern "C" fn(&'static Area) -> !,
+
+    pub(crate) id: CpuId,
+    /// Affinity, as in the device tree.
+    pub(crate) mpidr: u64,
+    /// How it is started.
+    pub(crate) method: Method,
+    pub(crate) line: Option<&'static BootLine>,
+    pub(crate) crumbs: Option<&'static Crumbs>,
+    pub(crate) gic: gic::CpuPart,
+
+    /// Its state; the word every other CPU may race on.
+    pub(crate) slot: Line<HwSlot>,
+    /// What the last attempt to bring it up came to.
+    pub(crate) record: Line<Record>,
+    /// How it was stopped, once it was.
+    pub(crate) parked: panic::ParkMark,
+    /// Closures for its thread context.
+    pub(crate) launch: launch::Mailbox,
+    /// Interrupt handlers under way.
+    pub(crate) interrupt_depth: AtomicU32,
+    /// Its own timers.
+    pub(crate) timers: time::Timers,
+}
+
+/// How a CPU is started, read once from the device tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// It booted us.
+    Boot,
+    /// `CPU_ON`.
+    Psci,
+    /// A store to this address and a SEV.
+    SpinTable(u64),
+    /// The tree names no method that we know, or leaves out what it needs.
+    None,
+    /// `status` says that it is not to be used.
+    Disabled,
+}
+
+impl Method {
+    pub(crate) fn of(cpu: &crate::dt::Cpu<'_>) -> Self {
+        match (cpu.status == CpuStatus::Okay, cpu.method) {
+            (false, _) => Self::Disabled,
+            (true, EnableMethod::Psci) => Self::Psci,
+            (true, EnableMethod::SpinTable { release_addr: Some(address) }) => Self::SpinTable(address),
+            (true, _) => Self::None,
+        }
+    }
+}
+
+pub(crate) const EXCEPTION_TOP: usize = offset_of!(Area, exception_top);
+pub(crate) const THREAD_TOP: usize = offset_of!(Area, thread_top);
+pub(crate) const EMERGENCY_TOP: usize = offset_of!(Area, emergency_top);
+pub(crate) const ENTRY: usize = offset_of!(Area, entry);
+
+/// Where the stacks of all CPUs are mapped: far above any RAM, so that the pages between them can stay
+/// unmapped without a byte of RAM being lost.
+const WINDOW: u64 = 0x0000_f000_0000_0000;
+/// Address space of one CPU's stacks, bytes.
+const WINDOW_STRIDE: u64 = 0x1_0000;
+
+/// The stacks of one CPU in its part of the window: (first page, pages, name). Page 0 and the page below each
+/// stack are never mapped.
+const STACKS: [(usize, usize, &str); 4] = [
+    (1, THREAD_PAGES, "thread stack"),
+    (1 + THREAD_PAGES + 1, EXCEPTION_PAGES, "exception stack"),
+    (1 + THREAD_PAGES + 1 + EXCEPTION_PAGES + 1, EMERGENCY_PAGES, "emergency stack"),
+    (1 + THREAD_PAGES + 1 + EXCEPTION_PAGES + 1 + EMERGENCY_PAGES + 1, PORCH_PAGES, "porch"),
+];
+const _: () = assert!(STACKS[3].0 + STACKS[3].1 < WINDOW_STRIDE as usize / PAGE);
+
+/// Pages of RAM under the stacks of one CPU.
+pub(crate) const STACK_PAGES: usize = THREAD_PAGES + EXCEPTION_PAGES + EMERGENCY_PAGES + PORCH_PAGES;
+
+/// Where the stacks of `cpu` are mapped: (address, pages), in the order of their RAM.
+pub(crate) fn stack_ranges(cpu: CpuId) -> impl Iterator<Item = (u64, usize)> {
+    let base = WINDOW + cpu.index() as u64 * WINDOW_STRIDE;
+    STACKS.iter().map(move |(first, pages, _)| (base + (first * PAGE) as u64, *pages))
+}
+
+fn stack_top(cpu: CpuId, stack: usize) -> u64 {
+    let (first, pages, _) = STACKS[stack];
+    WINDOW + cpu.index() as u64 * WINDOW_STRIDE + ((first + pages) * PAGE) as u64
+}
+
+/// Top of the porch of `cpu`: the stack on which it decides whether it may run.
+pub(crate) fn porch_top(cpu: CpuId) -> u64 {
+    stack_top(cpu, 3)
+}
+
+/// A guard page, for a report.
+pub(crate) struct GuardName {
+    cpu: usize,
+    stack: &'static str,
+}
+
+impl core::fmt::Display for GuardName {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "the {} of cpu {}", self.stack, self.cpu)
+    }
+}
+
+/// Whose guard page `address` lies in.
+pub(crate) fn guard_name(address: u64) -> Option<GuardName> {
+    let boot = crate::arch::entry::BOOT_STACKS.base() as u64;
+    for (offset, stack) in crate::arch::entry::BOOT_GUARDS {
+        if (boot + offset as u64..boot + (offset + PAGE) as u64).contains(&address) {
+            return Some(GuardName { cpu: 0, stack });
+        }
+    }
+    let offset = address.checked_sub(WINDOW)?;
+    let cpu = (offset / WINDOW_STRIDE) as usize;
+    let page = (offset % WINDOW_STRIDE) as usize / PAGE;
+    let stack = STACKS.iter().find(|(first, ..)| page + 1 == *first)?.2;
+    (cpu < areas().len()).then_some(GuardName { cpu, stack })
+}
+
+impl Area {
+    /// The area of `cpu`.
+    pub(crate) fn new(
+        cpu: CpuId,
+        mpidr: u64,
+        method: Method,
+        entry: extern "C" fn(&'static Area) -> !,
+        line: &'static BootLine,
+        crumbs: &'static Crumbs,
+    ) -> Self {
+        Self {
+            exception_top: stack_top(cpu, 1),
+            thread_top: stack_top(cpu, 0),
+            emergency_top: stack_top(cpu, 2),
+            entry,
+            id: cpu,
+            mpidr,
+            method,
+            line: Some(line),
+            crumbs: Some(crumbs),
+            ..Self::blank()
+        }
+    }
+
+    const fn blank() -> Self {
+        extern "C" fn nowhere(_: &'static Area) -> ! {
+            crate::arch::park()
+        }
+        Self {
+            exception_top: 0,
+            thread_top: 0,
+            emergency_top: 0,
+            entry: nowhere,
+            id: CpuId::BOOT,
+            mpidr: 0,
+            method: Method::Boot,
+            line: None,
+            crumbs: None,
+            gic: gic::CpuPart::new(),
+            slot: Line(HwSlot::from_parts(crate::arch::HwWord::with(0))),
+            record: Line(Record::new()),
+            parked: panic::ParkMark::new(),
+            launch: launch::Mailbox::new(),
+            interrupt_depth: AtomicU32::new(0),
+            timers: time::Timers::new(),
+        }
+    }
+
+    /// Whether `address` lies on one of this CPU's stacks, for walking frames.
+    pub(crate) fn owns_stack(&self, address: u64) -> bool {
+        let boot = crate::arch::entry::BOOT_STACKS.base() as u64;
+        stack_ranges(self.id).any(|(start, pages)| (start..start + (pages * PAGE) as u64).contains(&address))
+            || (self.id == CpuId::BOOT
+                && (boot..crate::arch::entry::BOOT_STACKS.emergency_top() as u64).contains(&address))
+    }
+}
+
+/// The boot CPU's area until the real ones are carved: a panic needs its emergency stack.
+struct EarlyArea(core::cell::UnsafeCell<Area>);
+// SAFETY: written once by `enter_early`, before anything else refers to it.
+unsafe impl Sync for EarlyArea {}
+static EARLY: EarlyArea = EarlyArea(core::cell::UnsafeCell::new(Area::blank()));
+
+/// Gives the boot CPU an area to panic in.
+///
+/// # Safety
+///
+/// Called once, first thing, by the boot CPU.
+pub(crate) unsafe fn enter_early() {
+    // SAFETY: alone and first (the caller's).
+    let area = unsafe { &mut *EARLY.0.get() };
+    area.emergency_top = crate::arch::entry::BOOT_STACKS.emergency_top() as u64;
+    area.mpidr = regs::affinity();
+    regs::set_thread_pointer(core::ptr::from_ref(area) as u64);
+}
+
+static AREAS: Once<&'static [Area]> = Once::new();
+
+/// Makes the areas known. Called once, by the boot CPU.
+pub(crate) fn publish(areas: &'static [Area]) {
+    AREAS.call_once(|| areas);
+}
+
+/// The areas of all CPUs in id order; none before they are carved.
+#[inline]
+pub(crate) fn areas() -> &'static [Area] {
+    AREAS.get().copied().unwrap_or(&[])
+}
+
+/// The area of `cpu`.
+#[inline]
+pub(crate) fn of(cpu: CpuId) -> &'static Area {
+    &areas()[cpu.index()]
+}
+
+/// This CPU's area; `None` on a CPU that has not won its slot.
+#[inline(always)]
+pub(crate) fn try_current() -> Option<&'static Area> {
+    let pointer = regs::thread_pointer() as *const Area;
+    // SAFETY: the thread pointer is 0 or was set to an area, and areas are never freed or moved.
+    unsafe { pointer.as_ref() }
+}
+
+/// This CPU's area.
+#[inline(always)]
+pub(crate) fn current() -> &'static Area {
+    // SAFETY: as above; and Rust code other than `arrive` runs only on CPUs whose thread pointer is set.
+    unsafe { &*(regs::thread_pointer() as *const Area) }
+}
+
+/// The id of the CPU with this affinity.
+pub(crate) fn find(mpidr: u64) -> Option<CpuId> {
+    areas().iter().find(|area| area.mpidr == mpidr).map(|area| area.id)
+}
+
+/// Bytes of RAM that each CPU takes: stacks, area, boot line and breadcrumbs.
+pub const BYTES_PER_CPU: usize =
+    STACK_PAGES * PAGE + size_of::<Area>() + size_of::<BootLine>() + size_of::<Crumbs>();
+const _: () = assert!(BYTES_PER_CPU <= 40 * 1024, "a CPU may take at most 40 KiB of RAM");

@@ -1,0 +1,49 @@
+//! Waiting for work without missing it.
+
+use super::{CpuId, area};
+use crate::arch::{self, regs};
+use crate::irq::Sgi;
+use crate::{gic, irq, panic, time};
+use core::time::Duration;
+
+/// An idle CPU looks around at least this often, so that a lost SGI costs time and never a CPU.
+const LOOK_AROUND: Duration = Duration::from_millis(100);
+
+/// Runs what was launched on this CPU, or waits until an interrupt has been handled.
+///
+/// Wake-ups cannot be missed: the last look for work and the WFI lie in one section in which interrupts are
+/// masked by `DAIF.I` alone, and a WFI does not wait while an interrupt is pending, masked so or not
+/// (Arm ARM D1.6.2). May return without any visible reason; callers loop.
+///
+/// # Panics
+///
+/// If interrupts are masked, or in interrupt context: nothing could ever wake it.
+pub fn idle() {
+    assert!(!irq::in_interrupt() && !irq::is_masked(), "cpu::idle() with interrupts masked");
+    let area = area::current();
+    panic::poll_gate();
+    if area.launch.run_one() {
+        return;
+    }
+    let daif = regs::daif_mask();
+    if !area.launch.is_waiting() && !panic::is_stopping() {
+        time::arm_within(LOOK_AROUND);
+        arch::wfi();
+    }
+    // The pending interrupt is taken here.
+    regs::daif_restore(daif);
+}
+
+/// What a secondary does that was given nothing else: [`idle`], for ever.
+pub fn idle_loop(_: CpuId) -> ! {
+    loop {
+        idle();
+    }
+}
+
+/// Makes `cpu` leave its current or next WFI. Does nothing if `cpu` is not online.
+pub fn wake(cpu: CpuId) {
+    if super::online().contains(cpu) {
+        gic::send_sgi(Sgi::Wake, cpu);
+    }
+}

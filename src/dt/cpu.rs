@@ -1,0 +1,195 @@
+//! `/cpus`: who is there, and how to start them.
+
+use super::error::{Error, Fault};
+use super::walk::{Node, Path, Tree, Walk, number, string};
+
+/// The affinity fields of MPIDR_EL1: Aff3 in bits 39:32, Aff2 to Aff0 in bits 23:0.
+pub const MPIDR_AFFINITY: u64 = 0xff_00ff_ffff;
+
+/// One CPU node (Devicetree Specification 3.8; Arm binding `cpus.yaml`).
+#[derive(Clone, Copy, Debug)]
+pub struct Cpu<'a> {
+    /// The affinity fields as they stand in MPIDR_EL1, with every other bit 0.
+    pub mpidr: u64,
+    /// How to start it.
+    pub method: EnableMethod<'a>,
+    /// Whether it may be started.
+    pub status: CpuStatus,
+    /// Its node.
+    pub path: Path<'a>,
+}
+
+/// `enable-method` of the CPU, or of `/cpus` if the CPU has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EnableMethod<'a> {
+    /// Through PSCI; see [`Machine::psci`](super::Machine::psci).
+    Psci,
+    /// By a 64-bit store to a physical address that the CPU polls.
+    SpinTable {
+        /// `cpu-release-addr`; some trees forget it.
+        release_addr: Option<u64>,
+    },
+    /// A method that this reader does not know.
+    Unknown(&'a str),
+    /// No method at all. Usual for trees of a single CPU.
+    Missing,
+}
+
+/// `status` of a CPU node (Devicetree Specification 2.3.4, 3.8.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CpuStatus {
+    /// Present and usable.
+    Okay,
+    /// "disabled", "reserved" or unknown: quiescent, and left alone.
+    Disabled,
+    /// "fail" or "fail-...": broken.
+    Fail,
+}
+
+/// The CPU nodes alone, in tree order.
+struct CpuNodes<'a> {
+    walk: Walk<'a>,
+    /// `/cpus`, once the walk has come to it.
+    container: Option<Node<'a>>,
+}
+
+impl<'a> CpuNodes<'a> {
+    fn new(tree: Tree<'a>) -> Self {
+        Self { walk: tree.walk(), container: None }
+    }
+
+    fn step(&mut self) -> Option<Node<'a>> {
+        loop {
+            let node = self.walk.step()?;
+            if node.depth == 1 {
+                if self.container.is_some() {
+                    return None;
+                }
+                self.container = node.is_at(1, "cpus").then_some(node);
+            } else if node.depth == 2 && self.container.is_some() {
+                let is_cpu = match node.props.device_type {
+                    Some(kind) => string(kind) == Some("cpu"),
+                    None => node.name.base == "cpu",
+                };
+                if is_cpu {
+                    return Some(node);
+                }
+            }
+        }
+    }
+
+    /// `reg` of a node this just returned.
+    fn mpidr(&self, node: &Node<'a>) -> Result<u64, Error<'a>> {
+        let Some(reg) = node.props.reg else {
+            return Err(Error::node_fault(Fault::Property, node.path, "CPU without reg"));
+        };
+        let cells = self.walk.address_cells(node);
+        if !matches!(cells, 1 | 2) {
+            let error = Error::property(node.path, "reg", "/cpus has #address-cells other than 1 or 2");
+            return Err(error.value(cells.into()));
+        }
+        if reg.len() != 4 * cells as usize {
+            let error = Error::property(node.path, "reg", "length does not fit #address-cells of /cpus");
+            return Err(error.value(reg.len() as u64));
+        }
+        let mpidr = number(reg).unwrap_or(0) as u64;
+        if mpidr & !MPIDR_AFFINITY != 0 {
+            return Err(
+                Error::property(node.path, "reg", "bits outside the MPIDR affinity fields").value(mpidr)
+            );
+        }
+        Ok(mpidr)
+    }
+
+    fn read(&self, node: &Node<'a>) -> Result<Cpu<'a>, Error<'a>> {
+        let mpidr = self.mpidr(node)?;
+        let method = match (node.string("enable-method")?, &self.container) {
+            (None, Some(container)) => container.string("enable-method")?,
+            (method, _) => method,
+        };
+        let method = match method {
+            Some("psci") => EnableMethod::Psci,
+            Some("spin-table") => EnableMethod::SpinTable { release_addr: node.number("cpu-release-addr")? },
+            Some(other) => EnableMethod::Unknown(other),
+            None => EnableMethod::Missing,
+        };
+        let status = match node.props.status.map(string) {
+            None | Some(Some("okay" | "ok")) => CpuStatus::Okay,
+            Some(Some(status)) if status.starts_with("fail") => CpuStatus::Fail,
+            Some(_) => CpuStatus::Disabled,
+        };
+        Ok(Cpu { mpidr, method, status, path: node.path })
+    }
+}
+
+/// How many CPU nodes there are, of whatever status.
+pub(super) fn count(tree: Tree<'_>) -> usize {
+    let mut nodes = CpuNodes::new(tree);
+    core::iter::from_fn(|| nodes.step()).count()
+}
+
+/// Words of the filter in [`Cpus`]. With 512 CPUs in 8192 bits, some 16 CPUs are looked up for nothing.
+const FILTER_WORDS: usize = 128;
+
+/// How many CPUs are looked up at most. A tree made to exhaust this may hide a duplicate; it cannot make
+/// the reader quadratic.
+const LOOKUPS: u32 = 64;
+
+/// See [`Machine::cpus`](super::Machine::cpus).
+pub struct Cpus<'a> {
+    tree: Tree<'a>,
+    nodes: CpuNodes<'a>,
+    any: bool,
+    /// A Bloom filter of the MPIDRs so far: only a CPU that hits it is compared with all before it.
+    seen: [u64; FILTER_WORDS],
+    lookups: u32,
+}
+
+impl<'a> Cpus<'a> {
+    pub(super) fn new(tree: Tree<'a>) -> Self {
+        Self { tree, nodes: CpuNodes::new(tree), any: false, seen: [0; FILTER_WORDS], lookups: LOOKUPS }
+    }
+
+    fn is_duplicate(&mut self, cpu: &Cpu<'a>) -> bool {
+        // Fibonacci hashing: MPIDRs that differ in one field land far apart.
+        let hash = cpu.mpidr.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 51;
+        let Some(word) = self.seen.get_mut(hash as usize / 64) else { return false };
+        let bit = 1 << (hash % 64);
+        if *word & bit == 0 {
+            *word |= bit;
+            return false;
+        }
+        let Some(lookups) = self.lookups.checked_sub(1) else { return false };
+        self.lookups = lookups;
+        let mut earlier = CpuNodes::new(self.tree);
+        while let Some(node) = earlier.step() {
+            if node.path == cpu.path {
+                break;
+            }
+            if earlier.mpidr(&node).is_ok_and(|mpidr| mpidr == cpu.mpidr) {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+impl<'a> Iterator for Cpus<'a> {
+    type Item = Result<Cpu<'a>, Error<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let Some(node) = self.nodes.step() else {
+            let first = !core::mem::replace(&mut self.any, true);
+            return first.then_some(Err(Error::absent("no CPU node in /cpus")));
+        };
+        self.any = true;
+        let cpu = self.nodes.read(&node);
+        match cpu {
+            Ok(cpu) if self.is_duplicate(&cpu) => {
+                let error = Error::property(cpu.path, "reg", "an earlier CPU has the same MPIDR");
+                Some(Err(error.value(cpu.mpidr)))
+            }
+            cpu => Some(cpu),
+        }
+    }
+}

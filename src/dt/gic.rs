@@ -1,0 +1,93 @@
+//! The interrupt controller.
+
+use super::error::{Error, Fault};
+use super::walk::{Node, Path, Walk, is_one_of, strings};
+use super::{Region, Regions};
+
+/// The root interrupt controller: a GIC of one of two kinds, all addresses CPU physical.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it, and no allocator")]
+pub enum Gic<'a> {
+    /// GICv1 or GICv2 (Arm binding `arm,gic.yaml`).
+    V2 {
+        /// Its node.
+        path: Path<'a>,
+        /// GICD.
+        distributor: Region,
+        /// GICC.
+        cpu_interface: Region,
+    },
+    /// GICv3 or GICv4 (Arm binding `arm,gic-v3.yaml`).
+    V3 {
+        /// Its node.
+        path: Path<'a>,
+        /// GICD.
+        distributor: Region,
+        /// The regions that hold the redistributor frames, in tree order.
+        redistributors: Regions,
+        /// `redistributor-stride`: bytes from one frame to the next, if it is not the architected one.
+        stride: Option<u64>,
+    },
+}
+
+impl<'a> Gic<'a> {
+    /// Its node.
+    pub fn path(&self) -> Path<'a> {
+        match self {
+            Self::V2 { path, .. } | Self::V3 { path, .. } => *path,
+        }
+    }
+
+    /// GICD.
+    pub fn distributor(&self) -> Region {
+        match self {
+            Self::V2 { distributor, .. } | Self::V3 { distributor, .. } => *distributor,
+        }
+    }
+
+    pub(super) fn read(walk: &Walk<'a>, node: &Node<'a>) -> Result<Self, Error<'a>> {
+        let path = node.path;
+        let distributor = walk.region(node, 0)?;
+        if kind(node) == Some(Kind::V2) {
+            return Ok(Self::V2 { path, distributor, cpu_interface: walk.region(node, 1)? });
+        }
+        let count = node.cell("#redistributor-regions")?.unwrap_or(1) as usize;
+        if !(1..=Regions::CAPACITY).contains(&count) {
+            let what = "no room for so many redistributor regions";
+            return Err(Error::node_fault(Fault::Unsupported, path, what).value(count as u64));
+        }
+        let mut redistributors = Regions::EMPTY;
+        for index in 1..=count {
+            redistributors.push(walk.region(node, index)?);
+        }
+        let stride = node.number("redistributor-stride")?;
+        // GICR_TYPER says where the next frame is in steps of 64 KiB, and a stride of 0 would never get there.
+        if stride.is_some_and(|stride| stride == 0 || stride % 0x1_0000 != 0) {
+            return Err(Error::property(path, "redistributor-stride", "not a multiple of 64 KiB"));
+        }
+        Ok(Self::V3 { path, distributor, redistributors, stride })
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    V2,
+    V3,
+}
+
+const V3_NAMES: &[u8] = b"arm,gic-v3\0qcom,msm8996-gic-v3";
+const V2_NAMES: &[u8] =
+    b"arm,gic-400\0arm,cortex-a15-gic\0arm,cortex-a9-gic\0arm,cortex-a7-gic\0arm,cortex-a5-gic\0\
+    arm,arm11mp-gic\0arm,arm1176jzf-devchip-gic\0arm,eb11mp-gic\0arm,tc11mp-gic\0arm,pl390\0\
+    brcm,brahma-b15-gic\0qcom,msm-8660-qgic\0qcom,msm-qgic2";
+
+fn kind(node: &Node<'_>) -> Option<Kind> {
+    strings(node.props.compatible).find_map(|name| {
+        if is_one_of(name, V3_NAMES) { Some(Kind::V3) } else { is_one_of(name, V2_NAMES).then_some(Kind::V2) }
+    })
+}
+
+/// True for a GIC that this reader knows, enabled or not.
+pub(super) fn is_gic(node: &Node<'_>) -> bool {
+    node.props.interrupt_controller.is_some() && kind(node).is_some()
+}

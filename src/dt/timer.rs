@@ -1,0 +1,52 @@
+//! The generic timer.
+
+use super::error::Error;
+use super::interrupt::{Interrupt, Source};
+use super::walk::{Node, Tree, any_of, strings};
+
+/// The generic timer of the CPUs (Arm binding `arm,arch_timer.yaml`): one PPI per view of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Timer {
+    /// EL3 or Secure EL1 physical timer, CNTPS.
+    pub secure_physical: Option<Interrupt>,
+    /// Non-secure EL1 physical timer, CNTP.
+    pub physical: Option<Interrupt>,
+    /// EL1 virtual timer, CNTV.
+    pub virtual_timer: Option<Interrupt>,
+    /// EL2 physical timer, CNTHP.
+    pub hyp_physical: Option<Interrupt>,
+    /// EL2 virtual timer, CNTHV.
+    pub hyp_virtual: Option<Interrupt>,
+    /// `clock-frequency` in Hz: what firmware should have put into CNTFRQ_EL0 and did not.
+    pub clock_frequency: Option<u32>,
+}
+
+/// In the order of the binding, which is also that of lists without names.
+const NAMES: &[u8] = b"sec-phys\0phys\0virt\0hyp-phys\0hyp-virt";
+
+impl Timer {
+    pub(super) fn read<'a>(tree: Tree<'a>, node: &Node<'a>) -> Result<Self, Error<'a>> {
+        let listed = Source::of(node).decode::<5>(tree)?;
+        let mut views = [None; 5];
+        match node.property("interrupt-names") {
+            None => views = listed,
+            names => {
+                for (name, interrupt) in strings(names).zip(listed) {
+                    if let Some(view) = strings(Some(NAMES)).position(|known| known == name)
+                        && let Some(slot) = views.get_mut(view)
+                    {
+                        *slot = interrupt;
+                    }
+                }
+            }
+        }
+        let [secure_physical, physical, virtual_timer, hyp_physical, hyp_virtual] = views;
+        let clock_frequency = node.cell("clock-frequency")?;
+        Ok(Self { secure_physical, physical, virtual_timer, hyp_physical, hyp_virtual, clock_frequency })
+    }
+}
+
+/// True for the node of the generic timer.
+pub(super) fn is_timer(node: &Node<'_>) -> bool {
+    any_of(node.props.compatible, b"arm,armv8-timer\0arm,armv7-timer")
+}

@@ -1,0 +1,322 @@
+//! The interrupt controller: one facade, GICv2 and GICv3 behind it.
+//!
+//! Priorities are the same for both, in every view of them (Secure, Non-secure, EL1, EL2): [`NMI`] pre-empts
+//! what masks [`NORMAL`]. "Masked" in this runtime means the priority mask raised to [`MASK`] with `DAIF.I`
+//! open, so that an NMI-class SGI still comes through.
+
+mod v2;
+mod v3;
+
+use crate::arch::regs;
+use crate::cpu::{CpuId, CpuSet, area};
+use crate::dt;
+use crate::irq::{Sgi, Trigger};
+use core::fmt;
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use spin::Once;
+
+/// Priority of what stops CPUs that have masked interrupts.
+const NMI: u8 = 0x20;
+/// Priority of everything else.
+const NORMAL: u8 = 0xa0;
+/// Priority mask that holds back [`NORMAL`] and lets [`NMI`] through. Not 0x80: with a single security state
+/// [`NORMAL`] would pass, and seen from Non-secure only the upper half of the priorities exists.
+const MASK: u8 = 0xa0;
+/// Priority mask that holds back nothing.
+const OPEN: u8 = 0xff;
+
+/// SGIs 0 to 7 alone: 8 to 15 belong to the Secure world (Arm DEN 0098, 4.1.1).
+const SGIS: u32 = 0xff;
+
+/// Bounded waits for the hardware: reads before giving up on it.
+const PATIENCE: u32 = 1_000_000;
+
+/// Why the interrupt controller cannot be used.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum GicError {
+    /// The CPU is not connected to the controller that the device tree names.
+    NoSystemRegisters,
+    /// The registers could not be mapped.
+    Map(crate::arch::mmu::MapError),
+    /// No redistributor has the affinity of this CPU.
+    NoRedistributor {
+        /// Its affinity.
+        mpidr: u64,
+    },
+    /// The controller did not finish what it was told to do.
+    Stuck {
+        /// The register that did not change.
+        register: &'static str,
+    },
+}
+
+impl fmt::Display for GicError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSystemRegisters => {
+                write!(f, "the device tree describes a GICv3, but this CPU has no system registers for one")
+            }
+            Self::Map(error) => write!(f, "registers: {error}"),
+            Self::NoRedistributor { mpidr } => write!(f, "no redistributor for mpidr {mpidr:#012x}"),
+            Self::Stuck { register } => write!(f, "{register} did not settle"),
+        }
+    }
+}
+
+/// What the interrupt controller knows of one CPU.
+pub(crate) struct CpuPart {
+    /// GICv3: address of its redistributor; 0 unknown.
+    redistributor: AtomicU64,
+    /// GICv2: its bit in SGI target lists; 0 unknown.
+    target: AtomicU8,
+}
+
+impl CpuPart {
+    pub(crate) const fn new() -> Self {
+        Self { redistributor: AtomicU64::new(0), target: AtomicU8::new(0) }
+    }
+}
+
+/// How interrupts are masked. Until the controller works: by `DAIF`.
+static KIND: AtomicU8 = AtomicU8::new(0);
+const V2: u8 = 2;
+const V3: u8 = 3;
+
+static GIC_V2: Once<v2::GicV2> = Once::new();
+static GIC_V3: Once<v3::GicV3> = Once::new();
+
+#[inline(always)]
+fn kind() -> u8 {
+    // Relaxed: set by the boot CPU before any other runs, which `kick` and `arrive` order.
+    KIND.load(Ordering::Relaxed)
+}
+
+/// Where GICv2's CPU interface is, for the masking path: set once, before `KIND`.
+fn v2() -> &'static v2::GicV2 {
+    GIC_V2.get().expect("set before KIND says so")
+}
+
+fn v3() -> &'static v3::GicV3 {
+    GIC_V3.get().expect("set before KIND says so")
+}
+
+/// An acknowledged interrupt; what end-of-interrupt wants back.
+#[derive(Clone, Copy)]
+pub(crate) struct Acknowledged(u32);
+
+impl Acknowledged {
+    /// The interrupt's number, without the sender that GICv2 adds to an SGI's.
+    #[inline(always)]
+    pub(crate) fn intid(self) -> u32 {
+        if kind() == V2 { self.0 & 0x3ff } else { self.0 & 0xff_ffff }
+    }
+}
+
+/// Finds and sets up the controller's shared part. By the boot CPU, once; each CPU's own part comes with
+/// [`init_cpu`]. `firmware_is_ours`: entered at EL3, so the Secure half has to be set up too.
+pub(crate) fn init(gic: &dt::Gic<'_>, firmware_is_ours: bool) -> Result<(), GicError> {
+    match gic {
+        dt::Gic::V2 { distributor, cpu_interface, .. } => {
+            let v2 = v2::GicV2::new(*distributor, *cpu_interface)?;
+            v2.init(firmware_is_ours);
+            GIC_V2.call_once(|| v2);
+        }
+        dt::Gic::V3 { distributor, redistributors, stride, .. } => {
+            let v3 = v3::GicV3::new(*distributor, redistributors, *stride)?;
+            v3.init(firmware_is_ours)?;
+            GIC_V3.call_once(|| v3);
+        }
+    }
+    Ok(())
+}
+
+/// Sets up this CPU's own part: SGIs enabled, nothing pending or active, everything at its priority, mask
+/// open. Called with `DAIF.I` set; from the boot CPU's call on, masking is by priority.
+pub(crate) fn init_cpu(firmware_is_ours: bool) -> Result<(), GicError> {
+    let part = &area::current().gic;
+    if let Some(v2) = GIC_V2.get() {
+        part.target.store(v2.init_cpu(firmware_is_ours), Ordering::Relaxed);
+        KIND.store(V2, Ordering::Relaxed);
+    } else if let Some(v3) = GIC_V3.get() {
+        v3.init_cpu(part.redistributor.load(Ordering::Relaxed), firmware_is_ours)?;
+        KIND.store(V3, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+/// Whether there is a controller.
+pub(crate) fn is_present() -> bool {
+    kind() != 0
+}
+
+/// Takes what is pending for this CPU from an earlier life, without handling it. `DAIF.I` is set.
+///
+/// CPENDSGIR would be the direct way, but it does not exist everywhere; acknowledging does. Bounded: 16
+/// SGIs from at most 8 senders each, and the PPIs.
+pub(crate) fn discard_pending() {
+    for _ in 0..256 {
+        let Some(interrupt) = acknowledge() else { return };
+        end(interrupt);
+    }
+}
+
+/// Raises the priority mask; returns what [`restore`] wants.
+#[inline(always)]
+pub(crate) fn mask() -> u64 {
+    match kind() {
+        V3 => {
+            let old = v3::priority_mask();
+            v3::set_priority_mask(MASK);
+            u64::from(old)
+        }
+        V2 => v2().swap_mask(MASK).into(),
+        _ => regs::daif_mask(),
+    }
+}
+
+/// Undoes one [`mask`].
+#[inline(always)]
+pub(crate) fn restore(saved: u64) {
+    match kind() {
+        V3 => v3::set_priority_mask(saved as u8),
+        V2 => v2().set_mask(saved as u8),
+        // A section entered before the controller worked leaves as it came.
+        _ => regs::daif_restore(saved),
+    }
+}
+
+/// Whether this CPU holds normal interrupts back.
+#[inline(always)]
+pub(crate) fn is_masked() -> bool {
+    regs::daif() & (1 << 7) != 0
+        || match kind() {
+            V3 => v3::priority_mask() <= MASK,
+            V2 => v2().mask() <= MASK,
+            _ => false,
+        }
+}
+
+/// Takes the most urgent pending interrupt; `None`: there is none (any more).
+#[inline(always)]
+pub(crate) fn acknowledge() -> Option<Acknowledged> {
+    match kind() {
+        V3 => v3::acknowledge().map(Acknowledged),
+        V2 => v2().acknowledge().map(Acknowledged),
+        _ => None,
+    }
+}
+
+/// Ends an interrupt: its priority no longer counts, and it may come again.
+#[inline(always)]
+pub(crate) fn end(interrupt: Acknowledged) {
+    match kind() {
+        V3 => v3::end(interrupt.0),
+        V2 => v2().end(interrupt.0),
+        _ => {}
+    }
+}
+
+/// Interrupts `cpu`. Everything this CPU has stored before is visible to the handler.
+#[inline(always)]
+pub(crate) fn send_sgi(sgi: Sgi, cpu: CpuId) {
+    let area = area::of(cpu);
+    match kind() {
+        V3 => v3::send(sgi as u8, area.mpidr & !0xf, 1 << (area.mpidr & 0xf)),
+        V2 => v2().send(sgi as u8, area.gic.target.load(Ordering::Relaxed)),
+        _ => {}
+    }
+}
+
+/// Interrupts every CPU of `set`: one register write for each 16 neighbours (GICv3), or one in all (GICv2).
+pub(crate) fn send_sgi_set(sgi: Sgi, set: &CpuSet) {
+    match kind() {
+        V3 => {
+            // Ids follow the tree, and trees list the CPUs of a cluster together.
+            let mut group = None;
+            for cpu in set {
+                let mpidr = area::of(cpu).mpidr;
+                let (cluster, bit) = (mpidr & !0xf, 1_u16 << (mpidr & 0xf));
+                group = match group {
+                    Some((same, bits)) if same == cluster => Some((cluster, bits | bit)),
+                    other => {
+                        if let Some((cluster, bits)) = other {
+                            v3::send(sgi as u8, cluster, bits);
+                        }
+                        Some((cluster, bit))
+                    }
+                };
+            }
+            if let Some((cluster, bits)) = group {
+                v3::send(sgi as u8, cluster, bits);
+            }
+        }
+        V2 => {
+            let targets = set
+                .iter()
+                .map(|cpu| area::of(cpu).gic.target.load(Ordering::Relaxed))
+                .fold(0, |targets, target| targets | target);
+            if targets != 0 {
+                v2().send(sgi as u8, targets);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Finds the redistributors of all CPUs, once the areas exist.
+pub(crate) fn find_cpu_parts() {
+    if let Some(v3) = GIC_V3.get() {
+        v3.for_each_redistributor(|mpidr, address| {
+            if let Some(cpu) = area::find(mpidr) {
+                area::of(cpu).gic.redistributor.store(address, Ordering::Relaxed);
+            }
+        });
+    }
+}
+
+/// Enables or disables a PPI of this CPU, or an SPI.
+pub(crate) fn enable(intid: u32, enable: bool) {
+    match kind() {
+        V3 => v3().enable(area::current().gic.redistributor.load(Ordering::Relaxed), intid, enable),
+        V2 => v2().enable(intid, enable),
+        _ => {}
+    }
+}
+
+/// Sets how an SPI is triggered.
+pub(crate) fn set_trigger(intid: u32, trigger: Trigger) {
+    match kind() {
+        V3 => v3().set_trigger(intid, trigger),
+        V2 => v2().set_trigger(intid, trigger),
+        _ => {}
+    }
+}
+
+/// Sends an SPI to `cpu` from now on.
+pub(crate) fn route(intid: u32, cpu: CpuId) {
+    let area = area::of(cpu);
+    match kind() {
+        V3 => v3().route(intid, area.mpidr),
+        V2 => v2().route(intid, area.gic.target.load(Ordering::Relaxed)),
+        _ => {}
+    }
+}
+
+/// One more than the highest SPI number.
+pub(crate) fn interrupts() -> u32 {
+    match kind() {
+        V3 => v3().interrupts(),
+        V2 => v2().interrupts(),
+        _ => 0,
+    }
+}
+
+/// A 32-bit store in the Secure address space, by the stub that we left at EL3.
+fn secure_write(address: u64, value: u32) {
+    use smccc::Call;
+    let mut args = [0; 17];
+    args[0] = address;
+    args[1] = u64::from(value);
+    smccc::Smc::call64(crate::arch::entry::SECURE_WRITE, args);
+}

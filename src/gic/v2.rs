@@ -1,0 +1,204 @@
+//! GICv2 (Arm IHI 0048B), with the bit fields of tock-registers over the MMIO cell.
+//!
+//! Written so that one sequence serves every view: with and without the security extension, Secure and
+//! Non-secure, emulated by a hypervisor. Hence: IGROUPR is left alone from Non-secure, GICD_CTLR and GICC_CTLR
+//! are 1, the identification registers and CPENDSGIR are never touched.
+
+use super::{GicError, MASK, NMI, NORMAL, OPEN, SGIS};
+use crate::arch::{self, mmio::Mmio};
+use crate::dt::Region;
+use crate::irq::{Sgi, Trigger};
+use crate::system::memory;
+use tock_registers::interfaces::{Readable, Writeable};
+use tock_registers::{register_bitfields, register_structs};
+
+register_bitfields! { u32,
+    GICD_CTLR [ ENABLE OFFSET(0) NUMBITS(1) [] ],
+    GICD_TYPER [ LINES OFFSET(0) NUMBITS(5) [] ],
+    GICD_SGIR [
+        ID OFFSET(0) NUMBITS(4) [],
+        TARGETS OFFSET(16) NUMBITS(8) []
+    ],
+    GICC_CTLR [ ENABLE OFFSET(0) NUMBITS(1) [] ],
+    GICC_IAR [ INTID OFFSET(0) NUMBITS(10) [] ]
+}
+
+register_structs! {
+    Distributor {
+        (0x000 => ctlr: Mmio<u32, GICD_CTLR::Register>),
+        (0x004 => typer: Mmio<u32, GICD_TYPER::Register>),
+        (0x008 => _iidr),
+        (0x080 => _igroupr),
+        (0x100 => isenabler: [Mmio<u32>; 32]),
+        (0x180 => icenabler: [Mmio<u32>; 32]),
+        (0x200 => _ispendr),
+        (0x280 => icpendr: [Mmio<u32>; 32]),
+        (0x300 => _isactiver),
+        (0x380 => icactiver: [Mmio<u32>; 32]),
+        (0x400 => ipriorityr: [Mmio<u8>; 1024]),
+        (0x800 => itargetsr: [Mmio<u8>; 1024]),
+        (0xc00 => icfgr: [Mmio<u32>; 64]),
+        (0xd00 => _implementation),
+        (0xf00 => sgir: Mmio<u32, GICD_SGIR::Register>),
+        (0xf04 => @END),
+    },
+    CpuInterface {
+        (0x00 => ctlr: Mmio<u32, GICC_CTLR::Register>),
+        (0x04 => pmr: Mmio<u32>),
+        (0x08 => bpr: Mmio<u32>),
+        (0x0c => iar: Mmio<u32, GICC_IAR::Register>),
+        (0x10 => eoir: Mmio<u32>),
+        (0x14 => _rpr),
+        (0xd0 => apr: [Mmio<u32>; 4]),
+        (0xe0 => @END),
+    }
+}
+
+/// Offset of IGROUPR in the distributor, for the Secure store.
+const GICD_IGROUPR: u64 = 0x80;
+/// Offset of PMR in the CPU interface, for the Secure store.
+const GICC_PMR: u64 = 0x04;
+
+pub(super) struct GicV2 {
+    distributor: &'static Distributor,
+    cpu: &'static CpuInterface,
+    distributor_at: u64,
+    cpu_at: u64,
+}
+
+impl GicV2 {
+    pub(super) fn new(distributor: Region, cpu: Region) -> Result<Self, GicError> {
+        memory::map_device(distributor.base, size_of::<Distributor>() as u64).map_err(GicError::Map)?;
+        memory::map_device(cpu.base, size_of::<CpuInterface>() as u64).map_err(GicError::Map)?;
+        Ok(Self {
+            // SAFETY: the device tree says that this is a GICv2's distributor; just mapped, for ever.
+            distributor: unsafe { &*(distributor.base as *const Distributor) },
+            // SAFETY: likewise its CPU interface.
+            cpu: unsafe { &*(cpu.base as *const CpuInterface) },
+            distributor_at: distributor.base,
+            cpu_at: cpu.base,
+        })
+    }
+
+    /// One more than the highest SPI number (IHI 0048B 4.3.2).
+    pub(super) fn interrupts(&self) -> u32 {
+        (32 * (self.distributor.typer.read(GICD_TYPER::LINES) + 1)).min(1020)
+    }
+
+    pub(super) fn init(&self, firmware_is_ours: bool) {
+        let words = self.interrupts().div_ceil(32) as usize;
+        self.distributor.ctlr.set(0);
+        // This CPU's own bit, as its banked ITARGETSR0 shows it; all zero on a single CPU.
+        let own = self.own_target();
+        for word in 1..words {
+            if firmware_is_ours {
+                super::secure_write(self.distributor_at + GICD_IGROUPR + 4 * word as u64, u32::MAX);
+            }
+            self.distributor.icenabler[word].set(u32::MAX);
+            self.distributor.icpendr[word].set(u32::MAX);
+            self.distributor.icactiver[word].set(u32::MAX);
+        }
+        for intid in 32..self.interrupts() as usize {
+            self.distributor.ipriorityr[intid].set(NORMAL);
+            self.distributor.itargetsr[intid].set(own);
+        }
+        if firmware_is_ours {
+            // Both groups forwarded, in the Secure view of GICD_CTLR.
+            super::secure_write(self.distributor_at, 0b11);
+        }
+        self.distributor.ctlr.write(GICD_CTLR::ENABLE::SET);
+    }
+
+    fn own_target(&self) -> u8 {
+        // Any banked target register will do: QEMU and GIC-400 show the bit in each.
+        (0..32).map(|intid| self.distributor.itargetsr[intid].get()).fold(0, |all, one| all | one).max(1)
+    }
+
+    /// Returns this CPU's bit in target lists.
+    pub(super) fn init_cpu(&self, firmware_is_ours: bool) -> u8 {
+        if firmware_is_ours {
+            super::secure_write(self.distributor_at + GICD_IGROUPR, u32::MAX);
+            super::secure_write(self.cpu_at + GICC_PMR, u32::from(OPEN));
+        }
+        self.cpu.ctlr.set(0);
+        self.distributor.icenabler[0].set(!SGIS);
+        self.distributor.icactiver[0].set(u32::MAX);
+        self.distributor.icpendr[0].set(u32::MAX);
+        for intid in 0..32 {
+            let priority = if intid == Sgi::Nmi as usize { NMI } else { NORMAL };
+            self.distributor.ipriorityr[intid].set(priority);
+        }
+        self.distributor.isenabler[0].set(SGIS);
+        for apr in &self.cpu.apr {
+            apr.set(0);
+        }
+        // The smallest binary point: every priority bit counts for pre-emption.
+        self.cpu.bpr.set(0);
+        self.cpu.pmr.set(u32::from(OPEN));
+        self.cpu.ctlr.write(GICC_CTLR::ENABLE::SET);
+        // The interface is on before anything that relies on it.
+        arch::dsb_sy();
+        self.own_target()
+    }
+
+    #[inline(always)]
+    pub(super) fn mask(&self) -> u8 {
+        self.cpu.pmr.get() as u8
+    }
+
+    #[inline(always)]
+    pub(super) fn set_mask(&self, mask: u8) {
+        self.cpu.pmr.set(u32::from(mask));
+        if mask <= MASK {
+            // Masking has to hold from here on: the store reaches the interface before what follows. An
+            // interrupt already on its way then acknowledges as spurious.
+            arch::dsb_sy();
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn swap_mask(&self, mask: u8) -> u8 {
+        let old = self.mask();
+        self.set_mask(mask);
+        old
+    }
+
+    #[inline(always)]
+    pub(super) fn acknowledge(&self) -> Option<u32> {
+        let iar = self.cpu.iar.extract();
+        // 1022 and 1023: nothing for us (IHI 0048B 4.4.4).
+        (iar.read(GICC_IAR::INTID) < 1020).then(|| iar.get())
+    }
+
+    #[inline(always)]
+    pub(super) fn end(&self, iar: u32) {
+        // The whole of IAR: for an SGI it names the sender (IHI 0048B 4.4.5).
+        self.cpu.eoir.set(iar);
+    }
+
+    #[inline(always)]
+    pub(super) fn send(&self, sgi: u8, targets: u8) {
+        // Orders the caller's stores before the SGI: its handler sees them. Partner: the handler's entry.
+        arch::dsb_ishst();
+        self.distributor.sgir.write(GICD_SGIR::ID.val(sgi.into()) + GICD_SGIR::TARGETS.val(targets.into()));
+    }
+
+    pub(super) fn enable(&self, intid: u32, enable: bool) {
+        let bit = 1 << (intid % 32);
+        let word = intid as usize / 32;
+        if enable { self.distributor.isenabler[word].set(bit) } else { self.distributor.icenabler[word].set(bit) }
+        arch::dsb_sy();
+    }
+
+    pub(super) fn set_trigger(&self, intid: u32, trigger: Trigger) {
+        let shift = 2 * (intid % 16) + 1;
+        let register = &self.distributor.icfgr[intid as usize / 16];
+        let edge = u32::from(trigger == Trigger::Edge) << shift;
+        register.set(register.get() & !(1 << shift) | edge);
+    }
+
+    pub(super) fn route(&self, intid: u32, target: u8) {
+        self.distributor.itargetsr[intid as usize].set(target);
+        arch::dsb_sy();
+    }
+}

@@ -1,0 +1,300 @@
+//! GICv3 and later (Arm IHI 0069). The CPU interface and the per-interrupt registers are arm-gic's; ours are the
+//! barriers, the search for redistributors across all regions, and the bounds on every wait.
+
+use super::{GicError, MASK, NMI, NORMAL, OPEN, PATIENCE, SGIS};
+use crate::arch::{self, mmio};
+use crate::dt::Region;
+use crate::irq::{Sgi, Trigger};
+use crate::system::memory;
+use aarch64_cpu::registers::{ID_AA64PFR0_EL1, Readable};
+use arm_gic::gicv3::registers::{Gicd, GicrSgi};
+use arm_gic::gicv3::{GicCpuInterface, GicDistributor, GicRedistributor, Group};
+use arm_gic::{IntId, InterruptGroup, UniqueMmioPointer};
+use core::arch::asm;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+const GICD_CTLR: u64 = 0x0;
+const GICD_TYPER: u64 = 0x4;
+const GICD_IGROUPR: u64 = 0x80;
+const GICD_IGRPMODR: u64 = 0xd00;
+/// GICD_CTLR: ARE (single security state) or ARE_NS; the bit is the same.
+const CTLR_ARE_NS: u32 = 1 << 4;
+/// GICD_CTLR: EnableGrp1 or, from Non-secure, EnableGrp1A; the bit is the same.
+const CTLR_GROUP1_NS: u32 = 1 << 1;
+/// GICD_CTLR: ARE_NS in the Secure view.
+const CTLR_ARE_NS_SECURE: u32 = 1 << 5;
+/// GICD_CTLR.RWP.
+const CTLR_RWP: u32 = 1 << 31;
+
+const GICR_CTLR: u64 = 0x0;
+const GICR_TYPER: u64 = 0x8;
+const GICR_WAKER: u64 = 0x14;
+const GICR_SGI: u64 = 0x1_0000;
+const GICR_IGROUPR0: u64 = GICR_SGI + 0x80;
+const GICR_ICENABLER0: u64 = GICR_SGI + 0x180;
+const GICR_ISENABLER0: u64 = GICR_SGI + 0x100;
+const GICR_ICPENDR0: u64 = GICR_SGI + 0x280;
+const GICR_ICACTIVER0: u64 = GICR_SGI + 0x380;
+const GICR_IPRIORITYR: u64 = GICR_SGI + 0x400;
+const GICR_IGRPMODR0: u64 = GICR_SGI + 0xd00;
+const WAKER_PROCESSOR_SLEEP: u32 = 1 << 1;
+const WAKER_CHILDREN_ASLEEP: u32 = 1 << 2;
+/// Two 64 KiB frames; four with virtual LPIs (GICR_TYPER.VLPIS, IHI 0069 12.10).
+const FRAME: u64 = 0x2_0000;
+
+const MAX_REGIONS: usize = crate::dt::Regions::CAPACITY;
+
+pub(super) struct GicV3 {
+    distributor: u64,
+    regions: [Region; MAX_REGIONS],
+    stride: Option<u64>,
+    interrupts: u32,
+}
+
+/// Reads a 32-bit register of the controller.
+fn read32(address: u64) -> u32 {
+    // SAFETY: called with addresses of distributor and redistributor registers only, which `new` has mapped.
+    unsafe { mmio::read(address as usize) }
+}
+
+/// Writes a 32-bit register of the controller.
+fn write32(address: u64, value: u32) {
+    // SAFETY: as for `read32`.
+    unsafe { mmio::write(address as usize, value) }
+}
+
+fn wait_until(register: &'static str, mut done: impl FnMut() -> bool) -> Result<(), GicError> {
+    for _ in 0..PATIENCE {
+        if done() {
+            return Ok(());
+        }
+    }
+    Err(GicError::Stuck { register })
+}
+
+impl GicV3 {
+    pub(super) fn new(distributor: Region, redistributors: &[Region], stride: Option<u64>) -> Result<Self, GicError> {
+        if ID_AA64PFR0_EL1.get() >> 24 & 0xf == 0 {
+            return Err(GicError::NoSystemRegisters);
+        }
+        memory::map_device(distributor.base, distributor.size.max(0x1_0000)).map_err(GicError::Map)?;
+        let mut regions = [Region { base: 0, size: 0 }; MAX_REGIONS];
+        for (ours, theirs) in regions.iter_mut().zip(redistributors) {
+            memory::map_device(theirs.base, theirs.size).map_err(GicError::Map)?;
+            *ours = *theirs;
+        }
+        let lines = read32(distributor.base + GICD_TYPER) & 0x1f;
+        Ok(Self { distributor: distributor.base, regions, stride, interrupts: (32 * (lines + 1)).min(1020) })
+    }
+
+    pub(super) fn interrupts(&self) -> u32 {
+        self.interrupts
+    }
+
+    fn distributor(&self) -> GicDistributor<'static> {
+        let registers = NonNull::new(self.distributor as *mut Gicd).expect("a GIC at address 0 was refused by the reader");
+        // SAFETY: mapped in `new` and never unmapped. The driver's `&mut` is not an exclusive right that we
+        // can promise, and is not needed: what it writes through it are set and clear registers, single bytes
+        // and single registers per interrupt, and `irq` serialises those that are read and written back.
+        GicDistributor::new(unsafe { UniqueMmioPointer::new(registers) })
+    }
+
+    fn redistributor(address: u64) -> Option<GicRedistributor<'static>> {
+        let registers = NonNull::new(address as *mut GicrSgi)?;
+        // SAFETY: as above, and each CPU touches its own redistributor alone.
+        Some(GicRedistributor::new(unsafe { UniqueMmioPointer::new(registers) }))
+    }
+
+    fn write_pending(&self) -> bool {
+        read32(self.distributor + GICD_CTLR) & CTLR_RWP != 0
+    }
+
+    pub(super) fn init(&self, firmware_is_ours: bool) -> Result<(), GicError> {
+        if firmware_is_ours {
+            // Secure view: affinity routing for both worlds before any group is enabled (IHI 0069 12.9.4).
+            super::secure_write(self.distributor + GICD_CTLR, CTLR_ARE_NS | CTLR_ARE_NS_SECURE);
+            for word in 1..u64::from(self.interrupts.div_ceil(32)) {
+                super::secure_write(self.distributor + GICD_IGROUPR + 4 * word, u32::MAX);
+                super::secure_write(self.distributor + GICD_IGRPMODR + 4 * word, 0);
+            }
+            super::secure_write(
+                self.distributor + GICD_CTLR,
+                CTLR_ARE_NS | CTLR_ARE_NS_SECURE | CTLR_GROUP1_NS,
+            );
+        }
+        write32(self.distributor + GICD_CTLR, CTLR_ARE_NS);
+        wait_until("GICD_CTLR.RWP", || !self.write_pending())?;
+        let own = arch::regs::affinity();
+        let mut distributor = self.distributor();
+        for spi in 32..self.interrupts {
+            let id = IntId::spi(spi - 32);
+            // The numbers are below what TYPER promises, the only thing that the driver refuses.
+            let _ = distributor.enable_interrupt(id, false);
+            let _ = distributor.set_group(id, Group::Group1NS);
+            let _ = distributor.set_interrupt_priority(id, NORMAL);
+            let _ = distributor.set_routing(id, Some(own));
+        }
+        wait_until("GICD_CTLR.RWP", || !self.write_pending())?;
+        write32(self.distributor + GICD_CTLR, CTLR_ARE_NS | CTLR_GROUP1_NS);
+        wait_until("GICD_CTLR.RWP", || !self.write_pending())
+    }
+
+    /// Calls `found(affinity, address)` for every redistributor of every region.
+    pub(super) fn for_each_redistributor(&self, mut found: impl FnMut(u64, u64)) {
+        for region in self.regions.iter().filter(|region| region.size != 0) {
+            let end = region.base + (region.size - 1);
+            let mut at = region.base;
+            while at + (FRAME - 1) <= end {
+                // SAFETY: within the region, which `new` has mapped.
+                let typer: u64 = unsafe { mmio::read((at + GICR_TYPER) as usize) };
+                let affinity = (typer >> 32) & 0xff_ffff | (typer >> 56) << 32;
+                found(affinity, at);
+                // Last: the frames of this region end here (IHI 0069 12.11.33).
+                if typer & (1 << 4) != 0 {
+                    break;
+                }
+                let architected = if typer & (1 << 1) != 0 { 2 * FRAME } else { FRAME };
+                at += self.stride.unwrap_or(architected).max(FRAME);
+            }
+        }
+    }
+
+    pub(super) fn init_cpu(&self, redistributor: u64, firmware_is_ours: bool) -> Result<(), GicError> {
+        if redistributor == 0 {
+            return Err(GicError::NoRedistributor { mpidr: arch::regs::affinity() });
+        }
+        if firmware_is_ours {
+            super::secure_write(redistributor + GICR_WAKER, 0);
+            super::secure_write(redistributor + GICR_IGROUPR0, u32::MAX);
+            super::secure_write(redistributor + GICR_IGRPMODR0, 0);
+        }
+        // Awake: RAZ/WI where the Secure world or a hypervisor looks after it, and then it reads as awake.
+        let waker = read32(redistributor + GICR_WAKER);
+        if waker & (WAKER_PROCESSOR_SLEEP | WAKER_CHILDREN_ASLEEP) != 0 {
+            write32(redistributor + GICR_WAKER, waker & !WAKER_PROCESSOR_SLEEP);
+            wait_until("GICR_WAKER.ChildrenAsleep", || {
+                read32(redistributor + GICR_WAKER) & WAKER_CHILDREN_ASLEEP == 0
+            })?;
+        }
+        write32(redistributor + GICR_ICENABLER0, !SGIS);
+        write32(redistributor + GICR_IGROUPR0, u32::MAX);
+        write32(redistributor + GICR_IGRPMODR0, 0);
+        write32(redistributor + GICR_ICPENDR0, u32::MAX);
+        write32(redistributor + GICR_ICACTIVER0, u32::MAX);
+        let normal = u32::from_le_bytes([NORMAL; 4]);
+        for word in 0..8 {
+            write32(redistributor + GICR_IPRIORITYR + 4 * word, normal);
+        }
+        // SAFETY: a byte of the mapped priority registers, which are byte-accessible (IHI 0069 12.11.21).
+        unsafe { mmio::write((redistributor + GICR_IPRIORITYR + Sgi::Nmi as u64) as usize, NMI) };
+        write32(redistributor + GICR_ISENABLER0, SGIS);
+        wait_until("GICR_CTLR.RWP", || read32(redistributor + GICR_CTLR) & (1 << 3) == 0)?;
+
+        GicCpuInterface::enable_system_register_el1();
+        let control: u64;
+        // SAFETY: the CPU interface's own registers, at a moment when interrupts are masked by DAIF. BPR1: the
+        // smallest binary point, so 0x20 pre-empts 0xa0. CTLR: EOI drops and deactivates. AP1R0: no priority is
+        // active; more of them exist only with more priority bits (IHI 0069 12.2.2).
+        unsafe {
+            asm!(
+                "msr S3_0_C12_C12_3, xzr", // ICC_BPR1_EL1
+                "mrs {ctlr}, S3_0_C12_C12_4", // ICC_CTLR_EL1
+                "bic {ctlr}, {ctlr}, #2",
+                "msr S3_0_C12_C12_4, {ctlr}",
+                "msr S3_0_C12_C9_0, xzr", // ICC_AP1R0_EL1
+                "ubfx {bits}, {ctlr}, #8, #3", // priority bits, minus one
+                "cmp {bits}, #5",
+                "b.lo 2f",
+                "msr S3_0_C12_C9_1, xzr", // ICC_AP1R1_EL1
+                "cmp {bits}, #6",
+                "b.lo 2f",
+                "msr S3_0_C12_C9_2, xzr",
+                "msr S3_0_C12_C9_3, xzr",
+                "2:",
+                "isb",
+                ctlr = out(reg) control,
+                bits = out(reg) _,
+                options(nostack)
+            );
+        }
+        PMHE.store(control & (1 << 6) != 0, Ordering::Relaxed);
+        GicCpuInterface::set_priority_mask(OPEN);
+        GicCpuInterface::enable_group1(true);
+        arch::isb();
+        Ok(())
+    }
+
+    pub(super) fn enable(&self, redistributor: u64, intid: u32, enable: bool) {
+        // Refused only for numbers that the callers have checked.
+        if intid < 32 {
+            if let Some(mut own) = Self::redistributor(redistributor) {
+                let _ = own.enable_interrupt(IntId::ppi(intid.saturating_sub(16)), enable);
+            }
+        } else {
+            let _ = self.distributor().enable_interrupt(IntId::spi(intid - 32), enable);
+        }
+        arch::dsb_sy();
+    }
+
+    pub(super) fn set_trigger(&self, intid: u32, trigger: Trigger) {
+        let trigger = match trigger {
+            Trigger::Edge => arm_gic::Trigger::Edge,
+            Trigger::Level => arm_gic::Trigger::Level,
+        };
+        let _ = self.distributor().set_trigger(IntId::spi(intid - 32), trigger);
+    }
+
+    pub(super) fn route(&self, intid: u32, mpidr: u64) {
+        let _ = self.distributor().set_routing(IntId::spi(intid - 32), Some(mpidr));
+        arch::dsb_sy();
+    }
+}
+
+#[inline(always)]
+pub(super) fn priority_mask() -> u8 {
+    GicCpuInterface::get_priority_mask()
+}
+
+#[inline(always)]
+pub(super) fn set_priority_mask(mask: u8) {
+    GicCpuInterface::set_priority_mask(mask);
+    // Where PMR is a hint for the redistributor, opening it has to get there before a wait for an interrupt
+    // (IHI 0069 4.8.6). Masking needs no help: writes to PMR synchronise themselves.
+    if mask > MASK && PMHE.load(Ordering::Relaxed) {
+        arch::dsb_sy();
+    }
+}
+
+/// ICC_CTLR_EL1.PMHE: PMR is used as a hint for forwarding.
+static PMHE: AtomicBool = AtomicBool::new(false);
+
+#[inline(always)]
+pub(super) fn acknowledge() -> Option<u32> {
+    let intid = u32::from(GicCpuInterface::get_and_acknowledge_interrupt(InterruptGroup::Group1)?);
+    // Only 1023 ends up as `None`; 1020 to 1022 are no interrupts either (IHI 0069 2.2.1).
+    (!(1020..1024).contains(&intid)).then_some(intid)
+}
+
+#[inline(always)]
+pub(super) fn end(intid: u32) {
+    // SAFETY: ICC_EOIR1_EL1 with a number that IAR1 gave out on this CPU.
+    unsafe { asm!("msr S3_0_C12_C12_1, {:x}", in(reg) u64::from(intid), options(nostack, preserves_flags)) };
+}
+
+#[inline(always)]
+pub(super) fn send(sgi: u8, cluster: u64, targets: u16) {
+    // Orders the caller's stores before the SGI: its handler sees them. ICC_SGI1R_EL1 is no memory access,
+    // so this takes a DSB. Partner: the handler's acknowledge.
+    arch::dsb_ishst();
+    let range = (cluster >> 4) & 0xf;
+    let value = (cluster >> 32 & 0xff) << 48
+        | range << 44
+        | (cluster >> 16 & 0xff) << 32
+        | u64::from(sgi) << 24
+        | (cluster >> 8 & 0xff) << 16
+        | u64::from(targets);
+    // SAFETY: ICC_SGI1R_EL1 (IHI 0069 12.2.19) only sends the interrupt. arm-gic's `send_sgi` cannot express
+    // the range selector, without which Aff0 above 15 is unreachable. The ISB sends it before anything else.
+    unsafe { asm!("msr S3_0_C12_C11_5, {}", "isb", in(reg) value, options(nostack, preserves_flags)) };
+}

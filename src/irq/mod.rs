@@ -1,0 +1,60 @@
+//! Interrupts: masking them, handling them.
+
+pub(crate) mod entry;
+mod table;
+
+pub use table::{IrqError, Trigger, register, set_affinity};
+pub(crate) use table::{apply_private, dispatch};
+
+use crate::cpu::area;
+use crate::gic;
+use core::marker::PhantomData;
+use core::sync::atomic::Ordering;
+
+/// The software-generated interrupts of the runtime. 0 to 7 alone: the others are the Secure world's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Sgi {
+    /// Only ends a WFI: there is something to look at.
+    Wake = 0,
+    /// A PPI was registered: enable it here too.
+    Private = 1,
+    /// Stop for good: somebody has the panic gate.
+    Stop = 6,
+    /// The same, at a priority that no masked section holds back.
+    Nmi = 7,
+}
+
+/// A section in which this CPU takes no interrupts but those of NMI class. Ends when dropped; nests.
+#[must_use = "interrupts are open again as soon as this is dropped"]
+pub struct Masked {
+    saved: u64,
+    /// It belongs to the CPU that made it.
+    not_send: PhantomData<*mut ()>,
+}
+
+/// Holds interrupts back on this CPU, by priority where there is an interrupt controller.
+///
+/// An NMI-class interrupt still comes through, so that a CPU in such a section can be stopped.
+#[inline(always)]
+pub fn mask() -> Masked {
+    Masked { saved: gic::mask(), not_send: PhantomData }
+}
+
+impl Drop for Masked {
+    #[inline(always)]
+    fn drop(&mut self) {
+        gic::restore(self.saved);
+    }
+}
+
+/// Whether this CPU holds interrupts back.
+pub fn is_masked() -> bool {
+    gic::is_masked()
+}
+
+/// Whether this is an interrupt handler, or was called by one.
+pub fn in_interrupt() -> bool {
+    // Relaxed: only this CPU writes it, in handlers that return before it goes on.
+    area::current().interrupt_depth.load(Ordering::Relaxed) != 0
+}

@@ -1,0 +1,154 @@
+//! Handlers of device interrupts.
+
+use crate::arch;
+use crate::cpu::{self, CpuId};
+use crate::gic;
+use crate::sync::SpinLock;
+use core::fmt;
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+
+/// How an interrupt line signals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// While it is high.
+    Level,
+    /// When it rises.
+    Edge,
+}
+
+/// Why a handler was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum IrqError {
+    /// The machine has no interrupt controller, or it does not work.
+    NoController,
+    /// Not a private (16 to 31) or shared (32 and up) peripheral interrupt of this machine.
+    BadNumber {
+        /// The number.
+        intid: u32,
+    },
+    /// Somebody handles it already.
+    Taken {
+        /// The number.
+        intid: u32,
+    },
+    /// A private interrupt cannot be sent to another CPU.
+    Private {
+        /// The number.
+        intid: u32,
+    },
+    /// The CPU is not online.
+    Offline {
+        /// The CPU.
+        cpu: CpuId,
+    },
+}
+
+impl fmt::Display for IrqError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoController => f.write_str("no interrupt controller"),
+            Self::BadNumber { intid } => write!(f, "interrupt {intid}: not a PPI or SPI of this machine"),
+            Self::Taken { intid } => write!(f, "interrupt {intid} has a handler already"),
+            Self::Private { intid } => write!(f, "interrupt {intid} is private to each CPU"),
+            Self::Offline { cpu } => write!(f, "cpu {cpu} is not online"),
+        }
+    }
+}
+
+/// Handlers by interrupt number, from 16 on; null: none.
+static HANDLERS: [AtomicPtr<()>; 1020] = [const { AtomicPtr::new(core::ptr::null_mut()) }; 1020];
+
+/// The PPIs that have a handler, one bit each: every CPU enables them for itself.
+static PRIVATE: AtomicU32 = AtomicU32::new(0);
+
+/// One at a time sets up an interrupt: some registers are shared by sixteen of them.
+static SETUP: SpinLock<()> = SpinLock::new(());
+
+/// Handles interrupt `intid` from now on: a PPI (16 to 31) on every CPU, now and as they come online, an SPI (32
+/// to 1019) on this one until [`set_affinity`] says otherwise.
+///
+/// `handler` is called in interrupt context with the number. It has to quiet a level-triggered device
+/// before it returns. `trigger` counts for SPIs; a PPI is wired as it is.
+///
+/// # Errors
+///
+/// [`IrqError::NoController`], [`IrqError::BadNumber`], [`IrqError::Taken`]; nothing has changed then.
+pub fn register(intid: u32, trigger: Trigger, handler: fn(u32)) -> Result<(), IrqError> {
+    if !gic::is_present() {
+        return Err(IrqError::NoController);
+    }
+    if !(16..gic::interrupts().max(32)).contains(&intid) || crate::time::is_timer(intid) {
+        return Err(IrqError::BadNumber { intid });
+    }
+    let _setup = SETUP.lock();
+    // Release: pairs with `dispatch`. On the CPU that takes the interrupt, what the caller set up is there.
+    HANDLERS[intid as usize]
+        .compare_exchange(core::ptr::null_mut(), handler as *mut (), Ordering::Release, Ordering::Relaxed)
+        .map_err(|_| IrqError::Taken { intid })?;
+    if intid < 32 {
+        // Release: pairs with `apply_private`, whose CPU then finds the handler.
+        PRIVATE.fetch_or(1 << intid, Ordering::Release);
+        apply_private();
+        gic::send_sgi_set(super::Sgi::Private, &cpu::online().without(cpu::current()));
+    } else {
+        gic::set_trigger(intid, trigger);
+        gic::route(intid, cpu::current());
+        gic::enable(intid, true);
+    }
+    Ok(())
+}
+
+/// Sends the shared interrupt `intid` to `cpu` from now on. An instance that is pending may still go where it
+/// would have gone before.
+///
+/// # Errors
+///
+/// [`IrqError::NoController`], [`IrqError::BadNumber`], [`IrqError::Private`] or [`IrqError::Offline`]; nothing
+/// has changed then.
+pub fn set_affinity(intid: u32, cpu: CpuId) -> Result<(), IrqError> {
+    if !gic::is_present() {
+        return Err(IrqError::NoController);
+    }
+    if (16..32).contains(&intid) {
+        return Err(IrqError::Private { intid });
+    }
+    if !(32..gic::interrupts()).contains(&intid) {
+        return Err(IrqError::BadNumber { intid });
+    }
+    if !cpu::online().contains(cpu) {
+        return Err(IrqError::Offline { cpu });
+    }
+    let _setup = SETUP.lock();
+    gic::route(intid, cpu);
+    Ok(())
+}
+
+/// Enables on this CPU every PPI that has a handler. As a CPU comes online, and when told that there are more.
+pub(crate) fn apply_private() {
+    // Acquire: pairs with `register`.
+    let mut wanted = PRIVATE.load(Ordering::Acquire);
+    while wanted != 0 {
+        gic::enable(wanted.trailing_zeros(), true);
+        wanted &= wanted - 1;
+    }
+}
+
+/// Calls the handler of `intid`. One without a handler is turned off, or a level would storm.
+pub(crate) fn dispatch(intid: u32) {
+    // Acquire: pairs with `register`.
+    let handler =
+        HANDLERS.get(intid as usize).map_or(core::ptr::null_mut(), |handler| handler.load(Ordering::Acquire));
+    if handler.is_null() {
+        if intid >= 16 {
+            gic::enable(intid, false);
+            log::warn!("interrupt {intid} has no handler: disabled");
+        }
+        return;
+    }
+    // SAFETY: only `register` stores here, and it stores a `fn(u32)`.
+    let handler: fn(u32) = unsafe { core::mem::transmute(handler) };
+    handler(intid);
+    // The device is quiet before the interrupt is ended, or a level would come again.
+    arch::dsb_sy();
+}

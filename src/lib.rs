@@ -1,0 +1,57 @@
+//! Reveille: every CPU of a bare AArch64 machine, awake and accounted for.
+//!
+//! A runtime for hypervisors, RTOS kernels, firmware and test payloads that run on several CPUs with no operating
+//! system under them. Its promise: **no CPU is ever lost**. Each is in exactly one known state, every change of
+//! state is one atomic transition with one owner, every wait is bounded.
+//!
+//! # The life of a CPU
+//!
+//! 1. [`arch`] receives it from firmware, at whatever exception level, and gives it an MMU, caches and vectors.
+//! 2. The first one reads the device tree ([`dt`]), carves memory ([`System`]), sets up interrupts ([`gic`],
+//!    [`irq`]) and time ([`time`]), and calls `main`.
+//! 3. `main` brings the others up ([`bringup`]): each start is a race between arrival and time-out for one word,
+//!    and ends with one verdict.
+//! 4. Online, a CPU runs what it is given ([`cpu`]), under locks that mask interrupts ([`sync`]).
+//! 5. When one fails, all are stopped and one reports ([`panic`]).
+//!
+//! What races is in the crate `reveille-protocol`, apart from all hardware, and model-checked from there.
+
+#![no_std]
+#![deny(unsafe_op_in_unsafe_fn)]
+
+mod bootargs;
+mod cpu_set;
+pub mod dt;
+mod ranges;
+
+#[cfg(target_os = "none")]
+mod arch;
+#[cfg(target_os = "none")]
+pub mod bringup;
+#[cfg(target_os = "none")]
+mod closure;
+#[cfg(target_os = "none")]
+pub mod console;
+#[cfg(target_os = "none")]
+pub mod cpu;
+#[cfg(target_os = "none")]
+mod gic;
+#[cfg(target_os = "none")]
+pub mod irq;
+#[cfg(target_os = "none")]
+mod panic;
+#[cfg(target_os = "none")]
+pub mod power;
+#[cfg(target_os = "none")]
+pub mod sync;
+#[cfg(target_os = "none")]
+mod system;
+#[cfg(target_os = "none")]
+pub mod time;
+
+#[cfg(target_os = "none")]
+pub use arch::mmu::MapError;
+#[cfg(target_os = "none")]
+pub use power::ExitCode;
+#[cfg(target_os = "none")]
+pub use system::System;

@@ -1,0 +1,68 @@
+//! Ending it: off, reset, exit with a code.
+
+use crate::bringup::psci;
+use crate::{arch, console};
+use core::sync::atomic::{AtomicBool, Ordering};
+
+/// What `main` returns: the machine's exit code.
+///
+/// It reaches the host through semihosting if the bootargs say `reveille.exit=semihosting`; otherwise the machine
+/// is simply turned off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExitCode(u8);
+
+impl ExitCode {
+    /// All went well: 0.
+    pub const SUCCESS: Self = Self(0);
+    /// Something did not: 1.
+    pub const FAILURE: Self = Self(1);
+
+    /// The code as a number.
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+}
+
+impl From<u8> for ExitCode {
+    fn from(code: u8) -> Self {
+        Self(code)
+    }
+}
+
+impl From<bool> for ExitCode {
+    /// `true` is success.
+    fn from(good: bool) -> Self {
+        if good { Self::SUCCESS } else { Self::FAILURE }
+    }
+}
+
+/// Whether there is a host to exit to.
+static SEMIHOSTING: AtomicBool = AtomicBool::new(false);
+
+/// Says that the bootargs promise a semihosting host.
+pub(crate) fn use_semihosting() {
+    SEMIHOSTING.store(true, Ordering::Relaxed);
+}
+
+/// Turns the machine off. If firmware cannot, this CPU parks.
+pub fn off() -> ! {
+    console::flush();
+    psci::system_off();
+    arch::park()
+}
+
+/// Resets the machine. If firmware cannot, this CPU parks.
+pub fn reset() -> ! {
+    console::flush();
+    psci::system_reset();
+    arch::park()
+}
+
+/// Ends the run with `code`: through semihosting if there is a host, else as [`off`].
+pub fn exit(code: ExitCode) -> ! {
+    console::flush();
+    if SEMIHOSTING.load(Ordering::Relaxed) {
+        semihosting::process::exit(i32::from(code.0));
+    }
+    off()
+}

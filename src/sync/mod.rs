@@ -1,0 +1,107 @@
+//! Locks that mask interrupts for as long as they are held.
+
+use crate::{arch, irq, panic};
+use core::cell::UnsafeCell;
+use core::ops::{Deref, DerefMut};
+use core::sync::atomic::{AtomicU32, Ordering};
+
+/// A lock for data that interrupt handlers use too: interrupts are masked while it is held.
+///
+/// Fair: CPUs get it in the order in which they asked. A CPU that waits for it lets go of life when another
+/// panics, so a lock held by a CPU that was stopped holds up nobody.
+///
+/// Taking a lock twice on one CPU never ends; NMI-class handlers take none.
+pub struct SpinLock<T: ?Sized> {
+    /// Tickets: next to be drawn in the upper half, now served in the lower.
+    tickets: AtomicU32,
+    data: UnsafeCell<T>,
+}
+
+// SAFETY: the tickets let one CPU at a time at the data.
+unsafe impl<T: ?Sized + Send> Sync for SpinLock<T> {}
+// SAFETY: a lock is as movable as its data.
+unsafe impl<T: ?Sized + Send> Send for SpinLock<T> {}
+
+/// The right to the data of a [`SpinLock`]; gives the lock back when dropped, then unmasks.
+#[must_use = "the lock is free again as soon as this is dropped"]
+pub struct SpinGuard<'a, T: ?Sized> {
+    lock: &'a SpinLock<T>,
+    // Dropped after `Drop::drop`: interrupts stay masked until the lock is free.
+    _masked: irq::Masked,
+}
+
+const NEXT: u32 = 1 << 16;
+
+impl<T> SpinLock<T> {
+    /// A free lock.
+    pub const fn new(data: T) -> Self {
+        Self { tickets: AtomicU32::new(0), data: UnsafeCell::new(data) }
+    }
+}
+
+impl<T: ?Sized> SpinLock<T> {
+    /// Waits for the lock.
+    pub fn lock(&self) -> SpinGuard<'_, T> {
+        let masked = irq::mask();
+        let drawn = self.tickets.fetch_add(NEXT, Ordering::Relaxed);
+        let mine = (drawn >> 16) as u16;
+        if drawn as u16 != mine {
+            self.wait(mine);
+        }
+        // Acquire: pairs with the Release of the guard that served this ticket. A fence, because the draw itself
+        // may have been the read that saw it.
+        core::sync::atomic::fence(Ordering::Acquire);
+        SpinGuard { lock: self, _masked: masked }
+    }
+
+    #[cold]
+    fn wait(&self, mine: u16) {
+        while self.tickets.load(Ordering::Relaxed) as u16 != mine {
+            panic::poll_gate();
+            arch::wfe();
+        }
+    }
+
+    /// Takes the lock if it is free.
+    pub fn try_lock(&self) -> Option<SpinGuard<'_, T>> {
+        let masked = irq::mask();
+        let seen = self.tickets.load(Ordering::Relaxed);
+        if (seen >> 16) as u16 != seen as u16 {
+            return None;
+        }
+        // Acquire: pairs with the Release of the last guard.
+        self.tickets
+            .compare_exchange(seen, seen.wrapping_add(NEXT), Ordering::Acquire, Ordering::Relaxed)
+            .ok()
+            .map(|_| SpinGuard { lock: self, _masked: masked })
+    }
+}
+
+impl<T: ?Sized> Deref for SpinGuard<'_, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        // SAFETY: this CPU holds the lock.
+        unsafe { &*self.lock.data.get() }
+    }
+}
+
+impl<T: ?Sized> DerefMut for SpinGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: this CPU holds the lock, and `self` is borrowed mutably.
+        unsafe { &mut *self.lock.data.get() }
+    }
+}
+
+impl<T: ?Sized> Drop for SpinGuard<'_, T> {
+    fn drop(&mut self) {
+        let tickets = self.lock.tickets.load(Ordering::Relaxed);
+        let served = (tickets as u16).wrapping_add(1);
+        // Only the holder writes the lower half, but drawing carries the upper half along, so this is an
+        // addition to the lower half alone, without a carry. Release: pairs with `lock` and `try_lock`.
+        let step = u32::from(served).wrapping_sub(u32::from(tickets as u16));
+        self.lock.tickets.fetch_add(step, Ordering::Release);
+        // Partner of the WFE in `wait`: the store before it is visible first.
+        arch::dsb_ishst();
+        arch::sev();
+    }
+}

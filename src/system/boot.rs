@@ -1,0 +1,237 @@
+//! The boot CPU's way from the entry code to `main`, in order.
+
+use crate::bootargs::BootArgs;
+use super::memory::{self, MemoryError, MemoryMap};
+use super::{EXITS_TO_HOST, FIRMWARE_IS_OURS, SYSTEM, System};
+use crate::arch::mmu::{PAGE, Use};
+use crate::arch::shared::{self, BootLine, Crumbs, Regime};
+use crate::arch::{self, cache, entry, regs};
+use crate::bringup::{self, arrival, psci};
+use crate::cpu::area::{self, Area, Method};
+use crate::cpu::{CpuId, MAX_CPUS};
+use crate::dt::{self, Machine, Region};
+use crate::power::{self, ExitCode};
+use crate::{console, gic, irq, time};
+use core::fmt;
+use core::sync::atomic::Ordering;
+
+/// The first Rust code of the image: on the boot stack, MMU on with the early tables, alone.
+///
+/// `blob` is what firmware left in x0: the device tree, if it keeps to the arm64 boot protocol.
+pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
+    // SAFETY: the entry code calls this function once, on one CPU, and nothing before it.
+    unsafe { area::enter_early() };
+    // The image does not fit its own tables: a build error, with no console to tell.
+    let Ok(regime) = memory::init() else { arch::park() };
+    FIRMWARE_IS_OURS.store(entry_el == 3, Ordering::Relaxed);
+
+    let Some(blob) = find_blob(blob) else { arch::park() };
+    let machine = match Machine::parse(blob) {
+        Ok(machine) => machine,
+        Err(error) => {
+            if let Some(console) = dt::salvage_console(blob) {
+                let _ = console::init(&console);
+            }
+            give_up(error)
+        }
+    };
+    if let Ok(console) = &machine.console {
+        // Without it there is nowhere to say so; the machine works on.
+        let _ = console::init(console);
+    }
+    let args = BootArgs(machine.bootargs.unwrap_or(""));
+    if args.get("reveille.exit") == Some("semihosting") {
+        power::use_semihosting();
+        EXITS_TO_HOST.store(true, Ordering::Relaxed);
+    }
+    console::init_log(args.get("log").and_then(|level| level.parse().ok()));
+    report_notes(&machine, args);
+
+    if let Err(error) = time::init(machine.timer.as_ref().ok()) {
+        give_up(error);
+    }
+    let blob = Region { base: blob.as_ptr() as u64, size: blob.len() as u64 };
+    let memory = match carve(&machine, blob, regime) {
+        Ok(memory) => memory,
+        Err(error) => give_up(error),
+    };
+    let deadline = bringup::default_deadline(args);
+    let entry_el = entry_el as u8;
+    SYSTEM.call_once(|| System { machine, args, memory, deadline, entry_el });
+    // SAFETY: CPU 0's own area; nothing on the boot stack is needed any more, all that outlives it is in `SYSTEM`.
+    unsafe { entry::enter_stacks(area::of(CpuId::BOOT)) }
+}
+
+/// The rest, on the boot CPU's own stacks.
+extern "C" fn boot_on_own_stacks(area: &'static Area) -> ! {
+    regs::set_thread_pointer(core::ptr::from_ref(area) as u64);
+    area.slot.0.adopt_boot();
+    area.record.0.boot();
+    arrival::record_features();
+    let system = SYSTEM.get().expect("set before the stacks were changed");
+    let ours = super::firmware_is_ours();
+    if ours {
+        bringup::expect_uninvited();
+    } else if let Ok(psci) = &system.machine.psci {
+        psci::init(psci);
+    }
+    match &system.machine.gic {
+        Err(error) => give_up(error),
+        Ok(found) => {
+            if let Err(error) = gic::init(found, ours) {
+                give_up(format_args!("interrupt controller at {:#x}: {error}", found.distributor().base));
+            }
+        }
+    }
+    gic::find_cpu_parts();
+    if let Err(error) = gic::init_cpu(ours) {
+        give_up(format_args!("interrupt controller: {error}"));
+    }
+    time::init_cpu();
+    irq::apply_private();
+    gic::discard_pending();
+    area.launch.open();
+    // SAFETY: vectors, interrupt controller and stacks are in place.
+    unsafe { regs::daif_open() };
+    power::exit(super::reveille_main(system))
+}
+
+/// Maps and checks the header of the device tree, then the whole.
+///
+/// QEMU starts an ELF with x0 = 0 and leaves the tree at the start of RAM, which its machines have at a multiple
+/// of 1 GiB.
+#[inline(never)]
+fn find_blob(x0: u64) -> Option<&'static [u8]> {
+    let (image, _) = memory::image();
+    [x0, image & !0x3fff_ffff].into_iter().enumerate().find_map(|(index, at)| {
+        // The boot protocol asks for 8 bytes' alignment; and 0 in x0 means that there is none.
+        if at % 8 != 0 || (index == 0 && at == 0) {
+            return None;
+        }
+        memory::map_identity(at, dt::HEADER_SIZE as u64, Use::Data).ok()?;
+        // SAFETY: just mapped. It may not be RAM, and then this is an abort and the end; but the boot protocol or
+        // the layout of the machine says that it is.
+        let header = unsafe { &*(at as *const [u8; dt::HEADER_SIZE]) };
+        let size = dt::blob_size(header).ok()?;
+        memory::map_identity(at, size as u64, Use::Data).ok()?;
+        // SAFETY: mapped, kept out of the free memory, and never written.
+        Some(unsafe { core::slice::from_raw_parts(at as *const u8, size) })
+    })
+}
+
+/// Says what in the device tree is not as it should be and can be lived with.
+#[inline(never)]
+fn report_notes(machine: &Machine<'_>, args: BootArgs<'_>) {
+    if let Some(level) = args.get("log").filter(|level| level.parse::<log::LevelFilter>().is_err()) {
+        log::error!("bootargs: log={level}: not one of off, error, warn, info, debug, trace");
+    }
+    if let Some(exit) = args.get("reveille.exit").filter(|exit| *exit != "semihosting") {
+        log::error!("bootargs: reveille.exit={exit}: only \"semihosting\" is known");
+    }
+    for error in [
+        machine.bootargs.err(),
+        machine.psci.err().filter(|error| !error.is_absent()),
+        machine.timer.err(),
+        machine.console_note.filter(|error| !error.is_absent()),
+    ]
+    .into_iter()
+    .flatten()
+    {
+        log::warn!("{error}");
+    }
+    if cfg!(feature = "el2") && !regs::at_el2() {
+        log::warn!("built to stay at EL2, but entered at EL1: running at EL1");
+    }
+}
+
+/// Counts the CPUs and carves what they need.
+#[inline(never)]
+fn carve<'a>(machine: &Machine<'a>, blob: Region, regime: Regime) -> Result<MemoryMap, MemoryError<'a>> {
+    let mut memory = MemoryMap::read(machine, blob)?;
+    let boot = regs::affinity();
+    let mut ignored = 0;
+    let mut others = 0;
+    let mut has_boot = false;
+    for cpu in machine.cpus() {
+        match cpu {
+            Ok(cpu) if cpu.mpidr == boot => has_boot = true,
+            Ok(_) if others + 1 == MAX_CPUS => ignored += 1,
+            Ok(_) => others += 1,
+            Err(error) => log::error!("{error}: CPU ignored"),
+        }
+    }
+    if !has_boot {
+        log::error!("device tree: no CPU node has the mpidr {boot:#x} of the CPU that is running this");
+    }
+    if ignored != 0 {
+        log::error!("device tree: {ignored} CPUs ignored: only {MAX_CPUS} are supported");
+    }
+    let count = 1 + others;
+
+    // 64 KiB of address space a CPU: 32 CPUs to a level 3 table.
+    memory.map_ram(count.div_ceil(32) + 4)?;
+    let stacks = memory.carve((count * area::STACK_PAGES * PAGE) as u64)?;
+    let areas = memory.carve((count * size_of::<Area>()) as u64)?;
+    // The two kinds of line that are used without caches, each alone on its writeback granules: pages are.
+    const { assert!(PAGE.is_multiple_of(cache::MAX_WRITEBACK_GRANULE)) };
+    let lines = memory.carve((count * size_of::<BootLine>()) as u64)?;
+    let crumbs = memory.carve((count * size_of::<Crumbs>()) as u64)?;
+    // Zeroed with caches on; from here on they are written without.
+    cache::clean_invalidate(crumbs as usize, count * size_of::<Crumbs>());
+
+    let mut index = 0;
+    let mut add = |mpidr: u64, method: Method, start: extern "C" fn(&'static Area) -> !| -> Result<(), MemoryError<'a>> {
+        let cpu = CpuId::from_index(index);
+        let mut physical = stacks + (index * area::STACK_PAGES * PAGE) as u64;
+        for (virtual_, pages) in area::stack_ranges(cpu) {
+            MemoryMap::map_stack(virtual_, physical, pages)?;
+            physical += (pages * PAGE) as u64;
+        }
+        let area_at = areas + (index * size_of::<Area>()) as u64;
+        let line = (lines as *mut BootLine).wrapping_add(index);
+        // SAFETY: carved for `count` of each, zeroed, and `index` is below `count`; nobody else refers to them yet.
+        // Zeros are valid breadcrumbs.
+        unsafe {
+            line.write(BootLine::new(mpidr, area::porch_top(cpu), area_at));
+            let crumbs = &*(crumbs as *const Crumbs).wrapping_add(index);
+            (area_at as *mut Area).write(Area::new(cpu, mpidr, method, start, &*line, crumbs));
+        }
+        index += 1;
+        Ok(())
+    };
+    add(boot, Method::Boot, boot_on_own_stacks)?;
+    for cpu in machine.cpus().flatten().filter(|cpu| cpu.mpidr != boot).take(others) {
+        let method = match Method::of(&cpu) {
+            Method::SpinTable(address) => match crate::bringup::map_release_address(address) {
+                Ok(()) => Method::SpinTable(address),
+                Err(error) => {
+                    log::error!("{}: cpu-release-addr: {error}", cpu.path);
+                    Method::None
+                }
+            },
+            Method::Psci if machine.psci.is_err() => Method::None,
+            method => method,
+        };
+        add(cpu.mpidr, method, arrival::secondary)?;
+    }
+    // SAFETY: `count` lines and areas, all written just now.
+    let (lines, areas) = unsafe {
+        (
+            core::slice::from_raw_parts(lines as *const BootLine, count),
+            core::slice::from_raw_parts(areas as *const Area, count),
+        )
+    };
+    area::publish(areas);
+    shared::publish(lines, crumbs as usize, regime);
+    Ok(memory)
+}
+
+/// The machine cannot be started: one line, and the end.
+fn give_up(error: impl fmt::Display) -> ! {
+    console::print_raw(format_args!("reveille: cannot start: {error}\n"));
+    console::flush();
+    if super::exits_to_host() {
+        power::exit(ExitCode::FAILURE);
+    }
+    arch::park()
+}

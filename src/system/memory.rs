@@ -1,0 +1,227 @@
+//! Memory: what there is, what is mapped, what is carved for the runtime, what is free.
+
+use crate::arch::entry::{BOOT_GUARDS, BOOT_STACKS};
+use crate::arch::mmu::{self, MapError, Mapper, PAGE, Table, Use};
+use crate::arch::shared::Regime;
+use crate::dt::{self, Machine, Region};
+use crate::ranges::{Ranges, TooManyRanges};
+use crate::sync::SpinLock;
+use core::cell::UnsafeCell;
+use core::fmt;
+
+/// Pieces of RAM that are kept apart.
+const MAX_PIECES: usize = 64;
+/// Tables to start with: the image, the device tree, the console, and the way to the first carved piece.
+const FIRST_TABLES: usize = 24;
+/// Tables that are carved besides those for stacks: RAM, devices, and the application's own.
+const MORE_TABLES: usize = 64;
+
+#[repr(transparent)]
+struct TablePool(UnsafeCell<[Table; FIRST_TABLES]>);
+// SAFETY: only the mapper uses it.
+unsafe impl Sync for TablePool {}
+static POOL: TablePool = TablePool(UnsafeCell::new([Table::EMPTY; FIRST_TABLES]));
+
+static MAPPER: SpinLock<Option<Mapper>> = SpinLock::new(None);
+
+unsafe extern "C" {
+    static __image_start: u8;
+    static __text_end: u8;
+    static __rodata_end: u8;
+    static __relro_end: u8;
+    static __image_end: u8;
+}
+
+fn address(symbol: &'static u8) -> u64 {
+    core::ptr::from_ref(symbol) as u64
+}
+
+/// Where the image lies: `[start, end)`.
+pub(crate) fn image() -> (u64, u64) {
+    // SAFETY: symbols of the linker script, of which only the addresses are used.
+    unsafe { (address(&__image_start), address(&__image_end)) }
+}
+
+/// Why memory could not be set up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum MemoryError<'a> {
+    Tree(dt::Error<'a>),
+    Map(MapError),
+    TooManyPieces,
+    /// No free piece of this many bytes.
+    NoRoom(u64),
+}
+
+impl fmt::Display for MemoryError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tree(error) => error.fmt(f),
+            Self::Map(error) => write!(f, "memory: {error}"),
+            Self::TooManyPieces => write!(f, "memory: the device tree cuts RAM into more than {MAX_PIECES} pieces"),
+            Self::NoRoom(bytes) => write!(f, "memory: no free piece of {bytes} bytes for the CPUs of this machine"),
+        }
+    }
+}
+
+impl From<TooManyRanges> for MemoryError<'_> {
+    fn from(_: TooManyRanges) -> Self {
+        Self::TooManyPieces
+    }
+}
+
+impl From<MapError> for MemoryError<'_> {
+    fn from(error: MapError) -> Self {
+        Self::Map(error)
+    }
+}
+
+fn page_down(address: u64) -> u64 {
+    address & !(PAGE as u64 - 1)
+}
+
+fn page_up(address: u64) -> u64 {
+    page_down(address.saturating_add(PAGE as u64 - 1))
+}
+
+/// Builds the final tables around the image and moves this CPU to them. By the boot CPU, once, first.
+#[inline(never)]
+pub(crate) fn init() -> Result<Regime, MapError> {
+    // SAFETY: `.bss`, cleared at entry, and used here alone.
+    let mut mapper = unsafe { Mapper::new(POOL.0.get().cast(), FIRST_TABLES) };
+    // SAFETY: symbols of the linker script, of which only the addresses are used.
+    let (start, text, constants, relro, end) = unsafe {
+        (
+            address(&__image_start),
+            address(&__text_end),
+            address(&__rodata_end),
+            address(&__relro_end),
+            address(&__image_end),
+        )
+    };
+    let mut map = |from: u64, to: u64, usage| if from < to { mapper.map(from, from, to - from, usage) } else { Ok(()) };
+    map(start, text, Use::Text)?;
+    // What relocation wrote is as constant as the rest from here on.
+    map(text, constants, Use::Constants)?;
+    map(constants, relro, Use::Constants)?;
+    let mut from = relro;
+    for (offset, _) in BOOT_GUARDS {
+        let guard = (BOOT_STACKS.base() + offset) as u64;
+        map(from, guard, Use::Data)?;
+        from = guard + PAGE as u64;
+    }
+    map(from, end, Use::Data)?;
+    // SAFETY: the whole image is mapped, except for the guards of the boot stacks, which nothing uses.
+    let regime = unsafe { mmu::switch_to(mapper.root()) };
+    *MAPPER.lock() = Some(mapper);
+    Ok(regime)
+}
+
+fn with_mapper<R>(use_it: impl FnOnce(&mut Mapper) -> R) -> R {
+    use_it(MAPPER.lock().as_mut().expect("set by `init` before anything else is mapped"))
+}
+
+/// Maps the pages under `[start, start + len)` where they are.
+pub(crate) fn map_identity(start: u64, len: u64, usage: Use) -> Result<(), MapError> {
+    let bad = MapError::BadRange { start, len };
+    let end = start.checked_add(len).filter(|_| len != 0).ok_or(bad)?;
+    let (start, end) = (page_down(start), end.checked_add(PAGE as u64 - 1).map(page_down).ok_or(bad)?);
+    with_mapper(|mapper| mapper.map(start, start, end - start, usage))
+}
+
+/// Maps the device registers at `[start, start + len)`.
+pub(crate) fn map_device(start: u64, len: u64) -> Result<(), MapError> {
+    map_identity(start, len, Use::Device)
+}
+
+/// What the memory of the machine is used for.
+#[derive(Clone, Copy)]
+pub(crate) struct MemoryMap {
+    /// All RAM that may be mapped.
+    ram: Ranges<MAX_PIECES>,
+    /// What nobody uses.
+    free: Ranges<MAX_PIECES>,
+}
+
+impl MemoryMap {
+    /// Reads the memory nodes. `blob` is the device tree itself.
+    pub(crate) fn read<'a>(machine: &Machine<'a>, blob: Region) -> Result<Self, MemoryError<'a>> {
+        let limit = with_mapper(|mapper| mapper.limit());
+        let mut ram = Ranges::EMPTY;
+        for region in machine.memory() {
+            let region = region.map_err(MemoryError::Tree)?;
+            let end = region.base.saturating_add(region.size);
+            if end > limit {
+                log::warn!("memory at {:#x} is beyond what this CPU can address: ignored", region.base);
+            }
+            // Pages that are RAM as a whole.
+            ram.insert(page_up(region.base), page_down(end.min(limit)))?;
+        }
+        let mut free = ram;
+        for reserved in machine.reserved() {
+            let reserved = match reserved {
+                Ok(reserved) => reserved,
+                Err(error) => {
+                    log::warn!("{error}: ignored");
+                    continue;
+                }
+            };
+            let (start, end) =
+                (reserved.region.base, reserved.region.base.saturating_add(reserved.region.size));
+            free.remove(page_down(start), page_up(end))?;
+            if reserved.no_map {
+                ram.remove(page_down(start), page_up(end))?;
+            }
+        }
+        let (start, end) = image();
+        ram.remove(start, end)?;
+        free.remove(start, end)?;
+        free.remove(page_down(blob.base), page_up(blob.base + blob.size))?;
+        Ok(Self { ram, free })
+    }
+
+    /// Takes `bytes` out of the free memory, zeroed and mapped: the lowest piece that is large enough, above the
+    /// first MiB, where firmware keeps its own.
+    pub(crate) fn carve(&mut self, bytes: u64) -> Result<u64, MemoryError<'static>> {
+        let bytes = page_up(bytes);
+        let start = self
+            .free
+            .iter()
+            .map(|(start, end)| (start.max(0x10_0000), end))
+            .find(|(start, end)| end.saturating_sub(*start) >= bytes)
+            .ok_or(MemoryError::NoRoom(bytes))?
+            .0;
+        map_identity(start, bytes, Use::Data)?;
+        // SAFETY: free RAM, just mapped, that nothing refers to.
+        unsafe { core::ptr::write_bytes(start as *mut u8, 0, bytes as usize) };
+        self.free.remove(start, start + bytes)?;
+        Ok(start)
+    }
+
+    /// Maps all RAM, with page tables out of a piece that is carved for the purpose; `stacks` more tables are
+    /// for what the caller maps next.
+    pub(crate) fn map_ram(&mut self, stacks: usize) -> Result<(), MemoryError<'static>> {
+        let count = MORE_TABLES + stacks + 4 * self.ram.iter().count();
+        let pool = self.carve((count * PAGE) as u64)?;
+        // SAFETY: just carved, zeroed and mapped.
+        with_mapper(|mapper| unsafe { mapper.refill(pool as *mut Table, count) });
+        for (start, end) in self.ram.iter() {
+            map_identity(start, end - start, Use::Data)?;
+        }
+        Ok(())
+    }
+
+    /// Maps `pages` of carved RAM at `virtual_`.
+    pub(crate) fn map_stack(virtual_: u64, physical: u64, pages: usize) -> Result<(), MapError> {
+        with_mapper(|mapper| mapper.map(virtual_, physical, (pages * PAGE) as u64, Use::Data))
+    }
+
+    /// Whether `[start, end)` is mapped RAM.
+    pub(crate) fn is_ram(&self, start: u64, end: u64) -> bool {
+        self.ram.covers(start, end)
+    }
+
+    /// The free pieces.
+    pub(crate) fn free(&self) -> impl Iterator<Item = Region> + '_ {
+        self.free.iter().map(|(start, end)| Region { base: start, size: end - start })
+    }
+}

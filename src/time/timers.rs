@@ -1,0 +1,143 @@
+//! One-shot timers, each on the CPU that set it.
+
+use super::{Instant, has_timer, to_ticks};
+use crate::arch::regs;
+use crate::closure::ClosureCell;
+use crate::cpu::area;
+use crate::irq;
+use core::cell::Cell;
+use core::fmt;
+use core::marker::PhantomData;
+use core::time::Duration;
+
+/// Timers that one CPU can have running.
+pub const TIMERS_PER_CPU: usize = 8;
+/// Bytes that the closure of a timer may capture.
+pub const TIMER_BYTES: usize = 48;
+
+/// Why a timer was not set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TimerError {
+    /// [`TIMERS_PER_CPU`] timers are running on this CPU already.
+    Full,
+    /// The machine has no interrupt controller, or no timer interrupt.
+    NoTimer,
+}
+
+impl fmt::Display for TimerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full => "all timers of this CPU are running",
+            Self::NoTimer => "the machine has no timer interrupt",
+        })
+    }
+}
+
+struct Entry {
+    /// When it is due, ticks; `None`: free.
+    due: Cell<Option<u64>>,
+    /// Tells the uses of an entry apart.
+    serial: Cell<u64>,
+    closure: ClosureCell<TIMER_BYTES>,
+}
+
+/// The timers of one CPU.
+pub(crate) struct Timers {
+    entries: [Entry; TIMERS_PER_CPU],
+}
+
+// SAFETY: only its own CPU touches it, and only with interrupts masked: every function here goes through
+// `area::current()` inside a masked section.
+unsafe impl Sync for Timers {}
+
+impl Timers {
+    pub(crate) const fn new() -> Self {
+        const FREE: Entry =
+            Entry { due: Cell::new(None), serial: Cell::new(0), closure: ClosureCell::new() };
+        Self { entries: [FREE; TIMERS_PER_CPU] }
+    }
+
+    fn next(&self) -> Option<u64> {
+        self.entries.iter().filter_map(|entry| entry.due.get()).min()
+    }
+}
+
+/// A timer that was set.
+///
+/// Dropping it lets the timer run; [`Timer::cancel`] stops it.
+#[derive(Debug)]
+pub struct Timer {
+    index: usize,
+    serial: u64,
+    /// It is this CPU's.
+    not_send: PhantomData<*mut ()>,
+}
+
+/// Runs `f` on this CPU, in interrupt context, once `delay` has passed: not before, and later by as long as
+/// interrupts are masked.
+///
+/// # Errors
+///
+/// [`TimerError::Full`] or [`TimerError::NoTimer`]; `f` is dropped then.
+pub fn after<F: FnOnce() + Send + 'static>(delay: Duration, f: F) -> Result<Timer, TimerError> {
+    if !has_timer() {
+        return Err(TimerError::NoTimer);
+    }
+    let _masked = irq::mask();
+    let timers = &area::current().timers;
+    let (index, entry) = timers
+        .entries
+        .iter()
+        .enumerate()
+        .find(|(_, entry)| entry.due.get().is_none())
+        .ok_or(TimerError::Full)?;
+    // SAFETY: a free entry's cell is empty, and in the masked section only we use this CPU's timers.
+    unsafe { entry.closure.put(f) };
+    entry.due.set(Some((Instant::now() + delay).ticks()));
+    entry.serial.set(entry.serial.get() + 1);
+    regs::set_timer(timers.next());
+    Ok(Timer { index, serial: entry.serial.get(), not_send: PhantomData })
+}
+
+impl Timer {
+    /// Stops the timer. `true`: it will not run; `false`: it has run, or is just running.
+    pub fn cancel(self) -> bool {
+        let _masked = irq::mask();
+        let timers = &area::current().timers;
+        let entry = &timers.entries[self.index];
+        if entry.serial.get() != self.serial || entry.due.get().is_none() {
+            return false;
+        }
+        entry.due.set(None);
+        // SAFETY: ours, in the masked section; the closure is dropped with the cell it is moved into.
+        unsafe { entry.closure.discard() };
+        regs::set_timer(timers.next());
+        true
+    }
+}
+
+/// Runs every timer of this CPU that is due. In the timer's interrupt.
+pub(crate) fn expired() {
+    let timers = &area::current().timers;
+    for entry in &timers.entries {
+        if entry.due.get().is_some_and(|due| due <= Instant::now().ticks()) {
+            let closure = ClosureCell::new();
+            // SAFETY: interrupts are masked, so only we use this CPU's timers. The closure leaves its entry before
+            // it runs, so that it may set a timer itself; the new cell is empty and nobody else's.
+            unsafe {
+                entry.closure.move_to(&closure);
+                entry.due.set(None);
+                closure.run();
+            }
+        }
+    }
+    regs::set_timer(timers.next());
+}
+
+/// Sees to it that this CPU's timer fires within `at_most`. With interrupts masked; for idle.
+pub(crate) fn arm_within(at_most: Duration) {
+    let latest = Instant::now().ticks().saturating_add(to_ticks(at_most));
+    let next = area::current().timers.next();
+    regs::set_timer(Some(next.map_or(latest, |next| next.min(latest))));
+}

@@ -1,0 +1,2 @@
+#![no_std]
+//! Shared parts of the on-target tests.

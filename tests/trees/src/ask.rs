@@ -1,0 +1,101 @@
+//! Everything the reader can be asked, asked: for trees that may hold anything.
+
+use std::fmt::Display;
+
+use crate::dt::{Error, Fault, HEADER_SIZE, Machine, blob_size, salvage_console};
+use crate::truth::reader;
+
+/// Asks everything about `blob` and checks what must hold for any input: errors are single lines, regions do
+/// not wrap, and no list is longer than the blob. Returns the fault if the blob was refused.
+///
+/// # Panics
+/// If something does not hold.
+pub fn everything(blob: &[u8]) -> Option<Fault> {
+    if let Some(Err(error)) = blob.first_chunk::<HEADER_SIZE>().map(blob_size) {
+        check_error(&error);
+        assert_eq!(error.fault(), Fault::Header);
+    }
+    let machine = match Machine::parse(blob) {
+        Ok(machine) => machine,
+        Err(error) => {
+            check_error(&error);
+            assert!(matches!(error.fault(), Fault::Header | Fault::Structure), "{error}");
+            if let Some(console) = salvage_console(blob) {
+                check_line(&console.path);
+                check_range(console.registers.base, console.registers.size);
+            }
+            return Some(error.fault());
+        }
+    };
+
+    // The crate stops silently where it meets what it does not like; the check before it must have seen to that.
+    assert_eq!(machine.nodes().count(), machine.node_count());
+
+    let limit = blob.len();
+    assert!(machine.cpus().count() <= limit.max(1));
+    for cpu in machine.cpus() {
+        match cpu {
+            Ok(cpu) => check_line(&cpu.path),
+            Err(error) => check_error(&error),
+        }
+    }
+    assert!(machine.memory().count() <= limit);
+    for region in machine.memory() {
+        match region {
+            Ok(region) => check_range(region.base, region.size),
+            Err(error) => check_error(&error),
+        }
+    }
+    assert!(machine.reserved().count() <= limit);
+    for reserved in machine.reserved() {
+        match reserved {
+            Ok(reserved) => check_range(reserved.region.base, reserved.region.size),
+            Err(error) => check_error(&error),
+        }
+    }
+    let parts = [
+        machine.bootargs.err(),
+        machine.gic.err(),
+        machine.psci.err(),
+        machine.timer.err(),
+        machine.console.err(),
+        machine.console_note,
+    ];
+    for error in parts.iter().flatten() {
+        check_error(error);
+    }
+    for compatible in ["arm,pl011", "brcm,bcm2835-pm", "arm,gic-v3", ""] {
+        match machine.device_regions(compatible) {
+            Ok(regions) => regions.iter().for_each(|region| check_range(region.base, region.size)),
+            Err(error) => check_error(&error),
+        }
+    }
+    for node in machine.nodes() {
+        for property in node.properties() {
+            check_line(&property);
+        }
+    }
+    for path in ["/", "/cpus", "/chosen", "serial0", "serial0/", "//", "", "/cpus/cpu@0", "nothing"] {
+        if let Some(node) = machine.node(path) {
+            check_line(&node.path());
+            node.children().for_each(|child| check_line(&child.name()));
+        }
+    }
+    let _ = reader(&machine);
+    None
+}
+
+fn check_error(error: &Error<'_>) {
+    let text = error.to_string();
+    assert!(text.starts_with("device tree: ") && text.len() > 20, "{text:?}");
+    check_line(&text);
+}
+
+fn check_line(text: &impl Display) {
+    let text = text.to_string();
+    assert!(text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()), "{text:?}");
+}
+
+fn check_range(base: u64, size: u64) {
+    assert!(base.checked_add(size.saturating_sub(1)).is_some(), "{base:#x}+{size:#x}");
+}

@@ -1,0 +1,112 @@
+//! The reader against `dtc`, on every arm64 board that Debian's kernels know.
+//!
+//! The trees come from `tests/trees/fetch-corpus`, into `target/trees` or wherever `REVEILLE_TREES` says. They
+//! are a download, so these tests are ignored unless asked for: `cargo test -- --include-ignored`. Asked for,
+//! they fail if the trees are not there.
+
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use reveille_trees::ask::everything;
+use reveille_trees::dt::{ConsoleKind, EnableMethod, Gic, Machine, Region};
+use reveille_trees::truth::{ASPECTS, reader, truth};
+use reveille_trees::{blobs, dts};
+
+fn suite(name: &str) -> PathBuf {
+    let corpus = env::var_os("REVEILLE_TREES").map(PathBuf::from);
+    let corpus = corpus.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/trees"));
+    let suite = corpus.join(name);
+    assert!(suite.is_dir(), "{} is missing: run tests/trees/fetch-corpus first", suite.display());
+    suite
+}
+
+/// Every aspect of every tree, compared.
+fn compare(name: &str, at_least: usize) {
+    let files = blobs::below(&suite(name));
+    let (mut differences, mut cpus, mut nodes) = (0, 0, 0);
+    let (mut psci, mut spin_table, mut other_method) = (0, 0, 0);
+    let (mut gic_v2, mut gic_v3, mut consoles) = (0, 0, 0);
+    for file in &files {
+        let blob = fs::read(file).expect("readable tree");
+        let machine = Machine::parse(&blob).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let truth = truth(&dts::read(&blobs::decompile(file)));
+        for ((aspect, ours), theirs) in ASPECTS.iter().zip(reader(&machine)).zip(truth) {
+            if ours != theirs {
+                differences += 1;
+                println!("{}: {aspect}\n  reader: {ours}\n  truth:  {theirs}", file.display());
+            }
+        }
+        everything(&blob);
+        cpus += machine.cpu_count();
+        nodes += machine.node_count();
+        for cpu in machine.cpus().flatten() {
+            match cpu.method {
+                EnableMethod::Psci => psci += 1,
+                EnableMethod::SpinTable { .. } => spin_table += 1,
+                EnableMethod::Unknown(_) | EnableMethod::Missing => other_method += 1,
+            }
+        }
+        match machine.gic {
+            Ok(Gic::V2 { .. }) => gic_v2 += 1,
+            Ok(Gic::V3 { .. }) => gic_v3 += 1,
+            Err(_) => {}
+        }
+        consoles += usize::from(machine.console.is_ok());
+    }
+    println!(
+        "corpus {name}: {} trees, {nodes} nodes, {cpus} CPUs ({psci} psci, {spin_table} spin-table, \
+         {other_method} neither), GICv2 {gic_v2}, GICv3 {gic_v3}, {consoles} consoles with a driver, \
+         {differences} differences",
+        files.len()
+    );
+    assert!(files.len() >= at_least, "only {} trees in {name}", files.len());
+    assert_eq!(differences, 0);
+}
+
+#[test]
+#[ignore = "needs the trees that tests/trees/fetch-corpus downloads"]
+fn bookworm() {
+    compare("bookworm", 500);
+}
+
+#[test]
+#[ignore = "needs the trees that tests/trees/fetch-corpus downloads"]
+fn bookworm_backports() {
+    compare("bookworm-backports", 900);
+}
+
+/// What is known of one board from elsewhere.
+fn is_raspberry_pi_4(blob: &[u8]) {
+    let machine = Machine::parse(blob).expect("a sound tree");
+    assert!(machine.is_compatible("raspberrypi,4-model-b"));
+    let Ok(Gic::V2 { distributor, cpu_interface, .. }) = machine.gic else { panic!("{:?}", machine.gic) };
+    assert_eq!((distributor.base, cpu_interface.base), (0xff84_1000, 0xff84_2000));
+    let releases: Vec<_> =
+        machine.cpus().map(|cpu| cpu.expect("a CPU")).map(|cpu| (cpu.mpidr, cpu.method)).collect();
+    let release = |address| EnableMethod::SpinTable { release_addr: Some(address) };
+    assert_eq!(releases, [(0, release(0xd8)), (1, release(0xe0)), (2, release(0xe8)), (3, release(0xf0))]);
+    assert!(machine.psci.is_err_and(|error| error.is_absent()));
+    // The tree names the mini-UART; the PL011 of QEMU's first serial port is another node.
+    let console = machine.console.expect("a console");
+    assert!(console.is_chosen && matches!(console.kind, ConsoleKind::Uart8250 { reg_shift: 2, .. }));
+    assert_eq!((console.registers.base, console.options), (0xfe21_5040, "115200n8"));
+    assert_eq!(machine.device_regions("arm,pl011").expect("a PL011").first().expect("reg").base, 0xfe20_1000);
+    let watchdog = machine.device_regions("brcm,bcm2835-pm-wdt").expect("the power manager");
+    assert_eq!(watchdog.first(), Some(&Region { base: 0xfe10_0000, size: 0x114 }));
+}
+
+#[test]
+#[ignore = "needs the trees that tests/trees/fetch-corpus downloads"]
+fn raspberry_pi_4() {
+    let file = suite("bookworm").join("broadcom/bcm2711-rpi-4-b.dtb");
+    is_raspberry_pi_4(&fs::read(&file).expect("the tree of the board"));
+
+    // QEMU edits the tree before it hands it over: it fills in memory, and disables what it does not model.
+    let file = file.to_str().expect("a path in UTF-8");
+    let edited = blobs::qemu("raspi4b", &["-dtb", file]);
+    is_raspberry_pi_4(&edited);
+    let machine = Machine::parse(&edited).expect("a sound tree");
+    let memory: Vec<_> = machine.memory().map(|region| region.expect("memory")).collect();
+    // Of 2 GiB it tells the part below the memory of the VideoCore.
+    assert_eq!(memory, [Region { base: 0, size: 0x3c00_0000 }]);
+}

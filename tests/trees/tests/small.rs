@@ -1,0 +1,435 @@
+//! Small trees, each written for what it tests. Their sources are in `dts/`.
+
+use reveille_trees::ask::everything;
+use reveille_trees::blobs::{compile, compile_text};
+use reveille_trees::dt::{
+    Conduit, ConsoleKind, Cpu, CpuStatus, EnableMethod, Error, Fault, Gic, Interrupt, Machine, PsciVersion,
+    Region, ReservedBy, Trigger, blob_size,
+};
+
+fn region(base: u64, size: u64) -> Region {
+    Region { base, size }
+}
+
+fn irq(id: u32, trigger: Trigger) -> Option<Interrupt> {
+    Some(Interrupt { id, trigger })
+}
+
+/// The machine of a blob, after everything has been asked of it.
+fn machine(blob: &[u8]) -> Machine<'_> {
+    assert_eq!(everything(blob), None);
+    Machine::parse(blob).expect("a sound tree")
+}
+
+fn cpus<'a>(machine: &Machine<'a>) -> Vec<Cpu<'a>> {
+    machine.cpus().map(|cpu| cpu.expect("a sound CPU")).collect()
+}
+
+fn words<T: std::fmt::Debug>(result: Result<T, Error<'_>>) -> String {
+    result.expect_err("an error").to_string()
+}
+
+#[test]
+fn wide() {
+    let blob = compile("wide");
+    let machine = machine(&blob);
+    assert_eq!(machine.model, "Wide board");
+    assert!(machine.is_compatible("reveille,board") && !machine.is_compatible("reveille"));
+    assert_eq!(machine.bootargs.expect("text"), "panic=reset deadline_ms=100");
+
+    let cpus = cpus(&machine);
+    assert_eq!(machine.cpu_count(), 5);
+    let mpidrs: Vec<u64> = cpus.iter().map(|cpu| cpu.mpidr).collect();
+    assert_eq!(mpidrs, [0, 0x100, 0x1_0000, 0x1_0000_0000, 0xff_00ff_ffff]);
+    assert!(cpus.iter().all(|cpu| cpu.method == EnableMethod::Psci));
+    let statuses: Vec<CpuStatus> = cpus.iter().map(|cpu| cpu.status).collect();
+    use CpuStatus::{Disabled, Fail, Okay};
+    assert_eq!(statuses, [Okay, Okay, Okay, Disabled, Fail]);
+
+    let memory: Vec<Region> = machine.memory().map(|region| region.expect("memory")).collect();
+    assert_eq!(
+        memory,
+        [
+            region(0x4000_0000, 0x4000_0000),
+            region(0x8_8000_0000, 0x8000_0000),
+            // The last byte there is.
+            region(0xffff_ffff_0000_0000, 0x1_0000_0000),
+        ]
+    );
+
+    let reserved: Vec<_> = machine.reserved().map(|reserved| reserved.expect("reserved")).collect();
+    let reserved: Vec<_> =
+        reserved.iter().map(|r| (r.region.base, r.region.size, r.no_map, r.source)).collect();
+    assert_eq!(
+        reserved,
+        [
+            (0x4800_0000, 0x1_0000, false, ReservedBy::Block),
+            (0x9_0000_0000, 0x1000, false, ReservedBy::Block),
+            (0x5000_0000, 0x40_0000, false, ReservedBy::Initrd),
+            (0x4200_0000, 0x1000, true, ReservedBy::Node),
+            (0x4300_0000, 0x2000, true, ReservedBy::Node),
+            (0x4500_0000, 0x1000, false, ReservedBy::Node),
+        ]
+    );
+
+    let Ok(Gic::V3 { path, distributor, redistributors, stride }) = machine.gic else {
+        panic!("{:?}", machine.gic)
+    };
+    assert_eq!(path.to_string(), "/bus@100000000/interrupt-controller@20000000");
+    assert_eq!((distributor, stride), (region(0x2_0000_0000, 0x1_0000), Some(0x4_0000)));
+    assert_eq!(
+        *redistributors,
+        [
+            region(0x2_0010_0000, 0x10_0000),
+            region(0x2_0020_0000, 0x20_0000),
+            region(0x2_0800_0000, 0x10_0000)
+        ]
+    );
+
+    let psci = machine.psci.expect("psci");
+    assert_eq!((psci.version, psci.conduit), (PsciVersion::V1_0, Conduit::Smc));
+    // From 0.2 on the numbers are fixed, whatever the node says for older kernels.
+    assert_eq!((psci.cpu_on, psci.cpu_off), (0xc400_0003, Some(0x8400_0002)));
+    assert_eq!(psci.affinity_info, Some(0xc400_0004));
+    assert_eq!((psci.system_off, psci.system_reset), (Some(0x8400_0008), Some(0x8400_0009)));
+
+    let timer = machine.timer.expect("timer");
+    assert_eq!(timer.secure_physical, irq(29, Trigger::EdgeFalling));
+    assert_eq!(timer.physical, irq(30, Trigger::LevelLow));
+    assert_eq!(timer.virtual_timer, irq(27, Trigger::LevelHigh));
+    assert_eq!(timer.hyp_physical, None);
+    assert_eq!(timer.hyp_virtual, irq(28, Trigger::EdgeRising));
+    assert_eq!(timer.clock_frequency, Some(54_000_000));
+
+    let console = machine.console.expect("console");
+    assert_eq!(console.path.to_string(), "/bus@100000000/serial@2000");
+    assert_eq!((console.kind, console.options, console.is_chosen), (ConsoleKind::Pl011, "115200n8", true));
+    assert_eq!(console.registers, region(0x1_0000_2000, 0x1000));
+    assert_eq!(console.interrupt, irq(65, Trigger::LevelHigh));
+    assert_eq!(console.clock_frequency, Some(48_000_000));
+    assert!(machine.console_note.is_none());
+
+    let watchdog = machine.device_regions("reveille,watchdog").expect("a device");
+    assert_eq!(*watchdog, [region(0x1_0000_3000, 0x100), region(0x2_0030_0000, 0x10)]);
+    assert!(machine.device_regions("arm,pl011").is_ok_and(|regions| regions[0].base == 0x1_0000_2000));
+    assert_eq!(words(machine.device_regions("nobody,nothing")), "device tree: no such device");
+}
+
+#[test]
+fn narrow() {
+    let blob = compile("narrow");
+    let machine = machine(&blob);
+    assert_eq!(machine.model, "reveille,narrow");
+    assert_eq!(machine.bootargs.expect("none is fine"), "");
+
+    let cpus = cpus(&machine);
+    assert_eq!(
+        cpus.iter().map(|cpu| (cpu.mpidr, cpu.method)).collect::<Vec<_>>(),
+        [(1, EnableMethod::Psci), (0, EnableMethod::Psci)]
+    );
+
+    let memory: Vec<Region> = machine.memory().map(|region| region.expect("memory")).collect();
+    assert_eq!(memory, [region(0, 0x4000_0000), region(0xc000_0000, 0x4000_0000)]);
+    assert_eq!(machine.reserved().count(), 0);
+
+    let Ok(Gic::V2 { path, distributor, cpu_interface }) = machine.gic else { panic!("{:?}", machine.gic) };
+    assert_eq!(path.to_string(), "/soc/interrupt-controller@40041000");
+    assert_eq!((distributor, cpu_interface), (region(0xff84_1000, 0x1000), region(0xff84_2000, 0x2000)));
+
+    let psci = machine.psci.expect("psci");
+    assert_eq!(psci.path.to_string(), "/firmware/psci");
+    assert_eq!((psci.version, psci.conduit), (PsciVersion::V0_2, Conduit::Hvc));
+
+    let timer = machine.timer.expect("timer");
+    assert_eq!(timer.secure_physical, irq(29, Trigger::LevelLow));
+    assert_eq!(timer.virtual_timer, irq(27, Trigger::LevelLow));
+    assert_eq!(timer.hyp_physical, irq(26, Trigger::LevelLow));
+    assert_eq!((timer.hyp_virtual, timer.clock_frequency), (None, None));
+
+    let console = machine.console.expect("console");
+    assert_eq!(console.kind, ConsoleKind::Uart8250 { reg_shift: 2, reg_io_width: 4, reg_offset: 0x10 });
+    assert_eq!((console.registers, console.options), (region(0xfe30_0040, 0x40), ""));
+    assert_eq!(console.interrupt, irq(32 + 93, Trigger::LevelHigh));
+    assert!(console.is_chosen);
+}
+
+#[test]
+fn methods() {
+    let blob = compile("methods");
+    let machine = machine(&blob);
+    let methods: Vec<EnableMethod<'_>> = cpus(&machine).iter().map(|cpu| cpu.method).collect();
+    assert_eq!(
+        methods,
+        [
+            EnableMethod::Missing,
+            EnableMethod::SpinTable { release_addr: Some(0xd8) },
+            EnableMethod::SpinTable { release_addr: None },
+            EnableMethod::Unknown("vendor,smp"),
+            EnableMethod::Psci,
+        ]
+    );
+
+    let psci = machine.psci.expect("psci");
+    assert_eq!(psci.path.to_string(), "/monitor");
+    assert_eq!((psci.version, psci.conduit), (PsciVersion::V0_1, Conduit::Smc));
+    assert_eq!((psci.cpu_on, psci.cpu_off), (0x95c1_0002, Some(0x95c1_0001)));
+    assert_eq!((psci.affinity_info, psci.system_off, psci.system_reset), (None, None, None));
+}
+
+#[test]
+fn bare() {
+    let blob = compile("bare");
+    let machine = machine(&blob);
+    assert_eq!((machine.model, machine.cpu_count(), machine.node_count()), ("", 0, 1));
+    let cpus: Vec<_> = machine.cpus().map(words).collect();
+    assert_eq!(cpus, ["device tree: no CPU node in /cpus"]);
+    let memory: Vec<_> = machine.memory().map(words).collect();
+    assert_eq!(memory, ["device tree: no /memory node with device_type \"memory\" and a size"]);
+    assert_eq!(machine.reserved().count(), 0);
+    assert_eq!(machine.compatible().count(), 0);
+    let parts = [machine.gic.err(), machine.psci.err(), machine.timer.err(), machine.console.err()];
+    assert!(parts.iter().flatten().all(Error::is_absent));
+    assert_eq!(
+        parts.map(|error| error.expect("absent").to_string()),
+        [
+            "device tree: no GIC that is known and enabled",
+            "device tree: no PSCI node",
+            "device tree: no generic timer",
+            "device tree: no /chosen node",
+        ]
+    );
+}
+
+#[test]
+fn broken() {
+    let blob = compile("broken");
+    let machine = machine(&blob);
+    assert_eq!(machine.cpu_count(), 8);
+    let cpus: Vec<_> =
+        machine.cpus().map(|cpu| cpu.map_or_else(|e| e.to_string(), |cpu| cpu.mpidr.to_string())).collect();
+    assert_eq!(
+        cpus,
+        [
+            "device tree: /cpus/cpu@80000001: reg: bits outside the MPIDR affinity fields (0x80000001)",
+            "0",
+            "device tree: /cpus/cpu@00: reg: an earlier CPU has the same MPIDR (0x0)",
+            "device tree: /cpus/cpu@2: reg: length does not fit #address-cells of /cpus (0x8)",
+            "device tree: /cpus/cpu@3: CPU without reg",
+            "device tree: /cpus/cpu@4: enable-method: not UTF-8 text",
+            "device tree: /cpus/cpu@5: cpu-release-addr: not one or two cells, bytes (0x2)",
+            "6",
+        ]
+    );
+    let memory: Vec<_> = machine.memory().map(|region| region.map_err(|error| error.to_string())).collect();
+    assert_eq!(
+        memory,
+        [
+            Err("device tree: /memory@fffffffffffff000: reg: beyond 64 bits, at (0xfffffffffffff000)"
+                .to_owned()),
+            Ok(region(0x4000_0000, 0x1000)),
+            Err("device tree: /memory@1: reg: length is not a whole number of entries (0xc)".to_owned()),
+        ]
+    );
+    let reserved: Vec<_> = machine.reserved().map(words).collect();
+    assert_eq!(
+        reserved,
+        [
+            "device tree: memory reservation beyond 64 bits at offset 0x28",
+            "device tree: /chosen: linux,initrd-end: before linux,initrd-start (0x1000)",
+        ]
+    );
+    assert_eq!(words(machine.bootargs), "device tree: /chosen: bootargs: not UTF-8 text");
+    assert_eq!(
+        words(machine.gic),
+        "device tree: /isolated: ranges: missing, cannot translate the child address (0x0)"
+    );
+    assert_eq!(words(machine.psci), "device tree: /psci: method: neither hvc nor smc");
+    assert_eq!(
+        words(machine.timer),
+        "device tree: /timer: interrupts: no such interrupt of a GIC, number (0x10)"
+    );
+    // All of that can be said, for there is one UART that is described rightly.
+    let console = machine.console.expect("a console");
+    assert_eq!(
+        (console.kind, console.registers.base, console.is_chosen),
+        (ConsoleKind::SbsaUart, 0xa00_0000, false)
+    );
+    assert_eq!(
+        machine.console_note.expect("a note").to_string(),
+        "device tree: /isolated: ranges: missing, cannot translate the child address (0x1000)"
+    );
+}
+
+#[test]
+fn first_console() {
+    let blob = compile("first-console");
+    let machine = machine(&blob);
+    let console = machine.console.expect("a console");
+    assert_eq!(console.path.to_string(), "/serial@40000");
+    assert_eq!(console.kind, ConsoleKind::Uart8250 { reg_shift: 2, reg_io_width: 4, reg_offset: 0 });
+    assert_eq!((console.interrupt, console.options, console.is_chosen), (None, "", false));
+    let note = machine.console_note.expect("a note").to_string();
+    assert_eq!(note, "device tree: /chosen: stdout-path: does not lead to a node");
+    assert!(machine.gic.is_err_and(|error| error.is_absent()));
+    let timer = words(machine.timer);
+    assert_eq!(timer, "device tree: /timer: interrupts go to a controller that is not a known GIC");
+}
+
+#[test]
+fn looking_around() {
+    let blob = compile("wide");
+    let machine = machine(&blob);
+    let root = machine.node("/").expect("the root");
+    assert_eq!((root.path().to_string(), root.name().to_string()), ("/".to_owned(), "/".to_owned()));
+    let children: Vec<String> = root.children().map(|child| child.name().to_string()).collect();
+    assert_eq!(
+        children,
+        [
+            "aliases",
+            "chosen",
+            "cpus",
+            "memory@40000000",
+            "memory@1000000000",
+            "memory@ffffffff00000000",
+            "memory@7000000",
+            "reserved-memory",
+            "psci",
+            "timer",
+            "bus@100000000",
+        ]
+    );
+    // By alias, by full path, and without unit addresses: there the first child of that name counts.
+    for (path, full) in [
+        ("serial0", "/bus@100000000/serial@2000"),
+        ("/bus@100000000/serial@2000", "/bus@100000000/serial@2000"),
+        ("/bus/serial", "/bus@100000000/serial@1000"),
+        ("/cpus/cpu@10000/", "/cpus/cpu@10000"),
+    ] {
+        assert_eq!(machine.node(path).expect(path).path().to_string(), full);
+    }
+    for path in ["/bus/serial@3000", "/serial", "serial1", "/cpus/cpu@0/cpu@100", "bus@100000000"] {
+        assert!(machine.node(path).is_none(), "{path}");
+    }
+    let serial = machine.node("serial0").expect("the console");
+    let lines: Vec<String> = serial.properties().map(|property| property.to_string()).collect();
+    assert_eq!(
+        lines,
+        [
+            "compatible = \"arm,pl011\", \"arm,primecell\"",
+            "reg = <0x2000 0x1000>",
+            "interrupts-extended = <0x1 0x0 0x21 0x4 0x1 0x0 0x22 0x4>",
+            "clock-frequency = <0x2dc6c00>",
+        ]
+    );
+    assert_eq!(serial.property("reg").expect("reg").value, [0, 0, 0x20, 0, 0, 0, 0x10, 0]);
+    assert_eq!(
+        machine
+            .node("/reserved-memory")
+            .and_then(|node| node.property("ranges"))
+            .expect("ranges")
+            .to_string(),
+        "ranges"
+    );
+}
+
+/// Nodes within nodes: `levels` of them, the root included.
+fn nested(levels: usize) -> Vec<u8> {
+    let open: String = (1..levels).map(|level| format!("n{level} {{ ")).collect();
+    compile_text(&format!("/dts-v1/; / {{ {open} {} }};", "};".repeat(levels - 1)))
+}
+
+#[test]
+fn nesting() {
+    let blob = nested(16);
+    assert_eq!(machine(&blob).node_count(), 16);
+    let blob = nested(17);
+    assert_eq!(everything(&blob), Some(Fault::Structure));
+    assert_eq!(words(Machine::parse(&blob)), "device tree: nodes nested too deep at offset 0xb8");
+}
+
+/// Sixteen redistributor regions fit, and so do thirty-two; thirty-three are refused in words.
+#[test]
+fn redistributor_regions() {
+    let tree = |count: u32| {
+        let regions: String =
+            (0..=count).map(|index| format!("{:#x} 0x20000 ", 0x1000_0000 + index * 0x10_0000)).collect();
+        compile_text(&format!(
+            "/dts-v1/; / {{ #address-cells = <1>; #size-cells = <1>; gic {{ compatible = \"arm,gic-v3\";
+            interrupt-controller; #redistributor-regions = <{count}>; reg = <{regions}>; }}; }};"
+        ))
+    };
+    for count in [1, 16, 32] {
+        let blob = tree(count);
+        let Ok(Gic::V3 { redistributors, .. }) = machine(&blob).gic else { panic!("{count}") };
+        assert_eq!(redistributors.len(), count as usize);
+        assert_eq!(
+            redistributors.last(),
+            Some(&region(0x1000_0000 + u64::from(count) * 0x10_0000, 0x2_0000))
+        );
+    }
+    let blob = tree(33);
+    assert_eq!(
+        words(machine(&blob).gic),
+        "device tree: /gic: no room for so many redistributor regions (0x21)"
+    );
+    let blob = tree(0);
+    assert_eq!(
+        words(machine(&blob).gic),
+        "device tree: /gic: no room for so many redistributor regions (0x0)"
+    );
+}
+
+#[test]
+fn header() {
+    let blob = compile("bare");
+    let refused = |at: usize, word: u32| {
+        let mut blob = blob.clone();
+        blob[at..at + 4].copy_from_slice(&word.to_be_bytes());
+        assert_eq!(everything(&blob), Some(Fault::Header));
+        words(Machine::parse(&blob))
+    };
+    assert_eq!(refused(0, 0), "device tree: no magic value at its start (0x0)");
+    assert_eq!(refused(4, 39), "device tree: impossible total size in the header (0x27)");
+    assert_eq!(refused(4, 0x100_0001), "device tree: impossible total size in the header (0x1000001)");
+    assert_eq!(refused(4, 0x1000), "device tree: cut short, total size says (0x1000)");
+    assert_eq!(refused(8, u32::MAX - 3), "device tree: structure block outside the blob (0xfffffffc)");
+    assert_eq!(refused(8, 41), "device tree: structure block outside the blob (0x29)");
+    assert_eq!(refused(12, u32::MAX), "device tree: strings block outside the blob (0xffffffff)");
+    assert_eq!(refused(16, u32::MAX), "device tree: memory reservation block outside the blob (0xffffffff)");
+    assert_eq!(refused(20, 16), "device tree: not readable as version 17 (0x10)");
+    assert_eq!(refused(24, 18), "device tree: not readable as version 17 (0x11)");
+    assert_eq!(refused(32, u32::MAX), "device tree: strings block outside the blob (0x48)");
+    assert_eq!(refused(36, u32::MAX), "device tree: structure block outside the blob (0x38)");
+    assert_eq!(words(Machine::parse(&blob[..39])), "device tree: shorter than its header (0x27)");
+    assert_eq!(words(Machine::parse(&[])), "device tree: shorter than its header (0x0)");
+
+    let header = blob.first_chunk().expect("a header");
+    assert_eq!(blob_size(header).expect("a size"), blob.len());
+    // Bytes behind the blob are not looked at.
+    let mut longer = blob.clone();
+    longer.extend([0xff; 100]);
+    assert_eq!(machine(&longer).node_count(), 1);
+}
+
+/// A blob that is damaged after its console still gives the console; one damaged before it does not.
+#[test]
+fn salvage() {
+    use reveille_trees::dt::salvage_console;
+    let blob = compile("wide");
+    let damaged = |name: &[u8]| {
+        let mut blob = blob.clone();
+        let at = blob.windows(name.len()).position(|window| window == name).expect("the node");
+        // The token before the name.
+        blob[at - 4..at].copy_from_slice(&[0xde, 0xad, 0xbe, 0xef]);
+        blob
+    };
+    let blob = damaged(b"watchdog@3000");
+    let error = words(Machine::parse(&blob));
+    assert!(
+        error.starts_with("device tree: unknown token at offset") && error.ends_with("(0xdeadbeef)"),
+        "{error}"
+    );
+    let console = salvage_console(&blob).expect("a console");
+    assert_eq!((console.registers.base, console.is_chosen), (0x1_0000_2000, true));
+    assert!(salvage_console(&damaged(b"psci")).is_none());
+}
