@@ -681,6 +681,9 @@ impl<'a, A: Arch> Booter<'a, A> {
     /// Firmware refused with `code`, for good. The start is called off; but if the CPU has arrived all the
     /// same, its word counts and not the firmware's, and it is awaited like any other.
     pub fn refuse(&mut self, code: i32, now: u64) -> Step {
+        if let Some(outcome) = self.outcome {
+            return Step::Settled(outcome);
+        }
         self.refusal = Some(code);
         match self.kicked.revoke() {
             Ok(()) => self.settle(Verdict::Refused(code), now),
@@ -690,13 +693,13 @@ impl<'a, A: Arch> Booter<'a, A> {
 
     /// Looks how the start stands at `now`, and ends it if its time is up. Settled once, settled for good.
     pub fn step(&mut self, now: u64) -> Step {
+        if let Some(outcome) = self.outcome {
+            return Step::Settled(outcome);
+        }
         self.look(self.kicked.poll(), now)
     }
 
     fn look(&mut self, mut seen: Snapshot, now: u64) -> Step {
-        if let Some(outcome) = self.outcome {
-            return Step::Settled(outcome);
-        }
         // A lost race shows the winner's state, which is a later one: at most three rounds.
         loop {
             if seen.generation != self.kicked.generation {

@@ -45,11 +45,10 @@ pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
         EXITS_TO_HOST.store(true, Ordering::Relaxed);
     }
     console::init_log(args.get("log").and_then(|level| level.parse().ok()));
-    report_notes(&machine, args);
-
     if let Err(error) = time::init(machine.timer.as_ref().ok()) {
         give_up(error);
     }
+    report_notes(&machine, args);
     let blob = Region { base: blob.as_ptr() as u64, size: blob.len() as u64 };
     let memory = match carve(&machine, blob, regime) {
         Ok(memory) => memory,

@@ -51,7 +51,11 @@ reveille_el_setup:
     orr     x1, x1, x2
     cbz     x1, 3f
     orr     x0, x0, #(3 << 16)          // APK, API
-3:  msr     scr_el3, x0
+3:  mrs     x1, S3_0_C0_C7_0            // ID_AA64MMFR0_EL1.FGT: EL2 sets up its own fine-grained traps
+    ubfx    x1, x1, #56, #4
+    cbz     x1, 7f
+    orr     x0, x0, #(1 << 27)          // FGTEn
+7:  msr     scr_el3, x0
     msr     cptr_el3, xzr
     msr     mdcr_el3, xzr
     adr     x0, reveille_el3_stub

@@ -24,14 +24,23 @@ _start:
     add     \reg, \reg, :lo12:\sym
 .endm
 
-// One CPU comes through here on a sane boot, all of them when nobody has held the others back (an ELF at EL3).
-// So until one is elected each does the same: the early page tables come out the same whoever writes them, and
-// are never written otherwise; exclusives are used only once the MMU is on (Arm ARM B2.9.2: on memory that is
-// not Normal cacheable they need not work).
+// One CPU comes through here on a sane boot, all of them when nobody has held the others back.
+//
+// At EL3, where an ELF finds itself on all CPUs at once, the one whose affinity is 0 is elected, so that the same
+// CPU boots every time. Elsewhere whoever comes first: until that is known each does the same, for the early page
+// tables come out the same whoever writes them and are never written otherwise, and exclusives are used only
+// once the MMU is on (Arm ARM B2.9.2: on memory that is not Normal cacheable they need not work).
 reveille_primary:
     mov     x20, x0
     bl      reveille_el_setup
-    bl      reveille_early_tables
+    cmp     x21, #3
+    b.ne    1f
+    mrs     x0, mpidr_el1
+    mov     x1, #0xffffff
+    orr     x1, x1, #(0xff << 32)
+    tst     x0, x1
+    b.ne    .Lwait
+1:  bl      reveille_early_tables
 
     adr_l   x0, reveille_election
     mov     w1, #1
@@ -93,6 +102,7 @@ reveille_primary:
 .Llost:
     clrex
     bl      reveille_mmu_off
+.Lwait:
     mov     x22, #0                     // no line of our own known yet
     mov     w24, #0                     // no generation tried
     b       reveille_pen

@@ -44,13 +44,15 @@
     stp     q30, q31, [sp, #672]
     mrs     x0, fpsr
     mrs     x1, fpcr
-    stp     x0, x1, [sp, #704]
+    str     x0, [sp, #704]
+    str     x1, [sp, #712]
 .endif
     mov     x0, sp
     bl      {IRQ}
     // Returns with DAIF.I set again: nothing may come between here and the eret.
 .if {HAVE_SIMD}
-    ldp     x0, x1, [sp, #704]
+    ldr     x0, [sp, #704]
+    ldr     x1, [sp, #712]
     msr     fpsr, x0
     msr     fpcr, x1
     ldp     q0, q1, [sp, #192]

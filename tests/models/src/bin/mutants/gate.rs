@@ -1,0 +1,103 @@
+//! Bugs in the panic gate.
+
+use super::Mutant;
+
+/// The table.
+pub(super) const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "gate_check_then_store",
+        file: "gate.rs",
+        edits: &[
+            ("let mut word = Self::FREE;", "let mut word = self.word.load(Relaxed);"),
+            (
+                "let (next, entry) = decide(Fields::from_bits(word));",
+                "let (next, entry) = decide(Fields::from_bits(word));
+                 if entry == Entry::Reporter {
+                     self.word.store(next.to_bits(), Relaxed);
+                     return entry;
+                 }",
+            ),
+        ],
+        model: "gate::one_reporter",
+    },
+    Mutant {
+        name: "gate_forgets_owner",
+        file: "gate.rs",
+        edits: &[(
+            "!matches!(self.phase, Phase::Free) && self.owner != me",
+            "matches!(self.phase, Phase::Mute) && self.owner != me",
+        )],
+        model: "gate::one_reporter",
+    },
+    Mutant {
+        name: "gate_does_not_count_failures",
+        file: "gate.rs",
+        edits: &[("return (self.counted(), Entry::Other);", "return (self, Entry::Other);")],
+        model: "gate::one_reporter",
+    },
+    Mutant {
+        name: "gate_does_not_count_joins",
+        file: "gate.rs",
+        edits: &[(".then(|| held.counted())", ".then_some(held)")],
+        model: "gate::phases_against_join",
+    },
+    Mutant {
+        name: "gate_phase_without_check",
+        file: "gate.rs",
+        edits: &[(
+            "let next = change(held).ok_or(held)?;",
+            "let next = change(held).ok_or(held)?;
+             if next.phase != held.phase {
+                 self.word.store(next.to_bits(), Relaxed);
+                 return Ok(());
+             }",
+        )],
+        model: "gate::phases_against_failure",
+    },
+    Mutant {
+        name: "gate_join_without_check",
+        file: "gate.rs",
+        edits: &[(
+            "let next = change(held).ok_or(held)?;",
+            "let next = change(held).ok_or(held)?;
+             if next.phase == held.phase {
+                 self.word.store(next.to_bits(), Relaxed);
+                 return Ok(());
+             }",
+        )],
+        model: "gate::phases_against_join",
+    },
+    Mutant {
+        name: "gate_nested_without_end",
+        file: "gate.rs",
+        edits: &[(
+            "=> (Phase::Acting, Entry::Nested(self.phase)),",
+            "=> (self.phase, Entry::Nested(self.phase)),",
+        )],
+        model: "gate::phases_against_failure",
+    },
+    Mutant {
+        name: "gate_stop_hides_failure",
+        file: "gate.rs",
+        edits: &[
+            ("Phase::Free | Phase::Halting => (", "Phase::Free => ("),
+            (
+                "Phase::Stopping | Phase::Reporting => (",
+                "Phase::Halting | Phase::Stopping | Phase::Reporting => (",
+            ),
+        ],
+        model: "gate::failure_after_stop",
+    },
+    Mutant {
+        name: "reporter_without_fence",
+        file: "gate.rs",
+        edits: &[("A::fence(SeqCst);", "let _ = SeqCst;")],
+        model: "gate::online_against_scan",
+    },
+    Mutant {
+        name: "reporter_with_weak_fence",
+        file: "gate.rs",
+        edits: &[("A::fence(SeqCst);", "let _ = SeqCst; A::fence(core::sync::atomic::Ordering::AcqRel);")],
+        model: "gate::online_against_scan",
+    },
+];

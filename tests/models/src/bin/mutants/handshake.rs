@@ -1,0 +1,357 @@
+//! Bugs in the bring-up handshake.
+
+use super::Mutant;
+
+/// The table.
+pub(super) const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "claim_relaxed",
+        file: "handshake.rs",
+        edits: &[(
+            "compare_exchange(word, claimed, Acquire, Relaxed)",
+            "compare_exchange(word, claimed, Relaxed, Relaxed)",
+        )],
+        model: "handshake::leave_and_reclaim",
+    },
+    Mutant {
+        name: "claim_check_then_store",
+        file: "handshake.rs",
+        edits: &[(
+            "match self.word.compare_exchange(word, claimed, Acquire, Relaxed) {",
+            "match Ok::<u64, u64>(self.word.swap(claimed, Acquire)) {",
+        )],
+        model: "handshake::claim_against_claim",
+    },
+    Mutant {
+        name: "generation_not_bumped",
+        file: "handshake.rs",
+        edits: &[("generation.checked_add(1)", "generation.checked_add(u32::from(generation == 0))")],
+        model: "handshake::stale_arrival",
+    },
+    Mutant {
+        name: "claim_of_restarted",
+        file: "handshake.rs",
+        edits: &[("State::Failed if seen.reason == RESTARTED =>", "State::Failed if seen.reason == 1 =>")],
+        model: "handshake::restarted",
+    },
+    Mutant {
+        name: "abandon_relaxed",
+        file: "handshake.rs",
+        edits: &[(
+            "Snapshot::new(self.generation, 0, State::Revoked).to_bits(), Release)",
+            "Snapshot::new(self.generation, 0, State::Revoked).to_bits(), Relaxed)",
+        )],
+        model: "handshake::claim_against_claim",
+    },
+    Mutant {
+        name: "kick_relaxed",
+        file: "handshake.rs",
+        edits: &[(
+            "Snapshot::new(generation, 0, State::Kicked).to_bits(), Release)",
+            "Snapshot::new(generation, 0, State::Kicked).to_bits(), Relaxed)",
+        )],
+        model: "handshake::arrive_against_revoke",
+    },
+    Mutant {
+        name: "kick_does_nothing",
+        file: "handshake.rs",
+        edits: &[("slot.word.store(Snapshot::new(generation, 0, State::Kicked).to_bits(), Release);", "")],
+        model: "handshake::early_arrival",
+    },
+    Mutant {
+        name: "arrive_relaxed",
+        file: "handshake.rs",
+        edits: &[(
+            "compare_exchange(kicked, alive, Acquire, Relaxed)",
+            "compare_exchange(kicked, alive, Relaxed, Relaxed)",
+        )],
+        model: "handshake::arrive_against_revoke",
+    },
+    Mutant {
+        name: "arrive_check_then_store",
+        file: "handshake.rs",
+        edits: &[(
+            "let Err(mut word) = self.word.compare_exchange(kicked, alive, Acquire, Relaxed) else {",
+            "let mut word = self.word.load(Acquire);
+             if word == kicked {
+                 self.word.store(alive, Relaxed);",
+        )],
+        model: "handshake::arrive_against_revoke",
+    },
+    Mutant {
+        name: "arrive_ignores_generation",
+        file: "handshake.rs",
+        edits: &[(
+            "let kicked = Snapshot::new(generation, 0, State::Kicked).to_bits();",
+            "let kicked = Snapshot::new(self.read().generation, 0, State::Kicked).to_bits();",
+        )],
+        model: "handshake::stale_arrival",
+    },
+    Mutant {
+        name: "arrive_never_wins",
+        file: "handshake.rs",
+        edits: &[("return Arrival::Won;", "return Arrival::Lost;")],
+        model: "handshake::stale_arrival",
+    },
+    Mutant {
+        name: "early_is_lost",
+        file: "handshake.rs",
+        edits: &[(
+            "if early { Arrival::Early } else { Arrival::Lost }",
+            "if early { Arrival::Lost } else { Arrival::Lost }",
+        )],
+        model: "handshake::early_arrival",
+    },
+    Mutant {
+        name: "restart_unnoticed",
+        file: "handshake.rs",
+        edits: &[(
+            "if !found.state.is_live() {",
+            "if !found.state.is_live() || found.state == State::Wedged {",
+        )],
+        model: "handshake::restarted",
+    },
+    Mutant {
+        name: "restart_check_then_store",
+        file: "handshake.rs",
+        edits: &[(
+            "match self.word.compare_exchange(word, failed, Relaxed, Relaxed) {",
+            "match Ok::<u64, u64>(self.word.swap(failed, Relaxed)) {",
+        )],
+        model: "handshake::restarted",
+    },
+    Mutant {
+        name: "revoke_without_check",
+        file: "handshake.rs",
+        edits: &[(
+            "self.pass(State::Kicked, Snapshot::new(generation, 0, State::Revoked), Release, Acquire).map(drop)",
+            "self.word.store(Snapshot::new(generation, 0, State::Revoked).to_bits(), Release);
+             Ok(())",
+        )],
+        model: "handshake::arrive_against_revoke",
+    },
+    Mutant {
+        name: "revoke_check_then_store",
+        file: "handshake.rs",
+        edits: &[(
+            "self.pass(State::Kicked, Snapshot::new(generation, 0, State::Revoked), Release, Acquire).map(drop)",
+            "let seen = self.read();
+             if seen.state != State::Kicked || seen.generation != generation {
+                 return Err(seen);
+             }
+             self.word.store(Snapshot::new(generation, 0, State::Revoked).to_bits(), Release);
+             Ok(())",
+        )],
+        model: "handshake::arrive_against_revoke",
+    },
+    Mutant {
+        name: "revoke_relaxed",
+        file: "handshake.rs",
+        edits: &[("State::Revoked), Release, Acquire)", "State::Revoked), Relaxed, Acquire)")],
+        model: "handshake::revoke_and_reclaim",
+    },
+    Mutant {
+        name: "lost_revoke_relaxed",
+        file: "handshake.rs",
+        edits: &[("State::Revoked), Release, Acquire)", "State::Revoked), Release, Relaxed)")],
+        model: "handshake::booter_of_refused_cpu",
+    },
+    Mutant {
+        name: "transition_ignores_generation",
+        file: "handshake.rs",
+        edits: &[("if seen.state != from || seen.generation != generation {", "if seen.state != from {")],
+        model: "handshake::late_revoke",
+    },
+    Mutant {
+        name: "transition_gives_up_on_new_reason",
+        file: "handshake.rs",
+        edits: &[("if seen.state != from || seen.generation != generation {", "if true {")],
+        model: "handshake::online_against_wedge",
+    },
+    Mutant {
+        name: "drop_leaves_the_start_open",
+        file: "handshake.rs",
+        edits: &[("let _ = self.revoke();", "")],
+        model: "handshake::arrive_against_drop_and_reporter",
+    },
+    Mutant {
+        name: "reporter_takes_first_look",
+        file: "handshake.rs",
+        edits: &[("if seen.state != State::Kicked {", "if seen.state != State::Wedged {")],
+        model: "handshake::arrive_against_drop_and_reporter",
+    },
+    Mutant {
+        name: "wedge_without_check",
+        file: "handshake.rs",
+        edits: &[(
+            "self.slot.advance(State::Alive, self.generation, wedged, Relaxed, Acquire)",
+            "let seen = self.poll();
+             self.slot.word.store(wedged(seen).to_bits(), Relaxed);
+             Ok(wedged(seen))",
+        )],
+        model: "handshake::online_against_wedge",
+    },
+    Mutant {
+        name: "lost_wedge_relaxed",
+        file: "handshake.rs",
+        edits: &[(
+            "self.generation, wedged, Relaxed, Acquire)",
+            "self.generation, wedged, Relaxed, Relaxed)",
+        )],
+        model: "handshake::online_against_wedge",
+    },
+    Mutant {
+        name: "progress_without_check",
+        file: "handshake.rs",
+        edits: &[(
+            "self.pass(State::Alive, Snapshot::new(generation, step, State::Alive), Relaxed, Relaxed).is_ok()",
+            "self.word.store(Snapshot::new(generation, step, State::Alive).to_bits(), Relaxed);
+             true",
+        )],
+        model: "handshake::online_against_wedge",
+    },
+    Mutant {
+        name: "online_relaxed",
+        file: "handshake.rs",
+        edits: &[(
+            "State::Online), Release, Relaxed).is_err()",
+            "State::Online), Relaxed, Relaxed).is_err()",
+        )],
+        model: "handshake::online_is_complete",
+    },
+    Mutant {
+        name: "read_relaxed",
+        file: "handshake.rs",
+        edits: &[(
+            "Snapshot::from_bits(self.word.load(Acquire))",
+            "Snapshot::from_bits(self.word.load(Relaxed))",
+        )],
+        model: "handshake::online_is_complete",
+    },
+    Mutant {
+        name: "online_without_check",
+        file: "handshake.rs",
+        edits: &[(
+            "if self.pass(State::Alive, Snapshot::new(generation, 0, State::Online), Release, Relaxed).is_err()",
+            "self.word.store(Snapshot::new(generation, 0, State::Online).to_bits(), Release);
+             if false",
+        )],
+        model: "handshake::online_against_wedge",
+    },
+    Mutant {
+        name: "online_without_fence",
+        file: "handshake.rs",
+        edits: &[("A::fence(SeqCst);", "let _ = SeqCst;")],
+        model: "gate::online_against_scan",
+    },
+    Mutant {
+        name: "online_with_weak_fence",
+        file: "handshake.rs",
+        edits: &[("A::fence(SeqCst);", "let _ = SeqCst; A::fence(Ordering::AcqRel);")],
+        model: "gate::online_against_scan",
+    },
+    Mutant {
+        name: "gate_checked_before_online",
+        file: "handshake.rs",
+        edits: &[
+            ("me: u32) -> Entrance {", "me: u32) -> Entrance { let taken = gate.is_taken_by_other(me);"),
+            ("if gate.is_taken_by_other(me) { Entrance::Stop }", "if taken { Entrance::Stop }"),
+        ],
+        model: "gate::panic_against_bring_up",
+    },
+    Mutant {
+        name: "fail_relaxed",
+        file: "handshake.rs",
+        edits: &[("State::Failed), Release, Relaxed).is_ok()", "State::Failed), Relaxed, Relaxed).is_ok()")],
+        model: "handshake::fail_against_wedge",
+    },
+    Mutant {
+        name: "fail_without_check",
+        file: "handshake.rs",
+        edits: &[(
+            "self.pass(State::Alive, Snapshot::new(generation, reason, State::Failed), Release, Relaxed).is_ok()",
+            "self.word.store(Snapshot::new(generation, reason, State::Failed).to_bits(), Release);
+             true",
+        )],
+        model: "handshake::fail_against_wedge",
+    },
+    Mutant {
+        name: "gone_relaxed",
+        file: "handshake.rs",
+        edits: &[("State::Gone), Release, Relaxed).is_ok()", "State::Gone), Relaxed, Relaxed).is_ok()")],
+        model: "handshake::leave_and_reclaim",
+    },
+    Mutant {
+        name: "confirm_off_without_check",
+        file: "handshake.rs",
+        edits: &[(
+            "self.pass(State::Gone, Snapshot::new(generation, 0, State::Offline), Relaxed, Relaxed).is_ok()",
+            "let gone = self.read().state == State::Gone;
+             if gone {
+                 self.word.store(Snapshot::new(generation, 0, State::Offline).to_bits(), Relaxed);
+             }
+             gone",
+        )],
+        model: "handshake::leave_and_reclaim",
+    },
+    Mutant {
+        name: "cancel_leave_relaxed",
+        file: "handshake.rs",
+        edits: &[("State::Online), Release, Relaxed).is_ok()", "State::Online), Relaxed, Relaxed).is_ok()")],
+        model: "handshake::leave_and_stay",
+    },
+    Mutant {
+        name: "booter_ignores_lost_revoke",
+        file: "handshake.rs",
+        edits: &[(
+            "Ok(()) => self.called_off(),
+                        Err(winner) => {
+                            seen = winner;
+                            continue;
+                        }",
+            "_ => self.called_off(),",
+        )],
+        model: "handshake::booter",
+    },
+    Mutant {
+        name: "booter_ignores_lost_wedge",
+        file: "handshake.rs",
+        edits: &[(
+            "Ok(_) => Verdict::Wedged,
+                        Err(winner) => {
+                            seen = winner;
+                            continue;
+                        }",
+            "_ => Verdict::Wedged,",
+        )],
+        model: "handshake::booter_of_failing_cpu",
+    },
+    Mutant {
+        name: "booter_believes_firmware",
+        file: "handshake.rs",
+        edits: &[(
+            "Err(winner) => self.look(winner, now),",
+            "Err(_) => self.settle(Verdict::Refused(code), now),",
+        )],
+        model: "handshake::booter_of_refused_cpu",
+    },
+    Mutant {
+        name: "booter_forgets_deferral",
+        file: "handshake.rs",
+        edits: &[(
+            "pub fn deferred(&mut self, code: i32) {
+        self.refusal = Some(code);",
+            "pub fn deferred(&mut self, _code: i32) {",
+        )],
+        model: "handshake::booter_of_deferred_cpu",
+    },
+    Mutant {
+        name: "booter_waits_for_ever",
+        file: "handshake.rs",
+        edits: &[(
+            "let alive_at = *self.alive_at.get_or_insert(now);",
+            "let alive_at = *self.alive_at.insert(now);",
+        )],
+        model: "handshake::booter",
+    },
+];
