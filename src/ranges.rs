@@ -146,7 +146,11 @@ mod tests {
             let (a, b) = (random(65), random(65));
             let (start, end) = (a.min(b), a.max(b));
             let add = random(2) == 0;
-            if add { set.insert(start, end).unwrap() } else { set.remove(start, end).unwrap() }
+            if add {
+                set.insert(start, end).unwrap()
+            } else {
+                set.remove(start, end).unwrap()
+            }
             bits[start as usize..end as usize].fill(add);
             let mut seen = [false; 64];
             for (s, e) in set.iter() {

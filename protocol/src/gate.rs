@@ -254,3 +254,77 @@ impl<A: Arch> Default for Gate<A> {
         Self::new()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::sync::atomic::AtomicU64;
+
+    use super::*;
+    use crate::testing::Host;
+
+    #[test]
+    fn the_first_reports_and_the_others_are_counted() {
+        let gate = Gate::<Host>::new();
+        assert_eq!((gate.owner(), gate.phase(), gate.count()), (None, Phase::Free, 0));
+        assert!(!gate.is_taken_by_other(0));
+        assert!(!gate.join(0));
+        assert_eq!(gate.enter(u32::MAX), Entry::Reporter);
+        assert_eq!(gate.enter(0), Entry::Other);
+        assert_eq!(gate.stop_begin(1), Entry::Other);
+        assert!(gate.join(2));
+        assert!(!gate.join(u32::MAX));
+        assert!(gate.is_taken_by_other(0));
+        assert!(!gate.is_taken_by_other(u32::MAX));
+        assert_eq!((gate.owner(), gate.phase(), gate.count()), (Some(u32::MAX), Phase::Stopping, 3));
+    }
+
+    #[test]
+    fn a_cpu_that_fails_again_and_again_comes_to_rest() {
+        let gate = Gate::<Host>::new();
+        assert_eq!(gate.enter(0), Entry::Reporter);
+        assert!(gate.set_phase(0, Phase::Reporting));
+        assert_eq!(gate.enter(0), Entry::Nested(Phase::Reporting));
+        assert_eq!(gate.enter(0), Entry::Nested(Phase::Acting));
+        assert_eq!(gate.enter(0), Entry::Nested(Phase::Mute));
+        assert_eq!(gate.enter(0), Entry::Nested(Phase::Mute));
+        assert_eq!(gate.count(), 0);
+    }
+
+    #[test]
+    fn phases_move_forward_and_by_the_owner_alone() {
+        let gate = Gate::<Host>::new();
+        assert!(!gate.set_phase(0, Phase::Acting));
+        assert_eq!(gate.stop_begin(0), Entry::Reporter);
+        assert_eq!(gate.stop_begin(0), Entry::Nested(Phase::Halting));
+        assert_eq!(gate.enter(0), Entry::Reporter);
+        assert_eq!(gate.stop_begin(0), Entry::Nested(Phase::Stopping));
+        assert!(!gate.set_phase(1, Phase::Acting));
+        assert!(gate.set_phase(0, Phase::Acting));
+        assert!(!gate.set_phase(0, Phase::Reporting));
+        assert_eq!(gate.phase(), Phase::Acting);
+    }
+
+    #[test]
+    fn alone_is_the_same_without_a_race() {
+        let gate = Gate::<Host>::new();
+        assert_eq!(gate.enter_alone(0), Entry::Reporter);
+        assert_eq!(gate.enter_alone(0), Entry::Nested(Phase::Stopping));
+        assert_eq!(gate.phase(), Phase::Acting);
+        assert_eq!(gate.enter(1), Entry::Other);
+    }
+
+    #[test]
+    fn the_count_does_not_run_into_the_phase() {
+        let full = Fields { owner: 1, phase: Phase::Reporting, count: COUNT_MASK };
+        let gate = Gate::<Host>::from_parts(AtomicU64::new(full.to_bits()));
+        assert!(gate.join(0));
+        assert_eq!((gate.owner(), gate.phase(), gate.count()), (Some(1), Phase::Reporting, COUNT_MASK));
+    }
+
+    #[test]
+    fn a_corrupt_gate_is_taken() {
+        let gate = Gate::<Host>::from_parts(AtomicU64::new(0xff00_0000));
+        assert!(gate.is_taken_by_other(1));
+        assert_eq!(gate.enter(0), Entry::Nested(Phase::Mute));
+    }
+}

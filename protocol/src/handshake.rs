@@ -753,3 +753,259 @@ impl<'a, A: Arch> Booter<'a, A> {
         Step::Settled(*self.outcome.insert(outcome))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::sync::atomic::AtomicU64;
+
+    use super::*;
+    use crate::testing::Host;
+
+    const STATES: [State; 10] = [
+        State::Offline,
+        State::Claimed,
+        State::Kicked,
+        State::Alive,
+        State::Online,
+        State::Dying,
+        State::Gone,
+        State::Revoked,
+        State::Failed,
+        State::Wedged,
+    ];
+    const LIMITS: Limits = Limits { arrive: 100, online: 50 };
+
+    fn slot(generation: u32, reason: u16, state: State) -> Slot<Host> {
+        Slot::from_parts(AtomicU64::new(Snapshot::new(generation, reason, state).to_bits()))
+    }
+
+    fn settled(verdict: Verdict, generation: u32, elapsed: u64) -> Step {
+        Step::Settled(Outcome { verdict, generation, elapsed })
+    }
+
+    #[test]
+    fn words_read_back() {
+        for state in STATES {
+            for generation in [0, 1, u32::MAX] {
+                for reason in [0, 1, RESTARTED] {
+                    let snapshot = Snapshot::new(generation, reason, state);
+                    assert_eq!(Snapshot::from_bits(snapshot.to_bits()), snapshot);
+                }
+            }
+        }
+        assert_eq!(Snapshot::new(0x1234_5678, 0x9abc, State::Wedged).to_bits(), 0x1234_5678_009a_bc09);
+    }
+
+    #[test]
+    fn a_corrupt_word_is_wedged() {
+        for bits in [10, 0xff, 1 << 24, 0x0000_0001_8000_0004, u64::MAX] {
+            let slot = Slot::<Host>::from_parts(AtomicU64::new(bits));
+            let seen = slot.read();
+            assert_eq!(seen.state, State::Wedged);
+            assert_eq!(slot.claim().err(), Some(Refusal::Wedged { generation: seen.generation }));
+            assert_eq!(slot.go_online(seen.generation, &Gate::new(), 0), Entrance::Wedged);
+            assert_eq!(slot.arrive(1), Arrival::Restarted(seen));
+        }
+    }
+
+    #[test]
+    fn a_dead_cpu_can_be_claimed() {
+        for state in [State::Offline, State::Gone, State::Revoked, State::Failed] {
+            let slot = slot(6, 0, state);
+            let claim = slot.claim().ok().unwrap();
+            assert_eq!(claim.generation(), 7);
+            assert_eq!(slot.read(), Snapshot::new(7, 0, State::Claimed));
+            claim.abandon();
+            assert_eq!(slot.read(), Snapshot::new(7, 0, State::Revoked));
+        }
+    }
+
+    #[test]
+    fn any_other_cpu_cannot() {
+        for state in [State::Claimed, State::Kicked, State::Alive, State::Dying] {
+            assert_eq!(slot(6, 1, state).claim().err(), Some(Refusal::Busy(Snapshot::new(6, 1, state))));
+        }
+        assert_eq!(slot(6, 0, State::Online).claim().err(), Some(Refusal::Online { generation: 6 }));
+        assert_eq!(slot(6, 2, State::Wedged).claim().err(), Some(Refusal::Wedged { generation: 6 }));
+        assert_eq!(
+            slot(6, RESTARTED, State::Failed).claim().err(),
+            Some(Refusal::Restarted { generation: 6 })
+        );
+    }
+
+    #[test]
+    fn generations_run_out() {
+        let slot = slot(u32::MAX - 1, 0, State::Gone);
+        let kicked = slot.claim().ok().unwrap().kick();
+        assert_eq!(kicked.generation(), u32::MAX);
+        drop(kicked);
+        assert_eq!(slot.claim().err(), Some(Refusal::Exhausted));
+        assert_eq!(slot.read(), Snapshot::new(u32::MAX, 0, State::Revoked));
+    }
+
+    #[test]
+    fn a_whole_life() {
+        let slot = Slot::<Host>::new();
+        assert_eq!(slot.read().to_bits(), Slot::<Host>::OFFLINE);
+        let kicked = slot.claim().ok().unwrap().kick();
+        assert_eq!(kicked.poll().state, State::Kicked);
+        assert_eq!(slot.arrive(1), Arrival::Won);
+        assert!(slot.progress(1, 3));
+        assert_eq!(slot.read(), Snapshot::new(1, 3, State::Alive));
+        assert_eq!(slot.go_online(1, &Gate::new(), 0), Entrance::Online);
+        assert_eq!(kicked.revoke(), Err(Snapshot::new(1, 0, State::Online)));
+        assert!(slot.begin_leave(1));
+        assert!(slot.cancel_leave(1));
+        assert!(slot.begin_leave(1));
+        assert!(slot.gone(1));
+        assert!(!slot.confirm_off(0));
+        assert!(slot.confirm_off(1));
+        assert!(!slot.confirm_off(1));
+        assert_eq!(slot.read(), Snapshot::new(1, 0, State::Offline));
+    }
+
+    #[test]
+    fn a_cpu_acts_on_its_own_start_alone() {
+        for generation in [6, 8] {
+            let slot = slot(7, 0, State::Alive);
+            assert!(!slot.progress(generation, 1));
+            assert!(!slot.fail(generation, 1));
+            assert_eq!(slot.go_online(generation, &Gate::new(), 0), Entrance::Wedged);
+            assert_eq!(slot.read(), Snapshot::new(7, 0, State::Alive));
+        }
+    }
+
+    #[test]
+    fn arrivals_that_lose() {
+        for state in
+            [State::Offline, State::Claimed, State::Kicked, State::Gone, State::Revoked, State::Failed]
+        {
+            let slot = slot(7, 0, state);
+            assert_eq!(slot.arrive(6), Arrival::Lost);
+            assert_eq!(slot.read(), Snapshot::new(7, 0, state));
+        }
+        assert_eq!(slot(7, 0, State::Claimed).arrive(7), Arrival::Early);
+    }
+
+    #[test]
+    fn a_restart_is_noticed_whatever_the_generation() {
+        for state in STATES.into_iter().filter(|state| state.is_live()) {
+            for generation in [6, 7, 8] {
+                let slot = slot(7, 2, state);
+                assert_eq!(slot.arrive(generation), Arrival::Restarted(Snapshot::new(7, 2, state)));
+                assert_eq!(slot.read(), Snapshot::new(7, RESTARTED, State::Failed));
+            }
+        }
+    }
+
+    #[test]
+    fn the_boot_cpu_is_online() {
+        let slot = Slot::<Host>::new();
+        slot.adopt_boot();
+        assert_eq!(slot.read(), Snapshot::new(0, 0, State::Online));
+        assert_eq!(slot.read().to_bits(), Slot::<Host>::BOOT);
+    }
+
+    #[test]
+    fn a_panic_stops_a_cpu_at_the_door() {
+        let (slot, gate) = (slot(1, 0, State::Alive), Gate::new());
+        assert_eq!(gate.enter(0), crate::Entry::Reporter);
+        assert_eq!(slot.go_online(1, &gate, 1), Entrance::Stop);
+        assert_eq!(slot.read().state, State::Online);
+    }
+
+    #[test]
+    fn tokens() {
+        use Judgement::{Current, Stale, Uninvited};
+        let whole = Token::encode(7);
+        assert_eq!(Token::judge(whole, 7), Current(7));
+        assert_eq!(Token::judge(whole, 8), Stale);
+        assert_eq!(Token::judge(whole, 0), Uninvited);
+        assert_eq!(Token::judge(whole & 0xffff_ffff, 7), Current(7));
+        for garbage in [0, u64::MAX, 0xdead_beef, whole.rotate_left(32)] {
+            assert_eq!(Token::judge(garbage, 7), Current(7));
+            assert_eq!(Token::judge(garbage, 0), Uninvited);
+        }
+    }
+
+    #[test]
+    fn a_cpu_that_never_comes_is_revoked() {
+        let slot = slot(1, 0, State::Gone);
+        let mut booter = Booter::new(slot.claim().ok().unwrap().kick(), LIMITS, 1000);
+        assert_eq!(booter.step(1000), Step::Waiting);
+        assert_eq!(booter.step(1099), Step::Waiting);
+        assert!(booter.is_awaiting_arrival());
+        assert_eq!(booter.step(1100), settled(Verdict::Revoked, 2, 100));
+        assert!(!booter.is_awaiting_arrival());
+        assert_eq!(booter.step(5000), settled(Verdict::Revoked, 2, 100));
+        assert_eq!(slot.arrive(2), Arrival::Lost);
+    }
+
+    #[test]
+    fn a_cpu_that_never_comes_up_is_wedged() {
+        let slot = slot(1, 0, State::Gone);
+        let mut booter = Booter::new(slot.claim().ok().unwrap().kick(), LIMITS, 1000);
+        assert_eq!(slot.arrive(2), Arrival::Won);
+        // The second limit runs from the moment when the booter saw the CPU, even past the first.
+        assert_eq!(booter.step(1099), Step::Waiting);
+        assert!(!booter.is_awaiting_arrival());
+        assert!(slot.progress(2, 4));
+        assert_eq!(booter.step(1148), Step::Waiting);
+        assert_eq!(booter.step(1149), settled(Verdict::Wedged, 2, 149));
+        assert_eq!(slot.read(), Snapshot::new(2, 4, State::Wedged));
+        assert_eq!(slot.go_online(2, &Gate::new(), 0), Entrance::Wedged);
+    }
+
+    #[test]
+    fn a_firmware_error_ends_the_start_unless_the_cpu_came() {
+        let absent = slot(1, 0, State::Gone);
+        let mut booter = Booter::new(absent.claim().ok().unwrap().kick(), LIMITS, 0);
+        assert_eq!(booter.refuse(-2, 3), settled(Verdict::Refused(-2), 2, 3));
+        assert_eq!(booter.refuse(-7, 4), settled(Verdict::Refused(-2), 2, 3));
+
+        let present = slot(1, 0, State::Gone);
+        let mut booter = Booter::new(present.claim().ok().unwrap().kick(), LIMITS, 0);
+        assert_eq!(present.arrive(2), Arrival::Won);
+        assert_eq!(booter.refuse(-2, 3), Step::Waiting);
+        assert_eq!(present.go_online(2, &Gate::new(), 0), Entrance::Online);
+        assert_eq!(booter.step(4), settled(Verdict::Online, 2, 4));
+    }
+
+    #[test]
+    fn a_deferral_counts_unless_firmware_accepts_later() {
+        for (accepted, verdict) in [(false, Verdict::Refused(-4)), (true, Verdict::Revoked)] {
+            let slot = slot(1, 0, State::Gone);
+            let mut booter = Booter::new(slot.claim().ok().unwrap().kick(), LIMITS, 0);
+            booter.deferred(-4);
+            assert_eq!(booter.step(1), Step::Waiting);
+            if accepted {
+                booter.accepted();
+            }
+            assert_eq!(booter.step(100), settled(verdict, 2, 100));
+        }
+    }
+
+    #[test]
+    fn a_booter_overtaken_by_others_settles() {
+        let revoked = slot(1, 0, State::Gone);
+        let mut booter = Booter::new(revoked.claim().ok().unwrap().kick(), LIMITS, 0);
+        assert_eq!(revoked.revoke_if_kicked().state, State::Revoked);
+        assert_eq!(booter.step(1), settled(Verdict::Revoked, 2, 1));
+
+        let reused = slot(1, 0, State::Gone);
+        let mut booter = Booter::new(reused.claim().ok().unwrap().kick(), LIMITS, 0);
+        reused.revoke_if_kicked();
+        let next = reused.claim().ok().unwrap();
+        assert_eq!(booter.step(1), settled(Verdict::Busy, 2, 1));
+        drop(booter);
+        assert_eq!(reused.read(), Snapshot::new(3, 0, State::Claimed));
+        drop(next);
+
+        let left = slot(1, 0, State::Gone);
+        let mut booter = Booter::new(left.claim().ok().unwrap().kick(), LIMITS, 0);
+        assert_eq!(left.arrive(2), Arrival::Won);
+        assert_eq!(left.go_online(2, &Gate::new(), 0), Entrance::Online);
+        assert!(left.begin_leave(2) && left.gone(2));
+        assert_eq!(booter.step(1), settled(Verdict::Online, 2, 1));
+    }
+}

@@ -171,3 +171,50 @@ impl<A: Arch> Drop for Running<'_, A> {
         self.slot.word.store(EMPTY, Release);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::sync::atomic::AtomicU64;
+
+    use super::*;
+    use crate::testing::Host;
+
+    #[test]
+    fn one_closure_at_a_time() {
+        let slot = LaunchSlot::<Host>::new();
+        assert_eq!(slot.state(), LaunchState::Closed);
+        assert_eq!(slot.fill().err(), Some(LaunchRefusal::Closed));
+        assert!(slot.reopen());
+        assert!(!slot.reopen());
+        assert!(slot.take().is_none());
+        let filling = slot.fill().ok().unwrap();
+        assert!(slot.take().is_none());
+        assert_eq!(slot.fill().err(), Some(LaunchRefusal::Busy));
+        filling.publish();
+        assert_eq!(slot.state(), LaunchState::Full);
+        let running = slot.take().unwrap();
+        assert!(slot.take().is_none());
+        assert_eq!(slot.fill().err(), Some(LaunchRefusal::Busy));
+        assert_eq!(slot.close(), Err(LaunchState::Running));
+        drop(running);
+        assert_eq!(slot.close(), Ok(()));
+        assert_eq!(slot.close(), Err(LaunchState::Closed));
+    }
+
+    #[test]
+    fn a_launcher_may_change_its_mind() {
+        let slot = LaunchSlot::<Host>::new();
+        assert!(slot.reopen());
+        drop(slot.fill());
+        assert_eq!(slot.state(), LaunchState::Empty);
+    }
+
+    #[test]
+    fn a_corrupt_slot_is_closed_for_good() {
+        let slot = LaunchSlot::<Host>::from_parts(AtomicU64::new(99));
+        assert_eq!(slot.state(), LaunchState::Closed);
+        assert_eq!(slot.fill().err(), Some(LaunchRefusal::Closed));
+        assert!(slot.take().is_none());
+        assert!(!slot.reopen());
+    }
+}

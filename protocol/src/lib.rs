@@ -11,6 +11,8 @@ mod arch;
 mod gate;
 mod handshake;
 mod launch;
+#[cfg(test)]
+mod testing;
 
 pub use arch::{Arch, Word};
 pub use gate::{Entry, Gate, Phase};

@@ -26,6 +26,14 @@ tree_short() {
     patch_word "$1" 4 "$size"
 }
 
+# A word in the structure block that is no token: the last but one, so that all nodes stand before it.
+tree_garbled() {
+    local begin size
+    begin=$(header_word "$1" 8)
+    size=$(header_word "$1" 36)
+    patch_word "$1" $((begin + size - 8)) $((0x77777777))
+}
+
 # The structure block begins far outside.
 tree_far() {
     patch_word "$1" 8 $((0x7ffffff0))
@@ -49,6 +57,11 @@ tree_many_cpus() {
         printf '\t};\n};\n'
     } >"$file.dts"
     dtc -q -I dts -O dtb -o "$1" "$file.dts"
+}
+
+# header_word FILE OFFSET: a big-endian word of 32 bits, in decimal.
+header_word() {
+    printf '%d\n' "0x$(od -An -v -t x1 -j "$2" -N 4 -- "$1" | tr -d ' ')"
 }
 
 # patch_word FILE OFFSET VALUE: a big-endian word of 32 bits.

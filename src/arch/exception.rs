@@ -132,7 +132,11 @@ impl fmt::Display for FatalFrame {
             }
         }
         write!(f, "\n  ESR {:#010x} ELR {:#018x} FAR ", self.esr, self.elr)?;
-        if self.is_abort() { write!(f, "{:#018x}", self.far)? } else { write!(f, "-")? }
+        if self.is_abort() {
+            write!(f, "{:#018x}", self.far)?
+        } else {
+            write!(f, "-")?
+        }
         write!(f, " SPSR {:#010x}", self.spsr)
     }
 }

@@ -117,14 +117,15 @@ impl Mapper {
     /// `pool` .. `pool + count` is zeroed RAM, mapped where it is, and belongs to the mapper from now on.
     pub(crate) unsafe fn new(pool: *mut Table, count: usize) -> Self {
         // PARange (Arm ARM D24.2.84), at most the 48 bits that the tables reach.
-        let bits = match aarch64_cpu::registers::Readable::get(&aarch64_cpu::registers::ID_AA64MMFR0_EL1) & 0xf {
-            0 => 32,
-            1 => 36,
-            2 => 40,
-            3 => 42,
-            4 => 44,
-            _ => 48,
-        };
+        let bits =
+            match aarch64_cpu::registers::Readable::get(&aarch64_cpu::registers::ID_AA64MMFR0_EL1) & 0xf {
+                0 => 32,
+                1 => 36,
+                2 => 40,
+                3 => 42,
+                4 => 44,
+                _ => 48,
+            };
         // SAFETY: within the pool, or one past it.
         let (next, end) = unsafe { (pool.add(1), pool.add(count)) };
         Self { root: pool, next, end, limit: 1 << bits }

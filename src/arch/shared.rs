@@ -42,12 +42,13 @@ pub(crate) mod offsets {
     pub(crate) const LINE_GENERATION: usize = offset_of!(BootLine, generation);
     pub(crate) const LINE_PORCH: usize = offset_of!(BootLine, porch);
     pub(crate) const LINE_PERCPU: usize = offset_of!(BootLine, percpu);
-    pub(crate) const LINE_SIZE: usize = size_of::<BootLine>();
+    pub(crate) const LINE_SHIFT: u32 = size_of::<BootLine>().ilog2();
     pub(crate) const CRUMB_STAGE: usize = offset_of!(Crumbs, stage);
     pub(crate) const CRUMB_PEN: usize = offset_of!(Crumbs, pen);
     pub(crate) const CRUMB_CONTEXT: usize = offset_of!(Crumbs, context);
     pub(crate) const CRUMB_EL: usize = offset_of!(Crumbs, el);
-    pub(crate) const CRUMB_SIZE: usize = size_of::<Crumbs>();
+    pub(crate) const CRUMB_SHIFT: u32 = size_of::<Crumbs>().ilog2();
+    const _: () = assert!(size_of::<BootLine>().is_power_of_two() && size_of::<Crumbs>().is_power_of_two());
 }
 
 // `Sync` by its atomics; in the image, so its zeros are there before any CPU looks.
@@ -74,7 +75,8 @@ pub(crate) struct Regime {
     pub(crate) vbar: u64,
 }
 
-/// Tells CPUs with the MMU off where everything is. Called once, by the boot CPU.
+/// Tells CPUs with the MMU off where everything is. Called once, by the boot CPU; `lines` is sorted by affinity, and
+/// the breadcrumbs of the CPU of `lines[n]` are the `n`th at `crumbs`.
 pub(crate) fn publish(lines: &'static [BootLine], crumbs: usize, regime: Regime) {
     // Relaxed throughout: the reader has no caches and is ordered by the maintenance below.
     SHARED.count.store(lines.len() as u64, Ordering::Relaxed);
@@ -107,6 +109,11 @@ impl BootLine {
     /// The line of the CPU with affinity `mpidr`.
     pub(crate) const fn new(mpidr: u64, porch: u64, percpu: u64) -> Self {
         Self { mpidr, generation: AtomicU64::new(0), porch, percpu }
+    }
+
+    /// Affinity of its CPU.
+    pub(crate) fn mpidr(&self) -> u64 {
+        self.mpidr
     }
 
     /// Lets `generation` out of the pen.

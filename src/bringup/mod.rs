@@ -13,11 +13,10 @@ mod reason;
 mod roll_call;
 mod spin_table;
 
-
 pub use reason::Reason;
 pub use reveille_protocol::Verdict;
-pub use roll_call::{Entry, Json, RollCall};
 pub(crate) use roll_call::Record;
+pub use roll_call::{Entry, Json, RollCall};
 pub(crate) use spin_table::map as map_release_address;
 
 use crate::arch::{self, Hw, HwWord, entry};
@@ -239,7 +238,9 @@ pub(crate) fn default_deadline(args: crate::bootargs::BootArgs<'_>) -> Duration 
         Ok(Some(ms)) => Duration::from_millis(ms),
         Ok(None) => DEFAULT_DEADLINE,
         Err(value) => {
-            log::error!("bootargs: deadline_ms={value}: not a number of milliseconds; it stays {DEFAULT_DEADLINE:?}");
+            log::error!(
+                "bootargs: deadline_ms={value}: not a number of milliseconds; it stays {DEFAULT_DEADLINE:?}"
+            );
             DEFAULT_DEADLINE
         }
     }

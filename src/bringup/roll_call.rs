@@ -209,7 +209,9 @@ impl fmt::Display for Entry {
         }
         match self.verdict {
             Verdict::Online if self.boot && self.generation == 0 => write!(f, " generation 0 boot"),
-            Verdict::Online => write!(f, " generation {} after {} us", self.generation, self.after.as_micros()),
+            Verdict::Online => {
+                write!(f, " generation {} after {} us", self.generation, self.after.as_micros())
+            }
             Verdict::Revoked | Verdict::Refused(_) | Verdict::Failed(_) | Verdict::Wedged => {
                 write!(f, " generation {}", self.generation)
             }

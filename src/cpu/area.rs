@@ -148,8 +148,6 @@ impl Area {
         mpidr: u64,
         method: Method,
         entry: extern "C" fn(&'static Area) -> !,
-        line: &'static BootLine,
-        crumbs: &'static Crumbs,
     ) -> Self {
         Self {
             exception_top: stack_top(cpu, 1),
@@ -159,8 +157,6 @@ impl Area {
             id: cpu,
             mpidr,
             method,
-            line: Some(line),
-            crumbs: Some(crumbs),
             ..Self::blank()
         }
     }

@@ -27,7 +27,11 @@ pub fn possible() -> CpuSet {
 
 /// The CPUs that are online. The answer may be old by the time it is looked at.
 pub fn online() -> CpuSet {
-    area::areas().iter().filter(|area| area.slot.0.read().state == State::Online).map(|area| area.id).collect()
+    area::areas()
+        .iter()
+        .filter(|area| area.slot.0.read().state == State::Online)
+        .map(|area| area.id)
+        .collect()
 }
 
 /// The affinity of `cpu` as the device tree and PSCI write it: Aff3 at bits 39:32, Aff2 to Aff0 at 23:0

@@ -57,7 +57,7 @@ pub(super) fn check_header(blob: &[u8]) -> Result<&[u8], Error<'static>> {
     };
     let field = |index: usize| be32(header, 4 * index).unwrap_or(0) as usize;
     let (structs, strings, reservations) = (field(2), field(3), field(4));
-    // Usize has 64 bits on every target this is built for, so these sums cannot wrap.
+    // Sums of 32-bit numbers in 64 bits: they cannot wrap.
     if structs % 4 != 0 || structs < HEADER_SIZE || structs + field(9) > size {
         return Err(Error::header("structure block outside the blob").value(structs as u64));
     }
@@ -109,10 +109,10 @@ impl Check<'_> {
     }
 
     fn skip(&mut self, bytes: usize) -> Result<(), Error<'static>> {
-        // The block is below 16 MiB, so rounding up cannot wrap.
+        // Both are 32-bit numbers, so this cannot wrap.
         let end = (self.at + bytes).next_multiple_of(4);
         if end > self.structs.len() {
-            return Err(self.fault("property longer than the structure block"));
+            return Err(self.fault("property runs past the structure block"));
         }
         self.at = end;
         Ok(())
@@ -137,6 +137,9 @@ impl Check<'_> {
                         return Err(self.fault("nodes nested too deep"));
                     }
                     let length = name(self.structs, self.at).ok_or(self.fault("node name without end"))?;
+                    if length == 0 && depth > 0 {
+                        return Err(self.fault("node without a name"));
+                    }
                     self.skip(length + 1)?;
                     depth += 1;
                     open = true;
@@ -154,8 +157,10 @@ impl Check<'_> {
                     }
                     let length = self.word()? as usize;
                     let offset = self.word()? as usize;
-                    name(self.strings, offset)
-                        .ok_or(self.fault("property name outside the strings block"))?;
+                    // Truncation takes the strings first and leaves zeros: names without a character.
+                    if matches!(name(self.strings, offset), None | Some(0)) {
+                        return Err(self.fault("property name is not in the strings block"));
+                    }
                     self.skip(length)?;
                 }
                 END if depth > 0 => return Err(self.fault("tree ends inside a node")),

@@ -186,7 +186,11 @@ impl GicV2 {
     pub(super) fn enable(&self, intid: u32, enable: bool) {
         let bit = 1 << (intid % 32);
         let word = intid as usize / 32;
-        if enable { self.distributor.isenabler[word].set(bit) } else { self.distributor.icenabler[word].set(bit) }
+        if enable {
+            self.distributor.isenabler[word].set(bit)
+        } else {
+            self.distributor.icenabler[word].set(bit)
+        }
         arch::dsb_sy();
     }
 

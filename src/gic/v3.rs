@@ -74,7 +74,11 @@ fn wait_until(register: &'static str, mut done: impl FnMut() -> bool) -> Result<
 }
 
 impl GicV3 {
-    pub(super) fn new(distributor: Region, redistributors: &[Region], stride: Option<u64>) -> Result<Self, GicError> {
+    pub(super) fn new(
+        distributor: Region,
+        redistributors: &[Region],
+        stride: Option<u64>,
+    ) -> Result<Self, GicError> {
         if ID_AA64PFR0_EL1.get() >> 24 & 0xf == 0 {
             return Err(GicError::NoSystemRegisters);
         }
@@ -93,7 +97,8 @@ impl GicV3 {
     }
 
     fn distributor(&self) -> GicDistributor<'static> {
-        let registers = NonNull::new(self.distributor as *mut Gicd).expect("a GIC at address 0 was refused by the reader");
+        let registers = NonNull::new(self.distributor as *mut Gicd)
+            .expect("a GIC at address 0 was refused by the reader");
         // SAFETY: mapped in `new` and never unmapped. The driver's `&mut` is not an exclusive right that we
         // can promise, and is not needed: what it writes through it are set and clear registers, single bytes
         // and single registers per interrupt, and `irq` serialises those that are read and written back.

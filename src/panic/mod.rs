@@ -17,7 +17,7 @@ use crate::power::{self, ExitCode};
 use crate::time::{Deadline, has_timer};
 use crate::{bringup, gic, system};
 use core::panic::PanicInfo;
-use core::sync::atomic::{AtomicU64, AtomicU8, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use core::time::Duration;
 use reveille_protocol::{Entry, Phase, Snapshot, State};
 
@@ -164,10 +164,7 @@ fn stop_all() -> CpuSet {
         .iter()
         .filter(|area| area.mpidr != regs::affinity())
         .filter(|area| {
-            matches!(
-                area.slot.0.read().state,
-                State::Alive | State::Online | State::Dying | State::Wedged
-            )
+            matches!(area.slot.0.read().state, State::Alive | State::Online | State::Dying | State::Wedged)
         })
         .map(|area| area.id)
         .collect();

@@ -36,7 +36,9 @@ impl fmt::Display for Cause<'_> {
 pub(super) fn write(cause: &Cause<'_>, left: &CpuSet) {
     let time = Instant::now().uptime();
     match super::this_cpu() {
-        Some(cpu) => line!("\npanic on cpu {cpu} at {}.{:06} s: {cause}", time.as_secs(), time.subsec_micros()),
+        Some(cpu) => {
+            line!("\npanic on cpu {cpu} at {}.{:06} s: {cause}", time.as_secs(), time.subsec_micros())
+        }
         None => line!("\npanic on mpidr {:#012x}: {cause}", regs::affinity()),
     }
     let Some(own) = area::try_current() else { return };
@@ -77,7 +79,9 @@ pub(super) fn write(cause: &Cause<'_>, left: &CpuSet) {
                 state(slot.state),
                 slot.generation
             ),
-            None => line!("cpu {} {} generation {}: was not running", area.id, state(slot.state), slot.generation),
+            None => {
+                line!("cpu {} {} generation {}: was not running", area.id, state(slot.state), slot.generation)
+            }
         }
     }
     crate::console::flush();

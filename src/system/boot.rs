@@ -1,11 +1,11 @@
 //! The boot CPU's way from the entry code to `main`, in order.
 
-use crate::bootargs::BootArgs;
 use super::memory::{self, MemoryError, MemoryMap};
 use super::{EXITS_TO_HOST, FIRMWARE_IS_OURS, SYSTEM, System};
 use crate::arch::mmu::{PAGE, Use};
 use crate::arch::shared::{self, BootLine, Crumbs, Regime};
 use crate::arch::{self, cache, entry, regs};
+use crate::bootargs::BootArgs;
 use crate::bringup::{self, arrival, psci};
 use crate::cpu::area::{self, Area, Method};
 use crate::cpu::{CpuId, MAX_CPUS};
@@ -179,21 +179,22 @@ fn carve<'a>(machine: &Machine<'a>, blob: Region, regime: Regime) -> Result<Memo
     cache::clean_invalidate(crumbs as usize, count * size_of::<Crumbs>());
 
     let mut index = 0;
-    let mut add = |mpidr: u64, method: Method, start: extern "C" fn(&'static Area) -> !| -> Result<(), MemoryError<'a>> {
+    let mut add = |mpidr: u64,
+                   method: Method,
+                   start: extern "C" fn(&'static Area) -> !|
+     -> Result<(), MemoryError<'a>> {
         let cpu = CpuId::from_index(index);
         let mut physical = stacks + (index * area::STACK_PAGES * PAGE) as u64;
         for (virtual_, pages) in area::stack_ranges(cpu) {
             MemoryMap::map_stack(virtual_, physical, pages)?;
             physical += (pages * PAGE) as u64;
         }
-        let area_at = areas + (index * size_of::<Area>()) as u64;
+        let area = (areas as *mut Area).wrapping_add(index);
         let line = (lines as *mut BootLine).wrapping_add(index);
-        // SAFETY: carved for `count` of each, zeroed, and `index` is below `count`; nobody else refers to them yet.
-        // Zeros are valid breadcrumbs.
+        // SAFETY: carved for `count` of each, and `index` is below `count`; nobody else refers to them yet.
         unsafe {
-            line.write(BootLine::new(mpidr, area::porch_top(cpu), area_at));
-            let crumbs = &*(crumbs as *const Crumbs).wrapping_add(index);
-            (area_at as *mut Area).write(Area::new(cpu, mpidr, method, start, &*line, crumbs));
+            line.write(BootLine::new(mpidr, area::porch_top(cpu), area as u64));
+            area.write(Area::new(cpu, mpidr, method, start));
         }
         index += 1;
         Ok(())
@@ -213,13 +214,23 @@ fn carve<'a>(machine: &Machine<'a>, blob: Region, regime: Regime) -> Result<Memo
         };
         add(cpu.mpidr, method, arrival::secondary)?;
     }
-    // SAFETY: `count` lines and areas, all written just now.
-    let (lines, areas) = unsafe {
+    // SAFETY: `count` lines and areas, all written just now, and as many breadcrumbs, for which zeros will do.
+    let (lines, areas, crumb_lines) = unsafe {
         (
-            core::slice::from_raw_parts(lines as *const BootLine, count),
-            core::slice::from_raw_parts(areas as *const Area, count),
+            core::slice::from_raw_parts_mut(lines as *mut BootLine, count),
+            core::slice::from_raw_parts_mut(areas as *mut Area, count),
+            core::slice::from_raw_parts(crumbs as *const Crumbs, count),
         )
     };
+    // Arriving CPUs search by halves.
+    lines.sort_unstable_by_key(BootLine::mpidr);
+    let lines: &'static [BootLine] = lines;
+    for area in areas.iter_mut() {
+        if let Ok(index) = lines.binary_search_by_key(&area.mpidr, BootLine::mpidr) {
+            area.line = Some(&lines[index]);
+            area.crumbs = Some(&crumb_lines[index]);
+        }
+    }
     area::publish(areas);
     shared::publish(lines, crumbs as usize, regime);
     Ok(memory)

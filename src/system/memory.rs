@@ -57,8 +57,12 @@ impl fmt::Display for MemoryError<'_> {
         match self {
             Self::Tree(error) => error.fmt(f),
             Self::Map(error) => write!(f, "memory: {error}"),
-            Self::TooManyPieces => write!(f, "memory: the device tree cuts RAM into more than {MAX_PIECES} pieces"),
-            Self::NoRoom(bytes) => write!(f, "memory: no free piece of {bytes} bytes for the CPUs of this machine"),
+            Self::TooManyPieces => {
+                write!(f, "memory: the device tree cuts RAM into more than {MAX_PIECES} pieces")
+            }
+            Self::NoRoom(bytes) => {
+                write!(f, "memory: no free piece of {bytes} bytes for the CPUs of this machine")
+            }
         }
     }
 }
@@ -98,7 +102,8 @@ pub(crate) fn init() -> Result<Regime, MapError> {
             address(&__image_end),
         )
     };
-    let mut map = |from: u64, to: u64, usage| if from < to { mapper.map(from, from, to - from, usage) } else { Ok(()) };
+    let mut map =
+        |from: u64, to: u64, usage| if from < to { mapper.map(from, from, to - from, usage) } else { Ok(()) };
     map(start, text, Use::Text)?;
     // What relocation wrote is as constant as the rest from here on.
     map(text, constants, Use::Constants)?;

@@ -28,9 +28,9 @@ pub enum TimeError {
 impl fmt::Display for TimeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoFrequency => f.write_str(
-                "CNTFRQ_EL0 is 0, and the timer node of the device tree has no clock-frequency",
-            ),
+            Self::NoFrequency => {
+                f.write_str("CNTFRQ_EL0 is 0, and the timer node of the device tree has no clock-frequency")
+            }
         }
     }
 }
@@ -138,7 +138,8 @@ pub(crate) fn init(timer: Option<&dt::Timer>) -> Result<(), TimeError> {
         return Err(TimeError::NoFrequency);
     }
     FREQUENCY.store(frequency, Ordering::Relaxed);
-    let interrupt = timer.and_then(|timer| if regs::at_el2() { timer.hyp_physical } else { timer.virtual_timer });
+    let interrupt =
+        timer.and_then(|timer| if regs::at_el2() { timer.hyp_physical } else { timer.virtual_timer });
     INTERRUPT.store(interrupt.map_or(0, |interrupt| interrupt.id), Ordering::Relaxed);
     Ok(())
 }

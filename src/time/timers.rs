@@ -53,8 +53,7 @@ unsafe impl Sync for Timers {}
 
 impl Timers {
     pub(crate) const fn new() -> Self {
-        const FREE: Entry =
-            Entry { due: Cell::new(None), serial: Cell::new(0), closure: ClosureCell::new() };
+        const FREE: Entry = Entry { due: Cell::new(None), serial: Cell::new(0), closure: ClosureCell::new() };
         Self { entries: [FREE; TIMERS_PER_CPU] }
     }
 

@@ -106,10 +106,10 @@ reveille_enter_stacks:
     mov     x30, #0
     br      x3
 
-// Finds the line of this CPU by its affinity.
+// Finds the line of this CPU by its affinity, in the array that is sorted by it.
 //
 // out:  x22 line, x23 crumbs; x22 = 0 if there is no line for it (yet)
-// uses: x0-x5
+// uses: x0-x6
 reveille_find_line:
     mrs     x0, mpidr_el1
     mov     x1, #0xffffff
@@ -118,21 +118,27 @@ reveille_find_line:
     adr_l   x1, reveille_shared
     mov     x22, #0
     ldr     x2, [x1, #{SHARED_LINES}]
-    cbz     x2, 2f
+    cbz     x2, 3f
     dmb     sy                          // the base was published last: what it leads to is older
-    ldr     x3, [x1, #{SHARED_COUNT}]
-    ldr     x4, [x1, #{SHARED_CRUMBS}]
-1:  cbz     x3, 2f
-    ldr     x5, [x2, #{LINE_MPIDR}]
-    cmp     x5, x0
-    b.eq    3f
-    add     x2, x2, #{LINE_SIZE}
-    add     x4, x4, #{CRUMB_SIZE}
-    sub     x3, x3, #1
+    ldr     x3, [x1, #{SHARED_COUNT}]   // the line, if there is one, is in [x4, x3)
+    mov     x4, #0
+1:  cmp     x4, x3
+    b.hs    3f
+    add     x5, x4, x3
+    lsr     x5, x5, #1
+    add     x22, x2, x5, lsl #{LINE_SHIFT}
+    ldr     x6, [x22, #{LINE_MPIDR}]
+    cmp     x6, x0
+    b.eq    4f
+    b.hi    2f
+    add     x4, x5, #1
     b       1b
-2:  ret
-3:  mov     x22, x2
-    mov     x23, x4
+2:  mov     x3, x5
+    b       1b
+3:  mov     x22, #0
+    ret
+4:  ldr     x4, [x1, #{SHARED_CRUMBS}]
+    add     x23, x4, x5, lsl #{CRUMB_SHIFT}
     ret
 
 // Leaves for good, or to the pen: firmware is asked to turn this CPU off, and if it will not, the CPU waits to be

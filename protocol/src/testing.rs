@@ -1,0 +1,57 @@
+//! The backend of this crate's unit tests: the atomics of the host.
+
+use core::sync::atomic::{AtomicU64, Ordering, fence};
+
+use crate::{Arch, Word};
+
+static TICKS: AtomicU64 = AtomicU64::new(0);
+
+pub(crate) enum Host {}
+
+impl Arch for Host {
+    type Word = AtomicU64;
+
+    fn now() -> u64 {
+        TICKS.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn relax() {
+        core::hint::spin_loop();
+    }
+
+    fn fence(order: Ordering) {
+        fence(order);
+    }
+}
+
+impl Word for AtomicU64 {
+    fn new(value: u64) -> Self {
+        Self::new(value)
+    }
+
+    fn load(&self, order: Ordering) -> u64 {
+        self.load(order)
+    }
+
+    fn store(&self, value: u64, order: Ordering) {
+        self.store(value, order);
+    }
+
+    fn swap(&self, value: u64, order: Ordering) -> u64 {
+        self.swap(value, order)
+    }
+
+    fn compare_exchange(
+        &self,
+        current: u64,
+        new: u64,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<u64, u64> {
+        self.compare_exchange(current, new, success, failure)
+    }
+
+    fn fetch_add(&self, value: u64, order: Ordering) -> u64 {
+        self.fetch_add(value, order)
+    }
+}
