@@ -14,7 +14,7 @@ impl<'a> BootArgs<'a> {
                 None if word == name => Some(""),
                 _ => None,
             })
-            .last()
+            .next_back()
     }
 
     /// The value of `name` as a number above 0.

@@ -6,13 +6,15 @@ use core::mem::{MaybeUninit, align_of, size_of};
 /// Alignment of the storage, bytes.
 const ALIGN: usize = 16;
 
+/// Takes the closure out of its storage and runs it, or with `false` only drops it.
+type Consume = unsafe fn(*mut (), bool);
+
 /// Room for one `FnOnce` of at most `N` bytes.
 ///
 /// It does not know whether it is full: its owner's protocol does.
 #[repr(C, align(16))]
 pub(crate) struct ClosureCell<const N: usize> {
-    /// Runs the closure, or with `false` only drops it.
-    call: UnsafeCell<Option<unsafe fn(*mut (), bool)>>,
+    call: UnsafeCell<Option<Consume>>,
     storage: UnsafeCell<MaybeUninit<[u8; N]>>,
 }
 

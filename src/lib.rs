@@ -6,22 +6,25 @@
 //!
 //! # The life of a CPU
 //!
-//! 1. [`arch`] receives it from firmware, at whatever exception level, and gives it an MMU, caches and vectors.
-//! 2. The first one reads the device tree ([`dt`]), carves memory ([`System`]), sets up interrupts ([`gic`],
+//! 1. `arch` receives it from firmware, at whatever exception level, and gives it an MMU, caches and vectors.
+//! 2. The first one reads the device tree ([`dt`]), carves memory ([`System`]), sets up interrupts (`gic`,
 //!    [`irq`]) and time ([`time`]), and calls `main`.
 //! 3. `main` brings the others up ([`bringup`]): each start is a race between arrival and time-out for one word,
 //!    and ends with one verdict.
 //! 4. Online, a CPU runs what it is given ([`cpu`]), under locks that mask interrupts ([`sync`]).
-//! 5. When one fails, all are stopped and one reports ([`panic`]).
+//! 5. When one fails, all are stopped and one reports (`panic`).
 //!
 //! What races is in the crate `reveille-protocol`, apart from all hardware, and model-checked from there.
 
 #![no_std]
 #![deny(unsafe_op_in_unsafe_fn)]
 
+#[cfg(any(target_os = "none", test))]
 mod bootargs;
+#[cfg(any(target_os = "none", test))]
 mod cpu_set;
 pub mod dt;
+#[cfg(any(target_os = "none", test))]
 mod ranges;
 
 #[cfg(target_os = "none")]

@@ -67,11 +67,6 @@ impl<const N: usize> Ranges<N> {
         Ok(())
     }
 
-    /// Whether all of `[start, end)` is in the set.
-    pub(crate) fn covers(&self, start: u64, end: u64) -> bool {
-        self.iter().any(|(s, e)| s <= start && end <= e)
-    }
-
     fn push(&mut self, start: u64, end: u64) -> Result<(), TooManyRanges> {
         *self.list.get_mut(self.len).ok_or(TooManyRanges)? = (start, end);
         self.len += 1;

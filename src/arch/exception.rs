@@ -48,7 +48,7 @@ const _: () = assert!(core::mem::offset_of!(FatalFrame, sp) == 248);
 const _: () = assert!(core::mem::offset_of!(FatalFrame, elr) == 264);
 const _: () = assert!(core::mem::offset_of!(FatalFrame, esr) == 280);
 const _: () = assert!(core::mem::offset_of!(FatalFrame, kind) == 296);
-const _: () = assert!(FATAL_FRAME_SIZE % 16 == 0);
+const _: () = assert!(FATAL_FRAME_SIZE.is_multiple_of(16));
 
 /// The class of an exception (`ESR_ELx.EC`, Arm ARM D24.2.40) in words.
 fn class(esr: u64) -> &'static str {

@@ -232,11 +232,6 @@ impl Mapper {
         Ok(table)
     }
 
-    /// Tables left.
-    pub(crate) fn tables_left(&self) -> usize {
-        // SAFETY: both point into the same pool.
-        unsafe { self.end.offset_from(self.next) as usize }
-    }
 }
 
 /// Moves this CPU from the early tables to `root`, which maps the running code, data and stack just as they do,

@@ -127,7 +127,8 @@ pub(crate) fn bring_up_all(deadline: Deadline) -> RollCall {
             for area in areas {
                 begin(&lock, area, limits(deadline, span));
             }
-            while !areas.iter().fold(true, |settled, area| advance(&lock, area) && settled) {
+            // Each is looked at in every round: one that is late must not lengthen the others' limits.
+            while areas.iter().filter(|area| !advance(&lock, area)).count() != 0 {
                 pause();
             }
         }

@@ -71,11 +71,6 @@ pub(crate) fn init(psci: &dt::Psci<'_>) {
     });
 }
 
-/// Whether there is a firmware to call.
-pub(crate) fn is_present() -> bool {
-    FIRMWARE.get().is_some()
-}
-
 /// CPU_ON (DEN 0022, 5.6).
 pub(crate) fn cpu_on(mpidr: u64, entry: u64, context: u64) -> Result<(), PsciError> {
     let Some(firmware) = FIRMWARE.get() else { return Err(PsciError(NOT_SUPPORTED)) };

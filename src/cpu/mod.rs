@@ -7,7 +7,7 @@ pub(crate) mod launch;
 pub use crate::cpu_set::{CpuId, CpuSet, Iter, MAX_CPUS};
 pub use area::BYTES_PER_CPU;
 pub use idle::{idle, idle_loop, wake};
-pub use launch::{LaunchError, launch};
+pub use launch::{LAUNCH_BYTES, LaunchError, launch};
 
 use reveille_protocol::State;
 

@@ -37,7 +37,7 @@ impl Iterator for Backtrace<'_> {
 
     fn next(&mut self) -> Option<u64> {
         self.left = self.left.checked_sub(1)?;
-        if self.fp % 8 != 0 || !self.area.owns_stack(self.fp) || !self.area.owns_stack(self.fp + 15) {
+        if !self.fp.is_multiple_of(8) || !self.area.owns_stack(self.fp) || !self.area.owns_stack(self.fp + 15) {
             return None;
         }
         // SAFETY: 16 bytes of a mapped stack, checked just now; whatever they hold is only compared.

@@ -220,11 +220,6 @@ impl MemoryMap {
         with_mapper(|mapper| mapper.map(virtual_, physical, (pages * PAGE) as u64, Use::Data))
     }
 
-    /// Whether `[start, end)` is mapped RAM.
-    pub(crate) fn is_ram(&self, start: u64, end: u64) -> bool {
-        self.ram.covers(start, end)
-    }
-
     /// The free pieces.
     pub(crate) fn free(&self) -> impl Iterator<Item = Region> + '_ {
         self.free.iter().map(|(start, end)| Region { base: start, size: end - start })

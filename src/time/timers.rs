@@ -53,8 +53,11 @@ unsafe impl Sync for Timers {}
 
 impl Timers {
     pub(crate) const fn new() -> Self {
-        const FREE: Entry = Entry { due: Cell::new(None), serial: Cell::new(0), closure: ClosureCell::new() };
-        Self { entries: [FREE; TIMERS_PER_CPU] }
+        Self {
+            entries: [const {
+                Entry { due: Cell::new(None), serial: Cell::new(0), closure: ClosureCell::new() }
+            }; TIMERS_PER_CPU],
+        }
     }
 
     fn next(&self) -> Option<u64> {
