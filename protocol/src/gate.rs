@@ -157,8 +157,8 @@ impl<A: Arch> Gate<A> {
         self.take(|held| held.after_halt(me))
     }
 
-    /// [`Self::enter`] for a CPU whose MMU is off, where compare-exchange does not work. The caller is the only
-    /// CPU that runs.
+    /// [`Self::enter`] for a CPU whose MMU is off, where compare-exchange does not work. The caller is the
+    /// only CPU that runs.
     pub fn enter_alone(&self, me: u32) -> Entry {
         let (next, entry) = Fields::from_bits(self.word.load(Relaxed)).after_panic(me);
         self.word.store(next.to_bits(), Relaxed);
@@ -176,8 +176,8 @@ impl<A: Arch> Gate<A> {
         self.update(counted).is_ok()
     }
 
-    /// CPU `me`, the owner, has come to `phase`. `false`, and no effect, if it is not the owner or if that would
-    /// be a step back.
+    /// CPU `me`, the owner, has come to `phase`. `false`, and no effect, if it is not the owner or if that
+    /// would be a step back.
     pub fn set_phase(&self, me: u32, phase: Phase) -> bool {
         let forward = |held: Fields| {
             let allowed = held.phase != Phase::Free && held.owner == me && held.phase < phase;

@@ -189,14 +189,14 @@ pub enum Entrance {
     /// The CPU is a member of the system, and another CPU has the panic gate: it parks, at once, because the
     /// reporter may have looked for whom to stop before there was anything to see. ([`Gate::join`] counts it.)
     Stop,
-    /// The booter gave up first, or the slot is not what this CPU believes. It parks without touching anything.
+    /// The booter gave up first, or the slot is not what this CPU believes. It parks and touches nothing.
     Wedged,
 }
 
 /// The word that one CPU is started, stopped and found through.
 ///
-/// The CPU itself and its booters race here, so the glue gives each slot a cache line of its own. The layout is
-/// that of the word, for the assembly that stores `Gone` after it has left its stack.
+/// The CPU itself and its booters race here, so the glue gives each slot a cache line of its own. The layout
+/// is that of the word, for the assembly that stores `Gone` after it has left its stack.
 #[repr(transparent)]
 pub struct Slot<A: Arch> {
     word: A::Word,
@@ -268,8 +268,8 @@ impl<A: Arch> Slot<A> {
         }
     }
 
-    /// The arriving CPU takes up start `generation`. Called once per arrival, with nothing of its own in use but
-    /// its registers and the stack it arrived on.
+    /// The arriving CPU takes up start `generation`, with nothing of its own in use but its registers and the
+    /// stack it arrived on. Only an [`Arrival::Early`] may try again.
     pub fn arrive(&self, generation: u32) -> Arrival {
         let kicked = Snapshot::new(generation, 0, State::Kicked).to_bits();
         let alive = Snapshot::new(generation, 0, State::Alive).to_bits();
@@ -355,8 +355,8 @@ impl<A: Arch> Slot<A> {
 
     /// Firmware says that the CPU, which left with `generation`, is off. `false` if the slot has moved on.
     ///
-    /// Only cosmetic: `Gone` can be claimed just as well. The caller has read `generation` from the slot before
-    /// it asked firmware; a start since then makes the answer void, and the generation notices.
+    /// Only cosmetic: `Gone` can be claimed just as well. The caller has read `generation` from the slot
+    /// before it asked firmware; a start since then makes the answer void, and the generation notices.
     pub fn confirm_off(&self, generation: u32) -> bool {
         // Relaxed: being a read-modify-write it carries the Release of `gone` on to the next `claim`.
         self.pass(State::Gone, Snapshot::new(generation, 0, State::Offline), Relaxed, Relaxed).is_ok()
@@ -394,8 +394,8 @@ impl<A: Arch> Slot<A> {
         self.advance(from, to.generation, |_| to, success, failure)
     }
 
-    /// Moves the slot on, if it is in state `from` with `generation`. Returns what it holds afterwards, `Err` if
-    /// that is not what `next` has made.
+    /// Moves the slot on, if it is in state `from` with `generation`. Returns what it holds afterwards, `Err`
+    /// if that is not what `next` has made.
     ///
     /// Repeats only if the reason alone has changed, which the CPU does once per step of its initialisation.
     fn advance(

@@ -33,6 +33,8 @@ pub(crate) struct Area {
     pub(crate) line: Option<&'static BootLine>,
     pub(crate) crumbs: Option<&'static Crumbs>,
     pub(crate) gic: gic::CpuPart,
+    /// Its instances of per-CPU variables.
+    pub(crate) locals: u64,
 
     /// Its state; the word every other CPU may race on.
     pub(crate) slot: Line<HwSlot>,
@@ -148,6 +150,7 @@ impl Area {
         mpidr: u64,
         method: Method,
         entry: extern "C" fn(&'static Area) -> !,
+        locals: u64,
     ) -> Self {
         Self {
             exception_top: stack_top(cpu, 1),
@@ -157,6 +160,7 @@ impl Area {
             id: cpu,
             mpidr,
             method,
+            locals,
             ..Self::blank()
         }
     }
@@ -176,6 +180,7 @@ impl Area {
             line: None,
             crumbs: None,
             gic: gic::CpuPart::new(),
+            locals: 0,
             slot: Line(HwSlot::from_parts(crate::arch::HwWord::with(0))),
             record: Line(Record::new()),
             parked: panic::ParkMark::new(),

@@ -1,5 +1,8 @@
 //! Locks that mask interrupts for as long as they are held.
 
+#[cfg(feature = "critical-section")]
+mod critical;
+
 use crate::{arch, irq, panic};
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
@@ -94,12 +97,28 @@ impl<T: ?Sized> DerefMut for SpinGuard<'_, T> {
 
 impl<T: ?Sized> Drop for SpinGuard<'_, T> {
     fn drop(&mut self) {
-        let tickets = self.lock.tickets.load(Ordering::Relaxed);
+        self.lock.unlock();
+    }
+}
+
+impl<T: ?Sized> SpinLock<T> {
+    /// Gives back a lock whose guard was forgotten. Interrupts stay as they are.
+    ///
+    /// # Safety
+    ///
+    /// This CPU took the lock, and no reference to the data is left.
+    #[cfg(feature = "critical-section")]
+    pub(crate) unsafe fn force_unlock(&self) {
+        self.unlock();
+    }
+
+    fn unlock(&self) {
+        let tickets = self.tickets.load(Ordering::Relaxed);
         let served = (tickets as u16).wrapping_add(1);
         // Only the holder writes the lower half, but drawing carries the upper half along, so this is an
         // addition to the lower half alone, without a carry. Release: pairs with `lock` and `try_lock`.
         let step = u32::from(served).wrapping_sub(u32::from(tickets as u16));
-        self.lock.tickets.fetch_add(step, Ordering::Release);
+        self.tickets.fetch_add(step, Ordering::Release);
         // Partner of the WFE in `wait`: the store before it is visible first.
         arch::dsb_ishst();
         arch::sev();

@@ -8,7 +8,7 @@ use crate::arch::{self, cache, entry, regs};
 use crate::bootargs::BootArgs;
 use crate::bringup::{self, arrival, psci};
 use crate::cpu::area::{self, Area, Method};
-use crate::cpu::{CpuId, MAX_CPUS};
+use crate::cpu::{CpuId, MAX_CPUS, local};
 use crate::dt::{self, Machine, Region};
 use crate::power::{self, ExitCode};
 use crate::{console, gic, irq, time};
@@ -178,6 +178,10 @@ fn carve<'a>(machine: &Machine<'a>, blob: Region, regime: Regime) -> Result<Memo
     // Zeroed with caches on; from here on they are written without.
     cache::clean_invalidate(crumbs as usize, count * size_of::<Crumbs>());
 
+    let (template, template_end) = local::template_range();
+    let locals_size = template_end - template;
+    let locals = memory.carve(count as u64 * locals_size)?;
+
     let mut index = 0;
     let mut add = |mpidr: u64,
                    method: Method,
@@ -194,7 +198,10 @@ fn carve<'a>(machine: &Machine<'a>, blob: Region, regime: Regime) -> Result<Memo
         // SAFETY: carved for `count` of each, and `index` is below `count`; nobody else refers to them yet.
         unsafe {
             line.write(BootLine::new(mpidr, area::porch_top(cpu), area as u64));
-            area.write(Area::new(cpu, mpidr, method, start));
+            // The template is mapped and relocated; it is copied once for each CPU and never used itself.
+            let own = locals + index as u64 * locals_size;
+            core::ptr::copy_nonoverlapping(template as *const u8, own as *mut u8, locals_size as usize);
+            area.write(Area::new(cpu, mpidr, method, start, own));
         }
         index += 1;
         Ok(())

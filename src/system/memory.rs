@@ -187,7 +187,7 @@ impl MemoryMap {
     /// Takes `bytes` out of the free memory, zeroed and mapped: the lowest piece that is large enough, above the
     /// first MiB, where firmware keeps its own.
     pub(crate) fn carve(&mut self, bytes: u64) -> Result<u64, MemoryError<'static>> {
-        let bytes = page_up(bytes);
+        let bytes = page_up(bytes.max(1));
         let start = self
             .free
             .iter()

@@ -1,15 +1,15 @@
 //! The bench on which the protocols are model-checked.
 //!
-//! The models in `tests/` run the source of `reveille-protocol` itself under [loom](https://docs.rs/loom), which
-//! tries every order in which the CPUs can act and every value that the memory model lets them read. Run them
-//! on the host:
+//! The models in `tests/` run the source of `reveille-protocol` itself under [loom](https://docs.rs/loom),
+//! which tries every order in which the CPUs can act and every value that the memory model lets them read. Run
+//! them on the host:
 //!
 //! ```text
 //! cargo test -p reveille-models --release --target x86_64-unknown-linux-gnu
 //! ```
 //!
-//! A model that passes proves little unless it fails when the protocol is wrong. `src/bin/mutants` plants one bug
-//! at a time and demands that a certain model finds it:
+//! A model that passes proves little unless it fails when the protocol is wrong. `src/bin/mutants` plants one
+//! bug at a time and demands that a certain model finds it:
 //!
 //! ```text
 //! cargo run -p reveille-models --features mutants --bin mutants --target x86_64-unknown-linux-gnu

@@ -327,8 +327,8 @@ fn fail_against_wedge() {
     });
 }
 
-/// A CPU leaves, somebody confirms that it is off, a booter starts it again: the booter finds its memory as the
-/// CPU left it, and a late confirmation does not undo the claim.
+/// A CPU leaves, somebody confirms that it is off, a booter starts it again: the booter finds its memory as
+/// the CPU left it, and a late confirmation does not undo the claim.
 #[test]
 fn leave_and_reclaim() {
     const OUTCOMES: &[&str] = &["from_gone", "from_offline", "too_early"];
