@@ -11,7 +11,7 @@ type Consume = unsafe fn(*mut (), bool);
 
 /// Room for one `FnOnce` of at most `N` bytes.
 ///
-/// It does not know whether it is full: its owner's protocol does.
+/// It does not know whether it is full: its owner's protocol does. All zeros is an empty cell.
 #[repr(C, align(16))]
 pub(crate) struct ClosureCell<const N: usize> {
     call: UnsafeCell<Option<Consume>>,
@@ -64,6 +64,25 @@ impl<const N: usize> ClosureCell<N> {
             core::ptr::copy_nonoverlapping(self.storage.get(), other.storage.get(), 1);
             *other.call.get() = (*self.call.get()).take();
         }
+    }
+
+    /// Takes the closure out again.
+    ///
+    /// # Safety
+    ///
+    /// The caller has exclusive access, and the cell holds an `F`.
+    pub(crate) unsafe fn take<F>(&self) -> F {
+        // SAFETY: the caller's; `call` is cleared, so it is not consumed again.
+        unsafe {
+            *self.call.get() = None;
+            self.storage.get().cast::<F>().read()
+        }
+    }
+
+    /// Address of the code that consumes the closure; 0 on an empty cell. For reports.
+    pub(crate) fn function(&self) -> u64 {
+        // SAFETY: only the owner of the cell asks.
+        unsafe { (*self.call.get()).map_or(0, |call| call as usize as u64) }
     }
 
     /// Runs the closure and leaves the cell empty; does nothing on an empty one.

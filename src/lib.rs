@@ -11,7 +11,7 @@
 //!    [`irq`]) and time ([`time`]), and calls `main`.
 //! 3. `main` brings the others up ([`bringup`]): each start is a race between arrival and time-out for one word,
 //!    and ends with one verdict.
-//! 4. Online, a CPU runs what it is given ([`cpu`]), under locks that mask interrupts ([`sync`]).
+//! 4. Online, a CPU runs what it is given ([`cpu`]) and what others call it for ([`call`]), under locks that mask interrupts ([`sync`]).
 //! 5. When one fails, all are stopped and one reports (`panic`).
 //!
 //! What races is in the crate `reveille-protocol`, apart from all hardware, and model-checked from there.
@@ -31,6 +31,8 @@ mod ranges;
 mod arch;
 #[cfg(target_os = "none")]
 pub mod bringup;
+#[cfg(target_os = "none")]
+pub mod call;
 #[cfg(target_os = "none")]
 mod closure;
 #[cfg(target_os = "none")]

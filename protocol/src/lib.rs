@@ -8,16 +8,32 @@
 #![forbid(unsafe_code)]
 
 mod arch;
+mod deadline_call;
 mod gate;
 mod handshake;
+mod hotplug;
 mod launch;
+mod lifecycle;
+mod pool;
+mod queue;
+mod rendezvous;
+mod survey;
+mod sync_call;
 #[cfg(test)]
 mod testing;
 
 pub use arch::{Arch, Word};
+pub use deadline_call::{DeadlineCall, DeadlineState, Pending, Started, Ticket};
 pub use gate::{Entry, Gate, Phase};
 pub use handshake::{
     Arrival, Booter, Claim, Entrance, Judgement, Kicked, Limits, Outcome, RESTARTED, Refusal, Slot, Snapshot,
     State, Step, Token, Verdict,
 };
+pub use hotplug::{AlreadyAsked, Asking, LeaveRequest, Leaving, Progress};
 pub use launch::{Filling, LaunchRefusal, LaunchSlot, LaunchState, Running};
+pub use lifecycle::{Holder, LifecycleLock, Tenure};
+pub use pool::Pool;
+pub use queue::{Batch, Closed, Message, Pushed, Queue};
+pub use rendezvous::{Action, Ending, Initiator, Job, Mark, Participant, Rendezvous, Stage, Standing};
+pub use survey::Survey;
+pub use sync_call::{Calling, SyncCall};

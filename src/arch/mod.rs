@@ -35,6 +35,13 @@ pub(crate) fn wfe() {
     unsafe { asm!("wfe", options(nomem, nostack, preserves_flags)) }
 }
 
+/// The body of a short wait: lets the other hardware threads of this core, or the emulator, go first.
+#[inline(always)]
+pub(crate) fn yield_now() {
+    // SAFETY: YIELD is a hint.
+    unsafe { asm!("yield", options(nomem, nostack, preserves_flags)) }
+}
+
 /// Waits for an interrupt to become pending, masked by `DAIF` or not.
 #[inline(always)]
 pub(crate) fn wfi() {

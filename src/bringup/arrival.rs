@@ -3,7 +3,7 @@
 use super::{Reason, psci};
 use crate::arch::{self, Hw, regs};
 use crate::cpu::area::Area;
-use crate::{gic, irq, panic, system, time};
+use crate::{call, gic, irq, panic, system, time};
 use aarch64_cpu::registers::{ID_AA64ISAR0_EL1, ID_AA64MMFR0_EL1, ID_AA64PFR0_EL1, Readable};
 use core::sync::atomic::{AtomicU64, Ordering};
 use reveille_protocol::{Arch, Arrival, Entrance};
@@ -21,7 +21,8 @@ pub(crate) extern "C" fn arrive(area: &'static Area, generation: u32) -> Option<
                 return Some(area);
             }
             Arrival::Lost => return None,
-            // The booter is between its claim and its kick; it holds no lock that we could be keeping from it.
+            // The booter is between its claim and its kick. If it was stopped there, nobody waits for us.
+            Arrival::Early if panic::gate().is_taken_by_other(panic::me()) => return None,
             Arrival::Early => Hw::relax(),
             Arrival::Restarted(life) => {
                 regs::set_thread_pointer(core::ptr::from_ref(area) as u64);
@@ -94,6 +95,7 @@ pub(crate) extern "C" fn secondary(area: &'static Area) -> ! {
     // The interrupt controller works before anyone can be told to interrupt us: device stores complete first.
     arch::dsb_sy();
     area.launch.open();
+    call::open(area);
     match area.slot.0.go_online(generation, panic::gate(), panic::me()) {
         Entrance::Online => {}
         Entrance::Wedged => arch::park(),
@@ -104,5 +106,6 @@ pub(crate) extern "C" fn secondary(area: &'static Area) -> ! {
     arch::sev();
     // SAFETY: vectors, interrupt controller and stacks are in place.
     unsafe { regs::daif_open() };
+    call::run_pending(area);
     system::run_secondary(area.id)
 }

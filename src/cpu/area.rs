@@ -7,7 +7,7 @@ use crate::arch::shared::{BootLine, Crumbs};
 use crate::arch::{HwSlot, regs};
 use crate::bringup::Record;
 use crate::dt::{CpuStatus, EnableMethod};
-use crate::{gic, panic, time};
+use crate::{call, gic, panic, time};
 use core::mem::offset_of;
 use core::sync::atomic::AtomicU32;
 use spin::Once;
@@ -44,6 +44,8 @@ pub(crate) struct Area {
     pub(crate) parked: panic::ParkMark,
     /// Closures for its thread context.
     pub(crate) launch: launch::Mailbox,
+    /// Calls, its own and those to it.
+    pub(crate) call: call::Part,
     /// Interrupt handlers under way.
     pub(crate) interrupt_depth: AtomicU32,
     /// Its own timers.
@@ -151,6 +153,7 @@ impl Area {
         method: Method,
         entry: extern "C" fn(&'static Area) -> !,
         locals: u64,
+        queues: &'static [call::QueueLine],
     ) -> Self {
         Self {
             exception_top: stack_top(cpu, 1),
@@ -161,6 +164,7 @@ impl Area {
             mpidr,
             method,
             locals,
+            call: call::Part::new(queues, cpu),
             ..Self::blank()
         }
     }
@@ -185,6 +189,7 @@ impl Area {
             record: Line(Record::new()),
             parked: panic::ParkMark::new(),
             launch: launch::Mailbox::new(),
+            call: call::Part::new(&[], CpuId::BOOT),
             interrupt_depth: AtomicU32::new(0),
             timers: time::Timers::new(),
         }

@@ -3,7 +3,7 @@
 use super::{CpuId, area};
 use crate::arch::{self, regs};
 use crate::irq::Sgi;
-use crate::{gic, irq, panic, time};
+use crate::{call, gic, irq, panic, time};
 use core::time::Duration;
 
 /// An idle CPU looks around at least this often, so that a lost SGI costs time and never a CPU.
@@ -22,11 +22,12 @@ pub fn idle() {
     assert!(!irq::in_interrupt() && !irq::is_masked(), "cpu::idle() with interrupts masked");
     let area = area::current();
     panic::poll_gate();
+    call::run_pending(area);
     if area.launch.run_one() {
         return;
     }
     let daif = regs::daif_mask();
-    if !area.launch.is_waiting() && !panic::is_stopping() {
+    if !area.launch.is_waiting() && !call::is_pending(area) && !panic::is_stopping() {
         time::arm_within(LOOK_AROUND);
         arch::wfi();
     }

@@ -228,39 +228,62 @@ pub(crate) fn send_sgi(sgi: Sgi, cpu: CpuId) {
     }
 }
 
-/// Interrupts every CPU of `set`: one register write for each 16 neighbours (GICv3), or one in all (GICv2).
+/// Collects CPUs to interrupt: one register write for each 16 neighbours (GICv3), or one in all (GICv2). What is
+/// collected is sent when the next CPU is no neighbour, and at the drop.
+pub(crate) struct SgiBatch {
+    sgi: Sgi,
+    cluster: u64,
+    targets: u16,
+}
+
+impl SgiBatch {
+    /// Nobody yet.
+    #[inline(always)]
+    pub(crate) fn new(sgi: Sgi) -> Self {
+        Self { sgi, cluster: 0, targets: 0 }
+    }
+
+    /// Interrupts the CPU of `area` too.
+    #[inline(always)]
+    pub(crate) fn add(&mut self, area: &area::Area) {
+        if kind() == V2 {
+            self.targets |= u16::from(area.gic.target.load(Ordering::Relaxed));
+            return;
+        }
+        // Ids follow the tree, and trees list the CPUs of a cluster together.
+        let cluster = area.mpidr & !0xf;
+        if cluster != self.cluster {
+            self.send();
+            self.cluster = cluster;
+        }
+        self.targets |= 1 << (area.mpidr & 0xf);
+    }
+
+    #[inline(always)]
+    fn send(&mut self) {
+        if self.targets != 0 {
+            match kind() {
+                V3 => v3::send(self.sgi as u8, self.cluster, self.targets),
+                V2 => v2().send(self.sgi as u8, self.targets as u8),
+                _ => {}
+            }
+            self.targets = 0;
+        }
+    }
+}
+
+impl Drop for SgiBatch {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.send();
+    }
+}
+
+/// Interrupts every CPU of `set`.
 pub(crate) fn send_sgi_set(sgi: Sgi, set: &CpuSet) {
-    match kind() {
-        V3 => {
-            // Ids follow the tree, and trees list the CPUs of a cluster together.
-            let mut group = None;
-            for cpu in set {
-                let mpidr = area::of(cpu).mpidr;
-                let (cluster, bit) = (mpidr & !0xf, 1_u16 << (mpidr & 0xf));
-                group = match group {
-                    Some((same, bits)) if same == cluster => Some((cluster, bits | bit)),
-                    other => {
-                        if let Some((cluster, bits)) = other {
-                            v3::send(sgi as u8, cluster, bits);
-                        }
-                        Some((cluster, bit))
-                    }
-                };
-            }
-            if let Some((cluster, bits)) = group {
-                v3::send(sgi as u8, cluster, bits);
-            }
-        }
-        V2 => {
-            let targets = set
-                .iter()
-                .map(|cpu| area::of(cpu).gic.target.load(Ordering::Relaxed))
-                .fold(0, |targets, target| targets | target);
-            if targets != 0 {
-                v2().send(sgi as u8, targets);
-            }
-        }
-        _ => {}
+    let mut batch = SgiBatch::new(sgi);
+    for cpu in set {
+        batch.add(area::of(cpu));
     }
 }
 

@@ -4,7 +4,7 @@ use super::Sgi;
 use crate::arch::exception::IrqFrame;
 use crate::arch::regs;
 use crate::cpu::area;
-use crate::{gic, panic, time};
+use crate::{call, gic, panic, time};
 use core::sync::atomic::Ordering;
 
 /// Handles one interrupt. Called by the vector with `DAIF.I` set, which it is again on return.
@@ -32,10 +32,16 @@ pub(crate) extern "C" fn interrupt(_frame: &IrqFrame) {
             gic::end(interrupt);
             panic::stop_requested(panic::ParkedBy::Nmi);
         }
+        // What they are sent for is looked at after every interrupt.
+        call if call == Sgi::Call as u32 => {}
         wake if wake == Sgi::Wake as u32 => {}
         private if private == Sgi::Private as u32 => super::apply_private(),
         timer if time::is_timer(timer) => time::expired(),
         other => super::dispatch(other),
+    }
+    // After any interrupt, so that a lost SGI only costs time; but not after one that masked code was interrupted by.
+    if intid != Sgi::Nmi as u32 {
+        call::drain(area);
     }
     regs::daif_mask();
     if intid != Sgi::Stop as u32 && intid != Sgi::Nmi as u32 {

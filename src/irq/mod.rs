@@ -19,6 +19,8 @@ pub(crate) enum Sgi {
     Wake = 0,
     /// A PPI was registered: enable it here too.
     Private = 1,
+    /// There is something in the call queue.
+    Call = 2,
     /// Stop for good: somebody has the panic gate.
     Stop = 6,
     /// The same, at a priority that no masked section holds back.

@@ -11,7 +11,7 @@ use crate::cpu::area::{self, Area, Method};
 use crate::cpu::{CpuId, MAX_CPUS, local};
 use crate::dt::{self, Machine, Region};
 use crate::power::{self, ExitCode};
-use crate::{console, gic, irq, time};
+use crate::{call, console, gic, irq, time};
 use core::fmt;
 use core::sync::atomic::Ordering;
 
@@ -49,6 +49,7 @@ pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
         give_up(error);
     }
     report_notes(&machine, args);
+    call::init(args);
     let blob = Region { base: blob.as_ptr() as u64, size: blob.len() as u64 };
     let memory = match carve(&machine, blob, regime) {
         Ok(memory) => memory,
@@ -90,6 +91,7 @@ extern "C" fn boot_on_own_stacks(area: &'static Area) -> ! {
     irq::apply_private();
     gic::discard_pending();
     area.launch.open();
+    call::open(area);
     // SAFETY: vectors, interrupt controller and stacks are in place.
     unsafe { regs::daif_open() };
     power::exit(super::reveille_main(system))
@@ -182,6 +184,9 @@ fn carve<'a>(machine: &Machine<'a>, blob: Region, regime: Regime) -> Result<Memo
     let locals_size = template_end - template;
     let locals = memory.carve(count as u64 * locals_size)?;
 
+    let calls = call::Shared::carve(count, |bytes| memory.carve(bytes))?;
+    let call_blocks = memory.carve((count * size_of::<call::Block>()) as u64)?;
+
     let mut index = 0;
     let mut add = |mpidr: u64,
                    method: Method,
@@ -201,7 +206,7 @@ fn carve<'a>(machine: &Machine<'a>, blob: Region, regime: Regime) -> Result<Memo
             // The template is mapped and relocated; it is copied once for each CPU and never used itself.
             let own = locals + index as u64 * locals_size;
             core::ptr::copy_nonoverlapping(template as *const u8, own as *mut u8, locals_size as usize);
-            area.write(Area::new(cpu, mpidr, method, start, own));
+            area.write(Area::new(cpu, mpidr, method, start, own, calls.queues_of(cpu)));
         }
         index += 1;
         Ok(())
@@ -239,6 +244,7 @@ fn carve<'a>(machine: &Machine<'a>, blob: Region, regime: Regime) -> Result<Memo
         }
     }
     area::publish(areas);
+    call::set_up(&calls, areas, call_blocks);
     shared::publish(lines, crumbs as usize, regime);
     Ok(memory)
 }

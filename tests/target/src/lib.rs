@@ -5,7 +5,15 @@
 #[cfg(target_os = "none")]
 mod checks {
     use core::time::Duration;
+    use reveille::cpu;
     use reveille::time::Deadline;
+
+    /// Launches `f` on every other CPU.
+    pub fn on_all_others<F: FnOnce() + Copy + Send + 'static>(f: F) {
+        for cpu in cpu::online().without(cpu::current()) {
+            eventually("an idle CPU takes a closure", || cpu::launch(cpu, f).is_ok());
+        }
+    }
 
     /// Panics with `what` unless it holds.
     #[track_caller]
@@ -29,4 +37,4 @@ mod checks {
 }
 
 #[cfg(target_os = "none")]
-pub use checks::{check, eventually};
+pub use checks::{check, eventually, on_all_others};

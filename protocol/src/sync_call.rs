@@ -1,0 +1,117 @@
+//! Synchronous calls: how a caller lends its stack to other CPUs and gets it back.
+//!
+//! A CPU waits for its call, so it has at most one. What is called (a function and where the caller keeps the
+//! rest) lies in one payload cell per CPU, outside this crate, however many targets there are; the call queue
+//! of each target has a bit that points to it. One word counts the targets that are not done with it.
+//!
+//! ```text
+//!  caller: begin(n)  write payload  Queue::call to each  take_back(refused)  wait for 0   [payload is its own again]
+//!  callee:                                     taken from its queue: read payload, run, finish
+//! ```
+//!
+//! [`SyncCall::finish`] is the callee's last touch of anything that belongs to the caller. A caller that has
+//! seen 0 may return from the function on whose stack all of this lay.
+
+use core::mem;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use crate::{Arch, Word};
+
+/// The word that counts how many CPUs are not done with the call of one CPU.
+pub struct SyncCall<A: Arch> {
+    left: A::Word,
+}
+
+impl<A: Arch> SyncCall<A> {
+    /// The word of a CPU that waits for no call.
+    pub const IDLE: u64 = 0;
+
+    /// Around a word that holds [`Self::IDLE`]. For statics.
+    pub const fn from_parts(left: A::Word) -> Self {
+        Self { left }
+    }
+
+    /// For a CPU that waits for no call.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::from_parts(A::Word::new(Self::IDLE))
+    }
+
+    /// The CPU of this word begins a call to `targets` CPUs. From here until the first of them is told the payload
+    /// is its own to write. `None` if it has a call under way.
+    #[inline]
+    #[must_use]
+    pub fn begin(&self, targets: u32) -> Option<Calling<'_, A>> {
+        // Relaxed: only this CPU leaves 0, and it saw the word return there.
+        if self.left.load(Relaxed) != Self::IDLE {
+            return None;
+        }
+        // A plain store, as nobody else touches it now. Relaxed: `Queue::call` hands it over with the payload.
+        self.left.store(u64::from(targets), Relaxed);
+        Some(Calling { call: self })
+    }
+
+    /// A CPU that took this call from its queue is done with it. It touches nothing of the caller's from here
+    /// on.
+    #[inline]
+    pub fn finish(&self) {
+        // Release: pairs with `Calling::is_done`. All that the callee read and wrote comes before the caller goes
+        // on; being a read-modify-write it keeps the releases of the other callees.
+        let left = self.left.fetch_add(u64::MAX, Release);
+        debug_assert!(left != 0, "nobody waits for this call");
+    }
+}
+
+impl<A: Arch> Default for SyncCall<A> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A call under way. Dropping it waits for the callees: what they were lent must not go before them.
+#[must_use = "dropped, it waits at once"]
+pub struct Calling<'a, A: Arch> {
+    call: &'a SyncCall<A>,
+}
+
+impl<A: Arch> Calling<'_, A> {
+    /// `targets` of the CPUs were not told after all: they refused, or the caller changed its mind.
+    #[inline]
+    pub fn take_back(&mut self, targets: u32) {
+        // Relaxed: hands nothing over. Being a read-modify-write it keeps the releases of the callees.
+        self.call.left.fetch_add(u64::from(targets).wrapping_neg(), Relaxed);
+    }
+
+    /// How many CPUs are not done.
+    #[must_use]
+    pub fn left(&self) -> u32 {
+        // Relaxed: for reports; `is_done` is what may be acted upon.
+        self.call.left.load(Relaxed) as u32
+    }
+
+    /// Whether every callee is done: then the payload, and what it points to, is the caller's alone.
+    #[inline]
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        // Acquire: pairs with the Release of `finish`, of each callee: the last one continues the others'.
+        self.call.left.load(Acquire) == SyncCall::<A>::IDLE
+    }
+
+    /// Waits until every callee is done, with `pause` between the looks.
+    #[inline]
+    pub fn wait(self, mut pause: impl FnMut(&Self)) {
+        while !self.is_done() {
+            pause(&self);
+        }
+        // Nothing is left for the drop to wait for.
+        mem::forget(self);
+    }
+}
+
+impl<A: Arch> Drop for Calling<'_, A> {
+    fn drop(&mut self) {
+        while !self.is_done() {
+            A::relax();
+        }
+    }
+}

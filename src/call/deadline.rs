@@ -1,0 +1,107 @@
+//! Calls that are taken back when their time is up.
+
+use super::part::may_wait;
+use super::post::{PostError, push};
+use super::{CallError, wait};
+use crate::cpu::CpuId;
+use crate::cpu::area;
+use crate::irq::{self, Sgi};
+use crate::time::Deadline;
+use crate::{arch, gic, panic};
+use core::cell::UnsafeCell;
+use reveille_protocol::DeadlineState;
+
+/// As [`on`](super::on), but gives up at `deadline`, unless the callee has begun by then.
+///
+/// [`CallError::TimedOut`] means that `f` never ran and never will: taking it back races the callee's beginning for
+/// one word. Once it runs it is awaited to its end. `f` is owned, because it may lie in the callee's queue for longer
+/// than this call lasts; it may capture at most [`POST_BYTES`](super::POST_BYTES) less four words.
+///
+/// # Errors
+///
+/// [`CallError::Offline`], [`CallError::WouldDeadlock`] with interrupts masked or in interrupt context,
+/// [`CallError::TimedOut`], which is also what becomes of a call for which no node is free until `deadline`. In each
+/// case `f` did not run.
+pub fn on_deadline<R, F>(cpu: CpuId, deadline: impl Into<Deadline>, f: F) -> Result<R, CallError>
+where
+    R: Send + 'static,
+    F: FnOnce() -> R + Send + 'static,
+{
+    let deadline = deadline.into();
+    let own = area::current();
+    if !may_wait(own) {
+        return Err(CallError::WouldDeadlock);
+    }
+    if cpu == own.id {
+        let _masked = irq::mask();
+        return Ok(f());
+    }
+    /// Where the callee leaves the value: the caller's stack.
+    struct Place<R>(*const UnsafeCell<Option<R>>);
+    // SAFETY: the callee writes there only between `start` and the drop of what that returned, and the caller reads only
+    // after it has seen that; an `R` may be moved between CPUs.
+    unsafe impl<R: Send> Send for Place<R> {}
+
+    let result = UnsafeCell::new(None);
+    let place = Place(&raw const result);
+    let target = area::of(cpu);
+    let Some(pending) = own.call.deadline.begin() else { return Err(CallError::WouldDeadlock) };
+    let ticket = pending.ticket();
+    let mut closure = move || {
+        // The whole of it, not its field: that is what is `Send`.
+        let place = place;
+        if let Some(started) = own.call.deadline.start(ticket) {
+            // SAFETY: started, so the caller waits until `started` is dropped, and looks only then.
+            unsafe { *(*place.0).get() = Some(f()) };
+            drop(started);
+        }
+    };
+    loop {
+        let masked = irq::mask();
+        match push(&own.call, target, closure) {
+            Ok(pushed) => {
+                if pushed.first {
+                    gic::send_sgi(Sgi::Call, cpu);
+                }
+                break;
+            }
+            Err(PostError::Offline(_)) => {
+                // Nobody else has the ticket.
+                let _ = pending.cancel();
+                return Err(CallError::Offline);
+            }
+            Err(PostError::Busy(back)) => closure = back,
+        }
+        drop(masked);
+        if deadline.has_passed() {
+            let _ = pending.cancel();
+            return Err(CallError::TimedOut);
+        }
+        panic::poll_gate();
+        arch::yield_now();
+    }
+    loop {
+        match pending.state() {
+            DeadlineState::Done => break,
+            DeadlineState::Queued if deadline.has_passed() => match pending.cancel() {
+                Ok(()) => return Err(CallError::TimedOut),
+                Err(running) => {
+                    running.wait(|_| {
+                        panic::poll_gate();
+                        arch::yield_now();
+                    });
+                    return result.into_inner().ok_or(CallError::Offline);
+                }
+            },
+            _ => {}
+        }
+        panic::poll_gate();
+        if wait::is_stalled(&own.call, &target.call) {
+            gic::send_sgi(Sgi::Call, cpu);
+        }
+        arch::yield_now();
+    }
+    pending.wait(|_| {});
+    // Done: the callee has left a value.
+    result.into_inner().ok_or(CallError::Offline)
+}

@@ -1,0 +1,56 @@
+//! Cross-calls: any CPU runs a closure on any other, without allocation, lock or hidden wait.
+//!
+//! The question of a 2009 kernel mail: a no-wait call that becomes a waiting one when memory is short, and
+//! deadlocks against callees that wait for their caller. Here nothing is allocated. [`post`] stores the closure
+//! in a node of the sender's own pool and is accepted or refused at once; [`on`] lends the caller's stack and
+//! returns only when the callee is done with it.
+//!
+//! Which calls are legal where:
+//!
+//! | | thread, interrupts open | interrupts masked, interrupt handler, callback |
+//! |---|---|---|
+//! | [`post`], [`post_each`] | yes | yes |
+//! | [`on`], [`on_each`], [`on_deadline`] | yes | [`CallError::WouldDeadlock`] |
+//!
+//! A closure runs in interrupt context: normal interrupts masked, NMI-class ones open. Two CPUs that call each other
+//! at once, and rings of such calls, complete, because a CPU that waits for its own call takes interrupts. What one
+//! CPU sends to another runs there in the order of sending, posts and calls alike.
+//!
+//! The protocol is `reveille_protocol::{Queue, Pool, SyncCall, DeadlineCall}`; this is the glue.
+
+mod deadline;
+mod part;
+mod post;
+mod sync;
+mod wait;
+
+pub use deadline::on_deadline;
+pub(crate) use part::{Block, Part, QueueLine, Shared, drain, is_pending, open, run_pending, set_up};
+pub use post::{POST_BYTES, POSTS_PER_CPU, PostError, Posted, post, post_each};
+pub use sync::{on, on_each};
+pub(crate) use wait::init;
+
+use core::fmt;
+
+/// Why a synchronous call did not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The CPU is not online.
+    Offline,
+    /// The caller has interrupts masked or is itself an interrupt handler or a callback: its own callers would wait for
+    /// it while it waits.
+    WouldDeadlock,
+    /// The deadline passed before the CPU came to it. It never ran, and never will.
+    TimedOut,
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Offline => "the CPU is not online",
+            Self::WouldDeadlock => "a synchronous call with interrupts masked or in interrupt context",
+            Self::TimedOut => "the CPU did not come to it in time; it did not run",
+        })
+    }
+}

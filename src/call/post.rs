@@ -1,0 +1,137 @@
+//! No-wait calls.
+
+use super::part::{self, Part};
+use super::wait;
+use crate::arch::Hw;
+use crate::cpu::area::{self, Area};
+use crate::cpu::{CpuId, CpuSet};
+use crate::gic::SgiBatch;
+use crate::irq::{self, Sgi};
+use core::fmt;
+use reveille_protocol::{Closed, Pushed};
+
+/// Bytes that a posted closure may capture.
+pub const POST_BYTES: usize = 64;
+/// Closures that one CPU can have posted and not yet taken up by their targets, all targets together.
+pub const POSTS_PER_CPU: usize = 16;
+
+/// Why a post was refused. The closure comes back inside; nothing else has happened.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum PostError<F> {
+    /// This CPU has [`POSTS_PER_CPU`] closures under way.
+    Busy(F),
+    /// The CPU is not online.
+    Offline(F),
+}
+
+impl<F> PostError<F> {
+    /// The closure.
+    pub fn into_inner(self) -> F {
+        match self {
+            Self::Busy(f) | Self::Offline(f) => f,
+        }
+    }
+
+    /// Whether a later attempt may succeed without the CPU coming online.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::Busy(_))
+    }
+}
+
+impl<F> fmt::Debug for PostError<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_busy() { "Busy" } else { "Offline" })
+    }
+}
+
+impl<F> fmt::Display for PostError<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_busy() {
+            "too many posted closures are under way"
+        } else {
+            "the CPU is not online"
+        })
+    }
+}
+
+/// What became of a [`post_each`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Posted {
+    /// Where the closure will run, exactly once.
+    pub accepted: CpuSet,
+    /// Refused: too many of this CPU's closures were under way.
+    pub busy: CpuSet,
+    /// Refused: not online.
+    pub offline: CpuSet,
+}
+
+/// Runs `f` on `cpu`, soon, in interrupt context, and does not wait for it, whatever that CPU does.
+///
+/// Accepted means that `f` runs exactly once there; if the CPU is taken offline, before it goes. What the caller
+/// wrote before, `f` sees. May be used anywhere: with interrupts masked, in handlers, in closures that were posted
+/// themselves. A post to the CPU itself runs as soon as its interrupts are open.
+///
+/// `f` is stored in place: it may capture at most [`POST_BYTES`] (checked by the compiler).
+///
+/// # Errors
+///
+/// At once, with `f`, and without any other effect: [`PostError::Busy`], [`PostError::Offline`].
+#[inline]
+pub fn post<F: FnOnce() + Send + 'static>(cpu: CpuId, f: F) -> Result<(), PostError<F>> {
+    let _masked = irq::mask();
+    let own = area::current();
+    let target = area::of(cpu);
+    let pushed = push(&own.call, target, f)?;
+    if pushed.first || wait::is_stalled(&own.call, &target.call) {
+        crate::gic::send_sgi(Sgi::Call, cpu);
+    }
+    Ok(())
+}
+
+/// As [`post`], to every CPU of `set`; each is accepted or refused by itself. The empty set does nothing.
+///
+/// `f` is copied once for each CPU, and told which one it runs on.
+pub fn post_each<F: Fn(CpuId) + Copy + Send + 'static>(set: &CpuSet, f: F) -> Posted {
+    let mut posted = Posted::default();
+    let _masked = irq::mask();
+    let own = area::current();
+    let mut sgis = SgiBatch::new(Sgi::Call);
+    for cpu in set {
+        let target = area::of(cpu);
+        match push(&own.call, target, move || f(cpu)) {
+            Ok(pushed) => {
+                posted.accepted.insert(cpu);
+                if pushed.first || wait::is_stalled(&own.call, &target.call) {
+                    sgis.add(target);
+                }
+            }
+            Err(PostError::Busy(_)) => _ = posted.busy.insert(cpu),
+            Err(PostError::Offline(_)) => _ = posted.offline.insert(cpu),
+        }
+    }
+    posted
+}
+
+/// Puts `f` into a node and the node into the queue of `target`. Interrupts are masked until the SGI is sent.
+#[inline(always)]
+pub(super) fn push<F: FnOnce() + Send>(own: &Part, target: &Area, f: F) -> Result<Pushed, PostError<F>> {
+    let Some(slot) = own.pool.acquire() else { return Err(PostError::Busy(f)) };
+    let block = own.own_block();
+    let node = own.place * POSTS_PER_CPU as u32 + slot;
+    let cell = &block.nodes[node as usize];
+    // SAFETY: acquired, so ours alone, and empty: the receiver emptied it before it released the node.
+    unsafe { cell.put(f) };
+    match target.call.queue_for(own).post(block.links, node) {
+        Ok(pushed) => Ok(pushed),
+        Err(Closed) => {
+            // SAFETY: refused, so still ours, with the `F` that was put in just now.
+            let f = unsafe { cell.take::<F>() };
+            own.pool.put_back(slot);
+            Err(PostError::Offline(f))
+        }
+    }
+}
+
+const _: () = assert!(POSTS_PER_CPU as u32 <= reveille_protocol::Pool::<Hw>::NODES);
+const _: () =
+    assert!((POSTS_PER_CPU * part::BLOCK) as u32 <= reveille_protocol::Queue::<Hw>::NODES);

@@ -1,0 +1,142 @@
+//! Calls that wait for their callees.
+
+use super::part::{self, Payload, may_wait};
+use super::{CallError, wait};
+use crate::cpu::area::{self, Area};
+use crate::cpu::{CpuId, CpuSet};
+use crate::gic::{self, SgiBatch};
+use crate::irq::{self, Sgi};
+use core::cell::UnsafeCell;
+use core::mem::MaybeUninit;
+
+/// Runs `f` on `cpu` and brings its value back.
+///
+/// `f` may borrow from the caller's stack: this returns only when the callee is done with it, however long that
+/// takes. A callee that does not come to it is reported after a while (bootarg `call_report_ms`), and sent
+/// another interrupt. A panic in `f` is a panic of `cpu`, and stops everyone. On the calling CPU itself `f` runs at
+/// once, with interrupts masked as it would have them anywhere.
+///
+/// # Errors
+///
+/// [`CallError::Offline`]; [`CallError::WouldDeadlock`] with interrupts masked or in interrupt context. `f` did not run.
+#[inline]
+pub fn on<R: Send, F: FnOnce() -> R + Send>(cpu: CpuId, f: F) -> Result<R, CallError> {
+    struct Frame<F, R> {
+        f: UnsafeCell<MaybeUninit<F>>,
+        result: UnsafeCell<MaybeUninit<R>>,
+    }
+    unsafe fn run<F: FnOnce() -> R, R>(data: *const (), _: CpuId) {
+        // SAFETY: `data` is the frame of the caller below, who waits; one callee runs this, once.
+        unsafe {
+            let frame = &*data.cast::<Frame<F, R>>();
+            let f = (*frame.f.get()).assume_init_read();
+            (*frame.result.get()).write(f());
+        }
+    }
+
+    let own = area::current();
+    if !may_wait(own) {
+        return Err(CallError::WouldDeadlock);
+    }
+    if cpu == own.id {
+        let _masked = irq::mask();
+        return Ok(f());
+    }
+    let frame =
+        Frame { f: UnsafeCell::new(MaybeUninit::new(f)), result: UnsafeCell::new(MaybeUninit::uninit()) };
+    let data = (&raw const frame).cast();
+    let target = area::of(cpu);
+    if let Err(error) = call_one(own, target, Payload { run: run::<F, R>, data }, core::any::type_name::<F>) {
+        // SAFETY: refused, so nobody ran or read it.
+        unsafe { (*frame.f.get()).assume_init_drop() };
+        return Err(error);
+    }
+    // SAFETY: the callee has written it before its `finish`, which the wait has seen.
+    Ok(unsafe { frame.result.into_inner().assume_init() })
+}
+
+#[inline(always)]
+fn call_one(
+    own: &'static Area,
+    target: &'static Area,
+    payload: Payload,
+    name: fn() -> &'static str,
+) -> Result<(), CallError> {
+    let masked = irq::mask();
+    // Only one at a time: thread context alone gets here, and waits below.
+    let Some(mut calling) = own.call.sync.begin(1) else { return Err(CallError::WouldDeadlock) };
+    // SAFETY: begun, so no callee reads it until it is told.
+    unsafe { *own.call.payload.get() = payload };
+    match target.call.queue_for(&own.call).call(own.call.place) {
+        Ok(pushed) => {
+            if pushed.first {
+                gic::send_sgi(Sgi::Call, target.id);
+            }
+        }
+        Err(_) => {
+            calling.take_back(1);
+            return Err(CallError::Offline);
+        }
+    }
+    drop(masked);
+    wait::for_callees(calling, own, &CpuSet::EMPTY, Some(target), payload, name);
+    Ok(())
+}
+
+/// Runs `f` on every CPU of `set` at once and returns when all have run it. Says which of them were offline, where it
+/// did not run.
+///
+/// `f` is told which CPU it runs on. The calling CPU, if it is in the set, runs it itself, with interrupts masked. The
+/// empty set returns at once.
+///
+/// # Errors
+///
+/// [`CallError::WouldDeadlock`] with interrupts masked or in interrupt context. `f` ran nowhere.
+pub fn on_each<F: Fn(CpuId) + Sync>(set: &CpuSet, f: F) -> Result<CpuSet, CallError> {
+    unsafe fn run<F: Fn(CpuId)>(data: *const (), cpu: CpuId) {
+        // SAFETY: `data` is the `f` of the caller below, who waits, and `F` is `Sync`.
+        unsafe { (*data.cast::<F>())(cpu) }
+    }
+
+    let own = area::current();
+    if !may_wait(own) {
+        return Err(CallError::WouldDeadlock);
+    }
+    let mut offline = CpuSet::EMPTY;
+    let others = set.without(own.id);
+    let payload = Payload { run: run::<F>, data: (&raw const f).cast() };
+    let masked = irq::mask();
+    let count = others.len() as u32;
+    let Some(mut calling) = own.call.sync.begin(count) else { return Err(CallError::WouldDeadlock) };
+    // SAFETY: begun, so no callee reads it until it is told.
+    unsafe { *own.call.payload.get() = payload };
+    let mut sgis = SgiBatch::new(Sgi::Call);
+    for cpu in &others {
+        let target = area::of(cpu);
+        match target.call.queue_for(&own.call).call(own.call.place) {
+            Ok(pushed) => {
+                if pushed.first {
+                    sgis.add(target);
+                }
+            }
+            Err(_) => {
+                offline.insert(cpu);
+            }
+        }
+    }
+    drop(sgis);
+    if !offline.is_empty() {
+        calling.take_back(offline.len() as u32);
+    }
+    if set.contains(own.id) {
+        f(own.id);
+    }
+    drop(masked);
+    wait::for_callees(calling, own, &others, None, payload, core::any::type_name::<F>);
+    Ok(offline)
+}
+
+/// Whether a call of `caller` still waits in a queue of `target`.
+pub(super) fn is_waiting(caller: &Area, target: CpuId) -> bool {
+    part::of(target).queue_for(&caller.call).is_waiting(caller.call.place)
+}

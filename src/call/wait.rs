@@ -1,0 +1,132 @@
+//! Waiting for callees: bounded in everything but the wait itself.
+
+use super::part::{Part, Payload, now};
+use super::sync::is_waiting;
+use crate::arch::Hw;
+use crate::bootargs::BootArgs;
+use crate::cpu::area::{self, Area};
+use crate::cpu::{CpuId, CpuSet};
+use crate::irq::Sgi;
+use crate::time::{to_duration, to_ticks};
+use crate::{arch, gic, panic};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::time::Duration;
+use reveille_protocol::{Calling, State};
+
+/// A receiver that has taken nothing for this long, although there is something, is sent another SGI.
+const STALL: Duration = Duration::from_millis(1);
+/// After this long a call that is not done is reported, if the bootarg `call_report_ms` does not say otherwise.
+const REPORT: Duration = Duration::from_secs(2);
+/// Looks between two readings of the clock.
+const LOOKS: u32 = 32;
+
+/// [`STALL`] in ticks.
+static STALL_TICKS: AtomicU64 = AtomicU64::new(u64::MAX);
+/// The time to the first report, in ticks.
+static REPORT_TICKS: AtomicU64 = AtomicU64::new(u64::MAX);
+/// A call that is reported is a panic (bootarg `call_report=panic`).
+static PANICS: AtomicBool = AtomicBool::new(false);
+
+/// Reads the bootargs. By the boot CPU, once the counter's frequency is known.
+pub(crate) fn init(args: BootArgs<'_>) {
+    STALL_TICKS.store(to_ticks(STALL), Ordering::Relaxed);
+    let report = match args.number("call_report_ms") {
+        Ok(ms) => ms.map_or(REPORT, Duration::from_millis),
+        Err(value) => {
+            log::error!("bootargs: call_report_ms={value}: not a number of milliseconds; it stays {REPORT:?}");
+            REPORT
+        }
+    };
+    REPORT_TICKS.store(to_ticks(report), Ordering::Relaxed);
+    match args.get("call_report") {
+        Some("panic") => PANICS.store(true, Ordering::Relaxed),
+        None | Some("log") => {}
+        Some(other) => log::error!("bootargs: call_report={other}: neither log nor panic; it stays log"),
+    }
+}
+
+/// Whether the SGI that `target` was sent for the messages of `sender`'s block seems to have been lost.
+#[cold]
+pub(super) fn is_stalled(sender: &Part, target: &Part) -> bool {
+    target.queue_for(sender).is_stalled(now(), STALL_TICKS.load(Ordering::Relaxed))
+}
+
+/// Waits until every callee of `own`'s call is done with it: `one`, or those in `set`.
+#[inline]
+pub(super) fn for_callees(
+    calling: Calling<'_, Hw>,
+    own: &'static Area,
+    set: &CpuSet,
+    one: Option<&'static Area>,
+    payload: Payload,
+    name: fn() -> &'static str,
+) {
+    let mut looks = 0;
+    let mut patience = None;
+    calling.wait(|_| {
+        arch::yield_now();
+        looks += 1;
+        if looks % LOOKS == 0 {
+            slow(own, set, one, payload, name, &mut patience);
+        }
+    });
+}
+
+/// How long a call has been waited for.
+struct Patience {
+    since: u64,
+    next_report: u64,
+}
+
+#[cold]
+fn slow(
+    own: &'static Area,
+    set: &CpuSet,
+    one: Option<&'static Area>,
+    payload: Payload,
+    name: fn() -> &'static str,
+    patience: &mut Option<Patience>,
+) {
+    panic::poll_gate();
+    let now = now();
+    let limit = REPORT_TICKS.load(Ordering::Relaxed);
+    let patience = patience.get_or_insert(Patience { since: now, next_report: limit });
+    let age = now - patience.since;
+    let report = age >= patience.next_report;
+    if report {
+        patience.next_report = patience.next_report.saturating_mul(2);
+    }
+    let one = one.map(|area| area.id);
+    for cpu in set.iter().chain(one) {
+        if report || is_stalled(&own.call, &area::of(cpu).call) {
+            if report && (is_waiting(own, cpu) || is_running(cpu, payload)) {
+                tell(own.id, cpu, name(), payload, age);
+            }
+            gic::send_sgi(Sgi::Call, cpu);
+        }
+    }
+}
+
+fn is_running(cpu: CpuId, payload: Payload) -> bool {
+    area::of(cpu).call.activity.load(Ordering::Relaxed) == payload.run as usize as u64
+}
+
+/// One line about a call that takes long.
+fn tell(caller: CpuId, target: CpuId, name: &str, payload: Payload, age: u64) {
+    let area = area::of(target);
+    let activity = area.call.activity.load(Ordering::Relaxed);
+    let doing = match (area.slot.0.read().state, activity) {
+        (State::Online, 0) if area.interrupt_depth.load(Ordering::Relaxed) != 0 => "in an interrupt handler",
+        (State::Online, 0) => "not taking interrupts",
+        (State::Online, running) if running == payload.run as usize as u64 => "running it",
+        (State::Online, _) => "running another call",
+        _ => "leaving",
+    };
+    let age = to_duration(age);
+    crate::println!(
+        "call from cpu {caller} to cpu {target} takes {}.{:03} s: {name}; the target is {doing} ({activity:#x})",
+        age.as_secs(),
+        age.subsec_millis()
+    );
+    assert!(!PANICS.load(Ordering::Relaxed), "a call from cpu {caller} to cpu {target} takes too long");
+}

@@ -1,0 +1,343 @@
+//! Models of synchronous calls, with and without a deadline.
+//!
+//! `stack` is what a caller lends to its callees. The caller writes it as soon as it has got it back, so a callee
+//! that is not done with it fails the model.
+
+#![cfg(not(target_os = "none"))]
+
+use std::rc::Rc;
+
+use loom::thread;
+use reveille_models::{LoomArch, LoomWord, Model, Payload};
+use reveille_protocol::{
+    Calling, Closed, DeadlineCall, DeadlineState, Message, Pool, Queue, SyncCall, Ticket, Word,
+};
+
+/// One CPU: its queue, and what it needs to call others.
+struct Cpu {
+    queue: Queue<LoomArch>,
+    call: SyncCall<LoomArch>,
+    /// What is called, and where the rest is.
+    payload: Payload,
+    /// What the callees read, and what each of them writes.
+    stack: Payload,
+    results: [Payload; 3],
+}
+
+struct Machine(Vec<Cpu>);
+
+impl Machine {
+    fn new(cpus: usize) -> Rc<Self> {
+        let cpu = |_| Cpu {
+            queue: Queue::new(),
+            call: SyncCall::new(),
+            payload: Payload::new(0),
+            stack: Payload::new(0),
+            results: [Payload::new(0), Payload::new(0), Payload::new(0)],
+        };
+        let machine = Self((0..cpus).map(cpu).collect());
+        machine.0.iter().for_each(|cpu| cpu.queue.open());
+        Rc::new(machine)
+    }
+
+    /// CPU `me` calls `targets`. `value` goes there; who refused is not waited for.
+    fn begin(&self, me: usize, targets: &[usize], value: u64) -> (Calling<'_, LoomArch>, usize) {
+        let cpu = &self.0[me];
+        let mut calling = cpu.call.begin(targets.len() as u32).expect("has a call under way");
+        assert!(cpu.call.begin(1).is_none());
+        cpu.payload.write(value);
+        cpu.stack.write(value);
+        let refused =
+            targets.iter().filter(|&&target| self.0[target].queue.call(me as u32) == Err(Closed)).count();
+        if refused != 0 {
+            calling.take_back(refused as u32);
+        }
+        (calling, refused)
+    }
+
+    /// The stack is the caller's again.
+    fn end(&self, me: usize) {
+        self.0[me].stack.write(0);
+        self.0[me].payload.write(0);
+    }
+
+    /// CPU `me` serves its queue once. How many calls it has run.
+    fn serve(&self, me: usize) -> usize {
+        let mut count = 0;
+        for message in self.0[me].queue.take(&[]) {
+            let Message::Call(caller) = message else { unreachable!("nobody posts") };
+            let caller = &self.0[caller as usize];
+            let value = caller.payload.read();
+            assert_eq!(caller.stack.read(), value);
+            caller.results[me].write(value + me as u64);
+            caller.call.finish();
+            count += 1;
+        }
+        count
+    }
+
+    fn spawn<T: 'static>(self: &Rc<Self>, f: impl FnOnce(&Self) -> T + 'static) -> thread::JoinHandle<T> {
+        let machine = Rc::clone(self);
+        thread::spawn(move || f(&machine))
+    }
+}
+
+/// One call, and another right after it: each finds what the other side wrote.
+#[test]
+fn hand_back() {
+    Model::new("call_sync/hand_back", &["waited", "at_once"]).check(|tally| {
+        let machine = Machine::new(2);
+        let callee = machine.spawn(|machine| {
+            let mut ran = 0;
+            while ran < 2 {
+                match machine.serve(1) {
+                    0 => thread::yield_now(),
+                    some => ran += some,
+                }
+            }
+        });
+        for value in [10, 20] {
+            let (calling, refused) = machine.begin(0, &[1], value);
+            assert_eq!(refused, 0);
+            if value == 20 {
+                tally.hit(if calling.is_done() { "at_once" } else { "waited" });
+            }
+            calling.wait(|_| thread::yield_now());
+            assert_eq!(machine.0[0].results[1].read(), value + 1);
+            machine.end(0);
+        }
+        callee.join().unwrap();
+    });
+}
+
+/// One call to two CPUs.
+#[test]
+fn broadcast() {
+    Model::new("call_sync/broadcast", &["waited", "at_once"]).check(|tally| {
+        let machine = Machine::new(3);
+        let callee = |me: usize| {
+            machine.spawn(move |machine| {
+                while machine.serve(me) == 0 {
+                    thread::yield_now();
+                }
+            })
+        };
+        let callees = [callee(1), callee(2)];
+        let (calling, refused) = machine.begin(0, &[1, 2], 10);
+        assert_eq!(refused, 0);
+        tally.hit(if calling.is_done() { "at_once" } else { "waited" });
+        calling.wait(|_| thread::yield_now());
+        assert_eq!((machine.0[0].results[1].read(), machine.0[0].results[2].read()), (11, 12));
+        machine.end(0);
+        callees.into_iter().for_each(|callee| callee.join().unwrap());
+    });
+}
+
+/// One call to two CPUs, of which one may leave.
+#[test]
+fn broadcast_against_close() {
+    Model::new("call_sync/broadcast_against_close", &["both", "one"]).check(|tally| {
+        let machine = Machine::new(3);
+        let stays = machine.spawn(|machine| {
+            while machine.serve(1) == 0 {
+                thread::yield_now();
+            }
+        });
+        let leaves = machine.spawn(|machine| {
+            let mut kept = 0;
+            for message in machine.0[2].queue.close(&[]) {
+                assert_eq!(message, Message::Call(0));
+                machine.0[0].results[2].write(machine.0[0].payload.read() + 2);
+                machine.0[0].call.finish();
+                kept += 1;
+            }
+            kept
+        });
+        let (calling, refused) = machine.begin(0, &[1, 2], 10);
+        // Dropped: waits.
+        drop(calling);
+        assert_eq!(machine.0[0].results[1].read(), 11);
+        assert_eq!(machine.0[0].results[2].read(), if refused == 0 { 12 } else { 0 });
+        machine.end(0);
+        stays.join().unwrap();
+        assert_eq!(leaves.join().unwrap(), 1 - refused);
+        tally.hit(if refused == 0 { "both" } else { "one" });
+    });
+}
+
+/// CPUs that all call the next one at once, and serve while they wait.
+fn ring(name: &'static str, cpus: usize, preemptions: Option<usize>) {
+    let mut model = Model::new(name, &["served_while_waiting", "served_after"]);
+    if let Some(bound) = preemptions {
+        model = model.preemptions(bound);
+    }
+    model.check(move |tally| {
+        let machine = Machine::new(cpus);
+        let member = |me: usize| {
+            move |machine: &Machine| {
+                let next = (me + 1) % cpus;
+                let (calling, refused) = machine.begin(me, &[next], 10 * me as u64);
+                assert_eq!(refused, 0);
+                let mut ran = 0;
+                calling.wait(|_| {
+                    ran += machine.serve(me);
+                    thread::yield_now();
+                });
+                assert_eq!(machine.0[me].results[next].read(), (10 * me + next) as u64);
+                machine.end(me);
+                let meanwhile = ran;
+                while ran == 0 {
+                    ran += machine.serve(me);
+                    thread::yield_now();
+                }
+                assert_eq!(ran, 1);
+                meanwhile
+            }
+        };
+        let others: Vec<_> = (1..cpus).map(|me| machine.spawn(member(me))).collect();
+        let meanwhile = member(0)(&machine);
+        others.into_iter().for_each(|other| assert!(other.join().unwrap() <= 1));
+        tally.hit(if meanwhile == 1 { "served_while_waiting" } else { "served_after" });
+    });
+}
+
+/// Two CPUs call each other.
+#[test]
+fn each_other() {
+    ring("call_sync/each_other", 2, None);
+}
+
+/// Three in a ring.
+#[test]
+fn ring_of_three() {
+    ring("call_sync/ring_of_three", 3, Some(2));
+}
+
+/// A caller with deadlines and its target. Each closure carries its ticket and its number, by which it knows its
+/// part of the caller's stack.
+struct Deadlines {
+    call: DeadlineCall<LoomArch>,
+    pool: Pool<LoomArch>,
+    links: Vec<LoomWord>,
+    closures: Vec<loom::cell::Cell<Option<(Ticket, usize)>>>,
+    queue: Queue<LoomArch>,
+    stack: Vec<Payload>,
+}
+
+impl Deadlines {
+    fn new(calls: usize) -> Rc<Self> {
+        let deadlines = Self {
+            call: DeadlineCall::new(),
+            pool: Pool::new(2),
+            links: (0..2).map(|_| LoomWord::new(0)).collect(),
+            closures: (0..2).map(|_| loom::cell::Cell::new(None)).collect(),
+            queue: Queue::new(),
+            stack: (0..calls).map(|_| Payload::new(0)).collect(),
+        };
+        deadlines.queue.open();
+        Rc::new(deadlines)
+    }
+
+    /// Makes call `number`, and awaits it only as long as `patience` looks. `true`: it ran.
+    fn call(&self, number: usize, patience: u32) -> bool {
+        let mut pending = self.call.begin().expect("has a call under way");
+        self.stack[number].write(10);
+        let node = self.pool.acquire().expect("busy");
+        self.closures[node as usize].set(Some((pending.ticket(), number)));
+        assert!(self.queue.post(&self.links, node).is_ok());
+        let mut ran = false;
+        for _ in 0..patience {
+            ran = ran || pending.state() == DeadlineState::Done;
+        }
+        if !ran {
+            match pending.cancel() {
+                Ok(()) => {
+                    assert_eq!(self.stack[number].read(), 10);
+                    self.stack[number].write(30);
+                    return false;
+                }
+                Err(running) => pending = running,
+            }
+        }
+        pending.wait(|_| thread::yield_now());
+        assert_eq!(self.stack[number].read(), 20);
+        self.stack[number].write(30);
+        true
+    }
+
+    /// The target looks once. How many came, and how many of them it ran.
+    fn serve(&self) -> (usize, usize) {
+        let (mut came, mut ran) = (0, 0);
+        for message in self.queue.take(&self.links) {
+            let Message::Post(node) = message else { unreachable!("nobody calls without a deadline") };
+            let (ticket, number) = self.closures[node as usize].take().expect("an empty node");
+            self.pool.release(node);
+            came += 1;
+            if let Some(started) = self.call.start(ticket) {
+                assert_eq!(self.stack[number].read(), 10);
+                self.stack[number].write(20);
+                drop(started);
+                ran += 1;
+            }
+        }
+        (came, ran)
+    }
+
+    fn spawn<T: 'static>(self: &Rc<Self>, f: impl FnOnce(&Self) -> T + 'static) -> thread::JoinHandle<T> {
+        let deadlines = Rc::clone(self);
+        thread::spawn(move || f(&deadlines))
+    }
+}
+
+/// The deadline passes while the callee comes to the call: it ran, and its result is there, or it never touched
+/// the caller's stack.
+#[test]
+fn cancel_against_start() {
+    Model::new("call_sync/cancel_against_start", &["ran", "cancelled"]).check(|tally| {
+        let deadlines = Deadlines::new(1);
+        let callee = deadlines.spawn(|deadlines| {
+            loop {
+                match deadlines.serve() {
+                    (0, _) => thread::yield_now(),
+                    (came, ran) => {
+                        assert_eq!(came, 1);
+                        return ran == 1;
+                    }
+                }
+            }
+        });
+        let ran = deadlines.call(0, 1);
+        assert_eq!(callee.join().unwrap(), ran);
+        tally.hit(if ran { "ran" } else { "cancelled" });
+    });
+}
+
+/// A caller loses patience and calls again, while the callee comes to the first call: it never takes one call
+/// for the other.
+#[test]
+fn stale_ticket() {
+    Model::new("call_sync/stale_ticket", &["both", "first", "second", "neither"]).check(|tally| {
+        let deadlines = Deadlines::new(2);
+        let callee = deadlines.spawn(|deadlines| {
+            let (mut came, mut ran) = (0, 0);
+            while came < 2 {
+                let served = deadlines.serve();
+                if served.0 == 0 {
+                    thread::yield_now();
+                }
+                came += served.0;
+                ran += served.1;
+            }
+            ran
+        });
+        let first = deadlines.call(0, 0);
+        let second = deadlines.call(1, 0);
+        assert_eq!(callee.join().unwrap(), usize::from(first) + usize::from(second));
+        tally.hit(match (first, second) {
+            (true, true) => "both",
+            (true, false) => "first",
+            (false, true) => "second",
+            (false, false) => "neither",
+        });
+    });
+}
