@@ -29,6 +29,8 @@ mod ranges;
 
 #[cfg(target_os = "none")]
 mod arch;
+#[cfg(all(target_os = "none", feature = "bench-hooks"))]
+pub mod bench;
 #[cfg(target_os = "none")]
 pub mod bringup;
 #[cfg(target_os = "none")]

@@ -111,7 +111,7 @@ check scripts/timeout timeout_code
 # As cargo calls it, from a directory that is not the root, without any stdin.
 cargo_run() {
     local rc=0
-    (cd "$ROOT/src" && REVEILLE_RUN="--cpus 2 --append 'json'" cargo run --example roll_call -- --gic 2) \
+    (cd "$ROOT/src" && REVEILLE_RUN="--cpus 2 --append 'json'" cargo run --example roll_call -- --gic 2 --timeout 30) \
         >"$DIR/console" <&- || rc=$?
     tr -d '\r' <"$DIR/console" >"$DIR/clean"
     CONSOLE=$DIR/clean CODE=$rc check_expectation 'roll_call 2 json'

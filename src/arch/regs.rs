@@ -127,6 +127,15 @@ pub(crate) fn daif_restore(daif: u64) {
     unsafe { asm!("msr daif, {}", in(reg) daif, options(nostack, preserves_flags)) }
 }
 
+/// Whether this runs on the stack of exceptions (`SPSel.SP`), not on a thread's.
+#[inline(always)]
+pub(crate) fn on_exception_stack() -> bool {
+    let spsel: u64;
+    // SAFETY: reads a register.
+    unsafe { asm!("mrs {}, spsel", out(reg) spsel, options(nomem, nostack, preserves_flags)) }
+    spsel & 1 != 0
+}
+
 /// The exception masks as they are.
 #[inline(always)]
 pub(crate) fn daif() -> u64 {

@@ -9,7 +9,6 @@ use crate::{gic, irq};
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU64, Ordering};
 use reveille_protocol::{DeadlineCall, Message, Pool, Queue, SyncCall};
-use spin::Once;
 
 /// Senders that share one queue of each target. Machines with more CPUs have several queues per CPU.
 pub(super) const BLOCK: usize = Queue::<Hw>::CALLERS as usize;
@@ -22,8 +21,16 @@ pub(crate) struct QueueLine(pub(super) Queue<Hw>);
 pub(crate) struct Block {
     pub(super) links: &'static [HwWord],
     pub(super) nodes: &'static [ClosureCell<POST_BYTES>],
-    /// The areas of its senders.
-    senders: &'static [Area],
+    /// The index of its first sender.
+    first: usize,
+}
+
+impl Block {
+    /// The part of the sender in this place.
+    #[inline(always)]
+    fn sender(&self, place: usize) -> &'static Part {
+        of(CpuId::from_index(self.first + place))
+    }
 }
 
 /// What a sender lends to its callees.
@@ -37,6 +44,8 @@ pub(super) struct Payload {
 pub(crate) struct Part {
     /// Its queues, one for each block of senders.
     pub(super) queues: &'static [QueueLine],
+    /// The nodes of all blocks, in the same order.
+    blocks: &'static [Block],
     /// The block it belongs to as a sender, and its place there.
     block: usize,
     pub(super) place: u32,
@@ -57,6 +66,7 @@ impl Part {
         unsafe fn nothing(_: *const (), _: CpuId) {}
         Self {
             queues,
+            blocks: &[],
             block: cpu.index() / BLOCK,
             place: (cpu.index() % BLOCK) as u32,
             pool: Pool::from_parts(
@@ -79,15 +89,8 @@ impl Part {
     /// The nodes that this CPU sends with.
     #[inline(always)]
     pub(super) fn own_block(&self) -> &'static Block {
-        &blocks()[self.block]
+        &self.blocks[self.block]
     }
-}
-
-static BLOCKS: Once<&'static [Block]> = Once::new();
-
-#[inline(always)]
-fn blocks() -> &'static [Block] {
-    BLOCKS.get().copied().unwrap_or(&[])
 }
 
 /// Memory for the calls of all CPUs, carved at boot.
@@ -126,23 +129,26 @@ impl Shared {
     }
 }
 
-/// Makes the nodes known, once the areas exist. `blocks` is room for one [`Block`] per block of senders.
-pub(crate) fn set_up(shared: &Shared, areas: &'static [Area], room: u64) {
+/// Gives all CPUs the nodes. `room` is room for one [`Block`] per block of senders.
+pub(crate) fn set_up(shared: &Shared, areas: &mut [Area], room: u64) {
     let blocks = room as *mut Block;
-    for (index, senders) in areas.chunks(BLOCK).enumerate() {
+    // SAFETY: all written below, before any CPU but this one runs, and this one uses them later.
+    let list = unsafe { core::slice::from_raw_parts(blocks, shared.blocks) };
+    for area in &mut *areas {
+        area.call.blocks = list;
+    }
+    for index in 0..shared.blocks {
         let first = index * BLOCK * POSTS_PER_CPU;
-        let count = senders.len() * POSTS_PER_CPU;
+        let count = (areas.len() - index * BLOCK).min(BLOCK) * POSTS_PER_CPU;
         // SAFETY: `Shared::carve` carved zeroed room for the nodes of all CPUs, and for a link each; zeros are valid
         // links and, `ClosureCell` says so, empty cells. The room is the caller's promise.
         unsafe {
             let links = core::slice::from_raw_parts((shared.links as *const HwWord).add(first), count);
             let nodes =
                 core::slice::from_raw_parts((shared.nodes as *const ClosureCell<POST_BYTES>).add(first), count);
-            blocks.add(index).write(Block { links, nodes, senders });
+            blocks.add(index).write(Block { links, nodes, first: index * BLOCK });
         }
     }
-    // SAFETY: all written just now.
-    BLOCKS.call_once(|| unsafe { core::slice::from_raw_parts(blocks, shared.blocks) });
 }
 
 /// Lets calls in. By its own CPU, as it comes online, its interrupts still masked.
@@ -162,7 +168,7 @@ pub(crate) fn is_pending(area: &Area) -> bool {
 /// drainer at a time.
 #[inline]
 pub(crate) fn drain(area: &'static Area) {
-    for (queue, block) in area.call.queues.iter().zip(blocks()) {
+    for (queue, block) in area.call.queues.iter().zip(area.call.blocks) {
         if queue.0.is_empty() {
             continue;
         }
@@ -177,7 +183,7 @@ pub(crate) fn drain(area: &'static Area) {
 pub(super) fn run(area: &'static Area, block: &'static Block, message: Message) {
     match message {
         Message::Call(place) => {
-            let caller = &block.senders[place as usize].call;
+            let caller = block.sender(place as usize);
             // SAFETY: taken from the queue, so the caller has written it and waits for `finish`.
             let payload = unsafe { *caller.payload.get() };
             area.call.activity.store(payload.run as usize as u64, Ordering::Relaxed);
@@ -193,7 +199,7 @@ pub(super) fn run(area: &'static Area, block: &'static Block, message: Message) 
             unsafe { cell.move_to(&closure) };
             // Before it runs: a closure that waits for its sender must not hold what the sender may need.
             let sender = node as usize / POSTS_PER_CPU;
-            block.senders[sender].call.pool.release(node % POSTS_PER_CPU as u32);
+            block.sender(sender).pool.release(node % POSTS_PER_CPU as u32);
             // SAFETY: ours alone.
             unsafe { closure.run() };
         }
@@ -216,7 +222,7 @@ pub(crate) fn run_pending(area: &'static Area) {
 /// Whether this CPU may wait for another: in thread context, interrupts open.
 #[inline(always)]
 pub(super) fn may_wait(area: &Area) -> bool {
-    area.interrupt_depth.load(Ordering::Relaxed) == 0 && !gic::is_masked()
+    !regs::on_exception_stack() && area.interrupt_depth.load(Ordering::Relaxed) == 0 && !gic::is_masked()
 }
 
 /// The part of `cpu`.

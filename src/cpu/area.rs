@@ -9,8 +9,7 @@ use crate::bringup::Record;
 use crate::dt::{CpuStatus, EnableMethod};
 use crate::{call, gic, panic, time};
 use core::mem::offset_of;
-use core::sync::atomic::AtomicU32;
-use spin::Once;
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 /// Keeps its content alone on its cache lines: 128 bytes is a line pair on the CPUs that fetch in pairs.
 #[repr(C, align(128))]
@@ -46,7 +45,7 @@ pub(crate) struct Area {
     pub(crate) launch: launch::Mailbox,
     /// Calls, its own and those to it.
     pub(crate) call: call::Part,
-    /// Interrupt handlers under way.
+    /// Callbacks under way in thread context; those in interrupt context show in the stack pointer.
     pub(crate) interrupt_depth: AtomicU32,
     /// Its own timers.
     pub(crate) timers: time::Timers,
@@ -223,23 +222,34 @@ pub(crate) unsafe fn enter_early() {
     regs::set_thread_pointer(core::ptr::from_ref(area) as u64);
 }
 
-static AREAS: Once<&'static [Area]> = Once::new();
+/// First area and number of areas. Relaxed throughout: set by the boot CPU before any other runs, which `kick` and
+/// `arrive` order.
+static FIRST: AtomicPtr<Area> = AtomicPtr::new(core::ptr::null_mut());
+static COUNT: AtomicUsize = AtomicUsize::new(0);
 
 /// Makes the areas known. Called once, by the boot CPU.
 pub(crate) fn publish(areas: &'static [Area]) {
-    AREAS.call_once(|| areas);
+    FIRST.store(areas.as_ptr().cast_mut(), Ordering::Relaxed);
+    COUNT.store(areas.len(), Ordering::Relaxed);
 }
 
 /// The areas of all CPUs in id order; none before they are carved.
-#[inline]
+#[inline(always)]
 pub(crate) fn areas() -> &'static [Area] {
-    AREAS.get().copied().unwrap_or(&[])
+    let count = COUNT.load(Ordering::Relaxed);
+    if count == 0 {
+        return &[];
+    }
+    // SAFETY: `publish` stored the parts of one slice, the count last, on the only CPU that ran.
+    unsafe { core::slice::from_raw_parts(FIRST.load(Ordering::Relaxed), count) }
 }
 
 /// The area of `cpu`.
-#[inline]
+#[inline(always)]
 pub(crate) fn of(cpu: CpuId) -> &'static Area {
-    &areas()[cpu.index()]
+    // SAFETY: a `CpuId` is below the number of areas: the runtime makes them from areas, and `cpu::get` checks; and
+    // nobody has one before the areas are published.
+    unsafe { &*FIRST.load(Ordering::Relaxed).add(cpu.index()) }
 }
 
 /// This CPU's area; `None` on a CPU that has not won its slot.

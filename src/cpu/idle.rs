@@ -19,7 +19,7 @@ const LOOK_AROUND: Duration = Duration::from_millis(100);
 ///
 /// If interrupts are masked, or in interrupt context: nothing could ever wake it.
 pub fn idle() {
-    assert!(!irq::in_interrupt() && !irq::is_masked(), "cpu::idle() with interrupts masked");
+    assert!(!irq::is_masked(), "cpu::idle() with interrupts masked");
     let area = area::current();
     panic::poll_gate();
     call::run_pending(area);

@@ -4,8 +4,8 @@
 //! what masks [`NORMAL`]. "Masked" in this runtime means the priority mask raised to [`MASK`] with `DAIF.I`
 //! open, so that an NMI-class SGI still comes through.
 
-mod v2;
-mod v3;
+pub(crate) mod v2;
+pub(crate) mod v3;
 
 use crate::arch::regs;
 use crate::cpu::{CpuId, CpuSet, area};
@@ -78,21 +78,35 @@ impl CpuPart {
     }
 }
 
-/// How interrupts are masked. Until the controller works: by `DAIF`.
+/// Which controller there is; 0 until it works.
 static KIND: AtomicU8 = AtomicU8::new(0);
-const V2: u8 = 2;
-const V3: u8 = 3;
+/// How interrupts are masked: by the priority mask of this kind of controller, or by `DAIF` if it is 0.
+static MASKING: AtomicU8 = AtomicU8::new(0);
+/// GICv2.
+pub(crate) const V2: u8 = 2;
+/// GICv3 and later.
+pub(crate) const V3: u8 = 3;
+
+/// The CPU interface of one kind of controller, as the interrupt entry needs it.
+pub(crate) trait CpuInterface {
+    /// Takes the most urgent pending interrupt: what the acknowledge register reads. `None`: there is none (any more).
+    fn acknowledge() -> Option<u32>;
+    /// The number of an acknowledged interrupt, without the sender that GICv2 adds to an SGI's.
+    fn intid(acknowledged: u32) -> u32;
+    /// Ends an interrupt: its priority no longer counts, and it may come again.
+    fn end(acknowledged: u32);
+}
 
 static GIC_V2: Once<v2::GicV2> = Once::new();
 static GIC_V3: Once<v3::GicV3> = Once::new();
 
+/// Which controller there is: [`V2`], [`V3`], or 0 while there is none.
 #[inline(always)]
-fn kind() -> u8 {
+pub(crate) fn kind() -> u8 {
     // Relaxed: set by the boot CPU before any other runs, which `kick` and `arrive` order.
     KIND.load(Ordering::Relaxed)
 }
 
-/// Where GICv2's CPU interface is, for the masking path: set once, before `KIND`.
 fn v2() -> &'static v2::GicV2 {
     GIC_V2.get().expect("set before KIND says so")
 }
@@ -101,16 +115,10 @@ fn v3() -> &'static v3::GicV3 {
     GIC_V3.get().expect("set before KIND says so")
 }
 
-/// An acknowledged interrupt; what end-of-interrupt wants back.
-#[derive(Clone, Copy)]
-pub(crate) struct Acknowledged(u32);
-
-impl Acknowledged {
-    /// The interrupt's number, without the sender that GICv2 adds to an SGI's.
-    #[inline(always)]
-    pub(crate) fn intid(self) -> u32 {
-        if kind() == V2 { self.0 & 0x3ff } else { self.0 & 0xff_ffff }
-    }
+#[inline(always)]
+fn masking() -> u8 {
+    // Relaxed: as for `kind`.
+    MASKING.load(Ordering::Relaxed)
 }
 
 /// Finds and sets up the controller's shared part. By the boot CPU, once; each CPU's own part comes with
@@ -137,12 +145,17 @@ pub(crate) fn init_cpu(firmware_is_ours: bool) -> Result<(), GicError> {
     let part = &area::current().gic;
     if let Some(v2) = GIC_V2.get() {
         part.target.store(v2.init_cpu(firmware_is_ours), Ordering::Relaxed);
-        KIND.store(V2, Ordering::Relaxed);
+        use_kind(V2);
     } else if let Some(v3) = GIC_V3.get() {
         v3.init_cpu(part.redistributor.load(Ordering::Relaxed), firmware_is_ours)?;
-        KIND.store(V3, Ordering::Relaxed);
+        use_kind(V3);
     }
     Ok(())
+}
+
+fn use_kind(kind: u8) {
+    KIND.store(kind, Ordering::Relaxed);
+    MASKING.store(kind, Ordering::Relaxed);
 }
 
 /// Whether there is a controller.
@@ -155,22 +168,30 @@ pub(crate) fn is_present() -> bool {
 /// CPENDSGIR would be the direct way, but it does not exist everywhere; acknowledging does. Bounded: 16
 /// SGIs from at most 8 senders each, and the PPIs.
 pub(crate) fn discard_pending() {
+    match kind() {
+        V3 => discard::<v3::Cpu>(),
+        V2 => discard::<v2::Cpu>(),
+        _ => {}
+    }
+}
+
+fn discard<C: CpuInterface>() {
     for _ in 0..256 {
-        let Some(interrupt) = acknowledge() else { return };
-        end(interrupt);
+        let Some(interrupt) = C::acknowledge() else { return };
+        C::end(interrupt);
     }
 }
 
 /// Raises the priority mask; returns what [`restore`] wants.
 #[inline(always)]
 pub(crate) fn mask() -> u64 {
-    match kind() {
+    match masking() {
         V3 => {
             let old = v3::priority_mask();
             v3::set_priority_mask(MASK);
             u64::from(old)
         }
-        V2 => v2().swap_mask(MASK).into(),
+        V2 => v2::swap_mask(MASK).into(),
         _ => regs::daif_mask(),
     }
 }
@@ -178,9 +199,9 @@ pub(crate) fn mask() -> u64 {
 /// Undoes one [`mask`].
 #[inline(always)]
 pub(crate) fn restore(saved: u64) {
-    match kind() {
+    match masking() {
         V3 => v3::set_priority_mask(saved as u8),
-        V2 => v2().set_mask(saved as u8),
+        V2 => v2::set_mask(saved as u8),
         // A section entered before the controller worked leaves as it came.
         _ => regs::daif_restore(saved),
     }
@@ -190,31 +211,11 @@ pub(crate) fn restore(saved: u64) {
 #[inline(always)]
 pub(crate) fn is_masked() -> bool {
     regs::daif() & (1 << 7) != 0
-        || match kind() {
+        || match masking() {
             V3 => v3::priority_mask() <= MASK,
-            V2 => v2().mask() <= MASK,
+            V2 => v2::mask() <= MASK,
             _ => false,
         }
-}
-
-/// Takes the most urgent pending interrupt; `None`: there is none (any more).
-#[inline(always)]
-pub(crate) fn acknowledge() -> Option<Acknowledged> {
-    match kind() {
-        V3 => v3::acknowledge().map(Acknowledged),
-        V2 => v2().acknowledge().map(Acknowledged),
-        _ => None,
-    }
-}
-
-/// Ends an interrupt: its priority no longer counts, and it may come again.
-#[inline(always)]
-pub(crate) fn end(interrupt: Acknowledged) {
-    match kind() {
-        V3 => v3::end(interrupt.0),
-        V2 => v2().end(interrupt.0),
-        _ => {}
-    }
 }
 
 /// Interrupts `cpu`. Everything this CPU has stored before is visible to the handler.
@@ -222,8 +223,8 @@ pub(crate) fn end(interrupt: Acknowledged) {
 pub(crate) fn send_sgi(sgi: Sgi, cpu: CpuId) {
     let area = area::of(cpu);
     match kind() {
-        V3 => v3::send(sgi as u8, area.mpidr & !0xf, 1 << (area.mpidr & 0xf)),
-        V2 => v2().send(sgi as u8, area.gic.target.load(Ordering::Relaxed)),
+        V3 => v3::send(sgi as u8, v3::target(area.mpidr)),
+        V2 => v2::send(sgi as u8, area.gic.target.load(Ordering::Relaxed)),
         _ => {}
     }
 }
@@ -232,42 +233,41 @@ pub(crate) fn send_sgi(sgi: Sgi, cpu: CpuId) {
 /// collected is sent when the next CPU is no neighbour, and at the drop.
 pub(crate) struct SgiBatch {
     sgi: Sgi,
-    cluster: u64,
-    targets: u16,
+    /// GICv3: cluster and target bits as ICC_SGI1R_EL1 wants them. GICv2: target bits.
+    target: u64,
 }
 
 impl SgiBatch {
     /// Nobody yet.
     #[inline(always)]
     pub(crate) fn new(sgi: Sgi) -> Self {
-        Self { sgi, cluster: 0, targets: 0 }
+        Self { sgi, target: 0 }
     }
 
     /// Interrupts the CPU of `area` too.
     #[inline(always)]
     pub(crate) fn add(&mut self, area: &area::Area) {
         if kind() == V2 {
-            self.targets |= u16::from(area.gic.target.load(Ordering::Relaxed));
+            self.target |= u64::from(area.gic.target.load(Ordering::Relaxed));
             return;
         }
         // Ids follow the tree, and trees list the CPUs of a cluster together.
-        let cluster = area.mpidr & !0xf;
-        if cluster != self.cluster {
+        let target = v3::target(area.mpidr);
+        if !v3::same_cluster(target, self.target) {
             self.send();
-            self.cluster = cluster;
         }
-        self.targets |= 1 << (area.mpidr & 0xf);
+        self.target |= target;
     }
 
     #[inline(always)]
     fn send(&mut self) {
-        if self.targets != 0 {
+        if self.target != 0 {
             match kind() {
-                V3 => v3::send(self.sgi as u8, self.cluster, self.targets),
-                V2 => v2().send(self.sgi as u8, self.targets as u8),
+                V3 => v3::send(self.sgi as u8, self.target),
+                V2 => v2::send(self.sgi as u8, self.target as u8),
                 _ => {}
             }
-            self.targets = 0;
+            self.target = 0;
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::arch::{self, mmio::Mmio};
 use crate::dt::Region;
 use crate::irq::{Sgi, Trigger};
 use crate::system::memory;
+use core::sync::atomic::{AtomicPtr, Ordering};
 use tock_registers::interfaces::{Readable, Writeable};
 use tock_registers::{register_bitfields, register_structs};
 
@@ -86,6 +87,8 @@ impl GicV2 {
     }
 
     pub(super) fn init(&self, firmware_is_ours: bool) {
+        CPU_INTERFACE.store(core::ptr::from_ref(self.cpu).cast_mut(), Ordering::Relaxed);
+        DISTRIBUTOR.store(core::ptr::from_ref(self.distributor).cast_mut(), Ordering::Relaxed);
         let words = self.interrupts().div_ceil(32) as usize;
         self.distributor.ctlr.set(0);
         // This CPU's own bit, as its banked ITARGETSR0 shows it; all zero on a single CPU.
@@ -141,48 +144,6 @@ impl GicV2 {
         self.own_target()
     }
 
-    #[inline(always)]
-    pub(super) fn mask(&self) -> u8 {
-        self.cpu.pmr.get() as u8
-    }
-
-    #[inline(always)]
-    pub(super) fn set_mask(&self, mask: u8) {
-        self.cpu.pmr.set(u32::from(mask));
-        if mask <= MASK {
-            // Masking has to hold from here on: the store reaches the interface before what follows. An
-            // interrupt already on its way then acknowledges as spurious.
-            arch::dsb_sy();
-        }
-    }
-
-    #[inline(always)]
-    pub(super) fn swap_mask(&self, mask: u8) -> u8 {
-        let old = self.mask();
-        self.set_mask(mask);
-        old
-    }
-
-    #[inline(always)]
-    pub(super) fn acknowledge(&self) -> Option<u32> {
-        let iar = self.cpu.iar.extract();
-        // 1022 and 1023: nothing for us (IHI 0048B 4.4.4).
-        (iar.read(GICC_IAR::INTID) < 1020).then(|| iar.get())
-    }
-
-    #[inline(always)]
-    pub(super) fn end(&self, iar: u32) {
-        // The whole of IAR: for an SGI it names the sender (IHI 0048B 4.4.5).
-        self.cpu.eoir.set(iar);
-    }
-
-    #[inline(always)]
-    pub(super) fn send(&self, sgi: u8, targets: u8) {
-        // Orders the caller's stores before the SGI: its handler sees them. Partner: the handler's entry.
-        arch::dsb_ishst();
-        self.distributor.sgir.write(GICD_SGIR::ID.val(sgi.into()) + GICD_SGIR::TARGETS.val(targets.into()));
-    }
-
     pub(super) fn enable(&self, intid: u32, enable: bool) {
         let bit = 1 << (intid % 32);
         let word = intid as usize / 32;
@@ -205,4 +166,71 @@ impl GicV2 {
         self.distributor.itargetsr[intid as usize].set(target);
         arch::dsb_sy();
     }
+}
+
+/// Where the CPU interface and the distributor are, for the paths that every call takes.
+static CPU_INTERFACE: AtomicPtr<CpuInterface> = AtomicPtr::new(core::ptr::null_mut());
+static DISTRIBUTOR: AtomicPtr<Distributor> = AtomicPtr::new(core::ptr::null_mut());
+
+/// The CPU interface of the calling CPU.
+pub(crate) struct Cpu;
+
+impl Cpu {
+    #[inline(always)]
+    fn registers() -> &'static CpuInterface {
+        // SAFETY: set by `init`, which comes before anything that gets here, to what `new` mapped for ever. Relaxed:
+        // the boot CPU sets it before any other CPU runs.
+        unsafe { &*CPU_INTERFACE.load(Ordering::Relaxed) }
+    }
+}
+
+impl super::CpuInterface for Cpu {
+    #[inline(always)]
+    fn acknowledge() -> Option<u32> {
+        let iar = Self::registers().iar.extract();
+        // 1022 and 1023: nothing for us (IHI 0048B 4.4.4).
+        (iar.read(GICC_IAR::INTID) < 1020).then(|| iar.get())
+    }
+
+    #[inline(always)]
+    fn intid(acknowledged: u32) -> u32 {
+        acknowledged & 0x3ff
+    }
+
+    #[inline(always)]
+    fn end(acknowledged: u32) {
+        // The whole of IAR: for an SGI it names the sender (IHI 0048B 4.4.5).
+        Self::registers().eoir.set(acknowledged);
+    }
+}
+
+#[inline(always)]
+pub(super) fn mask() -> u8 {
+    Cpu::registers().pmr.get() as u8
+}
+
+#[inline(always)]
+pub(super) fn set_mask(mask: u8) {
+    Cpu::registers().pmr.set(u32::from(mask));
+    if mask <= MASK {
+        // Masking has to hold from here on: the store reaches the interface before what follows. An
+        // interrupt already on its way then acknowledges as spurious.
+        arch::dsb_sy();
+    }
+}
+
+#[inline(always)]
+pub(super) fn swap_mask(mask: u8) -> u8 {
+    let old = self::mask();
+    set_mask(mask);
+    old
+}
+
+#[inline(always)]
+pub(super) fn send(sgi: u8, targets: u8) {
+    // Orders the caller's stores before the SGI: its handler sees them. Partner: the handler's entry.
+    arch::dsb_ishst();
+    // SAFETY: as for `Cpu::registers`.
+    let distributor = unsafe { &*DISTRIBUTOR.load(Ordering::Relaxed) };
+    distributor.sgir.write(GICD_SGIR::ID.val(sgi.into()) + GICD_SGIR::TARGETS.val(targets.into()));
 }

@@ -274,32 +274,55 @@ pub(super) fn set_priority_mask(mask: u8) {
 /// ICC_CTLR_EL1.PMHE: PMR is used as a hint for forwarding.
 static PMHE: AtomicBool = AtomicBool::new(false);
 
+/// The CPU interface of the calling CPU.
+pub(crate) struct Cpu;
+
+impl super::CpuInterface for Cpu {
+    #[inline(always)]
+    fn acknowledge() -> Option<u32> {
+        let intid = u32::from(GicCpuInterface::get_and_acknowledge_interrupt(InterruptGroup::Group1)?);
+        // Only 1023 ends up as `None`; 1020 to 1022 are no interrupts either (IHI 0069 2.2.1).
+        (!(1020..1024).contains(&intid)).then_some(intid)
+    }
+
+    #[inline(always)]
+    fn intid(acknowledged: u32) -> u32 {
+        acknowledged
+    }
+
+    #[inline(always)]
+    fn end(acknowledged: u32) {
+        // SAFETY: ICC_EOIR1_EL1 with a number that IAR1 gave out on this CPU.
+        unsafe {
+            asm!("msr S3_0_C12_C12_1, {:x}", in(reg) u64::from(acknowledged), options(nostack, preserves_flags));
+        }
+    }
+}
+
+/// What ICC_SGI1R_EL1 (IHI 0069 12.2.19) wants for the CPU with this affinity: Aff3, range selector, Aff2, Aff1, and
+/// its bit in the target list.
 #[inline(always)]
-pub(super) fn acknowledge() -> Option<u32> {
-    let intid = u32::from(GicCpuInterface::get_and_acknowledge_interrupt(InterruptGroup::Group1)?);
-    // Only 1023 ends up as `None`; 1020 to 1022 are no interrupts either (IHI 0069 2.2.1).
-    (!(1020..1024).contains(&intid)).then_some(intid)
+pub(super) const fn target(mpidr: u64) -> u64 {
+    (mpidr >> 32 & 0xff) << 48
+        | (mpidr >> 4 & 0xf) << 44
+        | (mpidr >> 16 & 0xff) << 32
+        | (mpidr >> 8 & 0xff) << 16
+        | 1 << (mpidr & 0xf)
+}
+
+/// Whether one register write reaches both.
+#[inline(always)]
+pub(super) const fn same_cluster(a: u64, b: u64) -> bool {
+    (a ^ b) >> 16 == 0
 }
 
 #[inline(always)]
-pub(super) fn end(intid: u32) {
-    // SAFETY: ICC_EOIR1_EL1 with a number that IAR1 gave out on this CPU.
-    unsafe { asm!("msr S3_0_C12_C12_1, {:x}", in(reg) u64::from(intid), options(nostack, preserves_flags)) };
-}
-
-#[inline(always)]
-pub(super) fn send(sgi: u8, cluster: u64, targets: u16) {
+pub(super) fn send(sgi: u8, target: u64) {
     // Orders the caller's stores before the SGI: its handler sees them. ICC_SGI1R_EL1 is no memory access,
     // so this takes a DSB. Partner: the handler's acknowledge.
     arch::dsb_ishst();
-    let range = (cluster >> 4) & 0xf;
-    let value = (cluster >> 32 & 0xff) << 48
-        | range << 44
-        | (cluster >> 16 & 0xff) << 32
-        | u64::from(sgi) << 24
-        | (cluster >> 8 & 0xff) << 16
-        | u64::from(targets);
-    // SAFETY: ICC_SGI1R_EL1 (IHI 0069 12.2.19) only sends the interrupt. arm-gic's `send_sgi` cannot express
-    // the range selector, without which Aff0 above 15 is unreachable. The ISB sends it before anything else.
+    let value = target | u64::from(sgi) << 24;
+    // SAFETY: ICC_SGI1R_EL1 only sends the interrupt. arm-gic's `send_sgi` cannot express the range selector, without
+    // which Aff0 above 15 is unreachable. The ISB sends it before anything else.
     unsafe { asm!("msr S3_0_C12_C11_5, {}", "isb", in(reg) value, options(nostack, preserves_flags)) };
 }

@@ -3,50 +3,64 @@
 use super::Sgi;
 use crate::arch::exception::IrqFrame;
 use crate::arch::regs;
-use crate::cpu::area;
-use crate::{call, gic, panic, time};
-use core::sync::atomic::Ordering;
+use crate::cpu::area::{self, Area};
+use crate::gic::{self, CpuInterface};
+use crate::{call, panic, time};
 
 /// Handles one interrupt. Called by the vector with `DAIF.I` set, which it is again on return.
 ///
-/// While a handler runs the priority mask is raised and `DAIF.I` open: nothing but an NMI-class interrupt
-/// gets in, and that does.
+/// While a handler runs `DAIF.I` is open: nothing but an NMI-class interrupt gets in, because the priority of the
+/// interrupt that is being handled holds back its equals until it is ended (Arm IHI 0069, 4.8.4).
 pub(crate) extern "C" fn interrupt(_frame: &IrqFrame) {
-    // First of all: with the mask raised it would be told that there is nothing for it.
-    let Some(interrupt) = gic::acknowledge() else { return };
-    let saved = gic::mask();
+    match gic::kind() {
+        gic::V3 => handle::<gic::v3::Cpu>(),
+        gic::V2 => handle::<gic::v2::Cpu>(),
+        _ => {}
+    }
+}
+
+#[inline(always)]
+fn handle<C: CpuInterface>() {
+    let Some(interrupt) = C::acknowledge() else { return };
     let area = area::current();
-    // Load and store, not an atomic addition: an interrupt that comes between leaves it as it was.
-    let depth = area.interrupt_depth.load(Ordering::Relaxed);
-    area.interrupt_depth.store(depth + 1, Ordering::Relaxed);
-    let intid = interrupt.intid();
-    // SAFETY: the priority mask is raised, so of the exceptions that this opens only NMI-class ones come,
-    // and their handler keeps to what is safe at any point. The vector's saved state is on the stack.
+    let intid = C::intid(interrupt);
+    #[cfg(feature = "bench-hooks")]
+    if intid == Sgi::Probe as u32 {
+        crate::bench::answer();
+        return C::end(interrupt);
+    }
+    if intid != Sgi::Call as u32 {
+        return other::<C>(area, interrupt);
+    }
+    // SAFETY: only NMI-class interrupts come through until this one is ended, and their handler keeps to what is safe at
+    // any point. What the vector saved is on the stack.
+    unsafe { regs::daif_open() };
+    call::drain(area);
+    regs::daif_mask();
+    C::end(interrupt);
+}
+
+/// Everything but a call.
+#[cold]
+#[inline(never)]
+fn other<C: CpuInterface>(area: &'static Area, interrupt: u32) {
+    let intid = C::intid(interrupt);
+    if intid == Sgi::Nmi as u32 || intid == Sgi::Stop as u32 {
+        // It may have come into the middle of anything: nothing is opened, and no call is looked for.
+        C::end(interrupt);
+        let how = if intid == Sgi::Nmi as u32 { panic::ParkedBy::Nmi } else { panic::ParkedBy::Sgi };
+        return panic::stop_requested(how);
+    }
+    // SAFETY: as in `handle`.
     unsafe { regs::daif_open() };
     match intid {
-        stop if stop == Sgi::Stop as u32 => {
-            gic::end(interrupt);
-            panic::stop_requested(panic::ParkedBy::Sgi);
-        }
-        nmi if nmi == Sgi::Nmi as u32 => {
-            gic::end(interrupt);
-            panic::stop_requested(panic::ParkedBy::Nmi);
-        }
-        // What they are sent for is looked at after every interrupt.
-        call if call == Sgi::Call as u32 => {}
         wake if wake == Sgi::Wake as u32 => {}
         private if private == Sgi::Private as u32 => super::apply_private(),
         timer if time::is_timer(timer) => time::expired(),
         other => super::dispatch(other),
     }
-    // After any interrupt, so that a lost SGI only costs time; but not after one that masked code was interrupted by.
-    if intid != Sgi::Nmi as u32 {
-        call::drain(area);
-    }
+    // After any interrupt, so that a lost SGI only costs time.
+    call::drain(area);
     regs::daif_mask();
-    if intid != Sgi::Stop as u32 && intid != Sgi::Nmi as u32 {
-        gic::end(interrupt);
-    }
-    area.interrupt_depth.store(depth, Ordering::Relaxed);
-    gic::restore(saved);
+    C::end(interrupt);
 }

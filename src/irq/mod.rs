@@ -6,6 +6,7 @@ mod table;
 pub use table::{IrqError, Trigger, register, set_affinity};
 pub(crate) use table::{apply_private, dispatch};
 
+use crate::arch::regs;
 use crate::cpu::area;
 use crate::gic;
 use core::marker::PhantomData;
@@ -21,6 +22,9 @@ pub(crate) enum Sgi {
     Private = 1,
     /// There is something in the call queue.
     Call = 2,
+    /// Measures what an SGI costs by itself.
+    #[cfg(feature = "bench-hooks")]
+    Probe = 5,
     /// Stop for good: somebody has the panic gate.
     Stop = 6,
     /// The same, at a priority that no masked section holds back.
@@ -50,13 +54,16 @@ impl Drop for Masked {
     }
 }
 
-/// Whether this CPU holds interrupts back.
+/// Whether this CPU takes no normal interrupts: in a [`mask`]ed section, or in interrupt context.
+#[inline]
 pub fn is_masked() -> bool {
-    gic::is_masked()
+    gic::is_masked() || in_interrupt()
 }
 
-/// Whether this is an interrupt handler, or was called by one.
+/// Whether this is an interrupt handler or a callback, or was called by one.
+#[inline]
 pub fn in_interrupt() -> bool {
-    // Relaxed: only this CPU writes it, in handlers that return before it goes on.
-    area::current().interrupt_depth.load(Ordering::Relaxed) != 0
+    // Exceptions have a stack pointer of their own. The depth counts callbacks that a CPU runs from its thread context;
+    // relaxed, as only this CPU writes it.
+    regs::on_exception_stack() || area::current().interrupt_depth.load(Ordering::Relaxed) != 0
 }

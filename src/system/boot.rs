@@ -243,8 +243,8 @@ fn carve<'a>(machine: &Machine<'a>, blob: Region, regime: Regime) -> Result<Memo
             area.crumbs = Some(&crumb_lines[index]);
         }
     }
-    area::publish(areas);
     call::set_up(&calls, areas, call_blocks);
+    area::publish(areas);
     shared::publish(lines, crumbs as usize, regime);
     Ok(memory)
 }

@@ -153,7 +153,11 @@ fn refused() {
 fn gate() {
     Model::new("call_pool/gate", &["opened"]).check(|tally| {
         let world = World::new(1, 2);
-        let waits = world.spawn(|world| while world.poll(0) == 0 {});
+        let waits = world.spawn(|world| {
+            while world.poll(0) == 0 {
+                thread::yield_now();
+            }
+        });
         world.post(0, WAITS).unwrap();
         while world.post(1, 2).is_none() {
             thread::yield_now();

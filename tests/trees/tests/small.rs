@@ -275,6 +275,43 @@ fn first_console() {
     assert_eq!(timer, "device tree: /timer: interrupts go to a controller that is not a known GIC");
 }
 
+/// Of several nodes the right one: by place for PSCI, by order for the GIC, by path and status for the console.
+#[test]
+fn choices() {
+    let blob = compile("choices");
+    let machine = machine(&blob);
+    let psci = machine.psci.expect("psci");
+    assert_eq!((psci.path.to_string().as_str(), psci.conduit, psci.cpu_on), ("/psci", Conduit::Hvc, 0x123));
+    assert_eq!(psci.cpu_off, None);
+
+    let Ok(Gic::V2 { distributor, cpu_interface, .. }) = machine.gic else { panic!("{:?}", machine.gic) };
+    // The last byte of the first range still belongs to it.
+    assert_eq!((distributor, cpu_interface), (region(0x1000_0000, 0x800), region(0x1000_0fff, 1)));
+
+    let console = machine.console.expect("a console");
+    assert_eq!(console.path.to_string(), "/bus/serial@1000");
+    assert_eq!(console.kind, ConsoleKind::Uart8250 { reg_shift: 0, reg_io_width: 1, reg_offset: 0 });
+    // The first byte behind it does not; and what was meant for the chosen console is not for this one.
+    assert_eq!((console.registers.base, console.options, console.is_chosen), (0x2000_0000, "", false));
+    let note = machine.console_note.expect("a note").to_string();
+    assert_eq!(note, "device tree: /bus/serial@0: the chosen console is disabled");
+}
+
+/// `/firmware/psci` comes before any other place but `/psci`; of other places the first one counts.
+#[test]
+fn psci_places() {
+    let node = |method: &str| format!("{{ compatible = \"arm,psci-1.0\"; method = \"{method}\"; }};");
+    let (hvc, smc) = (node("hvc"), node("smc"));
+    for (body, path) in [
+        (format!("a {hvc} firmware {{ psci {smc} }}; b {hvc}"), "/firmware/psci"),
+        (format!("a {hvc} b {smc}"), "/a"),
+        (format!("a {{ b {hvc} }}; psci {smc} firmware {{ psci {hvc} }};"), "/psci"),
+    ] {
+        let blob = compile_text(&format!("/dts-v1/; / {{ {body} }};"));
+        assert_eq!(machine(&blob).psci.expect("psci").path.to_string(), path);
+    }
+}
+
 #[test]
 fn looking_around() {
     let blob = compile("wide");
@@ -403,12 +440,30 @@ fn header() {
     assert_eq!(words(Machine::parse(&blob[..39])), "device tree: shorter than its header (0x27)");
     assert_eq!(words(Machine::parse(&[])), "device tree: shorter than its header (0x0)");
 
+    // The reservation block may begin anywhere in the blob, but then it has to end there too.
+    let mut endless = blob.clone();
+    let at = blob.len() as u32 - 8;
+    endless[16..20].copy_from_slice(&at.to_be_bytes());
+    let reserved: Vec<_> = machine(&endless).reserved().map(words).collect();
+    assert_eq!(reserved, [format!("device tree: memory reservation block without end at offset {at:#x}")]);
+
     let header = blob.first_chunk().expect("a header");
     assert_eq!(blob_size(header).expect("a size"), blob.len());
     // Bytes behind the blob are not looked at.
     let mut longer = blob.clone();
     longer.extend([0xff; 100]);
     assert_eq!(machine(&longer).node_count(), 1);
+}
+
+/// What truncation takes first: the names of the properties.
+#[test]
+fn lost_strings() {
+    let mut blob = compile("narrow");
+    let strings = u32::from_be_bytes(blob[12..16].try_into().expect("four bytes")) as usize;
+    blob[strings..].fill(0);
+    assert_eq!(everything(&blob), Some(Fault::Structure));
+    let error = words(Machine::parse(&blob));
+    assert!(error.starts_with("device tree: property name is not in the strings block at offset"), "{error}");
 }
 
 /// A blob that is damaged after its console still gives the console; one damaged before it does not.

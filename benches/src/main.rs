@@ -1,0 +1,106 @@
+//! Counts instructions. Run by `scripts/bench` under QEMU's instruction counter with one counter tick per
+//! instruction, where each figure is the number of instructions that all CPUs together execute until the caller has
+//! its answer, the same on every run.
+//!
+//! Prints one line per operation: `bench NAME INSTRUCTIONS`.
+
+#![no_std]
+#![no_main]
+
+use core::arch::asm;
+use core::sync::atomic::{AtomicU64, Ordering};
+use reveille::cpu::{self, CpuId};
+use reveille::time::Instant;
+use reveille::{ExitCode, System, bench, call, println};
+
+reveille::entry!(main);
+
+/// Repetitions, of which the smallest counts: the first ones translate code and fill the caches of the emulator,
+/// neither of which costs instructions, but the turn of the vCPUs at the start of a measurement differs.
+const ROUNDS: usize = 64;
+
+fn main(system: &'static System) -> ExitCode {
+    let start = Instant::now();
+    let roll_call = system.bring_up_all(system.deadline());
+    let ticks = Instant::now().ticks() - start.ticks();
+    if !roll_call.is_complete() {
+        println!("{roll_call}");
+        return ExitCode::FAILURE;
+    }
+    let count = cpu::possible().len() as u64;
+    if count > 1 {
+        report("bringup_per_cpu", ticks / (count - 1));
+        busy_callees();
+        calls();
+    }
+    ExitCode::SUCCESS
+}
+
+fn report(name: &str, instructions: u64) {
+    println!("bench {name} {instructions}");
+}
+
+/// Every other CPU computes: it leaves its turn to the next but never waits for an interrupt.
+fn busy_callees() {
+    static BUSY: AtomicU64 = AtomicU64::new(0);
+    let others = cpu::online().without(cpu::current());
+    for cpu in &others {
+        let launched = cpu::launch(cpu, || {
+            BUSY.fetch_add(1, Ordering::Relaxed);
+            loop {
+                give_way();
+            }
+        });
+        if launched.is_err() {
+            println!("cpu {cpu} takes no closure");
+        }
+    }
+    while BUSY.load(Ordering::Relaxed) != others.len() as u64 {
+        give_way();
+    }
+}
+
+/// Passes the turn to the next vCPU.
+fn give_way() {
+    // SAFETY: YIELD is a hint.
+    unsafe { asm!("yield", options(nomem, nostack, preserves_flags)) }
+}
+
+/// The smallest number of ticks that `operation` takes, less what the measurement itself takes.
+fn least(mut operation: impl FnMut()) -> u64 {
+    let mut measure = |run: bool| {
+        (0..ROUNDS)
+            .map(|_| {
+                // Begin with a fresh turn.
+                give_way();
+                let start = Instant::now().ticks();
+                if run {
+                    operation();
+                }
+                Instant::now().ticks() - start
+            })
+            .min()
+            .unwrap_or(0)
+    };
+    let empty = measure(false);
+    measure(true) - empty
+}
+
+fn calls() {
+    let other: CpuId = cpu::online().without(cpu::current()).iter().next().unwrap_or(CpuId::BOOT);
+    report("sgi_floor", least(|| bench::sgi_round_trip(other)));
+    report("sync_call", least(|| _ = call::on(other, || ())));
+    static POSTED: AtomicU64 = AtomicU64::new(0);
+    let mut posts = 0;
+    let post = least(|| {
+        if call::post(other, || _ = POSTED.fetch_add(1, Ordering::Relaxed)).is_ok() {
+            posts += 1;
+        }
+    });
+    report("post", post);
+    let all = cpu::online().without(cpu::current());
+    report("on_each", least(|| _ = call::on_each(&all, |_| ())));
+    if posts != ROUNDS as u64 || call::on(other, || POSTED.load(Ordering::Relaxed)) != Ok(posts) {
+        println!("posts were refused or lost");
+    }
+}
