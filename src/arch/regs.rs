@@ -120,6 +120,13 @@ pub(crate) fn daif_mask() -> u64 {
     daif
 }
 
+/// Masks IRQ and FIQ exceptions.
+#[inline(always)]
+pub(crate) fn daif_close() {
+    // SAFETY: masking exceptions is always permitted; not `nomem`, so that nothing moves out of the section.
+    unsafe { asm!("msr daifset, #3", options(nostack, preserves_flags)) }
+}
+
 /// Puts `DAIF` back.
 #[inline(always)]
 pub(crate) fn daif_restore(daif: u64) {
@@ -134,6 +141,12 @@ pub(crate) fn on_exception_stack() -> bool {
     // SAFETY: reads a register.
     unsafe { asm!("mrs {}, spsel", out(reg) spsel, options(nomem, nostack, preserves_flags)) }
     spsel & 1 != 0
+}
+
+/// Whether `DAIF.I` is set.
+#[inline(always)]
+pub(crate) fn is_daif_masked() -> bool {
+    daif() & (1 << 7) != 0
 }
 
 /// The exception masks as they are.

@@ -1,6 +1,6 @@
 //! Calls that are taken back when their time is up.
 
-use super::part::may_wait;
+use super::part::mask_to_wait;
 use super::post::{PostError, push};
 use super::{CallError, wait};
 use crate::cpu::CpuId;
@@ -29,13 +29,11 @@ where
 {
     let deadline = deadline.into();
     let own = area::current();
-    if !may_wait(own) {
-        return Err(CallError::WouldDeadlock);
-    }
+    let masked = mask_to_wait()?;
     if cpu == own.id {
-        let _masked = irq::mask();
         return Ok(f());
     }
+    drop(masked);
     /// Where the callee leaves the value: the caller's stack.
     struct Place<R>(*const UnsafeCell<Option<R>>);
     // SAFETY: the callee writes there only between `start` and the drop of what that returned, and the caller reads only

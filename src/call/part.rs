@@ -5,10 +5,11 @@ use crate::arch::{Hw, HwWord, regs};
 use crate::closure::ClosureCell;
 use crate::cpu::CpuId;
 use crate::cpu::area::{self, Area};
-use crate::{gic, irq};
+use super::CallError;
+use crate::irq;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU64, Ordering};
-use reveille_protocol::{DeadlineCall, Message, Pool, Queue, SyncCall};
+use reveille_protocol::{Batch, DeadlineCall, Message, Pool, Queue, SyncCall};
 
 /// Senders that share one queue of each target. Machines with more CPUs have several queues per CPU.
 pub(super) const BLOCK: usize = Queue::<Hw>::CALLERS as usize;
@@ -164,46 +165,59 @@ pub(crate) fn is_pending(area: &Area) -> bool {
     area.call.queues.iter().any(|queue| !queue.0.is_empty())
 }
 
-/// Runs everything that others want of this CPU. In interrupt context: normal interrupts are masked, so there is one
+/// Runs everything that others want of this CPU. In interrupt context: normal interrupts are held back, so there is one
 /// drainer at a time.
-#[inline]
+#[inline(always)]
 pub(crate) fn drain(area: &'static Area) {
-    for (queue, block) in area.call.queues.iter().zip(area.call.blocks) {
-        if queue.0.is_empty() {
-            continue;
-        }
-        for message in queue.0.take(block.links) {
-            run(area, block, message);
+    let part = &area.call;
+    let mut block = 0;
+    // At least one of each, and as many of one as of the other: `Shared` makes them so.
+    loop {
+        // SAFETY: `block` is below the number of queues, which is the number of blocks.
+        let (queue, nodes) = unsafe { (part.queues.get_unchecked(block), part.blocks.get_unchecked(block)) };
+        run_all(area, nodes, queue.0.take(nodes.links));
+        block += 1;
+        if block >= part.queues.len() {
+            break;
         }
     }
 }
 
-/// Runs one message. Nothing is locked meanwhile.
+/// Runs a batch. Nothing is locked meanwhile.
 #[inline(always)]
-pub(super) fn run(area: &'static Area, block: &'static Block, message: Message) {
-    match message {
-        Message::Call(place) => {
-            let caller = block.sender(place as usize);
-            // SAFETY: taken from the queue, so the caller has written it and waits for `finish`.
-            let payload = unsafe { *caller.payload.get() };
-            area.call.activity.store(payload.run as usize as u64, Ordering::Relaxed);
-            // SAFETY: `data` is what `run` was made for, and lives until `finish`.
-            unsafe { (payload.run)(payload.data, area.id) };
-            caller.sync.finish();
-        }
-        Message::Post(node) => {
-            let closure = ClosureCell::new();
-            let cell = &block.nodes[node as usize];
-            area.call.activity.store(cell.function(), Ordering::Relaxed);
-            // SAFETY: taken from the queue, so the node is ours until it is released; the new cell is nobody else's.
-            unsafe { cell.move_to(&closure) };
-            // Before it runs: a closure that waits for its sender must not hold what the sender may need.
-            let sender = node as usize / POSTS_PER_CPU;
-            block.sender(sender).pool.release(node % POSTS_PER_CPU as u32);
-            // SAFETY: ours alone.
-            unsafe { closure.run() };
+pub(super) fn run_all(area: &'static Area, block: &'static Block, batch: Batch<'static, Hw>) {
+    for message in batch {
+        match message {
+            Message::Call(place) => run_call(area, block.sender(place as usize)),
+            Message::Post(node) => run_post(area, block, node),
         }
     }
+}
+
+#[inline(always)]
+fn run_call(area: &'static Area, caller: &Part) {
+    // SAFETY: taken from the queue, so the caller has written it and waits for `finish`.
+    let payload = unsafe { *caller.payload.get() };
+    area.call.activity.store(payload.run as usize as u64, Ordering::Relaxed);
+    // SAFETY: `data` is what `run` was made for, and lives until `finish`.
+    unsafe { (payload.run)(payload.data, area.id) };
+    caller.sync.finish();
+    area.call.activity.store(0, Ordering::Relaxed);
+}
+
+/// Not inlined: its frame holds the closure, which a call has no use for.
+#[inline(never)]
+fn run_post(area: &'static Area, block: &'static Block, node: u32) {
+    let closure = ClosureCell::new();
+    let cell = &block.nodes[node as usize];
+    area.call.activity.store(cell.function(), Ordering::Relaxed);
+    // SAFETY: taken from the queue, so the node is ours until it is released; the new cell is nobody else's.
+    unsafe { cell.move_to(&closure) };
+    // Before it runs: a closure that waits for its sender must not hold what the sender may need.
+    let sender = node as usize / POSTS_PER_CPU;
+    block.sender(sender).pool.release(node % POSTS_PER_CPU as u32);
+    // SAFETY: ours alone.
+    unsafe { closure.run() };
     area.call.activity.store(0, Ordering::Relaxed);
 }
 
@@ -219,10 +233,15 @@ pub(crate) fn run_pending(area: &'static Area) {
     area.interrupt_depth.store(depth, Ordering::Relaxed);
 }
 
-/// Whether this CPU may wait for another: in thread context, interrupts open.
+/// Masks interrupts to send, if this CPU may wait for another afterwards: in thread context, interrupts open.
 #[inline(always)]
-pub(super) fn may_wait(area: &Area) -> bool {
-    !regs::on_exception_stack() && area.interrupt_depth.load(Ordering::Relaxed) == 0 && !gic::is_masked()
+pub(super) fn mask_to_wait() -> Result<irq::Masked, CallError> {
+    let masked = irq::mask();
+    // What a CPU runs from its thread context as if it were interrupted, it runs masked.
+    if masked.was_masked() || regs::on_exception_stack() || regs::is_daif_masked() {
+        return Err(CallError::WouldDeadlock);
+    }
+    Ok(masked)
 }
 
 /// The part of `cpu`.

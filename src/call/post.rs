@@ -83,7 +83,7 @@ pub fn post<F: FnOnce() + Send + 'static>(cpu: CpuId, f: F) -> Result<(), PostEr
     let target = area::of(cpu);
     let pushed = push(&own.call, target, f)?;
     if pushed.first || wait::is_stalled(&own.call, &target.call) {
-        crate::gic::send_sgi(Sgi::Call, cpu);
+        crate::gic::interrupt(Sgi::Call, target);
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Calls that wait for their callees.
 
-use super::part::{self, Payload, may_wait};
+use super::part::{self, Payload, mask_to_wait};
 use super::{CallError, wait};
 use crate::cpu::area::{self, Area};
 use crate::cpu::{CpuId, CpuSet};
@@ -35,18 +35,15 @@ pub fn on<R: Send, F: FnOnce() -> R + Send>(cpu: CpuId, f: F) -> Result<R, CallE
     }
 
     let own = area::current();
-    if !may_wait(own) {
-        return Err(CallError::WouldDeadlock);
-    }
+    let masked = mask_to_wait()?;
     if cpu == own.id {
-        let _masked = irq::mask();
         return Ok(f());
     }
     let frame =
         Frame { f: UnsafeCell::new(MaybeUninit::new(f)), result: UnsafeCell::new(MaybeUninit::uninit()) };
     let data = (&raw const frame).cast();
     let target = area::of(cpu);
-    if let Err(error) = call_one(own, target, Payload { run: run::<F, R>, data }, core::any::type_name::<F>) {
+    if let Err(error) = call_one(masked, own, target, Payload { run: run::<F, R>, data }, core::any::type_name::<F>) {
         // SAFETY: refused, so nobody ran or read it.
         unsafe { (*frame.f.get()).assume_init_drop() };
         return Err(error);
@@ -57,12 +54,12 @@ pub fn on<R: Send, F: FnOnce() -> R + Send>(cpu: CpuId, f: F) -> Result<R, CallE
 
 #[inline(always)]
 fn call_one(
+    masked: irq::Masked,
     own: &'static Area,
     target: &'static Area,
     payload: Payload,
     name: fn() -> &'static str,
 ) -> Result<(), CallError> {
-    let masked = irq::mask();
     // Only one at a time: thread context alone gets here, and waits below.
     let Some(mut calling) = own.call.sync.begin(1) else { return Err(CallError::WouldDeadlock) };
     // SAFETY: begun, so no callee reads it until it is told.
@@ -70,7 +67,7 @@ fn call_one(
     match target.call.queue_for(&own.call).call(own.call.place) {
         Ok(pushed) => {
             if pushed.first {
-                gic::send_sgi(Sgi::Call, target.id);
+                gic::interrupt(Sgi::Call, target);
             }
         }
         Err(_) => {
@@ -99,22 +96,24 @@ pub fn on_each<F: Fn(CpuId) + Sync>(set: &CpuSet, f: F) -> Result<CpuSet, CallEr
     }
 
     let own = area::current();
-    if !may_wait(own) {
-        return Err(CallError::WouldDeadlock);
-    }
+    let masked = mask_to_wait()?;
     let mut offline = CpuSet::EMPTY;
-    let others = set.without(own.id);
     let payload = Payload { run: run::<F>, data: (&raw const f).cast() };
-    let masked = irq::mask();
-    let count = others.len() as u32;
-    let Some(mut calling) = own.call.sync.begin(count) else { return Err(CallError::WouldDeadlock) };
+    // As many as there can be; those that were not told are taken back below.
+    let most = area::areas().len() as u32;
+    let Some(mut calling) = own.call.sync.begin(most) else { return Err(CallError::WouldDeadlock) };
     // SAFETY: begun, so no callee reads it until it is told.
     unsafe { *own.call.payload.get() = payload };
     let mut sgis = SgiBatch::new(Sgi::Call);
-    for cpu in &others {
+    let mut told = 0;
+    for cpu in set {
+        if cpu == own.id {
+            continue;
+        }
         let target = area::of(cpu);
         match target.call.queue_for(&own.call).call(own.call.place) {
             Ok(pushed) => {
+                told += 1;
                 if pushed.first {
                     sgis.add(target);
                 }
@@ -125,14 +124,12 @@ pub fn on_each<F: Fn(CpuId) + Sync>(set: &CpuSet, f: F) -> Result<CpuSet, CallEr
         }
     }
     drop(sgis);
-    if !offline.is_empty() {
-        calling.take_back(offline.len() as u32);
-    }
+    calling.take_back(most - told);
     if set.contains(own.id) {
         f(own.id);
     }
     drop(masked);
-    wait::for_callees(calling, own, &others, None, payload, core::any::type_name::<F>);
+    wait::for_callees(calling, own, set, None, payload, core::any::type_name::<F>);
     Ok(offline)
 }
 

@@ -97,7 +97,7 @@ fn slow(
         patience.next_report = patience.next_report.saturating_mul(2);
     }
     let one = one.map(|area| area.id);
-    for cpu in set.iter().chain(one) {
+    for cpu in set.iter().chain(one).filter(|cpu| *cpu != own.id) {
         if report || is_stalled(&own.call, &area::of(cpu).call) {
             if report && (is_waiting(own, cpu) || is_running(cpu, payload)) {
                 tell(own.id, cpu, name(), payload, age);

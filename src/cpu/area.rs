@@ -163,6 +163,7 @@ impl Area {
             mpidr,
             method,
             locals,
+            gic: gic::CpuPart::new(mpidr),
             call: call::Part::new(queues, cpu),
             ..Self::blank()
         }
@@ -182,7 +183,7 @@ impl Area {
             method: Method::Boot,
             line: None,
             crumbs: None,
-            gic: gic::CpuPart::new(),
+            gic: gic::CpuPart::new(0),
             locals: 0,
             slot: Line(HwSlot::from_parts(crate::arch::HwWord::with(0))),
             record: Line(Record::new()),

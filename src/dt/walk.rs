@@ -2,6 +2,9 @@
 //!
 //! Every question is answered by walks from the root, each linear in the size of the tree and reading each
 //! property list once. Nothing is cached but what [`Machine`](super::Machine) keeps.
+//!
+//! Of the `fdt` crate only the raw iteration over nodes and properties is used. Its search by path takes a
+//! grandchild for a child, and its nodes know one parent, which is not enough to translate an address.
 
 use core::fmt;
 

@@ -68,13 +68,24 @@ impl fmt::Display for GicError {
 pub(crate) struct CpuPart {
     /// GICv3: address of its redistributor; 0 unknown.
     redistributor: AtomicU64,
-    /// GICv2: its bit in SGI target lists; 0 unknown.
-    target: AtomicU8,
+    /// What an SGI to it takes. GICv3: the target fields of ICC_SGI1R_EL1. GICv2: [`TARGET_V2`], and its bit in target
+    /// lists once it has come up and found out.
+    target: AtomicU64,
 }
 
+/// Marks the targets of GICv2; reserved in ICC_SGI1R_EL1.
+const TARGET_V2: u64 = 1 << 63;
+
 impl CpuPart {
-    pub(crate) const fn new() -> Self {
-        Self { redistributor: AtomicU64::new(0), target: AtomicU8::new(0) }
+    /// Of the CPU with this affinity.
+    pub(crate) const fn new(mpidr: u64) -> Self {
+        Self { redistributor: AtomicU64::new(0), target: AtomicU64::new(v3::target(mpidr)) }
+    }
+
+    /// Whether its controller is a GICv2.
+    #[inline(always)]
+    pub(crate) fn is_v2(&self) -> bool {
+        self.target.load(Ordering::Relaxed) & TARGET_V2 != 0
     }
 }
 
@@ -82,6 +93,8 @@ impl CpuPart {
 static KIND: AtomicU8 = AtomicU8::new(0);
 /// How interrupts are masked: by the priority mask of this kind of controller, or by `DAIF` if it is 0.
 static MASKING: AtomicU8 = AtomicU8::new(0);
+/// Masking by a GICv3 whose priority mask is also a hint for forwarding (ICC_CTLR_EL1.PMHE).
+const V3_HINT: u8 = 4;
 /// GICv2.
 pub(crate) const V2: u8 = 2;
 /// GICv3 and later.
@@ -144,18 +157,19 @@ pub(crate) fn init(gic: &dt::Gic<'_>, firmware_is_ours: bool) -> Result<(), GicE
 pub(crate) fn init_cpu(firmware_is_ours: bool) -> Result<(), GicError> {
     let part = &area::current().gic;
     if let Some(v2) = GIC_V2.get() {
-        part.target.store(v2.init_cpu(firmware_is_ours), Ordering::Relaxed);
-        use_kind(V2);
+        let bit = v2.init_cpu(firmware_is_ours);
+        part.target.store(TARGET_V2 | u64::from(bit), Ordering::Relaxed);
+        use_kind(V2, V2);
     } else if let Some(v3) = GIC_V3.get() {
-        v3.init_cpu(part.redistributor.load(Ordering::Relaxed), firmware_is_ours)?;
-        use_kind(V3);
+        let hint = v3.init_cpu(part.redistributor.load(Ordering::Relaxed), firmware_is_ours)?;
+        use_kind(V3, if hint { V3_HINT } else { V3 });
     }
     Ok(())
 }
 
-fn use_kind(kind: u8) {
+fn use_kind(kind: u8, masking: u8) {
     KIND.store(kind, Ordering::Relaxed);
-    MASKING.store(kind, Ordering::Relaxed);
+    MASKING.store(masking, Ordering::Relaxed);
 }
 
 /// Whether there is a controller.
@@ -182,37 +196,69 @@ fn discard<C: CpuInterface>() {
     }
 }
 
-/// Raises the priority mask; returns what [`restore`] wants.
+/// What [`restore`] wants back: how interrupts were masked, and what the mask was.
+#[derive(Clone, Copy)]
+pub(crate) struct Saved {
+    how: u8,
+    mask: u64,
+}
+
+impl Saved {
+    /// Whether they were held back before.
+    #[inline(always)]
+    pub(crate) fn was_masked(self) -> bool {
+        if self.how == 0 { self.mask & DAIF_I != 0 } else { self.mask <= MASK as u64 }
+    }
+
+    /// As one word.
+    #[cfg(feature = "critical-section")]
+    pub(crate) fn to_bits(self) -> u64 {
+        u64::from(self.how) << 32 | self.mask
+    }
+
+    /// From that word.
+    #[cfg(feature = "critical-section")]
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Self { how: (bits >> 32) as u8, mask: bits & 0xffff_ffff }
+    }
+}
+
+/// `DAIF.I`
+const DAIF_I: u64 = 1 << 7;
+
+/// Raises the priority mask.
 #[inline(always)]
-pub(crate) fn mask() -> u64 {
-    match masking() {
-        V3 => {
+pub(crate) fn mask() -> Saved {
+    let how = masking();
+    let mask = match how {
+        V3 | V3_HINT => {
             let old = v3::priority_mask();
             v3::set_priority_mask(MASK);
             u64::from(old)
         }
         V2 => v2::swap_mask(MASK).into(),
         _ => regs::daif_mask(),
-    }
+    };
+    Saved { how, mask }
 }
 
-/// Undoes one [`mask`].
+/// Undoes one [`mask`], in the way that it was done.
 #[inline(always)]
-pub(crate) fn restore(saved: u64) {
-    match masking() {
-        V3 => v3::set_priority_mask(saved as u8),
-        V2 => v2::set_mask(saved as u8),
-        // A section entered before the controller worked leaves as it came.
-        _ => regs::daif_restore(saved),
+pub(crate) fn restore(saved: Saved) {
+    match saved.how {
+        V3 => v3::set_priority_mask(saved.mask as u8),
+        V3_HINT => v3::set_priority_mask_hint(saved.mask as u8),
+        V2 => v2::set_mask(saved.mask as u8),
+        _ => regs::daif_restore(saved.mask),
     }
 }
 
 /// Whether this CPU holds normal interrupts back.
 #[inline(always)]
 pub(crate) fn is_masked() -> bool {
-    regs::daif() & (1 << 7) != 0
+    regs::daif() & DAIF_I != 0
         || match masking() {
-            V3 => v3::priority_mask() <= MASK,
+            V3 | V3_HINT => v3::priority_mask() <= MASK,
             V2 => v2::mask() <= MASK,
             _ => false,
         }
@@ -221,12 +267,18 @@ pub(crate) fn is_masked() -> bool {
 /// Interrupts `cpu`. Everything this CPU has stored before is visible to the handler.
 #[inline(always)]
 pub(crate) fn send_sgi(sgi: Sgi, cpu: CpuId) {
-    let area = area::of(cpu);
-    match kind() {
-        V3 => v3::send(sgi as u8, v3::target(area.mpidr)),
-        V2 => v2::send(sgi as u8, area.gic.target.load(Ordering::Relaxed)),
-        _ => {}
-    }
+    interrupt(sgi, area::of(cpu));
+}
+
+/// Interrupts the CPU of `area`. Everything this CPU has stored before is visible to the handler.
+#[inline(always)]
+pub(crate) fn interrupt(sgi: Sgi, area: &area::Area) {
+    send(sgi, area.gic.target.load(Ordering::Relaxed));
+}
+
+#[inline(always)]
+fn send(sgi: Sgi, target: u64) {
+    if target & TARGET_V2 == 0 { v3::send(sgi as u8, target) } else { v2::send(sgi as u8, target as u8) }
 }
 
 /// Collects CPUs to interrupt: one register write for each 16 neighbours (GICv3), or one in all (GICv2). What is
@@ -247,12 +299,8 @@ impl SgiBatch {
     /// Interrupts the CPU of `area` too.
     #[inline(always)]
     pub(crate) fn add(&mut self, area: &area::Area) {
-        if kind() == V2 {
-            self.target |= u64::from(area.gic.target.load(Ordering::Relaxed));
-            return;
-        }
         // Ids follow the tree, and trees list the CPUs of a cluster together.
-        let target = v3::target(area.mpidr);
+        let target = area.gic.target.load(Ordering::Relaxed);
         if !v3::same_cluster(target, self.target) {
             self.send();
         }
@@ -262,11 +310,7 @@ impl SgiBatch {
     #[inline(always)]
     fn send(&mut self) {
         if self.target != 0 {
-            match kind() {
-                V3 => v3::send(self.sgi as u8, self.target),
-                V2 => v2::send(self.sgi as u8, self.target as u8),
-                _ => {}
-            }
+            send(self.sgi, self.target);
             self.target = 0;
         }
     }
@@ -321,7 +365,7 @@ pub(crate) fn route(intid: u32, cpu: CpuId) {
     let area = area::of(cpu);
     match kind() {
         V3 => v3().route(intid, area.mpidr),
-        V2 => v2().route(intid, area.gic.target.load(Ordering::Relaxed)),
+        V2 => v2().route(intid, area.gic.target.load(Ordering::Relaxed) as u8),
         _ => {}
     }
 }

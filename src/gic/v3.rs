@@ -12,7 +12,6 @@ use arm_gic::gicv3::{GicCpuInterface, GicDistributor, GicRedistributor, Group};
 use arm_gic::{IntId, InterruptGroup, UniqueMmioPointer};
 use core::arch::asm;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, Ordering};
 
 const GICD_CTLR: u64 = 0x0;
 const GICD_TYPER: u64 = 0x4;
@@ -165,7 +164,8 @@ impl GicV3 {
         }
     }
 
-    pub(super) fn init_cpu(&self, redistributor: u64, firmware_is_ours: bool) -> Result<(), GicError> {
+    /// Says whether this CPU's priority mask is a hint for forwarding.
+    pub(super) fn init_cpu(&self, redistributor: u64, firmware_is_ours: bool) -> Result<bool, GicError> {
         if redistributor == 0 {
             return Err(GicError::NoRedistributor { mpidr: arch::regs::affinity() });
         }
@@ -223,11 +223,11 @@ impl GicV3 {
                 options(nostack)
             );
         }
-        PMHE.store(control & (1 << 6) != 0, Ordering::Relaxed);
         GicCpuInterface::set_priority_mask(OPEN);
         GicCpuInterface::enable_group1(true);
         arch::isb();
-        Ok(())
+        // PMHE
+        Ok(control & (1 << 6) != 0)
     }
 
     pub(super) fn enable(&self, redistributor: u64, intid: u32, enable: bool) {
@@ -261,18 +261,21 @@ pub(super) fn priority_mask() -> u8 {
     GicCpuInterface::get_priority_mask()
 }
 
+/// Writes to PMR synchronise themselves: no normal interrupt is taken after one that masks.
 #[inline(always)]
 pub(super) fn set_priority_mask(mask: u8) {
     GicCpuInterface::set_priority_mask(mask);
-    // Where PMR is a hint for the redistributor, opening it has to get there before a wait for an interrupt
-    // (IHI 0069 4.8.6). Masking needs no help: writes to PMR synchronise themselves.
-    if mask > MASK && PMHE.load(Ordering::Relaxed) {
+}
+
+/// The same where PMR is a hint for the redistributor too: opening it has to get there before a wait for an interrupt
+/// (IHI 0069 4.8.6).
+#[inline(always)]
+pub(super) fn set_priority_mask_hint(mask: u8) {
+    GicCpuInterface::set_priority_mask(mask);
+    if mask > MASK {
         arch::dsb_sy();
     }
 }
-
-/// ICC_CTLR_EL1.PMHE: PMR is used as a hint for forwarding.
-static PMHE: AtomicBool = AtomicBool::new(false);
 
 /// The CPU interface of the calling CPU.
 pub(crate) struct Cpu;

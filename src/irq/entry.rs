@@ -12,32 +12,31 @@ use crate::{call, panic, time};
 /// While a handler runs `DAIF.I` is open: nothing but an NMI-class interrupt gets in, because the priority of the
 /// interrupt that is being handled holds back its equals until it is ended (Arm IHI 0069, 4.8.4).
 pub(crate) extern "C" fn interrupt(_frame: &IrqFrame) {
-    match gic::kind() {
-        gic::V3 => handle::<gic::v3::Cpu>(),
-        gic::V2 => handle::<gic::v2::Cpu>(),
-        _ => {}
-    }
+    let area = area::current();
+    if area.gic.is_v2() { handle::<gic::v2::Cpu>(area) } else { handle::<gic::v3::Cpu>(area) }
 }
 
 #[inline(always)]
-fn handle<C: CpuInterface>() {
+fn handle<C: CpuInterface>(area: &'static Area) {
     let Some(interrupt) = C::acknowledge() else { return };
-    let area = area::current();
     let intid = C::intid(interrupt);
-    #[cfg(feature = "bench-hooks")]
-    if intid == Sgi::Probe as u32 {
-        crate::bench::answer();
+    if intid == Sgi::Call as u32 {
+        // SAFETY: only NMI-class interrupts come through until this one is ended, and their handler keeps to what is
+        // safe at any point. What the vector saved is on the stack.
+        unsafe { regs::daif_open() };
+        call::drain(area);
+        regs::daif_close();
         return C::end(interrupt);
     }
-    if intid != Sgi::Call as u32 {
-        return other::<C>(area, interrupt);
+    #[cfg(feature = "bench-hooks")]
+    if intid == Sgi::Probe as u32 {
+        // SAFETY: as above.
+        unsafe { regs::daif_open() };
+        crate::bench::answer();
+        regs::daif_close();
+        return C::end(interrupt);
     }
-    // SAFETY: only NMI-class interrupts come through until this one is ended, and their handler keeps to what is safe at
-    // any point. What the vector saved is on the stack.
-    unsafe { regs::daif_open() };
-    call::drain(area);
-    regs::daif_mask();
-    C::end(interrupt);
+    other::<C>(area, interrupt);
 }
 
 /// Everything but a call.
@@ -61,6 +60,6 @@ fn other<C: CpuInterface>(area: &'static Area, interrupt: u32) {
     }
     // After any interrupt, so that a lost SGI only costs time.
     call::drain(area);
-    regs::daif_mask();
+    regs::daif_close();
     C::end(interrupt);
 }

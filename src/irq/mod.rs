@@ -34,7 +34,7 @@ pub(crate) enum Sgi {
 /// A section in which this CPU takes no interrupts but those of NMI class. Ends when dropped; nests.
 #[must_use = "interrupts are open again as soon as this is dropped"]
 pub struct Masked {
-    saved: u64,
+    saved: gic::Saved,
     /// It belongs to the CPU that made it.
     not_send: PhantomData<*mut ()>,
 }
@@ -45,6 +45,14 @@ pub struct Masked {
 #[inline(always)]
 pub fn mask() -> Masked {
     Masked { saved: gic::mask(), not_send: PhantomData }
+}
+
+impl Masked {
+    /// Whether interrupts were held back before this section too.
+    #[inline(always)]
+    pub(crate) fn was_masked(&self) -> bool {
+        self.saved.was_masked()
+    }
 }
 
 impl Drop for Masked {

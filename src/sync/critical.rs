@@ -29,7 +29,7 @@ unsafe impl Impl for Global {
         let saved = gic::mask();
         core::mem::forget(LOCK.lock());
         HOLDER.store(me, Ordering::Relaxed);
-        saved
+        saved.to_bits()
     }
 
     unsafe fn release(saved: RawRestoreState) {
@@ -39,6 +39,6 @@ unsafe impl Impl for Global {
         HOLDER.store(0, Ordering::Relaxed);
         // SAFETY: the matching `acquire` has taken it, on this CPU, and forgotten the guard.
         unsafe { LOCK.force_unlock() };
-        gic::restore(saved);
+        gic::restore(gic::Saved::from_bits(saved));
     }
 }

@@ -188,7 +188,7 @@ fn order() {
 /// leaves behind.
 #[test]
 fn order_of_two() {
-    Model::new("call_queue/order_of_two", &["none", "some", "all"]).check(|tally| {
+    Model::new("call_queue/order_of_two", &["none", "some", "all"]).preemptions(3).check(|tally| {
         let target = Target::open(2, 2);
         let one = target.spawn(|target| assert!(target.post(0, 1) && target.call(0, 2)));
         let two = target.spawn(|target| assert!(target.call(1, 3) && target.post(1, 4)));

@@ -470,15 +470,14 @@ fn lost_strings() {
 #[test]
 fn salvage() {
     use reveille_trees::dt::salvage_console;
-    let blob = compile("wide");
-    let damaged = |name: &[u8]| {
-        let mut blob = blob.clone();
+    let damaged = |tree: &str, name: &[u8]| {
+        let mut blob = compile(tree);
         let at = blob.windows(name.len()).position(|window| window == name).expect("the node");
         // The token before the name.
         blob[at - 4..at].copy_from_slice(&[0xde, 0xad, 0xbe, 0xef]);
         blob
     };
-    let blob = damaged(b"watchdog@3000");
+    let blob = damaged("wide", b"watchdog@3000");
     let error = words(Machine::parse(&blob));
     assert!(
         error.starts_with("device tree: unknown token at offset") && error.ends_with("(0xdeadbeef)"),
@@ -486,5 +485,8 @@ fn salvage() {
     );
     let console = salvage_console(&blob).expect("a console");
     assert_eq!((console.registers.base, console.is_chosen), (0x1_0000_2000, true));
-    assert!(salvage_console(&damaged(b"psci")).is_none());
+    assert!(salvage_console(&damaged("wide", b"psci")).is_none());
+    // The chosen one is disabled, so it is not touched; nor is it as the first one.
+    let blob = damaged("choices", b"gic@0");
+    assert_eq!(salvage_console(&blob).expect("a console").registers.base, 0x2000_0000);
 }
