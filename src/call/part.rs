@@ -170,16 +170,19 @@ pub(crate) fn is_pending(area: &Area) -> bool {
 #[inline(always)]
 pub(crate) fn drain(area: &'static Area) {
     let part = &area.call;
-    let mut block = 0;
-    // At least one of each, and as many of one as of the other: `Shared` makes them so.
-    loop {
-        // SAFETY: `block` is below the number of queues, which is the number of blocks.
-        let (queue, nodes) = unsafe { (part.queues.get_unchecked(block), part.blocks.get_unchecked(block)) };
-        run_all(area, nodes, queue.0.take(nodes.links));
-        block += 1;
-        if block >= part.queues.len() {
-            break;
-        }
+    // One call and nothing else is what most interrupts are about.
+    if let ([queue], [block]) = (part.queues, part.blocks)
+        && let Some(place) = queue.0.take_call()
+    {
+        return run_call(area, block.sender(place as usize));
+    }
+    drain_all(area);
+}
+
+#[inline(never)]
+fn drain_all(area: &'static Area) {
+    for (queue, block) in area.call.queues.iter().zip(area.call.blocks) {
+        run_all(area, block, queue.0.take(block.links));
     }
 }
 

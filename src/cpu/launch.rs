@@ -82,7 +82,7 @@ impl Mailbox {
     }
 }
 
-/// Runs `f` in the thread context of `cpu`, the next time that CPU is in [`idle`](super::idle).
+/// Runs `f` in the thread context of `cpu`, the next time that CPU is in [`idle()`](super::idle()).
 ///
 /// In thread context `f` may do whatever `main` may: wait, call, launch. It runs exactly once. The closure
 /// is stored in place: it may capture at most [`LAUNCH_BYTES`].

@@ -107,32 +107,29 @@ reveille_primary:
     mov     w24, #0                     // no generation tried
     b       reveille_pen
 
-// Builds the early tables - the image alone, text executable, the rest not - and turns MMU and caches on.
+// Builds the early tables - the image alone, text executable, the rest writable, as relocation has yet to write to
+// constants - and turns MMU and caches on.
 //
 // uses: x0-x15; no stack
 reveille_early_tables:
     adr_l   x0, __image_start
     adr_l   x1, __image_end
     adr_l   x2, __text_end
-    adr_l   x3, __rodata_end
     adr_l   x4, reveille_early
     mrs     x5, CurrentEL
     ubfx    x5, x5, #2, #2
     // Leaf attributes. EL1 forbids by UXN and PXN, EL2 by XN (bit 54) with AP[1] RES1.
-    movz    x6, #0x703                  // page, AF, inner shareable, attribute 0
-    mov     x7, x6
-    orr     x6, x6, #0x80               // read-only
-    mov     x9, #(3 << 53)              // UXN, PXN
+    movz    x7, #0x703                  // page, AF, inner shareable, attribute 0
+    orr     x8, x7, #0x80               // text: read-only
     cmp     x5, #2
     b.ne    1f
-    mov     x9, #(1 << 54)
-    orr     x6, x6, #0x40
     orr     x7, x7, #0x40
-    mov     x8, x6                      // text
+    orr     x7, x7, #(1 << 54)
+    orr     x8, x8, #0x40
     b       2f
-1:  orr     x8, x6, #(1 << 54)          // text: not for EL0
-2:  orr     x6, x6, x9                  // constants
-    orr     x7, x7, x9                  // data
+1:  orr     x7, x7, #(3 << 53)
+    orr     x8, x8, #(1 << 54)          // not for EL0
+2:
 
     // Level 3: pages from the 2 MiB boundary below the image.
     and     x10, x0, #~0x1fffff
@@ -141,14 +138,9 @@ reveille_early_tables:
     lsr     x12, x12, #9                // 8 bytes for each 4 KiB
     add     x11, x11, x12
     mov     x12, x0
-3:  mov     x13, x8
-    cmp     x12, x2
-    b.lo    4f
-    mov     x13, x6
-    cmp     x12, x3
-    b.lo    4f
-    mov     x13, x7
-4:  orr     x13, x13, x12
+3:  cmp     x12, x2
+    csel    x13, x8, x7, lo
+    orr     x13, x13, x12
     str     x13, [x11], #8
     add     x12, x12, #4096
     cmp     x12, x1

@@ -218,7 +218,7 @@ fn memory(system: &'static System) {
         check(piece.base >= end && piece.size > 0, "free memory is sorted and disjoint");
         end = piece.base + piece.size;
         total += piece.size;
-        for at in [piece.base, piece.base + piece.size / 2 & !7, end - 8] {
+        for at in [piece.base, (piece.base + piece.size / 2) & !7, end - 8] {
             let word = at as *mut u64;
             // SAFETY: free memory is the application's.
             unsafe {

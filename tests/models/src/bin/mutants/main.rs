@@ -6,6 +6,7 @@
 //!
 //! Arguments: parts of names, to plant only the bugs whose name or model contains one of them.
 
+mod call;
 mod gate;
 mod handshake;
 mod launch;
@@ -20,7 +21,7 @@ use std::time::{Duration, Instant};
 use std::{env, io};
 
 /// Every table of mutants.
-const TABLES: &[&[Mutant]] = &[handshake::MUTANTS, gate::MUTANTS, launch::MUTANTS];
+const TABLES: &[&[Mutant]] = &[handshake::MUTANTS, gate::MUTANTS, launch::MUTANTS, call::MUTANTS];
 
 /// One planted bug.
 struct Mutant {

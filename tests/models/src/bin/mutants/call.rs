@@ -1,0 +1,394 @@
+//! Bugs in the cross-calls: the queue, the pool, and the calls that are waited for.
+
+use super::Mutant;
+
+/// The table.
+pub(super) const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "push_relaxed",
+        file: "queue.rs",
+        edits: &[(
+            "compare_exchange(seen, add(seen), Release, Relaxed)",
+            "compare_exchange(seen, add(seen), Relaxed, Relaxed)",
+        )],
+        model: "call_queue::order",
+    },
+    Mutant {
+        name: "push_check_then_store",
+        file: "queue.rs",
+        edits: &[
+            ("let mut seen = 0;\n        loop {", "let mut seen = self.head.load(Relaxed);\n        loop {"),
+            (
+                "match self.head.compare_exchange(seen, add(seen), Release, Relaxed) {",
+                "let held = if seen & CLOSED != 0 { Err(seen) } else { Ok(self.head.swap(add(seen), Release)) };
+                 match held {",
+            ),
+        ],
+        model: "call_queue::order",
+    },
+    Mutant {
+        name: "push_links_to_stale_head",
+        file: "queue.rs",
+        edits: &[
+            ("(seen & !LIST) | (u64::from(node) + 1)\n        })", "(seen & !LIST) | (u64::from(node) + 1)\n        })\n        .inspect(|_| link.store(0, Relaxed))"),
+        ],
+        model: "call_queue::order",
+    },
+    Mutant {
+        name: "push_after_close",
+        file: "queue.rs",
+        edits: &[("Err(now) if now & CLOSED != 0 => return Err(Closed),", "")],
+        model: "call_queue::close_against_push",
+    },
+    Mutant {
+        name: "push_forgets_calls",
+        file: "queue.rs",
+        edits: &[("(seen & !LIST) | (u64::from(node) + 1)", "u64::from(node) + 1")],
+        model: "call_queue::wake_up",
+    },
+    Mutant {
+        name: "first_from_stale_head",
+        file: "queue.rs",
+        edits: &[
+            (
+                "let mut seen = 0;\n        loop {",
+                "let stale = self.head.load(Relaxed);\n        let mut seen = 0;\n        loop {",
+            ),
+            ("Pushed { first: seen == 0 }", "Pushed { first: stale == 0 }"),
+        ],
+        model: "call_queue::wake_up",
+    },
+    Mutant {
+        name: "first_post_alone",
+        file: "queue.rs",
+        edits: &[("Pushed { first: seen == 0 }", "Pushed { first: add(0) & LIST != 0 && seen == 0 }")],
+        model: "call_queue::wake_up",
+    },
+    Mutant {
+        name: "first_of_three_is_stale",
+        file: "queue.rs",
+        edits: &[
+            (
+                "let mut seen = 0;\n        loop {",
+                "let stale = self.head.load(Relaxed);\n        let mut seen = 0;\n        loop {",
+            ),
+            ("Pushed { first: seen == 0 }", "Pushed { first: stale == 0 }"),
+        ],
+        model: "call_queue::wake_up_by_three",
+    },
+    Mutant {
+        name: "take_relaxed",
+        file: "queue.rs",
+        edits: &[("self.head.swap(leave, Acquire)", "self.head.swap(leave, Relaxed)")],
+        model: "call_queue::order",
+    },
+    Mutant {
+        name: "take_load_then_store",
+        file: "queue.rs",
+        edits: &[(
+            "let taken = self.head.swap(leave, Acquire);",
+            "let taken = self.head.load(Acquire);
+             self.head.store(leave, Relaxed);",
+        )],
+        model: "call_queue::order",
+    },
+    Mutant {
+        name: "take_opens_closed",
+        file: "queue.rs",
+        edits: &[(
+            "if self.head.load(Relaxed).cast_signed() <= 0 {\n            return Batch",
+            "if self.head.load(Relaxed) == 0 {\n            return Batch",
+        )],
+        model: "call_queue::close_against_push",
+    },
+    Mutant {
+        name: "batch_newest_first",
+        file: "queue.rs",
+        edits: &[(
+            "while newest != 0 {",
+            "if newest != 0 {
+                 newer = newest;
+                 newest = 0;
+             }
+             while newest != 0 {",
+        )],
+        model: "call_queue::order",
+    },
+    Mutant {
+        name: "batch_calls_first",
+        file: "queue.rs",
+        edits: &[("calls &= link;", "let _ = link;")],
+        model: "call_queue::order",
+    },
+    Mutant {
+        name: "batch_posts_first",
+        file: "queue.rs",
+        edits: &[("calls &= link;", "calls = 0;")],
+        model: "call_queue::order",
+    },
+    Mutant {
+        name: "batch_reversal_forgets_calls",
+        file: "queue.rs",
+        edits: &[("link.store(before & !LIST | newer, Relaxed);", "link.store(newer, Relaxed);")],
+        model: "call_queue::order",
+    },
+    Mutant {
+        name: "batch_order_across_senders",
+        file: "queue.rs",
+        edits: &[("calls &= link;", "calls &= link & (1 << CALLERS_SHIFT);")],
+        model: "call_queue::order_of_two",
+    },
+    Mutant {
+        name: "batch_runs_call_twice",
+        file: "queue.rs",
+        edits: &[("self.calls &= !(1 << caller);", "if self.next == 0 { self.calls &= !(1 << caller); } else { self.next = 0; }")],
+        model: "call_queue::order",
+    },
+    Mutant {
+        name: "link_read_after_release",
+        file: "queue.rs",
+        edits: &[
+            (
+                "let mut calls = self.calls;",
+                "if self.next & CLOSED != 0 {
+                     self.next = self.links[(self.next & LIST) as usize - 1].load(Relaxed) & LIST;
+                 }
+                 let mut calls = self.calls;",
+            ),
+            (
+                "let node = mem::replace(&mut self.next, link & LIST) - 1;",
+                "let node = mem::replace(&mut self.next, self.next | CLOSED) - 1;",
+            ),
+        ],
+        model: "call_pool::recycle_two",
+    },
+    Mutant {
+        name: "flush_then_close",
+        file: "queue.rs",
+        edits: &[(
+            "self.drain(CLOSED, links)",
+            "let kept = self.drain(0, links);
+             self.head.swap(CLOSED, Relaxed);
+             kept",
+        )],
+        model: "call_queue::close_against_push",
+    },
+    Mutant {
+        name: "close_then_flush",
+        file: "queue.rs",
+        edits: &[(
+            "self.drain(CLOSED, links)",
+            "let held = self.head.load(Relaxed);
+             self.head.store(CLOSED, Relaxed);
+             let _ = held;
+             self.drain(CLOSED, links)",
+        )],
+        model: "call_queue::close_against_push",
+    },
+    Mutant {
+        name: "open_does_nothing",
+        file: "queue.rs",
+        edits: &[("self.head.store(0, Relaxed);", "")],
+        model: "call_queue::reopen_against_push",
+    },
+    Mutant {
+        name: "release_relaxed",
+        file: "pool.rs",
+        edits: &[("fetch_add(1 << node, Release)", "fetch_add(1 << node, Relaxed)")],
+        model: "call_pool::recycle_one",
+    },
+    Mutant {
+        name: "release_load_then_store",
+        file: "pool.rs",
+        edits: &[(
+            "let returned = self.returned.0.fetch_add(1 << node, Release);",
+            "let returned = self.returned.0.load(Relaxed);
+             self.returned.0.store(returned | 1 << node, Release);",
+        )],
+        model: "call_pool::two_receivers",
+    },
+    Mutant {
+        name: "acquire_relaxed",
+        file: "pool.rs",
+        edits: &[("swap(Self::NONE, Acquire)", "swap(Self::NONE, Relaxed)")],
+        model: "call_pool::recycle_one",
+    },
+    Mutant {
+        name: "acquire_load_then_store",
+        file: "pool.rs",
+        edits: &[(
+            "free = self.returned.0.swap(Self::NONE, Acquire);",
+            "free = self.returned.0.load(Acquire);
+             self.returned.0.store(Self::NONE, Relaxed);",
+        )],
+        model: "call_pool::two_receivers",
+    },
+    Mutant {
+        name: "acquire_leaves_node",
+        file: "pool.rs",
+        edits: &[("self.free.store(free & (free - 1), Relaxed);", "self.free.store(free, Relaxed);")],
+        model: "call_pool::recycle_one",
+    },
+    Mutant {
+        name: "acquire_loses_rest",
+        file: "pool.rs",
+        edits: &[("self.free.store(free & (free - 1), Relaxed);", "self.free.store(0, Relaxed);")],
+        model: "call_pool::recycle_two",
+    },
+    Mutant {
+        name: "put_back_loses_node",
+        file: "pool.rs",
+        edits: &[("self.free.store(free | 1 << node, Relaxed);", "")],
+        model: "call_pool::refused",
+    },
+    Mutant {
+        name: "finish_relaxed",
+        file: "sync_call.rs",
+        edits: &[("fetch_add(u64::MAX, Release)", "fetch_add(u64::MAX, Relaxed)")],
+        model: "call_sync::hand_back",
+    },
+    Mutant {
+        name: "finish_of_one_relaxed",
+        file: "sync_call.rs",
+        edits: &[(
+            "let left = self.left.fetch_add(u64::MAX, Release);",
+            "let last = self.left.load(Relaxed) == 1;
+             let left = self.left.fetch_add(u64::MAX, if last { Release } else { Relaxed });",
+        )],
+        model: "call_sync::broadcast",
+    },
+    Mutant {
+        name: "finish_load_then_store",
+        file: "sync_call.rs",
+        edits: &[(
+            "let left = self.left.fetch_add(u64::MAX, Release);",
+            "let left = self.left.load(Relaxed);
+             self.left.store(left - 1, Release);",
+        )],
+        model: "call_sync::broadcast",
+    },
+    Mutant {
+        name: "take_back_load_then_store",
+        file: "sync_call.rs",
+        edits: &[(
+            "self.call.left.fetch_add(u64::from(targets).wrapping_neg(), Relaxed);",
+            "self.call.left.store(self.call.left.load(Relaxed) - u64::from(targets), Relaxed);",
+        )],
+        model: "call_sync::broadcast_against_close",
+    },
+    Mutant {
+        name: "take_back_all",
+        file: "sync_call.rs",
+        edits: &[(
+            "self.call.left.fetch_add(u64::from(targets).wrapping_neg(), Relaxed);",
+            "let _ = targets;
+             self.call.left.swap(0, Relaxed);",
+        )],
+        model: "call_sync::broadcast_against_close",
+    },
+    Mutant {
+        name: "done_relaxed",
+        file: "sync_call.rs",
+        edits: &[("self.call.left.load(Acquire)", "self.call.left.load(Relaxed)")],
+        model: "call_sync::hand_back",
+    },
+    Mutant {
+        name: "done_while_one_is_left",
+        file: "sync_call.rs",
+        edits: &[(
+            "self.call.left.load(Acquire) == SyncCall::<A>::IDLE",
+            "self.call.left.load(Acquire) <= 1",
+        )],
+        model: "call_sync::broadcast",
+    },
+    Mutant {
+        name: "calling_dropped_without_wait",
+        file: "sync_call.rs",
+        edits: &[("while !self.is_done() {\n            A::relax();\n        }", "")],
+        model: "call_sync::broadcast_against_close",
+    },
+    Mutant {
+        name: "begin_while_one_is_under_way",
+        file: "sync_call.rs",
+        edits: &[("if self.left.load(Relaxed) != Self::IDLE {", "if self.left.load(Relaxed) > 9 {")],
+        model: "call_sync::hand_back",
+    },
+    Mutant {
+        name: "cancel_check_then_store",
+        file: "deadline_call.rs",
+        edits: &[(
+            "match self.call.word.compare_exchange(queued, self.ticket.0 | OVER, Relaxed, Relaxed) {",
+            "let seen = self.call.word.load(Relaxed);
+             if seen == queued {
+                 self.call.word.store(self.ticket.0 | OVER, Relaxed);
+             }
+             match if seen == queued { Ok(seen) } else { Err(seen) } {",
+        )],
+        model: "call_sync::cancel_against_start",
+    },
+    Mutant {
+        name: "cancel_always",
+        file: "deadline_call.rs",
+        edits: &[(
+            "match self.call.word.compare_exchange(queued, self.ticket.0 | OVER, Relaxed, Relaxed) {",
+            "match Ok::<u64, u64>(self.call.word.swap(self.ticket.0 | OVER & queued, Relaxed)) {",
+        )],
+        model: "call_sync::cancel_against_start",
+    },
+    Mutant {
+        name: "cancel_never",
+        file: "deadline_call.rs",
+        edits: &[(
+            "match self.call.word.compare_exchange(queued, self.ticket.0 | OVER, Relaxed, Relaxed) {",
+            "match Err::<u64, u64>(queued) {",
+        )],
+        model: "call_sync::cancel_against_start",
+    },
+    Mutant {
+        name: "start_check_then_store",
+        file: "deadline_call.rs",
+        edits: &[(
+            ".compare_exchange(ticket.0 | QUEUED, ticket.0 | RUNNING, Relaxed, Relaxed)
+            .ok()",
+            ".load(Relaxed)
+            .eq(&(ticket.0 | QUEUED))
+            .then(|| self.word.store(ticket.0 | RUNNING, Relaxed))",
+        )],
+        model: "call_sync::cancel_against_start",
+    },
+    Mutant {
+        name: "start_ignores_ticket",
+        file: "deadline_call.rs",
+        edits: &[(
+            ".compare_exchange(ticket.0 | QUEUED, ticket.0 | RUNNING, Relaxed, Relaxed)",
+            ".compare_exchange(
+                self.word.load(Relaxed) & !STATE | QUEUED,
+                self.word.load(Relaxed) & !STATE | RUNNING,
+                Relaxed,
+                Relaxed,
+            )",
+        )],
+        model: "call_sync::stale_ticket",
+    },
+    Mutant {
+        name: "ticket_used_twice",
+        file: "deadline_call.rs",
+        edits: &[("Ticket(last.wrapping_add(TICKET))", "Ticket(last | TICKET)")],
+        model: "call_sync::stale_ticket",
+    },
+    Mutant {
+        name: "deadline_finish_relaxed",
+        file: "deadline_call.rs",
+        edits: &[(
+            "self.call.word.store(self.ticket.0 | OVER, Release);",
+            "self.call.word.store(self.ticket.0 | OVER, Relaxed);",
+        )],
+        model: "call_sync::cancel_against_start",
+    },
+    Mutant {
+        name: "deadline_state_relaxed",
+        file: "deadline_call.rs",
+        edits: &[("self.call.word.load(Acquire)", "self.call.word.load(Relaxed)")],
+        model: "call_sync::cancel_against_start",
+    },
+];
