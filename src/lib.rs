@@ -41,14 +41,20 @@ mod closure;
 pub mod console;
 #[cfg(target_os = "none")]
 pub mod cpu;
+#[cfg(all(target_os = "none", feature = "fault-injection"))]
+pub mod fault;
 #[cfg(target_os = "none")]
 mod gic;
+#[cfg(target_os = "none")]
+pub mod hotplug;
 #[cfg(target_os = "none")]
 pub mod irq;
 #[cfg(target_os = "none")]
 mod panic;
 #[cfg(target_os = "none")]
 pub mod power;
+#[cfg(target_os = "none")]
+mod stop;
 #[cfg(target_os = "none")]
 pub mod sync;
 #[cfg(target_os = "none")]
@@ -60,5 +66,7 @@ pub mod time;
 pub use arch::mmu::MapError;
 #[cfg(target_os = "none")]
 pub use power::ExitCode;
+#[cfg(target_os = "none")]
+pub use stop::{StopError, stop_machine, stop_machine_each};
 #[cfg(target_os = "none")]
 pub use system::System;

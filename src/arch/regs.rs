@@ -4,6 +4,7 @@ use aarch64_cpu::registers::{
     CNTFRQ_EL0, CNTHCTL_EL2, CNTKCTL_EL1, CurrentEL, MPIDR_EL1, Readable, Writeable,
 };
 use core::arch::asm;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 /// The affinity fields of `MPIDR_EL1` (Arm ARM D24.2.118): Aff3 at 39:32, Aff2..Aff0 at 23:0.
 pub(crate) const AFFINITY: u64 = 0xff_00ff_ffff;
@@ -158,13 +159,96 @@ pub(crate) fn daif() -> u64 {
     daif
 }
 
-/// Opens IRQ and FIQ exceptions.
+/// Opens IRQ and FIQ exceptions, those of FEAT_NMI included.
 ///
 /// # Safety
 ///
 /// The vectors are set, and this CPU is in no section that relies on being masked by `DAIF`.
 #[inline(always)]
 pub(crate) unsafe fn daif_open() {
+    allint_open();
     // SAFETY: the caller's.
     unsafe { asm!("msr daifclr, #3", options(nostack, preserves_flags)) }
+}
+
+/// Masks everything that can be masked, debug exceptions and SErrors too: nothing comes between any more.
+#[inline(always)]
+pub(crate) fn mask_all() {
+    // SAFETY: as for `daif_mask`.
+    unsafe { asm!("msr daifset, #15", options(nostack, preserves_flags)) }
+    allint_mask();
+}
+
+/// FEAT_NMI is in use: `PSTATE.ALLINT` exists, and an interrupt with superpriority comes through `DAIF.I`.
+///
+/// Assemblers that know no FEAT_NMI take `MSR ALLINT, #imm` (Arm ARM C6.2.230) by its encoding: `S0_1_C4_Cm_0` with the
+/// immediate for `m`.
+static ALLINT: AtomicBool = AtomicBool::new(false);
+
+/// `SCTLR_ELx.NMI`: superpriority counts. With SPINTMASK (bit 62) clear the hardware sets ALLINT on every exception
+/// entry (Arm ARM D1.3.5).
+const SCTLR_NMI: u64 = 1 << 61;
+const SCTLR_SPINTMASK: u64 = 1 << 62;
+
+/// Whether interrupts with superpriority come through `DAIF.I`.
+#[inline(always)]
+pub(crate) fn has_allint() -> bool {
+    // Relaxed: set by the boot CPU before any other runs, which `kick` and `arrive` order.
+    ALLINT.load(Ordering::Relaxed)
+}
+
+/// Lets interrupts with superpriority through, whatever `DAIF` says.
+#[inline(always)]
+pub(crate) fn allint_open() {
+    if has_allint() {
+        // SAFETY: the register exists (`enable_nmi` has looked). The handler of such an interrupt keeps to what is safe
+        // at any point at which the runtime opens this. Not `nomem`: nothing moves across.
+        unsafe { asm!("msr S0_1_C4_C0_0, xzr", options(nostack, preserves_flags)) }
+    }
+}
+
+/// Holds back interrupts with superpriority too.
+#[inline(always)]
+pub(crate) fn allint_mask() {
+    if has_allint() {
+        // SAFETY: the register exists, and masking is always permitted.
+        unsafe { asm!("msr S0_1_C4_C1_0, xzr", options(nostack, preserves_flags)) }
+    }
+}
+
+/// Whether this CPU has FEAT_NMI: `ID_AA64PFR1_EL1.NMI`, bits 39:36.
+pub(crate) fn has_feat_nmi() -> bool {
+    let features: u64;
+    // SAFETY: reads an identification register.
+    unsafe { asm!("mrs {}, id_aa64pfr1_el1", out(reg) features, options(nomem, nostack, preserves_flags)) }
+    (features >> 36) & 0xf != 0
+}
+
+/// Changes `SCTLR_ELx` of this CPU, of which only the masking of interrupts may differ.
+fn change_sctlr(clear: u64, set: u64) {
+    let sctlr = (read_el!("sctlr") & !clear) | set;
+    if at_el2() {
+        // SAFETY: the caller's: interrupts are masked, and nothing else changes.
+        unsafe { asm!("msr sctlr_el2, {}", "isb", in(reg) sctlr, options(nostack, preserves_flags)) }
+    } else {
+        // SAFETY: as above.
+        unsafe { asm!("msr sctlr_el1, {}", "isb", in(reg) sctlr, options(nostack, preserves_flags)) }
+    }
+}
+
+/// Turns FEAT_NMI on for this CPU, which has it, with `PSTATE.ALLINT` set: interrupts with superpriority stay out
+/// until [`daif_open`].
+pub(crate) fn enable_nmi() {
+    ALLINT.store(true, Ordering::Relaxed);
+    allint_mask();
+    change_sctlr(SCTLR_SPINTMASK, SCTLR_NMI);
+}
+
+/// Undoes [`enable_nmi`] on a CPU that leaves: where it goes there are no stacks to take an interrupt on. `DAIF` is
+/// masked already.
+pub(crate) fn disable_nmi() {
+    if has_allint() && has_feat_nmi() {
+        allint_mask();
+        change_sctlr(SCTLR_NMI, 0);
+    }
 }

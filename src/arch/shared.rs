@@ -153,6 +153,16 @@ pub(crate) const STAGE_ENTERED: u64 = 1;
 pub(crate) const STAGE_TABLES: u64 = 2;
 
 impl Crumbs {
+    /// Clears the stage. The CPU is not on its way, so nobody else writes the line.
+    #[cfg(feature = "fault-injection")]
+    pub(crate) fn forget_stage(&self) {
+        use tock_registers::interfaces::Writeable;
+        // Nothing older may be left in a cache, where it would come out over what the CPU writes next.
+        cache::clean_invalidate_value(self);
+        self.stage.set(0);
+        cache::clean_invalidate_value(self);
+    }
+
     /// Reads the line past whatever a cache holds of it.
     pub(crate) fn read(&self) -> CrumbReading {
         cache::clean_invalidate_value(self);

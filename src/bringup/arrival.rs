@@ -3,10 +3,10 @@
 use super::{Reason, psci};
 use crate::arch::{self, Hw, regs};
 use crate::cpu::area::Area;
-use crate::{call, gic, irq, panic, system, time};
+use crate::{call, gic, hotplug, irq, panic, system, time};
 use aarch64_cpu::registers::{ID_AA64ISAR0_EL1, ID_AA64MMFR0_EL1, ID_AA64PFR0_EL1, Readable};
 use core::sync::atomic::{AtomicU64, Ordering};
-use reveille_protocol::{Arch, Arrival, Entrance};
+use reveille_protocol::{Arch, Arrival, Entrance, Snapshot, State};
 
 /// Tries to take up start `generation` of the CPU that `area` belongs to.
 ///
@@ -54,6 +54,7 @@ fn lacks_features() -> bool {
         || lacks(FEATURES[1].load(Ordering::Relaxed), ID_AA64MMFR0_EL1.get(), &MMFR0_FIELDS)
         // A CPU that would run at another exception level than the rest.
         || ID_AA64PFR0_EL1.get() & 0xf == 0
+        || (gic::needs_feat_nmi() && !regs::has_feat_nmi())
 }
 
 /// Gives up, as its CPU's last act.
@@ -67,15 +68,36 @@ fn give_up(area: &'static Area, generation: u32, reason: Reason) -> ! {
 }
 
 /// Turns this CPU off, or sends it to the pen. Its slot says already that this life is over.
-fn leave(area: &'static Area, generation: u32) -> ! {
+pub(crate) fn leave(area: &'static Area, generation: u32) -> ! {
+    leave_with(area, generation, 0, 0)
+}
+
+/// The end of a CPU that has left the system: says `Gone` as its last act and is turned off, or goes to the pen. Its slot
+/// is `Dying` with `generation`, its interrupts are masked, its part of the interrupt controller is quiet.
+pub(crate) fn depart(area: &'static Area, generation: u32) -> ! {
+    let gone = Snapshot { generation, reason: 0, state: State::Gone }.to_bits();
+    leave_with(area, generation, core::ptr::from_ref(&area.slot.0) as u64, gone)
+}
+
+fn leave_with(area: &'static Area, generation: u32, slot: u64, gone: u64) -> ! {
     unsafe extern "C" {
-        fn reveille_leave(conduit: u64, function: u32, line: u64, crumbs: u64, generation: u32) -> !;
+        fn reveille_leave(
+            conduit: u64,
+            function: u32,
+            line: u64,
+            crumbs: u64,
+            generation: u32,
+            slot: u64,
+            gone: u64,
+        ) -> !;
     }
+    regs::disable_nmi();
     let (conduit, function) = psci::cpu_off();
     let line = area.line.map_or(0, |line| core::ptr::from_ref(line) as u64);
     let crumbs = area.crumbs.map_or(0, |crumbs| core::ptr::from_ref(crumbs) as u64);
-    // SAFETY: it uses no stack, and nothing of this CPU's is in use: its slot is `Failed` or `Gone`.
-    unsafe { reveille_leave(conduit, function, line, crumbs, generation) }
+    // SAFETY: it uses no stack. `slot` is 0, and then this CPU's slot is `Failed`; or it is this CPU's, `Dying`, which
+    // nobody else writes, and `gone` is the next word of it.
+    unsafe { reveille_leave(conduit, function, line, crumbs, generation, slot, gone) }
 }
 
 /// A secondary on its own stacks: its slot is won.
@@ -94,12 +116,22 @@ pub(crate) extern "C" fn secondary(area: &'static Area) -> ! {
     gic::discard_pending();
     // The interrupt controller works before anyone can be told to interrupt us: device stores complete first.
     arch::dsb_sy();
+    if hotplug::online_all(area.id).is_err() {
+        give_up(area, generation, Reason::Callback);
+    }
     area.launch.open();
     call::open(area);
+    #[cfg(feature = "fault-injection")]
+    crate::fault::about_to_go_online(area.id);
     match area.slot.0.go_online(generation, panic::gate(), panic::me()) {
         Entrance::Online => {}
-        Entrance::Wedged => arch::park(),
-        Entrance::Stop => panic::stop_requested(panic::ParkedBy::Gate),
+        Entrance::Wedged => {
+            // Final; but what was accepted in the meantime was promised to run.
+            let kept = call::close(area);
+            call::run_kept(area, kept);
+            arch::park()
+        }
+        Entrance::Stop => panic::stop_requested(panic::ParkedBy::Gate, None),
     }
     // Wakes the booter, which waits for the word just written.
     arch::dsb_ishst();

@@ -19,15 +19,16 @@ pub(crate) use roll_call::Record;
 pub use roll_call::{Entry, Json, RollCall};
 pub(crate) use spin_table::map as map_release_address;
 
-use crate::arch::{self, Hw, HwWord, entry};
+use crate::arch::{self, Hw, entry};
 use crate::cpu::area::{self, Area, Method};
+use crate::cpu::lifecycle::Lifecycle;
 use crate::cpu::{self, CpuId};
 use crate::time::{Deadline, Instant, to_ticks};
 use crate::{panic, time};
 use core::cell::RefCell;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
-use reveille_protocol::{Booter, Limits, Step, Token, Word};
+use reveille_protocol::{Booter, Limits, Step, Token};
 
 /// Time a CPU has to arrive, and again to come online, if the bootarg `deadline_ms` does not say otherwise.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
@@ -42,40 +43,6 @@ static PEN_IN_USE: AtomicBool = AtomicBool::new(false);
 /// Says that CPUs may come to the pen by themselves.
 pub(crate) fn expect_uninvited() {
     PEN_IN_USE.store(true, Ordering::Relaxed);
-}
-
-/// Who may start, stop or gather CPUs: one CPU at a time. 0, or the affinity of the holder with bit 63 set.
-static LIFECYCLE: HwWord = HwWord::with(0);
-const HELD: u64 = 1 << 63;
-
-/// The right to start and stop CPUs.
-struct Lifecycle;
-
-impl Lifecycle {
-    /// Waits for the right, interrupts as the caller has them, until `deadline`.
-    fn lock(deadline: Deadline) -> Option<Self> {
-        let me = HELD | arch::regs::affinity();
-        loop {
-            // Acquire: pairs with the Release of `drop`, the last holder's work on booters and records.
-            if LIFECYCLE.compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed).is_ok() {
-                return Some(Self);
-            }
-            if deadline.has_passed() {
-                return None;
-            }
-            panic::poll_gate();
-            arch::wfe();
-        }
-    }
-}
-
-impl Drop for Lifecycle {
-    fn drop(&mut self) {
-        // Release: pairs with `lock`.
-        LIFECYCLE.store(0, Ordering::Release);
-        arch::dsb_ishst();
-        arch::sev();
-    }
 }
 
 /// One start under way, kept in the area of the CPU that is started.
@@ -138,7 +105,10 @@ pub(crate) fn bring_up_all(deadline: Deadline) -> RollCall {
 }
 
 fn limits(deadline: Deadline, span: Duration) -> Limits {
-    Limits { arrive: to_ticks(deadline.remaining()), online: to_ticks(span) }
+    let limits = Limits { arrive: to_ticks(deadline.remaining()), online: to_ticks(span) };
+    #[cfg(feature = "fault-injection")]
+    let limits = crate::fault::adjusted(limits);
+    limits
 }
 
 fn pause() {
@@ -199,7 +169,7 @@ fn call_firmware(area: &Area, pending: &mut Pending, may_come: bool) {
             }
         },
         Method::SpinTable(address) => spin_table::release(address),
-        Method::Boot | Method::None | Method::Disabled => {}
+        Method::None | Method::Disabled => {}
     }
 }
 

@@ -31,6 +31,8 @@ struct Firmware {
     conduit: Conduit,
     cpu_on: u32,
     cpu_off: Option<u32>,
+    #[cfg(feature = "fault-injection")]
+    affinity_info: Option<u32>,
     system_off: Option<u32>,
     system_reset: Option<u32>,
 }
@@ -66,6 +68,8 @@ pub(crate) fn init(psci: &dt::Psci<'_>) {
         conduit: psci.conduit,
         cpu_on: psci.cpu_on,
         cpu_off: psci.cpu_off,
+        #[cfg(feature = "fault-injection")]
+        affinity_info: psci.affinity_info,
         system_off: psci.system_off,
         system_reset: psci.system_reset,
     });
@@ -92,6 +96,13 @@ pub(crate) fn cpu_off() -> (u64, u32) {
         },
         _ => (0, 0),
     }
+}
+
+/// AFFINITY_INFO of one CPU (DEN 0022, 5.7): 0 on, 1 off, 2 on its way; `None` if there is no such call.
+#[cfg(feature = "fault-injection")]
+pub(crate) fn affinity_info(mpidr: u64) -> Option<i32> {
+    let firmware = FIRMWARE.get()?;
+    Some(firmware.call(firmware.affinity_info?, [mpidr, 0, 0]))
 }
 
 /// SYSTEM_OFF (DEN 0022, 5.10). Returns only if there is none.

@@ -11,6 +11,8 @@ pub enum Reason {
     Feature = 1,
     /// Its part of the interrupt controller could not be set up.
     Gic = 2,
+    /// An online callback of the application failed.
+    Callback = 3,
     /// It was started, or reset, a second time while it was running.
     Restarted = reveille_protocol::RESTARTED,
 }
@@ -21,6 +23,7 @@ impl Reason {
         Some(match code {
             1 => Self::Feature,
             2 => Self::Gic,
+            3 => Self::Callback,
             reveille_protocol::RESTARTED => Self::Restarted,
             _ => return None,
         })
@@ -32,6 +35,7 @@ impl fmt::Display for Reason {
         f.write_str(match self {
             Self::Feature => "feature",
             Self::Gic => "gic",
+            Self::Callback => "callback",
             Self::Restarted => "restarted",
         })
     }

@@ -2,7 +2,7 @@
 
 use super::{Reason, Start, Verdict};
 use crate::cpu::CpuId;
-use crate::cpu::area::{Area, Method};
+use crate::cpu::area::Area;
 use crate::time::to_duration;
 use core::fmt;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -136,7 +136,7 @@ impl RollCall {
                 verdict: record.verdict().unwrap_or(Verdict::Busy),
                 generation: record.generation.load(Ordering::Relaxed),
                 after: to_duration(record.ticks.load(Ordering::Relaxed)),
-                boot: area.method == Method::Boot,
+                boot: area.id == CpuId::BOOT,
             }
         })
     }

@@ -224,6 +224,38 @@ fn run_post(area: &'static Area, block: &'static Block, node: u32) {
     area.call.activity.store(0, Ordering::Relaxed);
 }
 
+/// What a CPU had accepted when it closed its queues.
+pub(crate) struct Kept([Option<Batch<'static, Hw>>; MAX_BLOCKS]);
+
+/// Blocks of the largest machine.
+const MAX_BLOCKS: usize = crate::cpu::MAX_CPUS.div_ceil(BLOCK);
+
+impl Kept {
+    /// Nothing.
+    pub(crate) const NONE: Self = Self([const { None }; MAX_BLOCKS]);
+}
+
+/// This CPU takes no more messages. What it had accepted is still to be run. With interrupts masked.
+pub(crate) fn close(area: &'static Area) -> Kept {
+    let mut kept = Kept::NONE;
+    for ((queue, block), kept) in area.call.queues.iter().zip(area.call.blocks).zip(&mut kept.0) {
+        *kept = Some(queue.0.close(block.links));
+    }
+    kept
+}
+
+/// Runs what [`close`] kept, in interrupt context.
+pub(crate) fn run_kept(area: &'static Area, kept: Kept) {
+    let depth = area.interrupt_depth.load(Ordering::Relaxed);
+    area.interrupt_depth.store(depth + 1, Ordering::Relaxed);
+    for (block, batch) in area.call.blocks.iter().zip(kept.0) {
+        if let Some(batch) = batch {
+            run_all(area, block, batch);
+        }
+    }
+    area.interrupt_depth.store(depth, Ordering::Relaxed);
+}
+
 /// Runs what waits for this CPU from its thread context, as if an interrupt had come.
 pub(crate) fn run_pending(area: &'static Area) {
     if !is_pending(area) {

@@ -4,12 +4,13 @@ use super::{CpuId, launch};
 use crate::arch::entry::{EMERGENCY_PAGES, EXCEPTION_PAGES, PORCH_PAGES, THREAD_PAGES};
 use crate::arch::mmu::PAGE;
 use crate::arch::shared::{BootLine, Crumbs};
-use crate::arch::{HwSlot, regs};
+use crate::arch::{Hw, HwSlot, HwWord, regs};
 use crate::bringup::Record;
 use crate::dt::{CpuStatus, EnableMethod};
-use crate::{call, gic, panic, time};
+use crate::{call, gic, hotplug, panic, stop, time};
 use core::mem::offset_of;
-use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use reveille_protocol::LeaveRequest;
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// Keeps its content alone on its cache lines: 128 bytes is a line pair on the CPUs that fetch in pairs.
 #[repr(C, align(128))]
@@ -22,7 +23,8 @@ pub(crate) struct Area {
     exception_top: u64,
     thread_top: u64,
     emergency_top: u64,
-    entry: extern "C" fn(&'static Area) -> !,
+    /// What it runs on its own stacks: a `fn(&'static Area) -> !`.
+    entry: AtomicU64,
 
     pub(crate) id: CpuId,
     /// Affinity, as in the device tree.
@@ -47,6 +49,12 @@ pub(crate) struct Area {
     pub(crate) call: call::Part,
     /// Callbacks under way in thread context; those in interrupt context show in the stack pointer.
     pub(crate) interrupt_depth: AtomicU32,
+    /// How it is asked to leave.
+    pub(crate) leave: LeaveRequest<Hw>,
+    /// What keeps it from leaving.
+    pub(crate) holds: hotplug::Holds,
+    /// Rounds of stop-machine.
+    pub(crate) stop: stop::Part,
     /// Its own timers.
     pub(crate) timers: time::Timers,
 }
@@ -54,8 +62,6 @@ pub(crate) struct Area {
 /// How a CPU is started, read once from the device tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Method {
-    /// It booted us.
-    Boot,
     /// `CPU_ON`.
     Psci,
     /// A store to this address and a SEV.
@@ -158,7 +164,7 @@ impl Area {
             exception_top: stack_top(cpu, 1),
             thread_top: stack_top(cpu, 0),
             emergency_top: stack_top(cpu, 2),
-            entry,
+            entry: AtomicU64::new(entry as usize as u64),
             id: cpu,
             mpidr,
             method,
@@ -170,17 +176,14 @@ impl Area {
     }
 
     const fn blank() -> Self {
-        extern "C" fn nowhere(_: &'static Area) -> ! {
-            crate::arch::park()
-        }
         Self {
             exception_top: 0,
             thread_top: 0,
             emergency_top: 0,
-            entry: nowhere,
+            entry: AtomicU64::new(0),
             id: CpuId::BOOT,
             mpidr: 0,
-            method: Method::Boot,
+            method: Method::None,
             line: None,
             crumbs: None,
             gic: gic::CpuPart::new(0),
@@ -191,8 +194,20 @@ impl Area {
             launch: launch::Mailbox::new(),
             call: call::Part::new(&[], CpuId::BOOT),
             interrupt_depth: AtomicU32::new(0),
+            leave: LeaveRequest::from_parts(
+                HwWord::with(LeaveRequest::<Hw>::IDLE),
+                HwWord::with(LeaveRequest::<Hw>::IDLE),
+            ),
+            holds: hotplug::Holds::new(),
+            stop: stop::Part::new(),
             timers: time::Timers::new(),
         }
+    }
+
+    /// From now on this CPU begins with `entry`: once it has booted the image it comes back like any other.
+    pub(crate) fn set_entry(&self, entry: extern "C" fn(&'static Area) -> !) {
+        // Relaxed: read by this CPU itself, when it comes back, and ordered by the start that brings it.
+        self.entry.store(entry as usize as u64, Ordering::Relaxed);
     }
 
     /// Whether `address` lies on one of this CPU's stacks, for walking frames.

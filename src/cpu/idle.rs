@@ -3,7 +3,7 @@
 use super::{CpuId, area};
 use crate::arch::{self, regs};
 use crate::irq::Sgi;
-use crate::{call, gic, irq, panic, time};
+use crate::{call, gic, hotplug, irq, panic, system, time};
 use core::time::Duration;
 
 /// An idle CPU looks around at least this often, so that a lost SGI costs time and never a CPU.
@@ -22,6 +22,7 @@ pub fn idle() {
     assert!(!irq::is_masked(), "cpu::idle() with interrupts masked");
     let area = area::current();
     panic::poll_gate();
+    hotplug::check(area);
     call::run_pending(area);
     if area.launch.run_one() {
         return;
@@ -33,6 +34,30 @@ pub fn idle() {
     }
     // The pending interrupt is taken here.
     regs::daif_restore(daif);
+}
+
+/// A point at which this CPU may leave the system, if it was asked to and holds nothing: for long work in thread
+/// context. [`idle()`] is one too.
+///
+/// # Panics
+///
+/// If interrupts are masked, or in interrupt context.
+pub fn offline_point() {
+    assert!(!irq::is_masked(), "cpu::offline_point() with interrupts masked");
+    hotplug::check(area::current());
+}
+
+/// Ends `main`: the CPU that booted the image becomes one like any other, and runs the secondary function. From then on
+/// it may leave.
+///
+/// # Panics
+///
+/// On any other CPU, with interrupts masked, or in interrupt context.
+pub fn become_secondary() -> ! {
+    let area = area::current();
+    assert!(area.id == CpuId::BOOT && !irq::is_masked(), "cpu::become_secondary() outside of main");
+    area.holds.set_main(false);
+    system::run_secondary(area.id)
 }
 
 /// What a secondary does that was given nothing else: [`idle`], for ever.

@@ -6,7 +6,7 @@ use crate::closure::ClosureCell;
 use crate::gic;
 use crate::irq::Sgi;
 use core::fmt;
-use reveille_protocol::{LaunchRefusal, LaunchSlot, LaunchState};
+use reveille_protocol::{LaunchRefusal, LaunchSlot, LaunchState, State};
 
 /// Bytes that a launched closure may capture.
 pub const LAUNCH_BYTES: usize = 128;
@@ -67,6 +67,16 @@ impl Mailbox {
         self.slot.reopen();
     }
 
+    /// Lets no more closures in; `false` if one waits or runs. By its own CPU.
+    pub(crate) fn close(&self) -> bool {
+        self.slot.close().is_ok() || self.slot.state() == LaunchState::Closed
+    }
+
+    /// Whether a closure is on its way in, waits, or runs.
+    pub(crate) fn is_in_use(&self) -> bool {
+        !matches!(self.slot.state(), LaunchState::Empty | LaunchState::Closed)
+    }
+
     /// Whether a closure waits to be run.
     pub(crate) fn is_waiting(&self) -> bool {
         self.slot.state() == LaunchState::Full
@@ -92,7 +102,12 @@ impl Mailbox {
 /// At once, with the closure: [`LaunchError::Busy`] while another waits or runs there, [`LaunchError::Offline`]
 /// if the CPU is not online.
 pub fn launch<F: FnOnce() + Send + 'static>(cpu: CpuId, f: F) -> Result<(), LaunchError<F>> {
-    let mailbox = &area::of(cpu).launch;
+    let area = area::of(cpu);
+    let mailbox = &area.launch;
+    // The mailbox opens just before its CPU goes online; one that was declared wedged in between leaves it open for ever.
+    if area.slot.0.read().state != State::Online {
+        return Err(LaunchError::Offline(f));
+    }
     let filling = match mailbox.slot.fill() {
         Ok(filling) => filling,
         Err(LaunchRefusal::Busy) => return Err(LaunchError::Busy(f)),

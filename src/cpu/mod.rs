@@ -3,11 +3,12 @@
 pub(crate) mod area;
 mod idle;
 pub(crate) mod launch;
+pub(crate) mod lifecycle;
 pub(crate) mod local;
 
 pub use crate::cpu_set::{CpuId, CpuSet, Iter, MAX_CPUS};
 pub use area::BYTES_PER_CPU;
-pub use idle::{idle, idle_loop, wake};
+pub use idle::{become_secondary, idle, idle_loop, offline_point, wake};
 pub use local::PerCpu;
 pub use launch::{LAUNCH_BYTES, LaunchError, launch};
 

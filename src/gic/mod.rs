@@ -2,17 +2,22 @@
 //!
 //! Priorities are the same for both, in every view of them (Secure, Non-secure, EL1, EL2): [`NMI`] pre-empts
 //! what masks [`NORMAL`]. "Masked" in this runtime means the priority mask raised to [`MASK`] with `DAIF.I`
-//! open, so that an NMI-class SGI still comes through.
+//! open, so that an NMI-class SGI still comes through. Where CPU and controller have FEAT_NMI that SGI has
+//! superpriority besides, and comes through `DAIF.I` as well.
+//!
+//! With the bootarg `reveille.mask=daif` "masked" is `DAIF.I` and nothing else. That is cheaper on GICv2, where the
+//! priority mask is a device register; but then, without FEAT_NMI, a CPU with interrupts masked cannot be stopped.
 
 pub(crate) mod v2;
 pub(crate) mod v3;
 
 use crate::arch::regs;
+use crate::bootargs::BootArgs;
 use crate::cpu::{CpuId, CpuSet, area};
 use crate::dt;
 use crate::irq::{Sgi, Trigger};
 use core::fmt;
-use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use spin::Once;
 
 /// Priority of what stops CPUs that have masked interrupts.
@@ -71,6 +76,8 @@ pub(crate) struct CpuPart {
     /// What an SGI to it takes. GICv3: the target fields of ICC_SGI1R_EL1. GICv2: [`TARGET_V2`], and its bit in target
     /// lists once it has come up and found out.
     target: AtomicU64,
+    /// Which CPU interface its interrupt entry uses: [`V2`], [`V3`], [`V3_NMI`].
+    entry: AtomicU8,
 }
 
 /// Marks the targets of GICv2; reserved in ICC_SGI1R_EL1.
@@ -79,19 +86,25 @@ const TARGET_V2: u64 = 1 << 63;
 impl CpuPart {
     /// Of the CPU with this affinity.
     pub(crate) const fn new(mpidr: u64) -> Self {
-        Self { redistributor: AtomicU64::new(0), target: AtomicU64::new(v3::target(mpidr)) }
+        Self {
+            redistributor: AtomicU64::new(0),
+            target: AtomicU64::new(v3::target(mpidr)),
+            entry: AtomicU8::new(0),
+        }
     }
 
-    /// Whether its controller is a GICv2.
+    /// Which CPU interface its interrupt entry uses: [`V2`], [`V3`] or [`V3_NMI`].
     #[inline(always)]
-    pub(crate) fn is_v2(&self) -> bool {
-        self.target.load(Ordering::Relaxed) & TARGET_V2 != 0
+    pub(crate) fn entry(&self) -> u8 {
+        // Relaxed: written by its own CPU before it takes interrupts.
+        self.entry.load(Ordering::Relaxed)
     }
 }
 
 /// Which controller there is; 0 until it works.
 static KIND: AtomicU8 = AtomicU8::new(0);
-/// How interrupts are masked: by the priority mask of this kind of controller, or by `DAIF` if it is 0.
+/// How interrupts are masked: by the priority mask of this kind of controller, or by `DAIF` if it is 0: until the
+/// controller works, or for good if the bootargs want it so.
 static MASKING: AtomicU8 = AtomicU8::new(0);
 /// Masking by a GICv3 whose priority mask is also a hint for forwarding (ICC_CTLR_EL1.PMHE).
 const V3_HINT: u8 = 4;
@@ -99,6 +112,8 @@ const V3_HINT: u8 = 4;
 pub(crate) const V2: u8 = 2;
 /// GICv3 and later.
 pub(crate) const V3: u8 = 3;
+/// GICv3 with FEAT_NMI in use.
+pub(crate) const V3_NMI: u8 = 5;
 
 /// The CPU interface of one kind of controller, as the interrupt entry needs it.
 pub(crate) trait CpuInterface {
@@ -108,6 +123,55 @@ pub(crate) trait CpuInterface {
     fn intid(acknowledged: u32) -> u32;
     /// Ends an interrupt: its priority no longer counts, and it may come again.
     fn end(acknowledged: u32);
+    /// Opens this CPU, in a handler, to what is more urgent than the interrupt that it handles.
+    ///
+    /// # Safety
+    ///
+    /// The interrupt is acknowledged and not ended, and what the vector saved is on the stack.
+    #[inline(always)]
+    unsafe fn open() {
+        // SAFETY: the caller's.
+        unsafe { regs::daif_open() }
+    }
+    /// Undoes [`open`](Self::open): nothing comes between here and the `eret`.
+    #[inline(always)]
+    fn close() {
+        regs::daif_close();
+    }
+}
+
+/// The bootarg `reveille.mask=daif`: plain masking.
+static BY_DAIF: AtomicBool = AtomicBool::new(false);
+
+/// Reads the bootarg `reveille.mask`: `priority` (default) or `daif`. By the boot CPU, before [`init_cpu`].
+pub(crate) fn choose_masking(args: BootArgs<'_>) {
+    match args.get("reveille.mask") {
+        None | Some("priority") => {}
+        Some("daif") => BY_DAIF.store(true, Ordering::Relaxed),
+        Some(other) => {
+            log::error!("bootargs: reveille.mask={other}: neither priority nor daif; it stays priority")
+        }
+    }
+}
+
+/// What an NMI-class interrupt gets at, beyond CPUs that take any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NmiReach {
+    /// Nothing: masking is by `DAIF.I`, and there is no FEAT_NMI.
+    Unmasked,
+    /// CPUs that have masked interrupts by priority, which is how the runtime does it.
+    Priority,
+    /// CPUs that have set `DAIF.I` as well.
+    Daif,
+}
+
+/// How far NMI-class interrupts reach on this machine.
+pub(crate) fn nmi_reach() -> NmiReach {
+    match (regs::has_allint(), masking()) {
+        (true, _) => NmiReach::Daif,
+        (false, 0) => NmiReach::Unmasked,
+        (false, _) => NmiReach::Priority,
+    }
 }
 
 static GIC_V2: Once<v2::GicV2> = Once::new();
@@ -159,9 +223,11 @@ pub(crate) fn init_cpu(firmware_is_ours: bool) -> Result<(), GicError> {
     if let Some(v2) = GIC_V2.get() {
         let bit = v2.init_cpu(firmware_is_ours);
         part.target.store(TARGET_V2 | u64::from(bit), Ordering::Relaxed);
+        part.entry.store(V2, Ordering::Relaxed);
         use_kind(V2, V2);
     } else if let Some(v3) = GIC_V3.get() {
         let hint = v3.init_cpu(part.redistributor.load(Ordering::Relaxed), firmware_is_ours)?;
+        part.entry.store(if v3.has_nmi() { V3_NMI } else { V3 }, Ordering::Relaxed);
         use_kind(V3, if hint { V3_HINT } else { V3 });
     }
     Ok(())
@@ -169,7 +235,25 @@ pub(crate) fn init_cpu(firmware_is_ours: bool) -> Result<(), GicError> {
 
 fn use_kind(kind: u8, masking: u8) {
     KIND.store(kind, Ordering::Relaxed);
-    MASKING.store(masking, Ordering::Relaxed);
+    if !BY_DAIF.load(Ordering::Relaxed) {
+        MASKING.store(masking, Ordering::Relaxed);
+    }
+}
+
+/// Whether NMI-class interrupts come through `DAIF.I` on this machine: a CPU that knows no such thing has no place in
+/// it.
+pub(crate) fn needs_feat_nmi() -> bool {
+    GIC_V3.get().is_some_and(v3::GicV3::has_nmi)
+}
+
+/// Turns this CPU's interface off, for one that parks: nothing ends its WFI any more.
+#[inline(always)]
+pub(crate) fn silence() {
+    match kind() {
+        V3 => v3::silence(),
+        V2 => v2::silence(),
+        _ => {}
+    }
 }
 
 /// Whether there is a controller.
@@ -328,6 +412,17 @@ pub(crate) fn send_sgi_set(sgi: Sgi, set: &CpuSet) {
     let mut batch = SgiBatch::new(sgi);
     for cpu in set {
         batch.add(area::of(cpu));
+    }
+}
+
+/// Quiets this CPU's part, for one that leaves: nothing enabled, nothing pending, its interface off. Interrupts are
+/// masked. Best effort: a CPU that comes back sets everything up anew.
+pub(crate) fn quiet_cpu() {
+    let part = &area::current().gic;
+    match kind() {
+        V3 => v3().quiet_cpu(part.redistributor.load(Ordering::Relaxed)),
+        V2 => v2().quiet_cpu(),
+        _ => {}
     }
 }
 

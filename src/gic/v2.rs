@@ -144,6 +144,14 @@ impl GicV2 {
         self.own_target()
     }
 
+    /// See [`super::quiet_cpu`].
+    pub(super) fn quiet_cpu(&self) {
+        self.cpu.ctlr.set(0);
+        self.distributor.icenabler[0].set(!SGIS);
+        self.distributor.icpendr[0].set(u32::MAX);
+        arch::dsb_sy();
+    }
+
     pub(super) fn enable(&self, intid: u32, enable: bool) {
         let bit = 1 << (intid % 32);
         let word = intid as usize / 32;
@@ -202,6 +210,13 @@ impl super::CpuInterface for Cpu {
         // The whole of IAR: for an SGI it names the sender (IHI 0048B 4.4.5).
         Self::registers().eoir.set(acknowledged);
     }
+}
+
+/// The interface signals nothing any more.
+#[inline(always)]
+pub(super) fn silence() {
+    Cpu::registers().ctlr.set(0);
+    arch::dsb_sy();
 }
 
 #[inline(always)]

@@ -1,7 +1,7 @@
 //! GICv3 and later (Arm IHI 0069). The CPU interface and the per-interrupt registers are arm-gic's; ours are the
 //! barriers, the search for redistributors across all regions, and the bounds on every wait.
 
-use super::{GicError, MASK, NMI, NORMAL, OPEN, PATIENCE, SGIS};
+use super::{CpuInterface, GicError, MASK, NMI, NORMAL, OPEN, PATIENCE, SGIS};
 use crate::arch::{self, mmio};
 use crate::dt::Region;
 use crate::irq::{Sgi, Trigger};
@@ -17,12 +17,16 @@ const GICD_CTLR: u64 = 0x0;
 const GICD_TYPER: u64 = 0x4;
 const GICD_IGROUPR: u64 = 0x80;
 const GICD_IGRPMODR: u64 = 0xd00;
+/// GICD_TYPER.NMI: interrupts can have superpriority (FEAT_GICv3_NMI).
+const TYPER_NMI: u32 = 1 << 9;
 /// GICD_CTLR: ARE (single security state) or ARE_NS; the bit is the same.
 const CTLR_ARE_NS: u32 = 1 << 4;
 /// GICD_CTLR: EnableGrp1 or, from Non-secure, EnableGrp1A; the bit is the same.
 const CTLR_GROUP1_NS: u32 = 1 << 1;
 /// GICD_CTLR: ARE_NS in the Secure view.
 const CTLR_ARE_NS_SECURE: u32 = 1 << 5;
+/// GICD_CTLR.DS: a single security state.
+const CTLR_DS: u32 = 1 << 6;
 /// GICD_CTLR.RWP.
 const CTLR_RWP: u32 = 1 << 31;
 
@@ -37,6 +41,7 @@ const GICR_ICPENDR0: u64 = GICR_SGI + 0x280;
 const GICR_ICACTIVER0: u64 = GICR_SGI + 0x380;
 const GICR_IPRIORITYR: u64 = GICR_SGI + 0x400;
 const GICR_IGRPMODR0: u64 = GICR_SGI + 0xd00;
+const GICR_INMIR0: u64 = GICR_SGI + 0xf80;
 const WAKER_PROCESSOR_SLEEP: u32 = 1 << 1;
 const WAKER_CHILDREN_ASLEEP: u32 = 1 << 2;
 /// Two 64 KiB frames; four with virtual LPIs (GICR_TYPER.VLPIS, IHI 0069 12.10).
@@ -49,6 +54,8 @@ pub(super) struct GicV3 {
     regions: [Region; MAX_REGIONS],
     stride: Option<u64>,
     interrupts: u32,
+    /// SGIs can have superpriority, and the CPU that booted understands it.
+    nmi: bool,
 }
 
 /// Reads a 32-bit register of the controller.
@@ -87,12 +94,24 @@ impl GicV3 {
             memory::map_device(theirs.base, theirs.size).map_err(GicError::Map)?;
             *ours = *theirs;
         }
-        let lines = read32(distributor.base + GICD_TYPER) & 0x1f;
-        Ok(Self { distributor: distributor.base, regions, stride, interrupts: (32 * (lines + 1)).min(1020) })
+        let typer = read32(distributor.base + GICD_TYPER);
+        let lines = typer & 0x1f;
+        Ok(Self {
+            distributor: distributor.base,
+            regions,
+            stride,
+            interrupts: (32 * (lines + 1)).min(1020),
+            nmi: typer & TYPER_NMI != 0 && arch::regs::has_feat_nmi(),
+        })
     }
 
     pub(super) fn interrupts(&self) -> u32 {
         self.interrupts
+    }
+
+    /// Whether NMI-class SGIs have superpriority: then they come through `DAIF.I` too.
+    pub(super) fn has_nmi(&self) -> bool {
+        self.nmi
     }
 
     fn distributor(&self) -> GicDistributor<'static> {
@@ -193,6 +212,9 @@ impl GicV3 {
         }
         // SAFETY: a byte of the mapped priority registers, which are byte-accessible (IHI 0069 12.11.21).
         unsafe { mmio::write((redistributor + GICR_IPRIORITYR + Sgi::Nmi as u64) as usize, NMI) };
+        if self.nmi {
+            write32(redistributor + GICR_INMIR0, 1 << Sgi::Nmi as u32);
+        }
         write32(redistributor + GICR_ISENABLER0, SGIS);
         wait_until("GICR_CTLR.RWP", || read32(redistributor + GICR_CTLR) & (1 << 3) == 0)?;
 
@@ -226,8 +248,29 @@ impl GicV3 {
         GicCpuInterface::set_priority_mask(OPEN);
         GicCpuInterface::enable_group1(true);
         arch::isb();
+        if self.nmi {
+            arch::regs::enable_nmi();
+        }
         // PMHE
         Ok(control & (1 << 6) != 0)
+    }
+
+    /// See [`super::quiet_cpu`].
+    pub(super) fn quiet_cpu(&self, redistributor: u64) {
+        GicCpuInterface::enable_group1(false);
+        write32(redistributor + GICR_ICENABLER0, u32::MAX);
+        write32(redistributor + GICR_ICPENDR0, u32::MAX);
+        arch::isb();
+        // With two security states the redistributor's sleep is the Secure world's business, which knows from CPU_OFF.
+        if read32(self.distributor + GICD_CTLR) & CTLR_DS != 0 {
+            let waker = read32(redistributor + GICR_WAKER);
+            write32(redistributor + GICR_WAKER, waker | WAKER_PROCESSOR_SLEEP);
+            // A redistributor that does not fall asleep is woken all the same when its CPU comes back.
+            let _ = wait_until("GICR_WAKER.ChildrenAsleep", || {
+                read32(redistributor + GICR_WAKER) & WAKER_CHILDREN_ASLEEP != 0
+            });
+        }
+        arch::dsb_sy();
     }
 
     pub(super) fn enable(&self, redistributor: u64, intid: u32, enable: bool) {
@@ -280,7 +323,7 @@ pub(super) fn set_priority_mask_hint(mask: u8) {
 /// The CPU interface of the calling CPU.
 pub(crate) struct Cpu;
 
-impl super::CpuInterface for Cpu {
+impl CpuInterface for Cpu {
     #[inline(always)]
     fn acknowledge() -> Option<u32> {
         let intid = u32::from(GicCpuInterface::get_and_acknowledge_interrupt(InterruptGroup::Group1)?);
@@ -300,6 +343,64 @@ impl super::CpuInterface for Cpu {
             asm!("msr S3_0_C12_C12_1, {:x}", in(reg) u64::from(acknowledged), options(nostack, preserves_flags));
         }
     }
+}
+
+/// The same with FEAT_NMI in use: NMI-class interrupts have superpriority.
+pub(crate) struct NmiCpu;
+
+/// What ICC_IAR1_EL1 reads while the most urgent interrupt has superpriority (IHI 0069 4.8.1).
+const SUPERPRIORITY: u32 = 1022;
+
+impl CpuInterface for NmiCpu {
+    #[inline(always)]
+    fn acknowledge() -> Option<u32> {
+        let intid = u32::from(GicCpuInterface::get_and_acknowledge_interrupt(InterruptGroup::Group1)?);
+        match intid {
+            1020..1024 => not_an_interrupt(intid),
+            intid => Some(intid),
+        }
+    }
+
+    #[inline(always)]
+    fn intid(acknowledged: u32) -> u32 {
+        acknowledged
+    }
+
+    #[inline(always)]
+    fn end(acknowledged: u32) {
+        Cpu::end(acknowledged);
+    }
+
+    #[inline(always)]
+    unsafe fn open() {
+        // SAFETY: the caller's; ALLINT exists where this implementation is chosen.
+        unsafe { asm!("msr S0_1_C4_C0_0, xzr", "msr daifclr, #3", options(nostack, preserves_flags)) }
+    }
+
+    #[inline(always)]
+    fn close() {
+        // SAFETY: masking is always permitted; ALLINT exists where this implementation is chosen.
+        unsafe { asm!("msr daifset, #3", "msr S0_1_C4_C1_0, xzr", options(nostack, preserves_flags)) }
+    }
+}
+
+#[cold]
+fn not_an_interrupt(intid: u32) -> Option<u32> {
+    if intid != SUPERPRIORITY {
+        return None;
+    }
+    let intid: u64;
+    // SAFETY: ICC_NMIAR1_EL1, which exists where ICC_IAR1_EL1 gives that answer. Reading it acknowledges.
+    unsafe { asm!("mrs {}, S3_0_C12_C9_5", out(reg) intid, options(nostack, preserves_flags)) };
+    let intid = intid as u32 & 0xff_ffff;
+    (!(1020..1024).contains(&intid)).then_some(intid)
+}
+
+/// The interface signals nothing any more.
+#[inline(always)]
+pub(super) fn silence() {
+    GicCpuInterface::enable_group1(false);
+    arch::isb();
 }
 
 /// What ICC_SGI1R_EL1 (IHI 0069 12.2.19) wants for the CPU with this affinity: Aff3, range selector, Aff2, Aff1, and

@@ -2,56 +2,64 @@
 
 use super::Sgi;
 use crate::arch::exception::IrqFrame;
-use crate::arch::regs;
 use crate::cpu::area::{self, Area};
 use crate::gic::{self, CpuInterface};
-use crate::{call, panic, time};
+use crate::{call, panic, stop, time};
 
 /// Handles one interrupt. Called by the vector with `DAIF.I` set, which it is again on return.
 ///
 /// While a handler runs `DAIF.I` is open: nothing but an NMI-class interrupt gets in, because the priority of the
 /// interrupt that is being handled holds back its equals until it is ended (Arm IHI 0069, 4.8.4).
-pub(crate) extern "C" fn interrupt(_frame: &IrqFrame) {
+pub(crate) extern "C" fn interrupt(frame: &IrqFrame) {
     let area = area::current();
-    if area.gic.is_v2() { handle::<gic::v2::Cpu>(area) } else { handle::<gic::v3::Cpu>(area) }
+    match area.gic.entry() {
+        gic::V3 => handle::<gic::v3::Cpu>(area, frame),
+        gic::V2 => handle::<gic::v2::Cpu>(area, frame),
+        _ => handle::<gic::v3::NmiCpu>(area, frame),
+    }
 }
 
 #[inline(always)]
-fn handle<C: CpuInterface>(area: &'static Area) {
+fn handle<C: CpuInterface>(area: &'static Area, frame: &IrqFrame) {
     let Some(interrupt) = C::acknowledge() else { return };
     let intid = C::intid(interrupt);
     if intid == Sgi::Call as u32 {
         // SAFETY: only NMI-class interrupts come through until this one is ended, and their handler keeps to what is
         // safe at any point. What the vector saved is on the stack.
-        unsafe { regs::daif_open() };
+        unsafe { C::open() };
         call::drain(area);
-        regs::daif_close();
+        C::close();
         return C::end(interrupt);
     }
     #[cfg(feature = "bench-hooks")]
     if intid == Sgi::Probe as u32 {
         // SAFETY: as above.
-        unsafe { regs::daif_open() };
+        unsafe { C::open() };
         crate::bench::answer();
-        regs::daif_close();
+        C::close();
         return C::end(interrupt);
     }
-    other::<C>(area, interrupt);
+    other::<C>(area, frame, interrupt);
 }
 
 /// Everything but a call.
 #[cold]
 #[inline(never)]
-fn other<C: CpuInterface>(area: &'static Area, interrupt: u32) {
+fn other<C: CpuInterface>(area: &'static Area, frame: &IrqFrame, interrupt: u32) {
     let intid = C::intid(interrupt);
     if intid == Sgi::Nmi as u32 || intid == Sgi::Stop as u32 {
         // It may have come into the middle of anything: nothing is opened, and no call is looked for.
         C::end(interrupt);
         let how = if intid == Sgi::Nmi as u32 { panic::ParkedBy::Nmi } else { panic::ParkedBy::Sgi };
-        return panic::stop_requested(how);
+        return panic::stop_requested(how, Some(frame));
+    }
+    if intid == Sgi::Gather as u32 {
+        // Ended first: the CPU serves other interrupts while it waits.
+        C::end(interrupt);
+        return stop::participate(area);
     }
     // SAFETY: as in `handle`.
-    unsafe { regs::daif_open() };
+    unsafe { C::open() };
     match intid {
         wake if wake == Sgi::Wake as u32 => {}
         private if private == Sgi::Private as u32 => super::apply_private(),
@@ -60,6 +68,6 @@ fn other<C: CpuInterface>(area: &'static Area, interrupt: u32) {
     }
     // After any interrupt, so that a lost SGI only costs time.
     call::drain(area);
-    regs::daif_close();
+    C::close();
     C::end(interrupt);
 }

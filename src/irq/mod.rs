@@ -4,7 +4,7 @@ pub(crate) mod entry;
 mod table;
 
 pub use table::{IrqError, Trigger, register, set_affinity};
-pub(crate) use table::{apply_private, dispatch};
+pub(crate) use table::{apply_private, dispatch, move_away};
 
 use crate::arch::regs;
 use crate::cpu::area;
@@ -22,6 +22,8 @@ pub(crate) enum Sgi {
     Private = 1,
     /// There is something in the call queue.
     Call = 2,
+    /// A round of stop-machine has begun.
+    Gather = 3,
     /// Measures what an SGI costs by itself.
     #[cfg(feature = "bench-hooks")]
     Probe = 5,

@@ -5,7 +5,7 @@ use crate::cpu::{self, CpuId};
 use crate::gic;
 use crate::sync::SpinLock;
 use core::fmt;
-use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU16, AtomicU32, Ordering};
 
 /// How an interrupt line signals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +59,9 @@ impl fmt::Display for IrqError {
 /// Handlers by interrupt number, from 16 on; null: none.
 static HANDLERS: [AtomicPtr<()>; 1020] = [const { AtomicPtr::new(core::ptr::null_mut()) }; 1020];
 
+/// Where shared interrupts go: 1 + the index of the CPU; 0: nowhere in particular. Written under [`SETUP`].
+static ROUTES: [AtomicU16; 1020] = [const { AtomicU16::new(0) }; 1020];
+
 /// The PPIs that have a handler, one bit each: every CPU enables them for itself.
 static PRIVATE: AtomicU32 = AtomicU32::new(0);
 
@@ -93,7 +96,7 @@ pub fn register(intid: u32, trigger: Trigger, handler: fn(u32)) -> Result<(), Ir
         gic::send_sgi_set(super::Sgi::Private, &cpu::online().without(cpu::current()));
     } else {
         gic::set_trigger(intid, trigger);
-        gic::route(intid, cpu::current());
+        route(intid, cpu::current());
         gic::enable(intid, true);
     }
     Ok(())
@@ -120,8 +123,27 @@ pub fn set_affinity(intid: u32, cpu: CpuId) -> Result<(), IrqError> {
         return Err(IrqError::Offline { cpu });
     }
     let _setup = SETUP.lock();
-    gic::route(intid, cpu);
+    route(intid, cpu);
     Ok(())
+}
+
+/// Sends `intid` to `cpu`, and remembers it. With the set-up lock held.
+fn route(intid: u32, cpu: CpuId) {
+    ROUTES[intid as usize].store(1 + cpu.index() as u16, Ordering::Relaxed);
+    gic::route(intid, cpu);
+}
+
+/// Sends all shared interrupts that go to `cpu`, which is about to leave, to another online CPU.
+pub(crate) fn move_away(cpu: CpuId) {
+    let Some(heir) = cpu::online().without(cpu).iter().next() else { return };
+    let _setup = SETUP.lock();
+    for (intid, route) in ROUTES.iter().enumerate().skip(32) {
+        // Relaxed: written under the lock that is held.
+        if route.load(Ordering::Relaxed) == 1 + cpu.index() as u16 {
+            route.store(1 + heir.index() as u16, Ordering::Relaxed);
+            gic::route(intid as u32, heir);
+        }
+    }
 }
 
 /// Enables on this CPU every PPI that has a handler. As a CPU comes online, and when told that there are more.

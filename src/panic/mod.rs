@@ -88,7 +88,7 @@ impl ParkMark {
 #[inline(always)]
 pub(crate) fn poll_gate() {
     if GATE.is_taken_by_other(me()) {
-        stop_requested(ParkedBy::Gate);
+        stop_requested(ParkedBy::Gate, None);
     }
 }
 
@@ -100,7 +100,7 @@ pub(crate) fn is_stopping() -> bool {
 /// This CPU was told to stop, or saw that it should: it parks if somebody else has the gate. A stray request
 /// returns.
 #[inline(never)]
-pub(crate) fn stop_requested(how: ParkedBy) {
+pub(crate) fn stop_requested(how: ParkedBy, _frame: Option<&crate::arch::exception::IrqFrame>) {
     if GATE.join(me()) {
         park(how)
     }
@@ -108,7 +108,8 @@ pub(crate) fn stop_requested(how: ParkedBy) {
 
 #[inline(never)]
 fn park(how: ParkedBy) -> ! {
-    regs::daif_mask();
+    regs::mask_all();
+    gic::silence();
     if let Some(area) = area::try_current() {
         area.parked.set(how, backtrace::frame_pointer());
     }
@@ -140,7 +141,7 @@ pub(crate) fn restarted(_area: &'static Area, life: Snapshot) -> ! {
 
 fn fail(cause: Cause<'_>) -> ! {
     // Also SError and debug: nothing may come between any more.
-    regs::daif_mask();
+    regs::mask_all();
     match GATE.enter(me()) {
         Entry::Other => park(ParkedBy::OwnPanic),
         Entry::Reporter => {}

@@ -74,10 +74,11 @@ pub(super) fn write(cause: &Cause<'_>, left: &CpuSet) {
                 backtrace(area, None, fp);
             }
             None if left.contains(area.id) => line!(
-                "cpu {} {} generation {}: NOT STOPPED: it does not answer; it may have all interrupts masked",
+                "cpu {} {} generation {}: NOT STOPPED: it does not answer (reach of NMI: {:?})",
                 area.id,
                 state(slot.state),
-                slot.generation
+                slot.generation,
+                crate::gic::nmi_reach()
             ),
             None => {
                 line!("cpu {} {} generation {}: was not running", area.id, state(slot.state), slot.generation)

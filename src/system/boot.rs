@@ -11,7 +11,7 @@ use crate::cpu::area::{self, Area, Method};
 use crate::cpu::{CpuId, MAX_CPUS, local};
 use crate::dt::{self, Machine, Region};
 use crate::power::{self, ExitCode};
-use crate::{call, console, gic, irq, time};
+use crate::{call, console, gic, irq, stop, time};
 use core::fmt;
 use core::sync::atomic::Ordering;
 
@@ -50,6 +50,8 @@ pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
     }
     report_notes(&machine, args);
     call::init(args);
+    stop::init(args);
+    gic::choose_masking(args);
     let blob = Region { base: blob.as_ptr() as u64, size: blob.len() as u64 };
     let memory = match carve(&machine, blob, regime) {
         Ok(memory) => memory,
@@ -66,6 +68,8 @@ pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
 extern "C" fn boot_on_own_stacks(area: &'static Area) -> ! {
     regs::set_thread_pointer(core::ptr::from_ref(area) as u64);
     area.slot.0.adopt_boot();
+    area.set_entry(arrival::secondary);
+    area.holds.set_main(true);
     area.record.0.boot();
     arrival::record_features();
     let system = SYSTEM.get().expect("set before the stacks were changed");
@@ -211,19 +215,22 @@ fn carve<'a>(machine: &Machine<'a>, blob: Region, regime: Regime) -> Result<Memo
         index += 1;
         Ok(())
     };
-    add(boot, Method::Boot, boot_on_own_stacks)?;
+    let method_of = |cpu: &dt::Cpu<'_>| match Method::of(cpu) {
+        Method::SpinTable(address) => match crate::bringup::map_release_address(address) {
+            Ok(()) => Method::SpinTable(address),
+            Err(error) => {
+                log::error!("{}: cpu-release-addr: {error}", cpu.path);
+                Method::None
+            }
+        },
+        Method::Psci if machine.psci.is_err() => Method::None,
+        method => method,
+    };
+    let boot_method =
+        machine.cpus().flatten().find(|cpu| cpu.mpidr == boot).map_or(Method::None, |cpu| method_of(&cpu));
+    add(boot, boot_method, boot_on_own_stacks)?;
     for cpu in machine.cpus().flatten().filter(|cpu| cpu.mpidr != boot).take(others) {
-        let method = match Method::of(&cpu) {
-            Method::SpinTable(address) => match crate::bringup::map_release_address(address) {
-                Ok(()) => Method::SpinTable(address),
-                Err(error) => {
-                    log::error!("{}: cpu-release-addr: {error}", cpu.path);
-                    Method::None
-                }
-            },
-            Method::Psci if machine.psci.is_err() => Method::None,
-            method => method,
-        };
+        let method = method_of(&cpu);
         add(cpu.mpidr, method, arrival::secondary)?;
     }
     // SAFETY: `count` lines and areas, all written just now, and as many breadcrumbs, for which zeros will do.

@@ -220,6 +220,16 @@ impl MemoryMap {
         with_mapper(|mapper| mapper.map(virtual_, physical, (pages * PAGE) as u64, Use::Data))
     }
 
+    /// All RAM that is not free.
+    #[cfg(feature = "fault-injection")]
+    pub(crate) fn in_use(&self) -> Result<Ranges<MAX_PIECES>, TooManyRanges> {
+        let mut set = self.ram;
+        for (start, end) in self.free.iter() {
+            set.remove(start, end)?;
+        }
+        Ok(set)
+    }
+
     /// The free pieces.
     pub(crate) fn free(&self) -> impl Iterator<Item = Region> + '_ {
         self.free.iter().map(|(start, end)| Region { base: start, size: end - start })

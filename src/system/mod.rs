@@ -79,6 +79,12 @@ impl System {
         self.memory.free()
     }
 
+    /// All RAM that is mapped and not free: the runtime's own, but not the image, and what the tree reserves.
+    #[cfg(feature = "fault-injection")]
+    pub(crate) fn memory_in_use(&self) -> Result<crate::ranges::Ranges<64>, crate::ranges::TooManyRanges> {
+        self.memory.in_use()
+    }
+
     /// Maps device registers: `len` bytes at physical address `phys`, whole pages, for ever.
     ///
     /// They are then accessible at the same virtual address, as Device-nGnRE memory, on every CPU. Accesses

@@ -154,6 +154,11 @@ pub(crate) fn init_cpu() {
     }
 }
 
+/// Stops this CPU's timer: it leaves.
+pub(crate) fn quiet_cpu() {
+    regs::set_timer(None);
+}
+
 /// Whether `intid` is the runtime's own timer interrupt.
 #[inline(always)]
 pub(crate) fn is_timer(intid: u32) -> bool {

@@ -60,6 +60,11 @@ impl Timers {
         }
     }
 
+    /// Whether any is running. From another CPU good for a report only.
+    pub(crate) fn are_running(&self) -> bool {
+        self.next().is_some()
+    }
+
     fn next(&self) -> Option<u64> {
         self.entries.iter().filter_map(|entry| entry.due.get()).min()
     }

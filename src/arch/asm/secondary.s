@@ -144,10 +144,21 @@ reveille_find_line:
 // Leaves for good, or to the pen: firmware is asked to turn this CPU off, and if it will not, the CPU waits to be
 // restarted. The caller's slot says already that this life is over, so the stack is nobody's: not used here.
 //
-// in:   x0 conduit (0 none, 1 hvc, 2 smc), x1 function id, x2 line, x3 crumbs, w4 generation of this life
+// in:   x0 conduit (0 none, 1 hvc, 2 smc), x1 function id, x2 line, x3 crumbs, w4 generation of this life,
+//       x5 slot or 0, x6 the word that says there that this CPU is gone
 .global reveille_leave
 reveille_leave:
     msr     daifset, #0xf
+    mrs     x9, CurrentEL
+    tbnz    x9, #3, 3f
+    msr     tpidr_el1, xzr              // an exception from here on parks
+    b       4f
+3:  msr     tpidr_el2, xzr
+4:  cbz     x5, 5f
+    stlr    x6, [x5]                    // the last shared store; pairs with the claim of the next start
+    dsb     ish
+    sev
+5:
     mov     x22, x2
     mov     x23, x3
     mov     w24, w4

@@ -80,14 +80,16 @@ impl Target {
     }
 
     fn run(&self, batch: Batch<'_, LoomArch>) {
-        for message in batch {
-            let payload = match message {
-                Message::Post(node) => &self.posts[node as usize],
-                Message::Call(caller) => &self.calls[caller as usize],
-            };
-            self.ran.borrow_mut().push(payload.read());
-            payload.write(0);
-        }
+        batch.for_each(|message| self.run_one(message));
+    }
+
+    fn run_one(&self, message: Message) {
+        let payload = match message {
+            Message::Post(node) => &self.posts[node as usize],
+            Message::Call(caller) => &self.calls[caller as usize],
+        };
+        self.ran.borrow_mut().push(payload.read());
+        payload.write(0);
     }
 
     /// All senders have gone: only an SGI can make an idle CPU look again. Nothing may be left that it would not
@@ -204,6 +206,31 @@ fn order_of_two() {
         target.settle();
         assert_eq!(target.ran(1, 2), [1, 2]);
         assert_eq!(target.ran(3, 4), [3, 4]);
+    });
+}
+
+/// A receiver takes a single call by the short way while two senders send, one of them first a call and then a post:
+/// the short way takes one call, the only message, or nothing.
+#[test]
+fn single_call() {
+    Model::new("call_queue/single_call", &["none", "call", "left_to_take"]).check(|tally| {
+        let target = Target::open(1, 2);
+        let one = target.spawn(|target| assert!(target.call(0, 1) && target.post(0, 2)));
+        let two = target.spawn(|target| assert!(target.call(1, 3)));
+        match target.queue.take_call() {
+            Some(caller) => {
+                target.run_one(Message::Call(caller));
+                tally.hit("call");
+            }
+            None => tally.hit(if target.queue.is_empty() { "none" } else { "left_to_take" }),
+        }
+        one.join().unwrap();
+        two.join().unwrap();
+        // An SGI was sent for what is left, or before what was taken.
+        target.settle();
+        assert_eq!(target.ran(1, 2), [1, 2]);
+        assert_eq!(target.ran(3, 3), [3]);
+        assert!(target.queue.take_call().is_none());
     });
 }
 

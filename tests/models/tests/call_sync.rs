@@ -62,19 +62,33 @@ impl Machine {
         self.0[me].payload.write(0);
     }
 
-    /// CPU `me` serves its queue once. How many calls it has run.
+    /// CPU `me` serves its queue once, by the short way if it can. How many calls it has run.
     fn serve(&self, me: usize) -> usize {
-        let mut count = 0;
-        for message in self.0[me].queue.take(&[]) {
-            let Message::Call(caller) = message else { unreachable!("nobody posts") };
-            let caller = &self.0[caller as usize];
-            let value = caller.payload.read();
-            assert_eq!(caller.stack.read(), value);
-            caller.results[me].write(value + me as u64);
-            caller.call.finish();
-            count += 1;
+        match self.0[me].queue.take_call() {
+            Some(caller) => {
+                self.run(me, caller);
+                1
+            }
+            None => self.serve_all(me),
         }
-        count
+    }
+
+    /// The same by the long way.
+    fn serve_all(&self, me: usize) -> usize {
+        self.0[me].queue.take(&[]).map(|message| self.run_message(me, message)).count()
+    }
+
+    fn run_message(&self, me: usize, message: Message) {
+        let Message::Call(caller) = message else { unreachable!("nobody posts") };
+        self.run(me, caller);
+    }
+
+    fn run(&self, me: usize, caller: u32) {
+        let caller = &self.0[caller as usize];
+        let value = caller.payload.read();
+        assert_eq!(caller.stack.read(), value);
+        caller.results[me].write(value + me as u64);
+        caller.call.finish();
     }
 
     fn spawn<T: 'static>(self: &Rc<Self>, f: impl FnOnce(&Self) -> T + 'static) -> thread::JoinHandle<T> {
@@ -118,7 +132,7 @@ fn broadcast() {
         let machine = Machine::new(3);
         let callee = |me: usize| {
             machine.spawn(move |machine| {
-                while machine.serve(me) == 0 {
+                while machine.serve_all(me) == 0 {
                     thread::yield_now();
                 }
             })
@@ -145,14 +159,8 @@ fn broadcast_against_close() {
             }
         });
         let leaves = machine.spawn(|machine| {
-            let mut kept = 0;
-            for message in machine.0[2].queue.close(&[]) {
-                assert_eq!(message, Message::Call(0));
-                machine.0[0].results[2].write(machine.0[0].payload.read() + 2);
-                machine.0[0].call.finish();
-                kept += 1;
-            }
-            kept
+            let kept = machine.0[2].queue.close(&[]);
+            kept.map(|message| machine.run_message(2, message)).count()
         });
         let (calling, refused) = machine.begin(0, &[1, 2], 10);
         // Dropped: waits.

@@ -8,11 +8,40 @@ mod checks {
     use reveille::cpu;
     use reveille::time::Deadline;
 
+    /// Numbers that look random, the same for the same seed (xorshift64*).
+    pub struct Random(u64);
+
+    impl Random {
+        /// The sequence of this seed.
+        pub fn new(seed: u64) -> Self {
+            Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+        }
+
+        /// The next number.
+        pub fn number(&mut self) -> u64 {
+            self.0 ^= self.0 >> 12;
+            self.0 ^= self.0 << 25;
+            self.0 ^= self.0 >> 27;
+            self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+        }
+
+        /// The next number below `limit`, which is not 0.
+        pub fn below(&mut self, limit: u64) -> u64 {
+            (self.number() >> 33) % limit
+        }
+    }
+
     /// Launches `f` on every other CPU.
     pub fn on_all_others<F: FnOnce() + Copy + Send + 'static>(f: F) {
         for cpu in cpu::online().without(cpu::current()) {
             eventually("an idle CPU takes a closure", || cpu::launch(cpu, f).is_ok());
         }
+    }
+
+    /// The body of a wait loop: lets other CPUs go first. The event stream bounds it.
+    pub fn pause() {
+        // SAFETY: WFE only waits.
+        unsafe { core::arch::asm!("wfe", options(nostack, preserves_flags)) };
     }
 
     /// Panics with `what` unless it holds.
@@ -31,10 +60,17 @@ mod checks {
         let deadline = Deadline::after(Duration::from_secs(30));
         while !done() {
             assert!(!deadline.has_passed(), "not in time: {what}");
-            core::hint::spin_loop();
+            pause();
         }
     }
 }
 
 #[cfg(target_os = "none")]
-pub use checks::{check, eventually, on_all_others};
+pub use checks::{Random, check, eventually, on_all_others, pause};
+
+#[cfg(target_os = "none")]
+pub mod lives;
+#[cfg(target_os = "none")]
+pub mod seeded;
+#[cfg(target_os = "none")]
+pub mod shim;

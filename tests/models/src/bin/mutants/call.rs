@@ -102,6 +102,37 @@ pub(super) const MUTANTS: &[Mutant] = &[
         model: "call_queue::close_against_push",
     },
     Mutant {
+        name: "take_call_relaxed",
+        file: "queue.rs",
+        edits: &[(
+            "self.head.compare_exchange(seen, 0, Acquire, Relaxed)",
+            "self.head.compare_exchange(seen, 0, Relaxed, Relaxed)",
+        )],
+        model: "call_queue::single_call",
+    },
+    Mutant {
+        name: "take_call_check_then_store",
+        file: "queue.rs",
+        edits: &[(
+            "self.head.compare_exchange(seen, 0, Acquire, Relaxed).ok()?;",
+            "let _ = self.head.load(Acquire);
+             self.head.store(0, Relaxed);",
+        )],
+        model: "call_queue::single_call",
+    },
+    Mutant {
+        name: "take_call_of_two",
+        file: "queue.rs",
+        edits: &[("if seen != calls || !calls.is_power_of_two() {", "if seen != calls || calls == 0 {")],
+        model: "call_queue::single_call",
+    },
+    Mutant {
+        name: "take_call_ignores_posts",
+        file: "queue.rs",
+        edits: &[("if seen != calls || !", "if seen & CLOSED != 0 || !")],
+        model: "call_queue::single_call",
+    },
+    Mutant {
         name: "batch_newest_first",
         file: "queue.rs",
         edits: &[(
@@ -157,7 +188,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
             ),
             (
                 "let node = mem::replace(&mut self.next, link & LIST) - 1;",
-                "let node = mem::replace(&mut self.next, self.next | CLOSED) - 1;",
+                "let node = self.next - 1;
+                 self.next |= CLOSED;",
             ),
         ],
         model: "call_pool::recycle_two",

@@ -1,0 +1,48 @@
+//! Who may start CPUs, take them down, or gather them: one CPU at a time.
+
+use super::area;
+use crate::arch::{self, Hw, HwWord};
+use crate::panic;
+use crate::time::Deadline;
+use reveille_protocol::{Holder, LifecycleLock, Tenure};
+
+static LOCK: LifecycleLock<Hw> = LifecycleLock::from_parts(HwWord::with(LifecycleLock::<Hw>::FREE));
+
+/// The right to change which CPUs there are.
+pub(crate) struct Lifecycle(Option<Tenure<'static, Hw>>);
+
+impl Lifecycle {
+    /// Waits for the right until `deadline`, interrupts as the caller has them: open, or it could not take part in
+    /// the round of the CPU that it waits for.
+    pub(crate) fn lock(deadline: Deadline) -> Option<Self> {
+        let own = area::current();
+        let me = Holder { cpu: own.id.index() as u32, generation: own.slot.0.read().generation };
+        loop {
+            let slot = |cpu: u32| area::areas()[cpu as usize].slot.0.read();
+            if let Ok(tenure) = LOCK.try_acquire(me, slot) {
+                return Some(Self(Some(tenure)));
+            }
+            if deadline.has_passed() {
+                return None;
+            }
+            panic::poll_gate();
+            arch::wfe();
+        }
+    }
+
+    /// For a CPU that leaves: others take the right over once its slot says that it is gone.
+    pub(crate) fn keep_to_the_end(mut self) {
+        if let Some(tenure) = self.0.take() {
+            tenure.keep_to_the_end();
+        }
+    }
+}
+
+impl Drop for Lifecycle {
+    fn drop(&mut self) {
+        self.0 = None;
+        // Partner of the WFE in `lock`: the store is visible first.
+        arch::dsb_ishst();
+        arch::sev();
+    }
+}

@@ -1,0 +1,199 @@
+//! What the tests need and no application should have: a look inside, and faults to plant.
+//!
+//! With the feature `fault-injection` alone. Nothing here is part of the crate's promises.
+
+pub use reveille_protocol::{Snapshot, State};
+
+use crate::arch::entry::{BOOT_GUARDS, BOOT_STACKS};
+use crate::arch::mmu::PAGE;
+use crate::arch::{self, regs};
+use crate::bringup::{arrival, psci};
+use crate::cpu::CpuId;
+use crate::cpu::area;
+use crate::dt::Region;
+use crate::irq;
+use crate::ranges::{Ranges, TooManyRanges};
+use crate::system::{System, memory};
+use core::arch::asm;
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use reveille_protocol::Limits;
+
+/// The slot of `cpu`: state, generation, reason.
+pub fn slot(cpu: CpuId) -> Snapshot {
+    area::of(cpu).slot.0.read()
+}
+
+/// What a CPU wrote down with its MMU off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crumbs {
+    /// How far it came: 1 entered, 2 about to turn the MMU on; 0 after [`forget_stage`].
+    pub stage: u64,
+    /// `Some(generation it tried last)` while it waits in the pen.
+    pub pen: Option<u32>,
+    /// What firmware passed as context id.
+    pub context: u64,
+}
+
+/// The breadcrumbs of `cpu`.
+pub fn crumbs(cpu: CpuId) -> Option<Crumbs> {
+    let found = area::of(cpu).crumbs?.read();
+    Some(Crumbs { stage: found.stage, pen: found.pen, context: found.context })
+}
+
+/// Clears the stage among the breadcrumbs of `cpu`, which is not on its way: it is off, or in the pen.
+pub fn forget_stage(cpu: CpuId) {
+    if let Some(crumbs) = area::of(cpu).crumbs {
+        crumbs.forget_stage();
+    }
+}
+
+/// This CPU goes: `Online` to `Dying` to `Gone`, off by firmware, or to the pen if firmware will not have it.
+///
+/// From the thread context of a secondary: its own function, not a closure that was launched there.
+///
+/// # Panics
+///
+/// If a closure is on its way to this CPU or runs there, or if it is not online.
+pub fn leave() -> ! {
+    assert!(!irq::in_interrupt(), "fault::leave() in interrupt context");
+    let area = area::current();
+    regs::daif_mask();
+    assert!(area.launch.close(), "fault::leave() with a closure to run");
+    regs::set_timer(None);
+    let generation = area.slot.0.read().generation;
+    assert!(
+        area.slot.0.begin_leave(generation) && area.slot.0.gone(generation),
+        "fault::leave() while not online"
+    );
+    // From here on the CPU may be claimed, but it cannot come back to this stack before it has left it: it is one CPU.
+    arch::sev();
+    arrival::leave(area, generation)
+}
+
+/// Whether firmware says that `cpu` is off; `None` if it has no AFFINITY_INFO.
+///
+/// No proof while a start is under way: firmware has been seen to say so until the CPU ran.
+pub fn is_off(cpu: CpuId) -> Option<bool> {
+    psci::affinity_info(area::of(cpu).mpidr).map(|state| state == 1)
+}
+
+static BEFORE_ONLINE: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+
+/// From now on each CPU calls `hook` when it has arrived and set itself up, just before it goes online. Interrupts
+/// are masked there by `DAIF`, and the CPU is no member of the system: no locks, no console.
+pub fn before_online(hook: Option<fn(CpuId)>) {
+    let hook = hook.map_or(core::ptr::null_mut(), |hook| hook as *mut ());
+    // Release: pairs with `about_to_go_online`. What the hook uses is there.
+    BEFORE_ONLINE.store(hook, Ordering::Release);
+}
+
+pub(crate) fn about_to_go_online(cpu: CpuId) {
+    // Acquire: pairs with `before_online`.
+    let hook = BEFORE_ONLINE.load(Ordering::Acquire);
+    if !hook.is_null() {
+        // SAFETY: what is stored there, besides null, is a `fn(CpuId)`.
+        let hook: fn(CpuId) = unsafe { core::mem::transmute(hook) };
+        hook(cpu);
+    }
+}
+
+/// 0: nothing to adjust; else one more than the limit.
+static ONLINE_LIMIT: AtomicU64 = AtomicU64::new(0);
+
+/// From now on a CPU that has arrived gets so many ticks to come online, whatever its booter's deadline; with `None` as
+/// much as that says.
+pub fn limit_online(ticks: Option<u64>) {
+    ONLINE_LIMIT.store(ticks.map_or(0, |ticks| ticks.saturating_add(1)), Ordering::Relaxed);
+}
+
+pub(crate) fn adjusted(limits: Limits) -> Limits {
+    match ONLINE_LIMIT.load(Ordering::Relaxed).checked_sub(1) {
+        Some(online) => Limits { online, ..limits },
+        None => limits,
+    }
+}
+
+/// The words of the stacks of `cpu`, all but its porch.
+fn stack_words(cpu: CpuId) -> impl Iterator<Item = *mut u64> {
+    let bytes = |(start, pages): (u64, usize)| (start..start + (pages * PAGE) as u64).step_by(8);
+    area::stack_ranges(cpu).take(3).flat_map(bytes).map(|at| at as *mut u64)
+}
+
+/// Fills the stacks of `cpu`, all but its porch, with `word`.
+///
+/// # Panics
+///
+/// If the CPU may be using them.
+pub fn fill_stacks(cpu: CpuId, word: u64) {
+    let state = slot(cpu).state;
+    assert!(state.is_settled() && state != State::Online, "the stacks of cpu {cpu} are in use");
+    for at in stack_words(cpu) {
+        // SAFETY: mapped for this CPU, which uses it only from `Alive` on, and that it is not (asserted).
+        unsafe { at.write_volatile(word) };
+    }
+}
+
+/// Whether the stacks of `cpu` still hold what [`fill_stacks`] wrote.
+pub fn stacks_hold(cpu: CpuId, word: u64) -> bool {
+    // SAFETY: mapped for this CPU; while it runs the answer is some mixture, and false.
+    stack_words(cpu).all(|at| unsafe { at.read_volatile() } == word)
+}
+
+/// The physical address of a mapped byte.
+fn physical(address: u64) -> Option<u64> {
+    let par: u64;
+    // SAFETY: asks the MMU for a translation, which changes PAR_EL1 alone; nobody else uses that.
+    unsafe {
+        if regs::at_el2() {
+            asm!("at s1e2r, {}", "isb", "mrs {}, par_el1", in(reg) address, out(reg) par, options(nostack, preserves_flags));
+        } else {
+            asm!("at s1e1r, {}", "isb", "mrs {}, par_el1", in(reg) address, out(reg) par, options(nostack, preserves_flags));
+        }
+    }
+    (par & 1 == 0).then_some((par & 0x000f_ffff_ffff_f000) | (address & (PAGE as u64 - 1)))
+}
+
+/// Memory that has to stay as it is.
+pub struct Untouchable(Ranges<64>);
+
+impl Untouchable {
+    /// The pieces, by physical address, which is where they are mapped.
+    pub fn iter(&self) -> impl Iterator<Item = Region> + '_ {
+        self.0.iter().map(|(start, end)| Region { base: start, size: end - start })
+    }
+}
+
+/// All memory that the runtime has in use and that does not change while `cpu` arrives and finds that its start was
+/// called off, if the caller is the only CPU online, masks interrupts and calls nothing: the image with all statics, the
+/// page tables, stacks, areas and boot lines of all CPUs. Left out: the caller's own stacks, the porch and the
+/// breadcrumbs of `cpu`, and memory that the device tree reserves, which is firmware's.
+///
+/// `None` if there are too many pieces, or a stack is not mapped.
+pub fn untouchable(system: &System, cpu: CpuId) -> Option<Untouchable> {
+    let find = || -> Result<Option<Ranges<64>>, TooManyRanges> {
+        let mut set = system.memory_in_use()?;
+        for reserved in system.machine().reserved().flatten() {
+            set.remove(reserved.region.base, reserved.region.base.saturating_add(reserved.region.size))?;
+        }
+        let (start, end) = memory::image();
+        set.insert(start, end)?;
+        for (offset, _) in BOOT_GUARDS {
+            let guard = (BOOT_STACKS.base() + offset) as u64;
+            set.remove(guard, guard + PAGE as u64)?;
+        }
+        let own = area::stack_ranges(area::current().id);
+        let porch = area::stack_ranges(cpu).skip(3);
+        for (from, pages) in own.chain(porch) {
+            for page in 0..pages {
+                let Some(at) = physical(from + (page * PAGE) as u64) else { return Ok(None) };
+                set.remove(at, at + PAGE as u64)?;
+            }
+        }
+        if let Some(crumbs) = area::of(cpu).crumbs {
+            let at = core::ptr::from_ref(crumbs) as u64;
+            set.remove(at, at + size_of_val(crumbs) as u64)?;
+        }
+        Ok(Some(set))
+    };
+    find().ok().flatten().map(Untouchable)
+}

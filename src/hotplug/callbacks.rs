@@ -1,0 +1,89 @@
+//! What the application has for CPUs that come and go.
+
+use crate::cpu::CpuId;
+use crate::sync::SpinLock;
+use core::fmt;
+
+/// Pairs of callbacks that can be registered.
+const CAPACITY: usize = 16;
+
+/// Why callbacks were not registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RegisterError {
+    /// There are as many as there can be.
+    Full,
+}
+
+impl fmt::Display for RegisterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "more than {CAPACITY} pairs of hotplug callbacks")
+    }
+}
+
+type Online = fn(CpuId) -> Result<(), ()>;
+type Offline = fn(CpuId);
+
+#[derive(Clone, Copy)]
+struct Pair {
+    online: Online,
+    offline: Offline,
+}
+
+struct List {
+    pairs: [Option<Pair>; CAPACITY],
+}
+
+static LIST: SpinLock<List> = SpinLock::new(List { pairs: [None; CAPACITY] });
+
+/// From now on, `online` runs on each CPU that comes up, before anyone can call it, and `offline` on each that is about
+/// to leave, while it still can be called. In the order of registration as they come, in the opposite order as they go.
+///
+/// `online` runs with interrupts masked; if it fails, what ran before it is undone, the CPU goes down again, and the
+/// verdict is `Failed` with [`Reason::Callback`](crate::bringup::Reason::Callback). `offline` runs in thread context; if
+/// the CPU cannot leave after all, `online` runs again there. CPUs that are online already are left as they are.
+///
+/// # Errors
+///
+/// [`RegisterError::Full`].
+pub fn register(online: fn(CpuId) -> Result<(), ()>, offline: fn(CpuId)) -> Result<(), RegisterError> {
+    let mut list = LIST.lock();
+    let free = list.pairs.iter_mut().find(|pair| pair.is_none()).ok_or(RegisterError::Full)?;
+    *free = Some(Pair { online, offline });
+    Ok(())
+}
+
+fn pair(index: usize) -> Option<Pair> {
+    // Copied out: nothing is locked while a callback runs.
+    LIST.lock().pairs.get(index).copied().flatten()
+}
+
+/// Runs all online callbacks on this CPU, or, if one fails, undoes those that ran.
+pub(crate) fn online_all(cpu: CpuId) -> Result<(), ()> {
+    let mut index = 0;
+    while let Some(callbacks) = pair(index) {
+        if (callbacks.online)(cpu).is_err() {
+            for done in (0..index).rev() {
+                if let Some(callbacks) = pair(done) {
+                    (callbacks.offline)(cpu);
+                }
+            }
+            return Err(());
+        }
+        index += 1;
+    }
+    Ok(())
+}
+
+/// Runs all offline callbacks on this CPU.
+pub(crate) fn offline_all(cpu: CpuId) {
+    let mut count = 0;
+    while pair(count).is_some() {
+        count += 1;
+    }
+    for index in (0..count).rev() {
+        if let Some(callbacks) = pair(index) {
+            (callbacks.offline)(cpu);
+        }
+    }
+}

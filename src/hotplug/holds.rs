@@ -1,0 +1,105 @@
+//! What keeps a CPU from leaving.
+
+use crate::cpu::area::{self, Area};
+use core::fmt;
+use core::marker::PhantomData;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+/// Something that a CPU has to let go of before it can leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+#[non_exhaustive]
+pub enum Hold {
+    /// It runs `main`. `main` ends its hold with [`become_secondary`](crate::cpu::become_secondary).
+    Main = 1,
+    /// A launched closure runs there, or waits to.
+    Closure = 2,
+    /// The application has [`pin`]ned it.
+    Pinned = 3,
+    /// It has timers running.
+    Timer = 4,
+    /// It did not come to [`idle`](crate::cpu::idle()) or [`offline_point`](crate::cpu::offline_point).
+    NotIdle = 5,
+}
+
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Main => "it runs main",
+            Self::Closure => "it runs a launched closure",
+            Self::Pinned => "it is pinned",
+            Self::Timer => "it has timers running",
+            Self::NotIdle => "it does not come to an offline point",
+        })
+    }
+}
+
+/// The holds of one CPU that nothing else tells of.
+pub(crate) struct Holds {
+    main: AtomicBool,
+    pins: AtomicU32,
+}
+
+impl Holds {
+    pub(crate) const fn new() -> Self {
+        Self { main: AtomicBool::new(false), pins: AtomicU32::new(0) }
+    }
+
+    /// `main` begins, or has ended, on this CPU.
+    pub(crate) fn set_main(&self, runs: bool) {
+        self.main.store(runs, Ordering::Relaxed);
+    }
+}
+
+/// Keeps the CPU that made it from leaving, until it is dropped, on whichever CPU.
+#[derive(Debug)]
+#[must_use = "the CPU may leave again as soon as this is dropped"]
+pub struct Pin {
+    area: &'static Area,
+    not_send: PhantomData<*mut ()>,
+}
+
+impl fmt::Debug for Area {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.id)
+    }
+}
+
+/// Keeps this CPU from leaving for as long as the guard lives.
+pub fn pin() -> Pin {
+    let area = area::current();
+    // Relaxed: the CPU itself looks at it, at its offline points.
+    area.holds.pins.fetch_add(1, Ordering::Relaxed);
+    Pin { area, not_send: PhantomData }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        self.area.holds.pins.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What keeps the CPU of `area`. Certain on that CPU in thread context; from elsewhere good for a report.
+pub(super) fn of(area: &Area) -> Option<Hold> {
+    if area.holds.main.load(Ordering::Relaxed) {
+        return Some(Hold::Main);
+    }
+    if area.launch.is_in_use() {
+        return Some(Hold::Closure);
+    }
+    if area.holds.pins.load(Ordering::Relaxed) != 0 {
+        return Some(Hold::Pinned);
+    }
+    area.timers.are_running().then_some(Hold::Timer)
+}
+
+/// The hold with this number.
+pub(super) fn from_code(code: u16) -> Hold {
+    match code {
+        1 => Hold::Main,
+        2 => Hold::Closure,
+        3 => Hold::Pinned,
+        4 => Hold::Timer,
+        _ => Hold::NotIdle,
+    }
+}

@@ -1,0 +1,126 @@
+//! Hotplug: taking CPUs out and bringing them back.
+//!
+//! A CPU is never taken down; it leaves, from its own thread context, at a point where it holds nothing. In a round of
+//! stop-machine in which it masks last, it closes its call queue and goes out of the set of online CPUs at one stroke,
+//! so that whatever was sent to it either was accepted, and then it runs it before it goes, or is refused. The field
+//! report is a kernel mail of 2014.
+//!
+//! Bringing a CPU (back) up is [`cpu_up`](crate::bringup::cpu_up).
+
+mod callbacks;
+mod holds;
+mod leave;
+
+pub use callbacks::{RegisterError, register};
+pub(crate) use callbacks::online_all;
+pub use holds::{Hold, Pin, pin};
+pub(crate) use holds::Holds;
+pub(crate) use leave::check;
+
+use crate::cpu::area;
+use crate::cpu::lifecycle::Lifecycle;
+use crate::cpu::{self, CpuId, CpuSet};
+use crate::irq::{self, Sgi};
+use crate::time::Deadline;
+use crate::{arch, gic, panic};
+use core::fmt;
+use core::time::Duration;
+use reveille_protocol::{Progress, State};
+
+/// How long a requester waits, beyond the deadline, for a CPU that has agreed to leave.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Why a CPU did not leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HotplugError {
+    /// It is the last one online.
+    LastCpu,
+    /// It is not online.
+    NotOnline,
+    /// It holds something, or does something, that it did not let go of before the deadline. Nothing has changed.
+    Held(Hold),
+    /// These CPUs did not come to the gathering in which it would have left. Nothing has changed.
+    TimedOut(CpuSet),
+    /// Another CPU was starting, stopping or gathering CPUs until the deadline.
+    Busy,
+    /// The caller has interrupts masked, or is an interrupt handler or a callback.
+    WouldDeadlock,
+    /// It has left the system and takes no more calls, but is not off yet: it still runs calls that it had accepted.
+    StillDying,
+}
+
+impl fmt::Display for HotplugError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LastCpu => f.write_str("the last online CPU cannot leave"),
+            Self::NotOnline => f.write_str("the CPU is not online"),
+            Self::Held(hold) => write!(f, "the CPU cannot leave: {hold}"),
+            Self::TimedOut(missing) => write!(f, "cpus {missing} did not come in time"),
+            Self::Busy => f.write_str("another CPU was starting or stopping CPUs for too long"),
+            Self::WouldDeadlock => f.write_str("hotplug with interrupts masked or in interrupt context"),
+            Self::StillDying => f.write_str("the CPU has left, but still runs calls that it had accepted"),
+        }
+    }
+}
+
+/// Takes `cpu` down: it leaves, and is turned off, or waits in the pen where firmware cannot turn it off.
+///
+/// From any CPU, of any other, and of the calling CPU itself: then this returns only on an error. `Ok` means that every
+/// call ever sent to it has run or was refused. Its shared interrupts go to another CPU; the [`register`]ed
+/// callbacks have run on it.
+///
+/// It leaves when it comes to [`cpu::idle`] or [`cpu::offline_point`] and holds nothing: no [`Pin`], no launched
+/// closure, no timer, not `main`.
+///
+/// # Errors
+///
+/// A [`HotplugError`]. But for `StillDying` nothing has changed then.
+pub fn cpu_down(cpu: CpuId, deadline: impl Into<Deadline>) -> Result<(), HotplugError> {
+    let deadline = deadline.into();
+    if irq::is_masked() {
+        return Err(HotplugError::WouldDeadlock);
+    }
+    let lock = Lifecycle::lock(deadline).ok_or(HotplugError::Busy)?;
+    let target = area::of(cpu);
+    if target.slot.0.read().state != State::Online {
+        return Err(HotplugError::NotOnline);
+    }
+    if cpu::online().len() == 1 {
+        return Err(HotplugError::LastCpu);
+    }
+    if cpu == cpu::current() {
+        return leave::now(lock, deadline);
+    }
+    let Ok(asking) = target.leave.ask(deadline.instant().ticks()) else { return Err(HotplugError::Busy) };
+    gic::interrupt(Sgi::Wake, target);
+    let limit = Deadline::at(deadline.instant() + GRACE);
+    loop {
+        match asking.poll() {
+            Progress::Asked if deadline.has_passed() => {
+                if asking.withdraw().is_ok() {
+                    return Err(HotplugError::Held(holds::of(target).unwrap_or(Hold::NotIdle)));
+                }
+            }
+            Progress::Left => break,
+            Progress::Stayed(why) => return Err(leave::error(why, deadline)),
+            Progress::Withdrawn => return Err(HotplugError::Held(Hold::NotIdle)),
+            Progress::Asked | Progress::Accepted => {}
+        }
+        if limit.has_passed() {
+            return Err(HotplugError::StillDying);
+        }
+        panic::poll_gate();
+        arch::yield_now();
+    }
+    drop(asking);
+    while matches!(target.slot.0.read().state, State::Online | State::Dying) {
+        if limit.has_passed() {
+            return Err(HotplugError::StillDying);
+        }
+        panic::poll_gate();
+        arch::yield_now();
+    }
+    drop(lock);
+    Ok(())
+}

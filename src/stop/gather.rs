@@ -1,0 +1,185 @@
+//! Both sides of a round.
+
+use super::{EACH, StopError};
+use crate::arch::{self, Hw, HwWord, regs};
+use crate::bootargs::BootArgs;
+use crate::cpu::CpuSet;
+use crate::cpu::area::{self, Area};
+use crate::irq::{self, Sgi};
+use crate::time::{Deadline, Instant, to_ticks};
+use crate::{gic, panic};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::time::Duration;
+use reveille_protocol::{Action, Ending, Initiator, Job, Mark, Rendezvous};
+
+static RENDEZVOUS: Rendezvous<Hw> = Rendezvous::from_parts(HwWord::with(Rendezvous::<Hw>::IDLE));
+
+/// Who has not come for this long is sent another SGI: the first may have been lost.
+const REMIND: Duration = Duration::from_millis(10);
+/// Time that the CPUs have to go on after the job, if the bootarg `stop_wait_ms` does not say otherwise.
+const PATIENCE: Duration = Duration::from_secs(10);
+static PATIENCE_TICKS: AtomicU64 = AtomicU64::new(u64::MAX);
+
+/// Reads the bootarg. By the boot CPU, once the counter's frequency is known.
+pub(crate) fn init(args: BootArgs<'_>) {
+    let patience = match args.number("stop_wait_ms") {
+        Ok(ms) => ms.map_or(PATIENCE, Duration::from_millis),
+        Err(value) => {
+            log::error!("bootargs: stop_wait_ms={value}: not a number of milliseconds; it stays {PATIENCE:?}");
+            PATIENCE
+        }
+    };
+    PATIENCE_TICKS.store(to_ticks(patience), Ordering::Relaxed);
+}
+
+/// One CPU's part in rounds.
+pub(crate) struct Part {
+    mark: Mark<Hw>,
+    /// The handler is under way; another interrupt that asks for it returns at once. Touched by its CPU alone.
+    gathering: AtomicBool,
+}
+
+impl Part {
+    pub(crate) const fn new() -> Self {
+        Self { mark: Mark::from_parts(HwWord::with(Mark::<Hw>::NONE)), gathering: AtomicBool::new(false) }
+    }
+}
+
+/// Whether this CPU may wait for all others: in thread context, interrupts open.
+pub(super) fn check_context() -> Result<(), StopError> {
+    if irq::is_masked() { Err(StopError::WouldDeadlock) } else { Ok(()) }
+}
+
+/// Takes part in the round of another CPU, and in any that follows on its heels. In the handler of [`Sgi::Gather`], after
+/// its end, with `DAIF.I` set.
+///
+/// Interrupts are open again until the round masks them, so calls are served meanwhile. An SGI for the next round that
+/// comes in the middle returns at once, and the loop here joins that round: the stack holds one handler, however many
+/// rounds there are.
+pub(crate) fn participate(area: &'static Area) {
+    let part = &area.stop;
+    if part.gathering.load(Ordering::Relaxed) {
+        return;
+    }
+    part.gathering.store(true, Ordering::Relaxed);
+    // SAFETY: the interrupt is ended, what the vector saved is on the stack, and one that asks for this again returns.
+    unsafe { regs::daif_open() };
+    loop {
+        let mut masked = Some(irq::mask());
+        let Some(mut round) = RENDEZVOUS.join(&part.mark) else {
+            // Closed to the end, so that an SGI for a round that begins now comes after the return. Where masking is by
+            // `DAIF`, dropping the mask opens it for a moment, in which that SGI gets a handler of its own.
+            regs::daif_close();
+            part.gathering.store(false, Ordering::Relaxed);
+            drop(masked);
+            regs::daif_close();
+            return;
+        };
+        loop {
+            match round.step() {
+                Action::OpenInterrupts => masked = None,
+                Action::Mask => {
+                    masked.get_or_insert_with(irq::mask);
+                }
+                Action::Wait => {
+                    panic::poll_gate();
+                    arch::yield_now();
+                }
+                // SAFETY: told to.
+                Action::RunJob => unsafe { EACH.run(area.id) },
+                Action::Leave(_) => break,
+            }
+        }
+        // Whatever was changed, this CPU fetches it anew.
+        arch::isb();
+    }
+}
+
+/// A round, seen from the CPU that began it.
+pub(crate) struct Round<'a> {
+    initiator: Initiator<'static, Hw>,
+    others: &'a CpuSet,
+    own: &'static Area,
+}
+
+impl<'a> Round<'a> {
+    /// Tells all `others` to come. The caller has the lifecycle lock, or acts for who has, and `others` are all CPUs that
+    /// are online beside it.
+    pub(crate) fn begin(others: &'a CpuSet, job: Job, deadline: Deadline) -> Result<Self, StopError> {
+        let own = area::current();
+        let initiator = RENDEZVOUS
+            .begin(&own.stop.mark, others.len() as u16, job, deadline.instant().ticks())
+            .map_err(|_| StopError::Busy)?;
+        gic::send_sgi_set(Sgi::Gather, others);
+        Ok(Self { initiator, others, own })
+    }
+
+    /// Sees the round through: `job` runs once all have come and masked, unless the round is called off.
+    pub(crate) fn run(mut self, job: impl FnOnce()) -> Result<(), StopError> {
+        self.run_masked(job, true).map(|_| ())
+    }
+
+    /// The same; with `open` false interrupts stay masked after the job, and the mask is handed to the caller.
+    pub(crate) fn run_masked(&mut self, job: impl FnOnce(), open: bool) -> Result<Option<irq::Masked>, StopError> {
+        let mut job = Some(job);
+        let mut masked = None;
+        let mut remind_at = Instant::now() + REMIND;
+        let mut give_up_at = u64::MAX;
+        loop {
+            let now = Instant::now();
+            match self.initiator.step(now.ticks()) {
+                Action::OpenInterrupts => {
+                    if open {
+                        masked = None;
+                    }
+                }
+                Action::Mask => masked = Some(irq::mask()),
+                Action::RunJob => {
+                    if let Some(job) = job.take() {
+                        job();
+                    }
+                    // What the job has changed, this CPU fetches anew too.
+                    arch::isb();
+                    give_up_at = Instant::now().ticks().saturating_add(PATIENCE_TICKS.load(Ordering::Relaxed));
+                }
+                Action::Wait => {
+                    panic::poll_gate();
+                    if now >= remind_at {
+                        remind_at = now + REMIND;
+                        gic::send_sgi_set(Sgi::Gather, &self.missing());
+                    }
+                    assert!(
+                        now.ticks() < give_up_at,
+                        "stop-machine: cpus {} do not go on after the job ({:?})",
+                        self.missing(),
+                        self.initiator.standing().stage
+                    );
+                    arch::yield_now();
+                }
+                Action::Leave(Ending::Done) => return Ok(masked),
+                Action::Leave(Ending::Aborted) => return Err(StopError::TimedOut(self.absent())),
+            }
+        }
+    }
+
+    /// The CPUs that the stage waits for; for a moment also one that has just acknowledged.
+    fn missing(&self) -> CpuSet {
+        let standing = self.initiator.standing();
+        self.others.iter().filter(|cpu| standing.lacks(&area::of(*cpu).stop.mark)).collect()
+    }
+
+    /// Who was missing when the round was called off.
+    fn absent(&self) -> CpuSet {
+        let left = usize::from(self.initiator.standing().left);
+        // Marks follow acknowledgements within a few instructions of their CPU; but that one may be held up, so this
+        // is bounded, and then names it too.
+        let until = Deadline::after(REMIND);
+        loop {
+            let missing = self.missing();
+            if missing.len() <= left || until.has_passed() {
+                return missing.without(self.own.id);
+            }
+            arch::yield_now();
+        }
+    }
+}
