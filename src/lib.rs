@@ -12,7 +12,7 @@
 //! 3. `main` brings the others up ([`bringup`]): each start is a race between arrival and time-out for one word,
 //!    and ends with one verdict.
 //! 4. Online, a CPU runs what it is given ([`cpu`]) and what others call it for ([`call`]), under locks that mask interrupts ([`sync`]).
-//! 5. When one fails, all are stopped and one reports (`panic`).
+//! 5. When one fails, all are stopped and one reports ([`panic`](mod@panic)).
 //!
 //! What races is in the crate `reveille-protocol`, apart from all hardware, and model-checked from there.
 
@@ -50,7 +50,7 @@ pub mod hotplug;
 #[cfg(target_os = "none")]
 pub mod irq;
 #[cfg(target_os = "none")]
-mod panic;
+pub mod panic;
 #[cfg(target_os = "none")]
 pub mod power;
 #[cfg(target_os = "none")]

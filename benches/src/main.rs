@@ -9,11 +9,16 @@
 
 use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
 use reveille::cpu::{self, CpuId};
 use reveille::time::Instant;
-use reveille::{ExitCode, System, bench, call, println};
+use reveille::bringup::{self, Verdict};
+use reveille::{ExitCode, System, bench, call, hotplug, println, stop_machine};
 
 reveille::entry!(main);
+
+/// A deadline that is never reached.
+const LONG: Duration = Duration::from_secs(100);
 
 /// Repetitions, of which the smallest counts: the first ones translate code and fill the caches of the emulator,
 /// neither of which costs instructions, but the turn of the vCPUs at the start of a measurement differs.
@@ -30,8 +35,10 @@ fn main(system: &'static System) -> ExitCode {
     let count = cpu::possible().len() as u64;
     if count > 1 {
         report("bringup_per_cpu", ticks / (count - 1));
+        hotplug();
         busy_callees();
         calls();
+        report("stop_machine", least(|| _ = stop_machine(LONG, || ())));
     }
     ExitCode::SUCCESS
 }
@@ -64,6 +71,26 @@ fn busy_callees() {
 fn give_way() {
     // SAFETY: YIELD is a hint.
     unsafe { asm!("yield", options(nomem, nostack, preserves_flags)) }
+}
+
+/// One CPU goes and comes back.
+fn hotplug() {
+    let other: CpuId = cpu::online().without(cpu::current()).iter().next().unwrap_or(CpuId::BOOT);
+    let (mut down, mut up) = (u64::MAX, u64::MAX);
+    for _ in 0..4 {
+        let start = Instant::now();
+        let left = hotplug::cpu_down(other, LONG);
+        let middle = Instant::now();
+        let came = bringup::cpu_up(other, LONG);
+        let end = Instant::now();
+        if left.is_err() || came != Verdict::Online {
+            println!("hotplug: {left:?}, {came:?}");
+        }
+        down = down.min(middle.ticks() - start.ticks());
+        up = up.min(end.ticks() - middle.ticks());
+    }
+    report("cpu_down", down);
+    report("cpu_up", up);
 }
 
 /// The smallest number of ticks that `operation` takes, less what the measurement itself takes.

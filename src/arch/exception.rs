@@ -5,17 +5,29 @@ use core::fmt;
 /// What the interrupt vector saves (see `asm/vectors.s`, which knows the offsets).
 #[repr(C, align(16))]
 pub(crate) struct IrqFrame {
-    x: [u64; 19],
-    lr: u64,
+    pub(crate) x: [u64; 19],
+    pub(crate) lr: u64,
     /// Frame record: the interrupted frame pointer and where it was interrupted.
     pub(crate) fp: u64,
     pub(crate) elr: u64,
-    spsr: u64,
+    pub(crate) spsr: u64,
     unused: u64,
     #[cfg(target_feature = "neon")]
     simd: [u128; 32],
     #[cfg(target_feature = "neon")]
     fpsr_fpcr: [u64; 2],
+}
+
+impl IrqFrame {
+    /// The stack pointer of what was interrupted. In the handler, on the CPU that took the interrupt.
+    pub(crate) fn stack_pointer(&self) -> u64 {
+        // SPSR.M[0]: it ran on the stack of exceptions, which goes on below this frame.
+        if self.spsr & 1 != 0 {
+            core::ptr::from_ref(self) as u64 + IRQ_FRAME_SIZE as u64
+        } else {
+            super::regs::thread_stack_pointer()
+        }
+    }
 }
 
 pub(crate) const IRQ_FRAME_SIZE: usize = size_of::<IrqFrame>();

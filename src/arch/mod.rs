@@ -70,6 +70,28 @@ pub(crate) fn dsb_sy() {
     unsafe { asm!("dsb sy", options(nostack, preserves_flags)) }
 }
 
+/// The stack pointer.
+#[inline(always)]
+pub(crate) fn stack_pointer() -> u64 {
+    let sp: u64;
+    // SAFETY: reads a register.
+    unsafe { asm!("mov {}, sp", out(reg) sp, options(nomem, nostack, preserves_flags)) };
+    sp
+}
+
+/// Leaves the current stack for good and continues with `f(argument)` on the stack of exceptions, moved to `top`.
+///
+/// # Safety
+///
+/// `top` is the upper end, a multiple of 16, of a mapped stack that nothing else uses; `argument` is what `f` wants.
+pub(crate) unsafe fn continue_on<T>(top: u64, f: extern "C" fn(*const T) -> !, argument: *const T) -> ! {
+    // SAFETY: the caller's. The frame pointer is cleared: the chain ends here.
+    unsafe {
+        asm!("msr spsel, #1", "mov sp, {top}", "mov x29, xzr", "mov x30, xzr", "br {f}",
+            top = in(reg) top, f = in(reg) f, in("x0") argument, options(noreturn))
+    }
+}
+
 unsafe extern "C" {
     fn reveille_park() -> !;
 }

@@ -121,9 +121,17 @@ pub(crate) fn daif_mask() -> u64 {
     daif
 }
 
-/// Masks IRQ and FIQ exceptions.
+/// Masks IRQ and FIQ exceptions, those of FEAT_NMI included: nothing may come between the end of a handler and its
+/// `eret`.
 #[inline(always)]
 pub(crate) fn daif_close() {
+    daif_set();
+    allint_mask();
+}
+
+/// Masks IRQ and FIQ exceptions.
+#[inline(always)]
+pub(crate) fn daif_set() {
     // SAFETY: masking exceptions is always permitted; not `nomem`, so that nothing moves out of the section.
     unsafe { asm!("msr daifset, #3", options(nostack, preserves_flags)) }
 }
@@ -142,6 +150,16 @@ pub(crate) fn on_exception_stack() -> bool {
     // SAFETY: reads a register.
     unsafe { asm!("mrs {}, spsel", out(reg) spsel, options(nomem, nostack, preserves_flags)) }
     spsel & 1 != 0
+}
+
+/// The stack pointer of the thread. Only on the stack of exceptions: on the thread's own the register is not accessible
+/// by this name.
+#[inline(always)]
+pub(crate) fn thread_stack_pointer() -> u64 {
+    let sp: u64;
+    // SAFETY: reads a register, which is accessible where the caller promises to be.
+    unsafe { asm!("mrs {}, sp_el0", out(reg) sp, options(nomem, nostack, preserves_flags)) }
+    sp
 }
 
 /// Whether `DAIF.I` is set.
@@ -167,6 +185,17 @@ pub(crate) fn daif() -> u64 {
 #[inline(always)]
 pub(crate) unsafe fn daif_open() {
     allint_open();
+    // SAFETY: the caller's.
+    unsafe { daif_clear() }
+}
+
+/// The same without those of FEAT_NMI.
+///
+/// # Safety
+///
+/// As for [`daif_open`].
+#[inline(always)]
+pub(crate) unsafe fn daif_clear() {
     // SAFETY: the caller's.
     unsafe { asm!("msr daifclr, #3", options(nostack, preserves_flags)) }
 }

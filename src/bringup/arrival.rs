@@ -64,7 +64,7 @@ fn give_up(area: &'static Area, generation: u32, reason: Reason) -> ! {
         leave(area, generation)
     }
     // Wedged: final.
-    arch::park()
+    panic::park_wedged()
 }
 
 /// Turns this CPU off, or sends it to the pen. Its slot says already that this life is over.
@@ -129,7 +129,7 @@ pub(crate) extern "C" fn secondary(area: &'static Area) -> ! {
             // Final; but what was accepted in the meantime was promised to run.
             let kept = call::close(area);
             call::run_kept(area, kept);
-            arch::park()
+            panic::park_wedged()
         }
         Entrance::Stop => panic::stop_requested(panic::ParkedBy::Gate, None),
     }

@@ -195,14 +195,6 @@ fn advance(_lock: &Lifecycle, area: &'static Area) -> bool {
     false
 }
 
-/// Calls off every start that has not arrived. For the panic reporter, which holds no lock: what arrives all the
-/// same is `Alive`, and is stopped like any other.
-pub(crate) fn revoke_all() {
-    for area in area::areas() {
-        let _ = area.slot.0.revoke_if_kicked();
-    }
-}
-
 /// The time limit that the bootargs or the default give.
 pub(crate) fn default_deadline(args: crate::bootargs::BootArgs<'_>) -> Duration {
     match args.number("deadline_ms") {

@@ -87,7 +87,7 @@ fn slow(
     name: fn() -> &'static str,
     patience: &mut Option<Patience>,
 ) {
-    panic::poll_gate();
+    panic::poll_gate_for_another();
     let now = now();
     let limit = REPORT_TICKS.load(Ordering::Relaxed);
     let patience = patience.get_or_insert(Patience { since: now, next_report: limit });

@@ -28,14 +28,9 @@ struct Writer;
 
 impl Write for Writer {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        if let Some(uart) = UART.get() {
-            for byte in text.bytes() {
-                if byte == b'\n' {
-                    uart.send(b'\r');
-                }
-                uart.send(byte);
-            }
-        }
+        // In the middle of a line too, if need be: somebody who has the gate waits for this CPU.
+        panic::poll_gate();
+        write_raw(text);
         Ok(())
     }
 }
@@ -43,6 +38,10 @@ impl Write for Writer {
 /// What [`print!`](crate::print) calls.
 #[doc(hidden)]
 pub fn print(arguments: fmt::Arguments<'_>) {
+    // Who has stopped the others prints past the lock: one of them may hold it.
+    if panic::is_stopper() {
+        return print_raw(arguments);
+    }
     panic::poll_gate();
     let _line = LINE.lock();
     // The writer never fails; a `Display` that does has said so in its own output.
@@ -53,6 +52,18 @@ pub fn print(arguments: fmt::Arguments<'_>) {
 /// be.
 pub(crate) fn print_raw(arguments: fmt::Arguments<'_>) {
     let _ = Writer.write_fmt(arguments);
+}
+
+/// The same for one piece of text.
+pub(crate) fn write_raw(text: &str) {
+    if let Some(uart) = UART.get() {
+        for byte in text.bytes() {
+            if byte == b'\n' {
+                uart.send(b'\r');
+            }
+            uart.send(byte);
+        }
+    }
 }
 
 /// Takes a character that was typed, if there is one.

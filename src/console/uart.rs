@@ -2,6 +2,7 @@
 
 use crate::arch::mmio;
 use crate::dt::{Console, ConsoleKind};
+use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Polls before a byte is given up: a UART that is stuck must not hang the machine. At 9600 baud a byte takes a
 /// millisecond, which is far fewer device reads than this.
@@ -26,6 +27,8 @@ const LSR_IDLE: u32 = 1 << 6;
 pub(super) struct Uart {
     base: usize,
     model: Model,
+    /// It let the last wait run out: until it is ready again nothing waits for it.
+    stuck: AtomicBool,
 }
 
 enum Model {
@@ -55,7 +58,7 @@ impl Uart {
                 Model::Uart8250 { shift: reg_shift, width: reg_io_width }
             }
         };
-        Self { base, model }
+        Self { base, model, stuck: AtomicBool::new(false) }
     }
 
     fn read(&self, register: usize) -> u32 {
@@ -89,11 +92,15 @@ impl Uart {
     }
 
     fn wait(&self, ready: impl Fn(&Self) -> bool) {
-        for _ in 0..PATIENCE {
+        // A report on a UART that is stuck must come to its end: only its first byte waits. Relaxed: a hint.
+        let patience = if self.stuck.load(Ordering::Relaxed) { 1 } else { PATIENCE };
+        for _ in 0..patience {
             if ready(self) {
+                self.stuck.store(false, Ordering::Relaxed);
                 return;
             }
         }
+        self.stuck.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn send(&self, byte: u8) {

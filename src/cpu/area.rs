@@ -204,18 +204,20 @@ impl Area {
         }
     }
 
+    /// Upper end of its emergency stack; 0 before there is one.
+    pub(crate) fn emergency_top(&self) -> u64 {
+        self.emergency_top
+    }
+
+    /// Whether the stack pointer `sp` is on its emergency stack.
+    pub(crate) fn is_on_emergency_stack(&self, sp: u64) -> bool {
+        self.emergency_top.wrapping_sub(sp) < (EMERGENCY_PAGES * PAGE) as u64
+    }
+
     /// From now on this CPU begins with `entry`: once it has booted the image it comes back like any other.
     pub(crate) fn set_entry(&self, entry: extern "C" fn(&'static Area) -> !) {
         // Relaxed: read by this CPU itself, when it comes back, and ordered by the start that brings it.
         self.entry.store(entry as usize as u64, Ordering::Relaxed);
-    }
-
-    /// Whether `address` lies on one of this CPU's stacks, for walking frames.
-    pub(crate) fn owns_stack(&self, address: u64) -> bool {
-        let boot = crate::arch::entry::BOOT_STACKS.base() as u64;
-        stack_ranges(self.id).any(|(start, pages)| (start..start + (pages * PAGE) as u64).contains(&address))
-            || (self.id == CpuId::BOOT
-                && (boot..crate::arch::entry::BOOT_STACKS.emergency_top() as u64).contains(&address))
     }
 }
 
@@ -274,6 +276,25 @@ pub(crate) fn try_current() -> Option<&'static Area> {
     let pointer = regs::thread_pointer() as *const Area;
     // SAFETY: the thread pointer is 0 or was set to an area, and areas are never freed or moved.
     unsafe { pointer.as_ref() }
+}
+
+/// This CPU's area, for one that may have lost everything: the thread pointer is believed if it leads to the area with
+/// this CPU's affinity, else the area is looked for.
+pub(crate) fn find_current() -> Option<&'static Area> {
+    let own = regs::affinity();
+    let pointer = regs::thread_pointer() as *const Area;
+    if areas().is_empty() {
+        // The boot CPU, before the areas are carved.
+        return core::ptr::eq(pointer, EARLY.0.get()).then(|| {
+            // SAFETY: `enter_early`, which alone sets the thread pointer to it, has written it for good.
+            unsafe { &*EARLY.0.get() }
+        });
+    }
+    let offset = (pointer as usize).wrapping_sub(areas().as_ptr() as usize);
+    match areas().get(offset / size_of::<Area>()) {
+        Some(area) if area.mpidr == own && core::ptr::eq(area, pointer) => Some(area),
+        _ => find(own).map(of),
+    }
 }
 
 /// This CPU's area.

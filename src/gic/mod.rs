@@ -131,12 +131,12 @@ pub(crate) trait CpuInterface {
     #[inline(always)]
     unsafe fn open() {
         // SAFETY: the caller's.
-        unsafe { regs::daif_open() }
+        unsafe { regs::daif_clear() }
     }
     /// Undoes [`open`](Self::open): nothing comes between here and the `eret`.
     #[inline(always)]
     fn close() {
-        regs::daif_close();
+        regs::daif_set();
     }
 }
 

@@ -1,11 +1,16 @@
 //! Walking frame pointers (AAPCS64 6.4.6): each frame record is {previous record, return address}.
 
-use crate::cpu::area::Area;
+use crate::arch::mmu;
 use crate::system::memory;
 use core::arch::asm;
+use core::fmt;
 
 /// Frames of one backtrace.
-const DEPTH: usize = 32;
+const DEPTH: usize = 1024;
+/// Entries of a printed one: a frame, or as many as lie on top of each other with the same address.
+const ENTRIES: usize = 32;
+/// Changes of stack in one backtrace: emergency, exception, thread, and one of the application's own.
+const STACKS: usize = 4;
 
 /// The frame pointer of the caller.
 #[inline(always)]
@@ -16,35 +21,60 @@ pub(super) fn frame_pointer() -> u64 {
     fp
 }
 
-/// The return addresses on the stacks of `area`'s CPU, from the frame record at `fp` outwards.
-///
-/// Corrupt records end the walk: a record must be aligned, lie on a stack of this CPU, and lead to code of the
-/// image. From an exception stack the chain goes on to the interrupted thread's, once.
-pub(super) struct Backtrace<'a> {
-    area: &'a Area,
-    fp: u64,
-    left: usize,
+/// Writes the addresses of a backtrace, each after a blank, those that repeat themselves once and with their number: the
+/// way into a recursion is worth more than the recursion.
+pub(super) fn write(out: &mut impl fmt::Write, pc: Option<u64>, fp: u64) -> fmt::Result {
+    let mut frames = pc.into_iter().chain(Backtrace::new(fp)).peekable();
+    for _ in 0..ENTRIES {
+        let Some(address) = frames.next() else { return Ok(()) };
+        let mut times = 1;
+        while frames.next_if_eq(&address).is_some() {
+            times += 1;
+        }
+        write!(out, " {address:#x}")?;
+        if times > 1 {
+            write!(out, " ({times} times)")?;
+        }
+    }
+    if frames.next().is_some() { out.write_str(" ...") } else { Ok(()) }
 }
 
-impl<'a> Backtrace<'a> {
-    pub(super) fn new(area: &'a Area, fp: u64) -> Self {
-        Self { area, fp, left: DEPTH }
+/// Where the functions were called from whose frames begin with the record at `fp`, innermost first.
+///
+/// The addresses are those of the calls, one instruction before the return addresses.
+///
+/// Whatever `fp` and the records hold, this ends, and touches nothing but RAM: a record must be aligned, mapped as RAM and
+/// lead to text of the image; on one stack each lies above the one before; the number of stacks is bounded.
+pub(super) struct Backtrace {
+    fp: u64,
+    left: usize,
+    stacks: usize,
+}
+
+impl Backtrace {
+    /// Begins with the record at `fp`.
+    pub(super) fn new(fp: u64) -> Self {
+        Self { fp, left: DEPTH, stacks: STACKS }
     }
 }
 
-impl Iterator for Backtrace<'_> {
+impl Iterator for Backtrace {
     type Item = u64;
 
     fn next(&mut self) -> Option<u64> {
         self.left = self.left.checked_sub(1)?;
-        if !self.fp.is_multiple_of(8) || !self.area.owns_stack(self.fp) || !self.area.owns_stack(self.fp + 15) {
+        let fp = self.fp;
+        if fp == 0 || !fp.is_multiple_of(8) || !mmu::is_ram(fp) || !mmu::is_ram(fp.checked_add(8)?) {
             return None;
         }
-        // SAFETY: 16 bytes of a mapped stack, checked just now; whatever they hold is only compared.
-        let [next, pc] = unsafe { (self.fp as *const [u64; 2]).read() };
-        let (start, end) = memory::image();
-        if !(start..end).contains(&pc) {
+        // SAFETY: 16 bytes of mapped RAM, as the MMU itself has said just now; whatever they hold is only compared.
+        let [next, lr] = unsafe { (fp as *const [u64; 2]).read() };
+        let pc = lr.wrapping_sub(4);
+        if !memory::is_text(pc) {
             return None;
+        }
+        if next <= fp {
+            self.stacks = self.stacks.checked_sub(1)?;
         }
         self.fp = next;
         Some(pc)

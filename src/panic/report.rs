@@ -1,17 +1,36 @@
 //! The report: what happened, where, and what every CPU was doing.
+//!
+//! Written once to the console and to the record that outlives a reset, piece by piece, without a lock and without a
+//! buffer in between.
 
-use super::backtrace::{Backtrace, frame_pointer};
-use super::{Cause, ParkedBy};
+use super::stop::{Fate, StopReport};
+use super::{Cause, Evidence, Failure, action, backtrace, last_words};
+use crate::arch::exception::{FatalFrame, IrqFrame};
 use crate::arch::regs;
-use crate::console::print_raw;
-use crate::cpu::CpuSet;
+use crate::console;
 use crate::cpu::area::{self, Area};
+use crate::system::memory;
 use crate::time::Instant;
-use core::fmt;
+use core::fmt::{self, Write};
+use core::panic::PanicInfo;
 use reveille_protocol::State;
 
-macro_rules! line {
-    ($($arguments:tt)*) => { print_raw(format_args!("{}\n", format_args!($($arguments)*))) };
+/// Where the report goes.
+struct Out;
+
+impl Write for Out {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        last_words::append(text);
+        console::write_raw(text);
+        Ok(())
+    }
+}
+
+macro_rules! out {
+    ($($arguments:tt)*) => {{
+        // The sink never fails; a `Display` that does has said so in its own output.
+        let _ = Out.write_fmt(format_args!($($arguments)*));
+    }};
 }
 
 impl fmt::Display for Cause<'_> {
@@ -32,73 +51,118 @@ impl fmt::Display for Cause<'_> {
     }
 }
 
-/// Writes the report. The caller has the gate, and `left` did not stop.
-pub(super) fn write(cause: &Cause<'_>, left: &CpuSet) {
+/// Writes the report. The caller has the gate, and the others are stopped, or their time is over.
+pub(super) fn write(failure: &Failure<'_>) {
     let time = Instant::now().uptime();
-    match super::this_cpu() {
-        Some(cpu) => {
-            line!("\npanic on cpu {cpu} at {}.{:06} s: {cause}", time.as_secs(), time.subsec_micros())
-        }
-        None => line!("\npanic on mpidr {:#012x}: {cause}", regs::affinity()),
+    match area::find(regs::affinity()) {
+        Some(cpu) => out!("\npanic on cpu {cpu} at "),
+        None => out!("\npanic on mpidr {:#012x} at ", regs::affinity()),
     }
-    let Some(own) = area::try_current() else { return };
-    let fp = match cause {
-        Cause::Exception(frame) => {
-            for (row, values) in frame.x.chunks(4).enumerate() {
-                print_raw(format_args!("  x{:<2}", row * 4));
-                for value in values {
-                    print_raw(format_args!(" {value:016x}"));
-                }
-                print_raw(format_args!("\n"));
-            }
-            line!("  sp  {:016x} thread sp {:016x}", frame.sp, frame.sp_el0);
-            backtrace(own, Some(frame.elr), frame.x[29]);
-            None
-        }
-        _ => Some(frame_pointer()),
-    };
-    if let Some(fp) = fp {
-        backtrace(own, None, fp);
+    out!("{}.{:06} s: {}\n", time.as_secs(), time.subsec_micros(), failure.cause);
+    let (start, end) = memory::image();
+    out!("  image {start:#x} to {end:#x}, build {:016x}\n", memory::build_id());
+    match failure.cause {
+        Cause::Exception(frame) => exception(frame),
+        _ => frames(None, failure.fp),
     }
-    for area in area::areas().iter().filter(|area| area.mpidr != own.mpidr) {
-        let slot = area.slot.0.read();
-        match area.parked.read() {
-            Some((how, fp)) => {
-                let how = match how {
-                    ParkedBy::Sgi => "stopped by SGI",
-                    ParkedBy::Nmi => "stopped by NMI, it had interrupts masked",
-                    ParkedBy::OwnPanic => "panicked too",
-                    ParkedBy::Gate => "stopped at the gate",
-                };
-                line!("cpu {} {} generation {}: {how}", area.id, state(slot.state), slot.generation);
-                backtrace(area, None, fp);
-            }
-            None if left.contains(area.id) => line!(
-                "cpu {} {} generation {}: NOT STOPPED: it does not answer (reach of NMI: {:?})",
-                area.id,
-                state(slot.state),
-                slot.generation,
-                crate::gic::nmi_reach()
-            ),
-            None => {
-                line!("cpu {} {} generation {}: was not running", area.id, state(slot.state), slot.generation)
-            }
-        }
+    for area in area::areas().iter().filter(|area| area.mpidr != regs::affinity()) {
+        other(area);
     }
-    crate::console::flush();
+    out!("end of the report: {}; then: {}\n", StopReport::now(), action::name());
+    console::flush();
 }
 
-/// A panic while the report was being made: one line, with as little help as possible.
-pub(super) fn nested(cause: &Cause<'_>) {
-    line!("\npanic while reporting a panic: {cause}");
+/// Another CPU.
+fn other(area: &Area) {
+    let slot = area.slot.0.read();
+    let fate = Fate::of(area);
+    out!("cpu {} {} generation {}: {fate}", area.id, state(slot.state), slot.generation);
+    if fate == Fate::NotRunning && area.crumbs.is_some_and(|crumbs| crumbs.read().pen.is_some()) {
+        out!(", it waits in the pen");
+    }
+    out!("\n");
+    // Whatever the fate was read as: the evidence is there only behind the mark.
+    if area.parked.how().is_none() {
+        return;
+    }
+    // SAFETY: the mark is set, looked at just now.
+    let evidence = unsafe { area.parked.evidence() };
+    match evidence {
+        Evidence::Frames => frames(None, area.parked.frame_pointer()),
+        Evidence::Interrupt(frame) => interrupted(frame, area.parked.stack_pointer()),
+        Evidence::Exception(frame) => {
+            out!("  {frame}\n");
+            exception(frame);
+        }
+        Evidence::Panic(info) => {
+            own_panic(info);
+            frames(None, area.parked.frame_pointer());
+        }
+    }
 }
 
-fn backtrace(area: &Area, pc: Option<u64>, fp: u64) {
-    print_raw(format_args!("  backtrace:"));
-    for address in pc.into_iter().chain(Backtrace::new(area, fp)) {
-        print_raw(format_args!(" {address:#x}"));
+/// Place and message of a panic, as far as they can be had without running code of the application.
+fn own_panic(info: &PanicInfo<'_>) {
+    if let Some(message) = info.message().as_str() {
+        out!("  {message}\n");
     }
-    print_raw(format_args!("\n"));
+    if let Some(place) = info.location() {
+        out!("  at {place}\n");
+    }
+}
+
+/// What an interrupt has saved.
+fn interrupted(frame: &IrqFrame, sp: u64) {
+    out!("  pc {:#x} lr {:#x} sp {sp:#x} spsr {:#x}\n", frame.elr, frame.lr, frame.spsr);
+    registers(&frame.x);
+    frames(Some(frame.elr), frame.fp);
+}
+
+/// What a fatal exception has saved.
+fn exception(frame: &FatalFrame) {
+    out!("  pc {:#x} lr {:#x} sp {:#x} thread sp {:#x}\n", frame.elr, frame.x[30], frame.sp, frame.sp_el0);
+    registers(&frame.x);
+    frames(Some(frame.elr), frame.x[29]);
+}
+
+fn registers(x: &[u64]) {
+    for (row, values) in x.chunks(4).enumerate() {
+        out!("  x{:<2}", row * 4);
+        for value in values {
+            out!(" {value:016x}");
+        }
+        out!("\n");
+    }
+}
+
+fn frames(pc: Option<u64>, fp: u64) {
+    out!("  backtrace:");
+    let _ = backtrace::write(&mut Out, pc, fp);
+    out!("\n");
+}
+
+/// A panic while the report was being made, or after it: one line, with as little help as possible. What the
+/// application would have to format is left out, because that may be what fails.
+pub(super) fn nested(cause: Cause<'_>) {
+    out!("\npanic while a panic was reported: ");
+    match cause {
+        Cause::Panic(info) => {
+            out!("{}", info.message().as_str().unwrap_or("(formatted message)"));
+            if let Some(place) = info.location() {
+                out!(" at {}:{}", place.file(), place.line());
+            }
+        }
+        Cause::Exception(frame) => out!("ESR {:#x} ELR {:#x} FAR {:#x}", frame.esr, frame.elr, frame.far),
+        Cause::Restarted(_) => out!("this CPU was started again"),
+    }
+    out!("\n");
+    console::flush();
+}
+
+/// A line past the report.
+pub(super) fn raw_line(text: fmt::Arguments<'_>) {
+    out!("{text}\n");
+    console::flush();
 }
 
 fn state(state: State) -> &'static str {

@@ -60,7 +60,7 @@ impl<T: ?Sized> SpinLock<T> {
     #[cold]
     fn wait(&self, mine: u16) {
         while self.tickets.load(Ordering::Relaxed) as u16 != mine {
-            panic::poll_gate();
+            panic::poll_gate_for_another();
             arch::wfe();
         }
     }

@@ -11,7 +11,7 @@ use crate::cpu::area::{self, Area, Method};
 use crate::cpu::{CpuId, MAX_CPUS, local};
 use crate::dt::{self, Machine, Region};
 use crate::power::{self, ExitCode};
-use crate::{call, console, gic, irq, stop, time};
+use crate::{call, console, gic, irq, panic, stop, time};
 use core::fmt;
 use core::sync::atomic::Ordering;
 
@@ -52,6 +52,7 @@ pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
     call::init(args);
     stop::init(args);
     gic::choose_masking(args);
+    panic::init(args);
     let blob = Region { base: blob.as_ptr() as u64, size: blob.len() as u64 };
     let memory = match carve(&machine, blob, regime) {
         Ok(memory) => memory,
@@ -173,6 +174,7 @@ fn carve<'a>(machine: &Machine<'a>, blob: Region, regime: Regime) -> Result<Memo
     }
     let count = 1 + others;
 
+    let last_words = memory.reserve_top(panic::region_size(count));
     // 64 KiB of address space a CPU: 32 CPUs to a level 3 table.
     memory.map_ram(count.div_ceil(32) + 4)?;
     let stacks = memory.carve((count * area::STACK_PAGES * PAGE) as u64)?;
@@ -253,6 +255,9 @@ fn carve<'a>(machine: &Machine<'a>, blob: Region, regime: Regime) -> Result<Memo
     call::set_up(&calls, areas, call_blocks);
     area::publish(areas);
     shared::publish(lines, crumbs as usize, regime);
+    if let Some(base) = last_words {
+        panic::remember(base, panic::region_size(count));
+    }
     Ok(memory)
 }
 

@@ -8,6 +8,7 @@ use crate::ranges::{Ranges, TooManyRanges};
 use crate::sync::SpinLock;
 use core::cell::UnsafeCell;
 use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Pieces of RAM that are kept apart.
 const MAX_PIECES: usize = 64;
@@ -30,6 +31,8 @@ unsafe extern "C" {
     static __rodata_end: u8;
     static __relro_end: u8;
     static __image_end: u8;
+    static __never_patch_end: u8;
+    static __rela_end: u8;
 }
 
 fn address(symbol: &'static u8) -> u64 {
@@ -40,6 +43,43 @@ fn address(symbol: &'static u8) -> u64 {
 pub(crate) fn image() -> (u64, u64) {
     // SAFETY: symbols of the linker script, of which only the addresses are used.
     unsafe { (address(&__image_start), address(&__image_end)) }
+}
+
+/// Whether `address` lies in the text of the image.
+pub(crate) fn is_text(address: u64) -> bool {
+    // SAFETY: symbols of the linker script, of which only the addresses are used.
+    let (start, end) = unsafe { (self::address(&__image_start), self::address(&__text_end)) };
+    (start..end).contains(&address)
+}
+
+/// The build id, once it is known.
+static BUILD_ID: AtomicU64 = AtomicU64::new(0);
+
+/// A number that tells builds apart: 64-bit FNV-1a over the 32-bit words of text and constants as they were linked.
+///
+/// First asked for at boot, before any code is patched.
+pub(crate) fn build_id() -> u64 {
+    let known = BUILD_ID.load(Ordering::Relaxed);
+    if known != 0 {
+        return known;
+    }
+    // SAFETY: symbols of the linker script, of which only the addresses are used.
+    let parts = unsafe {
+        [
+            (address(&__image_start), address(&__never_patch_end)),
+            (address(&__text_end), address(&__rela_end)),
+        ]
+    };
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for (start, end) in parts {
+        // SAFETY: text and constants of the image, mapped, page-aligned, and not written.
+        let words = unsafe { core::slice::from_raw_parts(start as *const u32, (end - start) as usize / 4) };
+        for word in words {
+            hash = (hash ^ u64::from(*word)).wrapping_mul(0x100_0000_01b3);
+        }
+    }
+    BUILD_ID.store(hash, Ordering::Relaxed);
+    hash
 }
 
 /// Why memory could not be set up.
@@ -200,6 +240,15 @@ impl MemoryMap {
         unsafe { core::ptr::write_bytes(start as *mut u8, 0, bytes as usize) };
         self.free.remove(start, start + bytes)?;
         Ok(start)
+    }
+
+    /// Takes `bytes` off the top of the highest free piece that is larger, as they are; they are not mapped yet. `None`:
+    /// no piece is larger. Before anything is carved, so that the place depends on the machine alone.
+    pub(crate) fn reserve_top(&mut self, bytes: u64) -> Option<u64> {
+        let bytes = page_up(bytes);
+        let end = self.free.iter().filter(|(start, end)| end - start > bytes).last()?.1;
+        self.free.remove(end - bytes, end).ok()?;
+        Some(end - bytes)
     }
 
     /// Maps all RAM, with page tables out of a piece that is carved for the purpose; `stacks` more tables are

@@ -1,0 +1,153 @@
+//! What follows the report.
+
+use super::{GATE, StopReport, last_words, me, report};
+use crate::arch;
+use crate::bootargs::BootArgs;
+use crate::bringup::psci;
+use crate::cpu::{CpuId, area};
+use crate::power::{self, ExitCode};
+use crate::system::{self, memory};
+use crate::time::Instant;
+use crate::{console, gic};
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
+use reveille_protocol::Phase;
+
+/// What the machine does once a panic has been reported.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Action {
+    /// The reporter parks like all others. This is the default where there is no host to exit to.
+    Park,
+    /// Warm reset, by firmware. The next boot finds the [last words](super::last_words).
+    Reset,
+    /// Power off, by firmware.
+    PowerOff,
+    /// The run ends with this code: through semihosting if the bootargs say that there is a host, else by powering
+    /// off. With 101 this is the default where there is a host.
+    Exit(ExitCode),
+    /// This function, on the reporter: everything else is stopped, all exceptions are masked, 8 KiB of stack at most are
+    /// left. A panic in it writes one line and parks. What crash dumpers want.
+    Hook(fn(&CrashReport) -> !),
+}
+
+/// Exit code of a run that panicked, where there is a host to tell.
+const PANIC_EXIT: u8 = 101;
+
+/// The action: kind in bits 7:0, exit code in 15:8, hook as an offset in the image in 63:32. One word, so that a panic
+/// at any moment finds the old one or the new one. 0: the default.
+static ACTION: AtomicU64 = AtomicU64::new(0);
+const PARK: u64 = 1;
+const RESET: u64 = 2;
+const OFF: u64 = 3;
+const EXIT: u64 = 4;
+const HOOK: u64 = 5;
+
+/// Chooses what follows a panic from now on, in place of what the bootarg `reveille.panic` or the default say.
+pub fn set_action(action: Action) {
+    let word = match action {
+        Action::Park => PARK,
+        Action::Reset => RESET,
+        Action::PowerOff => OFF,
+        Action::Exit(code) => EXIT | u64::from(code.get()) << 8,
+        Action::Hook(hook) => HOOK | (hook as usize as u64).wrapping_sub(memory::image().0) << 32,
+    };
+    // Release: pairs with `chosen`. What the hook's owner has set up is there when it runs.
+    ACTION.store(word, Ordering::Release);
+}
+
+fn chosen() -> Action {
+    // Acquire: pairs with `set_action`.
+    let word = ACTION.load(Ordering::Acquire);
+    match word & 0xff {
+        PARK => Action::Park,
+        RESET => Action::Reset,
+        OFF => Action::PowerOff,
+        EXIT => Action::Exit(ExitCode::from((word >> 8) as u8)),
+        HOOK => {
+            let address = memory::image().0 + (word >> 32);
+            // SAFETY: only `set_action` makes this kind, from a function of this type, which lies in the image and so less
+            // than 4 GiB from its start.
+            Action::Hook(unsafe {
+                core::mem::transmute::<*const (), fn(&CrashReport) -> !>(address as *const ())
+            })
+        }
+        _ if system::exits_to_host() => Action::Exit(ExitCode::from(PANIC_EXIT)),
+        _ => Action::Park,
+    }
+}
+
+/// Reads the bootarg `reveille.panic`: `park`, `reset`, `off` or `exit:N`.
+pub(super) fn init(args: BootArgs<'_>) {
+    let Some(value) = args.get("reveille.panic") else { return };
+    match (value, value.strip_prefix("exit:").map(str::parse::<u8>)) {
+        ("park", _) => set_action(Action::Park),
+        ("reset", _) => set_action(Action::Reset),
+        ("off", _) => set_action(Action::PowerOff),
+        (_, Some(Ok(code))) => set_action(Action::Exit(ExitCode::from(code))),
+        _ => {
+            log::error!("bootargs: reveille.panic={value}: none of park, reset, off, exit:N with N up to 255")
+        }
+    }
+}
+
+/// A panic that has been reported, for the hook of the application.
+#[derive(Debug)]
+pub struct CrashReport {
+    stop: StopReport,
+}
+
+impl CrashReport {
+    /// The CPU that reported: this one. `None` if the device tree does not have it, or before it was read.
+    pub fn cpu(&self) -> Option<CpuId> {
+        area::find(arch::regs::affinity())
+    }
+
+    /// Time since the counter started.
+    pub fn uptime(&self) -> Duration {
+        Instant::now().uptime()
+    }
+
+    /// The report, word for word. Cut off at the end if the record had no room for it; empty if the machine panicked
+    /// before there was one.
+    pub fn text(&self) -> &str {
+        last_words::text_so_far()
+    }
+
+    /// What became of the other CPUs.
+    pub fn stop(&self) -> &StopReport {
+        &self.stop
+    }
+}
+
+/// What comes next, for the last line of the report.
+pub(super) fn name() -> &'static str {
+    match chosen() {
+        Action::Park => "park",
+        Action::Reset => "reset",
+        Action::PowerOff => "power off",
+        Action::Exit(_) => "exit",
+        Action::Hook(_) => "hook",
+    }
+}
+
+/// Does it. The report is written, and its record sealed.
+pub(super) fn act() -> ! {
+    GATE.set_phase(me(), Phase::Acting);
+    console::flush();
+    match chosen() {
+        Action::Park => {}
+        Action::Reset => {
+            psci::system_reset();
+            report::raw_line(format_args!("firmware cannot reset the machine: parked"));
+        }
+        Action::PowerOff => {
+            psci::system_off();
+            report::raw_line(format_args!("firmware cannot turn the machine off: parked"));
+        }
+        Action::Exit(code) => power::exit(code),
+        Action::Hook(hook) => hook(&CrashReport { stop: StopReport::now() }),
+    }
+    gic::silence();
+    arch::park()
+}
