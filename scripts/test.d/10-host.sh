@@ -77,9 +77,9 @@ mutants() {
 }
 check mutants --alone --limit 1500 mutants
 
-# The device-tree reader: small trees, QEMU's own, mutated ones.
+# The device-tree reader: small trees, QEMU's own, mutated ones. In the dev profile: an overflow is a panic there.
 trees() {
-    run_cargo test -p reveille-trees --release --target "$(host_triple)"
+    run_cargo test -p reveille-trees --target "$(host_triple)"
 }
 check trees/reader --limit 900 trees
 

@@ -19,6 +19,30 @@ tree_cut() {
     truncate -s $(($(stat -c %s -- "$1") / 2)) -- "$1"
 }
 
+# The same, but only the names of properties that come late in the tree are lost: the console stands before them.
+tree_cut_names() {
+    truncate -s -$(($(header_word "$1" 32) / 4)) -- "$1"
+}
+
+# A tree as other tools than dtc lay it out, the names before the nodes, which ends among its last nodes.
+tree_cut_nodes() {
+    local file=$1.laid_out structs strings structs_size strings_size end
+    structs=$(header_word "$1" 8) structs_size=$(header_word "$1" 36)
+    strings=$(header_word "$1" 12) strings_size=$(header_word "$1" 32)
+    {
+        head -c "$structs" -- "$1"
+        tail -c +$((strings + 1)) -- "$1" | head -c "$strings_size"
+        head -c $((-strings_size & 3)) /dev/zero
+        tail -c +$((structs + 1)) -- "$1" | head -c "$structs_size"
+    } >"$file"
+    end=$((structs + (strings_size + 3) / 4 * 4))
+    patch_word "$file" 4 $((end + structs_size))
+    patch_word "$file" 8 "$end"
+    patch_word "$file" 12 "$structs"
+    truncate -s $((end + structs_size * 7 / 8)) -- "$file"
+    mv -f -- "$file" "$1"
+}
+
 # The header says that the blob is half as long as it is.
 tree_short() {
     local size

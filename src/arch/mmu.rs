@@ -222,6 +222,38 @@ impl Mapper {
         Err(MapError::Conflict { at: virtual_ })
     }
 
+    /// Removes the page at `virtual_`, which is mapped as a page, from the tables and from every CPU's TLB.
+    pub(crate) fn unmap_page(&mut self, virtual_: u64) {
+        let mut table = self.root;
+        for level in 0..4 {
+            let index = (virtual_ >> (39 - 9 * level)) as usize & (ENTRIES - 1);
+            // SAFETY: as in `map_one`.
+            let entry = unsafe { &raw mut (*table).0[index] };
+            // SAFETY: as in `map_one`.
+            let current = unsafe { entry.read() };
+            if current & 0b11 != TABLE {
+                return;
+            }
+            if level == 3 {
+                // SAFETY: as in `map_one`.
+                unsafe { entry.write(0) };
+            }
+            table = (current & ADDRESS) as *mut Table;
+        }
+        // The entry is gone before the TLBs are told, and they are done before anyone relies on it (Arm ARM D8.14.5).
+        super::dsb_ishst();
+        let page = virtual_ >> 12;
+        if at_el2() {
+            // SAFETY: drops a translation that the tables no longer have.
+            unsafe { asm!("tlbi vae2is, {}", in(reg) page, options(nostack, preserves_flags)) };
+        } else {
+            // SAFETY: as above, for all address spaces.
+            unsafe { asm!("tlbi vaae1is, {}", in(reg) page, options(nostack, preserves_flags)) };
+        }
+        super::dsb_ish();
+        super::isb();
+    }
+
     fn table(&mut self) -> Result<*mut Table, MapError> {
         if self.next == self.end {
             return Err(MapError::NoTables);

@@ -63,6 +63,13 @@ pub(crate) fn dsb_ishst() {
     unsafe { asm!("dsb ishst", options(nostack, preserves_flags)) }
 }
 
+/// `dsb ish`: accesses and cache maintenance before it are complete for every CPU.
+#[inline(always)]
+pub(crate) fn dsb_ish() {
+    // SAFETY: a DSB changes no state that Rust can see.
+    unsafe { asm!("dsb ish", options(nostack, preserves_flags)) }
+}
+
 /// `dsb sy`: every access before it, device and cache maintenance included, is complete.
 #[inline(always)]
 pub(crate) fn dsb_sy() {

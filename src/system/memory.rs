@@ -119,6 +119,34 @@ impl From<MapError> for MemoryError<'_> {
     }
 }
 
+/// Where a page of the text is mapped while it is patched: above the window of the stacks.
+pub(crate) const WINDOW: u64 = 0x0000_f800_0000_0000;
+
+/// The text of the image, and the part of it that is never patched.
+pub(crate) fn text() -> (core::ops::Range<u64>, core::ops::Range<u64>) {
+    unsafe extern "C" {
+        static __never_patch_start: u8;
+        static __never_patch_end: u8;
+    }
+    // SAFETY: symbols of the linker script, of which only the addresses are used.
+    unsafe {
+        (
+            address(&__image_start)..address(&__text_end),
+            address(&__never_patch_start)..address(&__never_patch_end),
+        )
+    }
+}
+
+/// Maps the page `physical` of the text at [`WINDOW`], writable and not executable. The caller is the only CPU that runs.
+pub(crate) fn open_window(physical: u64) -> Result<(), MapError> {
+    with_mapper(|mapper| mapper.map(WINDOW, physical, PAGE as u64, Use::Data))
+}
+
+/// Takes it away again.
+pub(crate) fn close_window() {
+    with_mapper(|mapper| mapper.unmap_page(WINDOW));
+}
+
 fn page_down(address: u64) -> u64 {
     address & !(PAGE as u64 - 1)
 }

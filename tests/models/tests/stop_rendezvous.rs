@@ -6,13 +6,11 @@
 #![cfg(not(target_os = "none"))]
 
 use std::cell::RefCell;
-use std::rc::Rc;
 
 use loom::thread;
 use reveille_models::{LoomArch, Model, Payload};
 use reveille_protocol::{
-    Action, Arch, Ending, Holder, Initiator, Job, LifecycleLock, Mark, Rendezvous, Snapshot, Stage, Standing,
-    State,
+    Action, Arch, Ending, Initiator, Job, Mark, Participant, Rendezvous, Stage, Standing,
 };
 
 const NEVER: u64 = u64::MAX;
@@ -36,28 +34,55 @@ struct World {
     events: RefCell<Vec<Event>>,
 }
 
-impl World {
-    fn new(cpus: usize) -> Rc<Self> {
+/// A world that CPUs can take along from one thread to another. Lives until the end of the execution.
+#[derive(Clone, Copy)]
+struct Ground(&'static World);
+
+impl std::ops::Deref for Ground {
+    type Target = World;
+
+    fn deref(&self) -> &'static World {
+        self.0
+    }
+}
+
+impl Ground {
+    fn new(cpus: usize) -> Self {
         let payloads = || (0..cpus).map(|_| Payload::new(0)).collect();
-        Rc::new(Self {
+        Self(Box::leak(Box::new(World {
             rendezvous: Rendezvous::new(),
             marks: (0..cpus).map(|_| Mark::new()).collect(),
             job: Payload::new(0),
             own: payloads(),
             result: payloads(),
             events: RefCell::default(),
-        })
+        })))
     }
 
-    fn others(&self) -> u16 {
-        u16::try_from(self.marks.len() - 1).unwrap()
+    /// The end of the execution.
+    ///
+    /// # Safety
+    ///
+    /// Nobody has the world, or anything that borrows from it, any more.
+    unsafe fn clear(self) {
+        // SAFETY: it came from a `Box`, and is not used again (the caller's).
+        drop(unsafe { Box::from_raw(std::ptr::from_ref(self.0).cast_mut()) });
     }
 
-    fn begin(&self, cpu: usize, job: Job, deadline: u64) -> Initiator<'_, LoomArch> {
-        let begun = self.rendezvous.begin(&self.marks[cpu], self.others(), job, deadline);
-        begun.unwrap_or_else(|standing| panic!("{standing:?}"))
+    fn begin(self, cpu: usize, job: Job, deadline: u64) -> Leader {
+        let others = u16::try_from(self.marks.len() - 1).unwrap();
+        let begun = self.0.rendezvous.begin(&self.0.marks[cpu], others, job, deadline);
+        let initiator = begun.unwrap_or_else(|standing| panic!("{standing:?}"));
+        let round = initiator.standing().round;
+        Leader { world: self, cpu, initiator, round, ending: None }
     }
 
+    fn attend(self, cpu: usize) -> Attendant {
+        Attendant { world: self, cpu, part: None, parts: Vec::new() }
+    }
+}
+
+impl World {
     fn event(&self, event: Event) {
         self.events.borrow_mut().push(event);
     }
@@ -72,139 +97,222 @@ impl World {
         self.event(Event::Run(cpu));
     }
 
-    /// After the job: what it left behind is seen.
-    fn check_results(&self, cpus: impl Iterator<Item = usize>, round: u64) {
-        for cpu in cpus {
-            assert_eq!(self.result[cpu].read(), round);
+    /// After the job: what it left behind on each CPU that had to do it is seen.
+    fn check_results(&self, job: Job, round: u64) {
+        let cpus = if job == Job::Each { self.marks.len() } else { 1 };
+        for result in &self.result[..cpus] {
+            assert_eq!(result.read(), round);
         }
     }
 
-    /// Sees one round through as a participant, if there is one to join. How often the job was run here, and the
-    /// ending.
-    fn participate(&self, cpu: usize) -> Option<(u32, Ending)> {
-        // Written in what the stop interrupts: the job will see it.
-        let mut participant = self.rendezvous.join(&self.marks[cpu])?;
-        let mut runs = 0;
-        loop {
-            match participant.step() {
-                Action::OpenInterrupts => {}
-                Action::Wait => LoomArch::relax(),
-                Action::Mask => self.event(Event::Mask(cpu)),
-                Action::RunJob => {
-                    self.run(cpu, participant.round());
-                    runs += 1;
-                }
-                Action::Leave(ending) => return Some((runs, ending)),
-            }
+    /// Everyone masked before the initiator, CPU 0, and nothing ran before that.
+    fn check_order(&self) {
+        let events = self.events.borrow();
+        let last = events.iter().position(|event| *event == Event::Mask(0)).unwrap();
+        for cpu in 0..self.marks.len() {
+            assert!(events[..=last].contains(&Event::Mask(cpu)), "{cpu} masked after the initiator");
         }
+        assert!(events[..last].iter().all(|event| matches!(event, Event::Mask(_))), "ran before all masked");
+    }
+}
+
+/// How a CPU waits: so many times, and then it stops where it is, to go on when all others have stopped too.
+#[derive(Clone, Copy)]
+struct Waits {
+    left: u32,
+    relax: bool,
+}
+
+impl Waits {
+    /// Until there is nothing to wait for: only for two CPUs. Three can make loom let two of them wait for the third
+    /// for ever.
+    const ENDLESS: Self = Self::upto(u32::MAX);
+    const NONE: Self = Self::upto(0);
+
+    const fn upto(left: u32) -> Self {
+        Self { left, relax: true }
     }
 
-    /// Waits for a round and sees it through; `None` if `is_over` says that there is none to wait for.
-    fn attend(&self, cpu: usize, is_over: impl Fn(Standing) -> bool) -> Option<(u32, Ending)> {
-        loop {
-            // What is seen now will not change if there is nothing to join.
-            let standing = self.rendezvous.standing();
-            if let Some(part) = self.participate(cpu) {
-                return Some(part);
-            }
-            if is_over(standing) {
-                return None;
-            }
+    /// Without letting others go on, who may do so all the same.
+    const fn busy(left: u32) -> Self {
+        Self { left, relax: false }
+    }
+
+    fn wait(&mut self) -> bool {
+        if self.left == 0 {
+            return false;
+        }
+        self.left -= 1;
+        if self.relax {
             LoomArch::relax();
         }
+        true
     }
+}
 
-    /// Sees a round through as its initiator, with the time that `clock` tells.
-    fn lead(
-        &self,
-        cpu: usize,
-        round: u64,
-        mut initiator: Initiator<'_, LoomArch>,
-        mut clock: impl FnMut() -> u64,
-        relax: impl Fn(),
-    ) -> (Ending, Standing) {
-        loop {
-            match initiator.step(clock()) {
-                Action::OpenInterrupts => {}
-                Action::Wait => relax(),
-                Action::Mask => self.event(Event::Mask(cpu)),
-                Action::RunJob => self.run(cpu, round),
-                Action::Leave(ending) => return (ending, initiator.standing()),
+/// A participant's part in a round: which, how often it ran the job, how far it came, how it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Part {
+    round: u64,
+    runs: u32,
+    masked: bool,
+    ending: Ending,
+}
+
+/// A CPU that takes part in rounds.
+struct Attendant {
+    world: Ground,
+    cpu: usize,
+    part: Option<(Participant<'static, LoomArch>, Part)>,
+    parts: Vec<Part>,
+}
+
+impl Attendant {
+    /// Takes part, until it has taken part in `rounds` or `waits` runs out. Whether it has.
+    fn go(&mut self, rounds: usize, mut waits: Waits) -> bool {
+        while self.parts.len() < rounds {
+            let Some((participant, part)) = &mut self.part else {
+                match self.world.0.rendezvous.join(&self.world.0.marks[self.cpu]) {
+                    Some(participant) => {
+                        let round = participant.round();
+                        let part = Part { round, runs: 0, masked: false, ending: Ending::Aborted };
+                        self.part = Some((participant, part));
+                    }
+                    None if waits.wait() => {}
+                    None => return false,
+                }
+                continue;
+            };
+            match participant.step() {
+                Action::OpenInterrupts => assert!(!part.masked),
+                Action::Wait if waits.wait() => {}
+                Action::Wait => return false,
+                Action::Mask => {
+                    assert!(!part.masked);
+                    part.masked = true;
+                    self.world.event(Event::Mask(self.cpu));
+                }
+                Action::RunJob => {
+                    assert!(part.masked);
+                    part.runs += 1;
+                    self.world.run(self.cpu, part.round);
+                }
+                Action::Leave(ending) => {
+                    part.ending = ending;
+                    self.parts.push(*part);
+                    self.part = None;
+                }
             }
         }
+        true
     }
+}
 
-    /// Everyone masked before the initiator, and nothing ran before that.
-    fn check_order(&self, initiator: usize) {
-        let events = self.events.borrow();
-        let masked = events.iter().position(|event| *event == Event::Mask(initiator)).unwrap();
-        for cpu in 0..self.marks.len() {
-            assert!(events[..=masked].contains(&Event::Mask(cpu)), "{cpu} masked after the initiator");
+/// The CPU that began a round.
+struct Leader {
+    world: Ground,
+    cpu: usize,
+    initiator: Initiator<'static, LoomArch>,
+    round: u64,
+    ending: Option<Ending>,
+}
+
+impl Leader {
+    /// Goes on, at the times that `clock` tells, until the round is over or `waits` runs out.
+    fn go(&mut self, mut clock: impl FnMut() -> u64, mut waits: Waits) -> Option<Ending> {
+        while self.ending.is_none() {
+            match self.initiator.step(clock()) {
+                Action::OpenInterrupts => {}
+                Action::Wait if waits.wait() => {}
+                Action::Wait => break,
+                Action::Mask => self.world.event(Event::Mask(self.cpu)),
+                Action::RunJob => self.world.run(self.cpu, self.round),
+                Action::Leave(ending) => self.ending = Some(ending),
+            }
         }
-        assert!(
-            events[..masked].iter().all(|event| matches!(event, Event::Mask(_))),
-            "ran before all masked"
-        );
+        self.ending
     }
+}
+
+/// All CPUs have stopped where they were. One after the other they go on now, to the end of the round: nobody can
+/// be left waiting.
+fn settle(leader: &mut Leader, attendants: &mut [Attendant], rounds: usize) {
+    for _ in 0..8 {
+        leader.go(|| 0, Waits::NONE);
+        for attendant in &mut *attendants {
+            attendant.go(rounds, Waits::NONE);
+        }
+    }
+    assert!(leader.ending.is_some(), "the initiator waits for ever");
+    assert!(attendants.iter().all(|attendant| attendant.part.is_none()), "a participant waits for ever");
 }
 
 /// A round without a deadline: everyone is gathered, masked in the right order and released; the job runs once
 /// on each CPU that is to run it, sees what everyone wrote before, and what it writes is seen by everyone after.
-fn gather(name: &'static str, cpus: usize, job: Job, preemptions: Option<usize>) {
-    let mut model = Model::new(name, &["done"]);
-    if let Some(bound) = preemptions {
-        model = model.preemptions(bound);
-    }
+fn gather(model: Model, cpus: usize, job: Job, waits: Waits) {
     model.check(move |tally| {
-        let world = World::new(cpus);
-        let ran = move |cpu| cpu == 0 || job == Job::Each;
-        let participants: Vec<_> = (1..cpus)
+        let world = Ground::new(cpus);
+        let threads: Vec<_> = (1..cpus)
             .map(|cpu| {
-                let world = Rc::clone(&world);
                 thread::spawn(move || {
+                    let mut attendant = world.attend(cpu);
                     world.own[cpu].write(1);
-                    let (runs, ending) = world.attend(cpu, |_| false).unwrap();
-                    assert_eq!((runs, ending), (u32::from(ran(cpu)), Ending::Done));
-                    world.check_results((0..cpus).filter(|cpu| ran(*cpu)), 1);
+                    if attendant.go(1, waits) {
+                        world.check_results(job, 1);
+                    }
+                    attendant
                 })
             })
             .collect();
         world.job.write(1);
-        let initiator = world.begin(0, job, NEVER);
-        // An interrupt handler that runs while the others are gathered: the job sees what it wrote.
+        let mut leader = world.begin(0, job, NEVER);
+        // As an interrupt handler does that runs while the others are gathered: the job sees it.
         world.own[0].write(1);
-        let (ending, standing) = world.lead(0, 1, initiator, || 0, LoomArch::relax);
-        assert_eq!((ending, standing.stage), (Ending::Done, Stage::Idle));
-        world.job.write(0);
-        world.check_results((0..cpus).filter(|cpu| ran(*cpu)), 1);
-        for participant in participants {
-            participant.join().unwrap();
+        let alone = leader.go(|| 0, waits).is_some();
+        if alone {
+            world.job.write(0);
+            world.check_results(job, 1);
         }
-        world.check_order(0);
-        tally.hit("done");
+        let mut attendants: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        settle(&mut leader, &mut attendants, 1);
+        for attendant in &attendants {
+            let runs = u32::from(job == Job::Each);
+            assert_eq!(attendant.parts, [Part { round: 1, runs, masked: true, ending: Ending::Done }]);
+        }
+        assert_eq!((leader.ending, leader.initiator.standing().stage), (Some(Ending::Done), Stage::Idle));
+        world.check_results(job, 1);
+        world.check_order();
+        tally.hit(if alone { "done" } else { "settled" });
+        drop((leader, attendants));
+        // SAFETY: the other threads have ended, and all that was left is dropped.
+        unsafe { world.clear() };
     });
 }
 
 /// Two CPUs, the job on one.
 #[test]
 fn gather_two() {
-    gather("rendezvous/gather_two", 2, Job::Initiator, None);
+    let model = Model::new("rendezvous/gather_two", &["done"]).preemptions(3);
+    gather(model, 2, Job::Initiator, Waits::ENDLESS);
 }
 
 /// Two CPUs, the job on both.
 #[test]
 fn gather_two_each() {
-    gather("rendezvous/gather_two_each", 2, Job::Each, None);
+    let model = Model::new("rendezvous/gather_two_each", &["done"]).preemptions(3);
+    gather(model, 2, Job::Each, Waits::ENDLESS);
 }
 
 /// Three CPUs, the job on one.
 #[test]
 fn gather_three() {
-    gather("rendezvous/gather_three", 3, Job::Initiator, Some(2));
+    let model = Model::new("rendezvous/gather_three", &["done", "settled"]).preemptions(2);
+    gather(model, 3, Job::Initiator, Waits::upto(2));
 }
 
 /// Three CPUs, the job on all.
 #[test]
 fn gather_three_each() {
-    gather("rendezvous/gather_three_each", 3, Job::Each, Some(2));
+    let model = Model::new("rendezvous/gather_three_each", &["done", "settled"]).preemptions(2);
+    gather(model, 3, Job::Each, Waits::upto(3));
 }

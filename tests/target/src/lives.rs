@@ -46,8 +46,9 @@ pub fn await_run(cpu: CpuId) {
 pub fn leave(cpu: CpuId) {
     await_run(cpu);
     let generation = fault::slot(cpu).generation;
-    LIVES[cpu.index()].leave.store(true, Ordering::Relaxed);
-    cpu::wake(cpu);
+    // By a closure and not by `cpu::wake`: that can come just before the CPU waits, and then it waits on.
+    let tell = || LIVES[cpu::current().index()].leave.store(true, Ordering::Relaxed);
+    eventually("a CPU that is online takes a closure", || cpu::launch(cpu, tell).is_ok());
     eventually("a CPU that was told to leaves", || fault::slot(cpu).state == State::Gone);
     eventually("a CPU that left is off or in the pen", || {
         fault::is_off(cpu) == Some(true) || is_penned(cpu, generation)

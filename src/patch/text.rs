@@ -1,0 +1,101 @@
+//! Instructions in the text: reading, checking, writing.
+
+use super::{PatchError, SiteFault};
+use crate::arch::{self, mmu::PAGE};
+use crate::system::memory;
+use core::arch::asm;
+
+/// `NOP` (Arm ARM C6.2.241).
+pub(super) const NOP: u32 = 0xd503_201f;
+
+/// `B` from `from` to `to` (Arm ARM C6.2.28): 26 bits of signed distance in instructions.
+pub(super) fn branch(from: u64, to: u64) -> Option<u32> {
+    let distance = to.wrapping_sub(from).cast_signed();
+    if distance % 4 != 0 || !(-(1 << 27)..1 << 27).contains(&distance) {
+        return None;
+    }
+    Some(0x1400_0000 | ((distance >> 2) as u32 & 0x03ff_ffff))
+}
+
+/// What stands at `at`, which lies in the text.
+pub(super) fn read(at: u64) -> u32 {
+    // SAFETY: `check_place` has said that it is an aligned word of the text, which is mapped readable. Volatile: it may
+    // have been patched since the compiler last looked. (Not a device: the rule about MMIO does not apply.)
+    unsafe { (at as *const u32).read_volatile() }
+}
+
+/// Whether an instruction at `at` may be patched at all.
+pub(super) fn check_place(at: u64) -> Result<(), PatchError> {
+    let fault = |fault| Err(PatchError::Site { at, fault });
+    let (text, never) = memory::text();
+    if !at.is_multiple_of(4) {
+        return fault(SiteFault::Unaligned);
+    }
+    if !text.contains(&at) {
+        return fault(SiteFault::NotText);
+    }
+    if never.contains(&at) {
+        return fault(SiteFault::NeverPatched);
+    }
+    Ok(())
+}
+
+/// A page of the text, mapped writable (and not executable) beside its normal mapping, until it is dropped.
+pub(super) struct Window {
+    page: u64,
+}
+
+impl Window {
+    /// Opens the page of `at`. All other CPUs are gathered.
+    pub(super) fn open(at: u64) -> Result<Self, PatchError> {
+        let page = at & !(PAGE as u64 - 1);
+        memory::open_window(page).map_err(|_| PatchError::Site { at, fault: SiteFault::Map })?;
+        Ok(Self { page })
+    }
+
+    /// Whether `at` lies in it.
+    pub(super) fn covers(&self, at: u64) -> bool {
+        at & !(PAGE as u64 - 1) == self.page
+    }
+
+    /// Writes an instruction and makes it the one that is fetched, by this CPU as by the others once they synchronise.
+    pub(super) fn write(&self, at: u64, instruction: u32) {
+        let alias = memory::WINDOW + (at - self.page);
+        // SAFETY: the window is open on this page, and `at` is aligned. One 32-bit store, so a fetch gets the old or the
+        // new instruction whole (Arm ARM B2.2.1).
+        unsafe { (alias as *mut u32).write_volatile(instruction) };
+        synchronise(at);
+    }
+}
+
+impl Drop for Window {
+    fn drop(&mut self) {
+        memory::close_window();
+    }
+}
+
+/// Makes the instruction at `at` visible to instruction fetches of all CPUs (Arm ARM B2.4.4): clean the data cache to the
+/// Point of Unification, then invalidate the instruction cache, each with its barrier; either is left out where
+/// `CTR_EL0` says that it is not needed.
+fn synchronise(at: u64) {
+    let ctr: u64;
+    // SAFETY: reads an identification register.
+    unsafe { asm!("mrs {}, ctr_el0", out(reg) ctr, options(nomem, nostack, preserves_flags)) };
+    if ctr & CTR_IDC == 0 {
+        // SAFETY: cleans one line of the text.
+        unsafe { asm!("dc cvau, {}", in(reg) at, options(nostack, preserves_flags)) };
+    }
+    // Orders the clean, or at least the store, before the invalidation.
+    arch::dsb_ish();
+    if ctr & CTR_DIC == 0 {
+        // SAFETY: invalidates one line of the instruction caches.
+        unsafe { asm!("ic ivau, {}", in(reg) at, options(nostack, preserves_flags)) };
+        // Completes the invalidation on all CPUs before any of them is let go.
+        arch::dsb_ish();
+    }
+}
+
+/// `CTR_EL0.IDC`: no clean to the Point of Unification is needed.
+const CTR_IDC: u64 = 1 << 28;
+/// `CTR_EL0.DIC`: no invalidation of instruction caches is needed.
+const CTR_DIC: u64 = 1 << 29;
