@@ -174,3 +174,44 @@ impl<A: Arch> Drop for Started<'_, A> {
         self.call.word.store(self.ticket.0 | OVER, Release);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Host;
+
+    #[test]
+    fn a_call_runs_and_is_done() {
+        let call = DeadlineCall::<Host>::new();
+        let pending = call.begin().unwrap();
+        assert_eq!(pending.state(), DeadlineState::Queued);
+        assert!(call.begin().is_none(), "two calls at once");
+        let started = call.start(pending.ticket()).unwrap();
+        assert_eq!(pending.state(), DeadlineState::Running);
+        assert!(call.begin().is_none());
+        assert!(call.start(pending.ticket()).is_none(), "started twice");
+        let pending = pending.cancel().unwrap_err();
+        assert_eq!(pending.state(), DeadlineState::Running, "taken back while it runs");
+        drop(started);
+        assert_eq!(pending.state(), DeadlineState::Done);
+        let pending = pending.cancel().unwrap_err();
+        pending.wait(|_| panic!("waits for what is done"));
+        assert!(call.begin().is_some());
+    }
+
+    #[test]
+    fn a_call_that_was_taken_back_never_starts() {
+        let call = DeadlineCall::<Host>::new();
+        let first = call.begin().unwrap();
+        let stale = first.ticket();
+        assert!(first.cancel().is_ok());
+        assert!(call.start(stale).is_none());
+        let second = call.begin().unwrap();
+        assert_ne!(second.ticket(), stale);
+        assert!(call.start(stale).is_none(), "takes the second call for the first");
+        let ticket = second.ticket();
+        // Dropped: taken back.
+        drop(second);
+        assert!(call.start(ticket).is_none());
+    }
+}

@@ -97,3 +97,43 @@ impl<A: Arch> Pool<A> {
         debug_assert!(returned & 1 << node == 0, "a node is free twice");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Host;
+
+    #[test]
+    fn every_node_comes_out_once() {
+        for nodes in [0, 1, 16, 63, 64] {
+            let pool = Pool::<Host>::new(nodes);
+            let mut seen = 0u64;
+            while let Some(node) = pool.acquire() {
+                assert!(node < nodes && seen & 1 << node == 0);
+                seen |= 1 << node;
+            }
+            assert_eq!(seen, Pool::<Host>::all(nodes));
+            assert_eq!(pool.acquire(), None);
+        }
+    }
+
+    #[test]
+    fn what_was_put_back_comes_out_again() {
+        let pool = Pool::<Host>::new(2);
+        let (one, two) = (pool.acquire().unwrap(), pool.acquire().unwrap());
+        assert_eq!(pool.acquire(), None);
+        pool.release(two);
+        assert_eq!(pool.acquire(), Some(two));
+        pool.put_back(two);
+        pool.release(one);
+        assert_eq!(pool.acquire(), Some(two));
+        assert_eq!(pool.acquire(), Some(one));
+        assert_eq!(pool.acquire(), None);
+    }
+
+    #[test]
+    #[should_panic(expected = "nodes <= Self::NODES")]
+    fn more_nodes_than_bits() {
+        let _ = Pool::<Host>::all(65);
+    }
+}

@@ -115,3 +115,37 @@ impl<A: Arch> Drop for Calling<'_, A> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Host;
+
+    #[test]
+    fn a_call_is_over_when_every_callee_is_done_or_was_taken_back() {
+        let call = SyncCall::<Host>::new();
+        let mut calling = call.begin(4).unwrap();
+        assert!(call.begin(1).is_none(), "two calls at once");
+        call.finish();
+        assert_eq!((calling.left(), calling.is_done()), (3, false));
+        calling.take_back(2);
+        assert_eq!((calling.left(), calling.is_done()), (1, false));
+        let mut looks = 0;
+        calling.wait(|calling| {
+            assert_eq!(calling.left(), 1);
+            looks += 1;
+            call.finish();
+        });
+        assert_eq!(looks, 1);
+        assert!(call.begin(0).unwrap().is_done());
+    }
+
+    #[test]
+    fn a_call_that_nobody_accepted_is_over() {
+        let call = SyncCall::<Host>::new();
+        let mut calling = call.begin(1).unwrap();
+        calling.take_back(1);
+        drop(calling);
+        assert!(call.begin(0).is_some());
+    }
+}

@@ -24,11 +24,11 @@ use crate::cpu::area::{self, Area, Method};
 use crate::cpu::lifecycle::Lifecycle;
 use crate::cpu::{self, CpuId};
 use crate::time::{Deadline, Instant, to_ticks};
-use crate::{panic, time};
+use crate::{panic, patch, time};
 use core::cell::RefCell;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
-use reveille_protocol::{Booter, Limits, Step, Token};
+use reveille_protocol::{Booter, Limits, Refusal, State, Step, Token};
 
 /// Time a CPU has to arrive, and again to come online, if the bootarg `deadline_ms` does not say otherwise.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
@@ -117,7 +117,7 @@ fn pause() {
 }
 
 /// Claims and kicks `area`'s CPU, or records why not.
-fn begin(_lock: &Lifecycle, area: &'static Area, limits: Limits) {
+fn begin(lock: &Lifecycle, area: &'static Area, limits: Limits) {
     let record = &area.record.0;
     let Some(line) = area.line else { return };
     let crumbs = area.crumbs.map(|crumbs| crumbs.read());
@@ -126,10 +126,18 @@ fn begin(_lock: &Lifecycle, area: &'static Area, limits: Limits) {
         expect_uninvited();
     }
     let may_come = in_pen || PEN_IN_USE.load(Ordering::Relaxed);
+    let seen = area.slot.0.read();
+    if seen.state == State::Online {
+        return record.refused(Refusal::Online { generation: seen.generation }, seen.generation);
+    }
     match area.method {
         Method::Disabled => return record.without_start(Verdict::Disabled),
         Method::None if !may_come => return record.without_start(Verdict::NoMethod),
         _ => {}
+    }
+    // Before a second CPU may claim: none of the locks may still rely on being alone.
+    if !patch::ensure_smp(lock) {
+        return record.busy();
     }
     let claim = match area.slot.0.claim() {
         Ok(claim) => claim,

@@ -20,6 +20,8 @@ pub enum Hold {
     Timer = 4,
     /// It did not come to [`idle`](crate::cpu::idle()) or [`offline_point`](crate::cpu::offline_point).
     NotIdle = 5,
+    /// It holds a [`Mutex`](crate::sync::Mutex).
+    Mutex = 6,
 }
 
 impl fmt::Display for Hold {
@@ -29,6 +31,7 @@ impl fmt::Display for Hold {
             Self::Closure => "it runs a launched closure",
             Self::Pinned => "it is pinned",
             Self::Timer => "it has timers running",
+            Self::Mutex => "it holds a mutex",
             Self::NotIdle => "it does not come to an offline point",
         })
     }
@@ -38,11 +41,23 @@ impl fmt::Display for Hold {
 pub(crate) struct Holds {
     main: AtomicBool,
     pins: AtomicU32,
+    mutexes: AtomicU32,
 }
 
 impl Holds {
     pub(crate) const fn new() -> Self {
-        Self { main: AtomicBool::new(false), pins: AtomicU32::new(0) }
+        Self { main: AtomicBool::new(false), pins: AtomicU32::new(0), mutexes: AtomicU32::new(0) }
+    }
+
+    /// A mutex was taken on this CPU.
+    pub(crate) fn add_mutex(&self) {
+        // Relaxed: the CPU itself looks at it, at its offline points.
+        self.mutexes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It was given back.
+    pub(crate) fn remove_mutex(&self) {
+        self.mutexes.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// `main` begins, or has ended, on this CPU.
@@ -90,6 +105,9 @@ pub(super) fn of(area: &Area) -> Option<Hold> {
     if area.holds.pins.load(Ordering::Relaxed) != 0 {
         return Some(Hold::Pinned);
     }
+    if area.holds.mutexes.load(Ordering::Relaxed) != 0 {
+        return Some(Hold::Mutex);
+    }
     area.timers.are_running().then_some(Hold::Timer)
 }
 
@@ -100,6 +118,7 @@ pub(super) fn from_code(code: u16) -> Hold {
         2 => Hold::Closure,
         3 => Hold::Pinned,
         4 => Hold::Timer,
+        6 => Hold::Mutex,
         _ => Hold::NotIdle,
     }
 }

@@ -22,7 +22,7 @@ use crate::cpu::lifecycle::Lifecycle;
 use crate::cpu::{self, CpuId, CpuSet};
 use crate::irq::{self, Sgi};
 use crate::time::Deadline;
-use crate::{arch, gic, panic};
+use crate::{arch, gic, panic, patch};
 use core::fmt;
 use core::time::Duration;
 use reveille_protocol::{Progress, State};
@@ -121,6 +121,7 @@ pub fn cpu_down(cpu: CpuId, deadline: impl Into<Deadline>) -> Result<(), Hotplug
         panic::poll_gate();
         arch::yield_now();
     }
-    drop(lock);
+    // Whoever is left may be alone now.
+    patch::settle(&lock);
     Ok(())
 }

@@ -208,11 +208,16 @@ impl Batch {
         }
         let deadline = Deadline::after(GATHER);
         let lock = Lifecycle::lock(deadline).ok_or(StopError::Busy)?;
+        self.apply_locked(&lock, deadline)
+    }
+
+    /// The same for who has the lock already.
+    pub(crate) fn apply_locked(&self, lock: &Lifecycle, deadline: Deadline) -> Result<usize, PatchError> {
         if self.pending().next().is_none() {
             self.note();
             return Ok(0);
         }
-        stop_machine_locked(&lock, deadline, || self.write())?
+        stop_machine_locked(lock, deadline, || self.write())?
     }
 
     /// Checks, then writes. All other CPUs are gathered.

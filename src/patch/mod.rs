@@ -9,8 +9,10 @@
 //! store, so that a patch that is refused has changed nothing.
 
 mod key;
+mod form;
 mod text;
 
+pub(crate) use form::{ensure_smp, settle, use_lse};
 pub use key::{Batch, KeyState, Site, sites};
 #[doc(hidden)]
 pub use key::{Key, SiteEntry};

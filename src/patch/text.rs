@@ -65,6 +65,8 @@ impl Window {
         // new instruction whole (Arm ARM B2.2.1).
         unsafe { (alias as *mut u32).write_volatile(instruction) };
         synchronise(at);
+        // This CPU may come by here before it leaves the round.
+        arch::isb();
     }
 }
 

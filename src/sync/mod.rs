@@ -3,6 +3,11 @@
 #[cfg(feature = "critical-section")]
 mod critical;
 
+mod mutex;
+pub(crate) mod word;
+
+pub use mutex::{Mutex, MutexGuard};
+
 use crate::{arch, irq, panic};
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
@@ -46,7 +51,7 @@ impl<T: ?Sized> SpinLock<T> {
     /// Waits for the lock.
     pub fn lock(&self) -> SpinGuard<'_, T> {
         let masked = irq::mask();
-        let drawn = self.tickets.fetch_add(NEXT, Ordering::Relaxed);
+        let drawn = word::add(&self.tickets, NEXT, Ordering::Relaxed);
         let mine = (drawn >> 16) as u16;
         if drawn as u16 != mine {
             self.wait(mine);
@@ -72,11 +77,24 @@ impl<T: ?Sized> SpinLock<T> {
         if (seen >> 16) as u16 != seen as u16 {
             return None;
         }
-        // Acquire: pairs with the Release of the last guard.
-        self.tickets
-            .compare_exchange(seen, seen.wrapping_add(NEXT), Ordering::Acquire, Ordering::Relaxed)
-            .ok()
-            .map(|_| SpinGuard { lock: self, _masked: masked })
+        if !word::replace(&self.tickets, seen, seen.wrapping_add(NEXT)) {
+            return None;
+        }
+        // Acquire: pairs with the Release of the last guard. A fence, because the form for a single CPU has none.
+        core::sync::atomic::fence(Ordering::Acquire);
+        Some(SpinGuard { lock: self, _masked: masked })
+    }
+
+    /// The data, past the lock.
+    ///
+    /// # Safety
+    ///
+    /// All other CPUs are gathered and masked, so none of them can hold the lock; nor does this one; and the reference
+    /// ends before they are let go.
+    #[expect(clippy::mut_from_ref, reason = "exclusive by the caller's promise")]
+    pub(crate) unsafe fn gathered(&self) -> &mut T {
+        // SAFETY: the caller's.
+        unsafe { &mut *self.data.get() }
     }
 }
 
@@ -118,7 +136,7 @@ impl<T: ?Sized> SpinLock<T> {
         // Only the holder writes the lower half, but drawing carries the upper half along, so this is an
         // addition to the lower half alone, without a carry. Release: pairs with `lock` and `try_lock`.
         let step = u32::from(served).wrapping_sub(u32::from(tickets as u16));
-        self.tickets.fetch_add(step, Ordering::Release);
+        word::add(&self.tickets, step, Ordering::Release);
         // Partner of the WFE in `wait`: the store before it is visible first.
         arch::dsb_ishst();
         arch::sev();

@@ -8,10 +8,12 @@ use crate::arch::{self, cache, entry, regs};
 use crate::bootargs::BootArgs;
 use crate::bringup::{self, arrival, psci};
 use crate::cpu::area::{self, Area, Method};
+use crate::cpu::lifecycle::Lifecycle;
+use crate::time::Deadline;
 use crate::cpu::{CpuId, MAX_CPUS, local};
 use crate::dt::{self, Machine, Region};
 use crate::power::{self, ExitCode};
-use crate::{call, console, gic, irq, panic, stop, time};
+use crate::{call, console, gic, irq, panic, patch, stop, time};
 use core::fmt;
 use core::sync::atomic::Ordering;
 
@@ -99,6 +101,10 @@ extern "C" fn boot_on_own_stacks(area: &'static Area) -> ! {
     call::open(area);
     // SAFETY: vectors, interrupt controller and stacks are in place.
     unsafe { regs::daif_open() };
+    patch::use_lse();
+    if let Some(lock) = Lifecycle::lock(Deadline::after(system.deadline)) {
+        patch::settle(&lock);
+    }
     power::exit(super::reveille_main(system))
 }
 

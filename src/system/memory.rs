@@ -137,14 +137,21 @@ pub(crate) fn text() -> (core::ops::Range<u64>, core::ops::Range<u64>) {
     }
 }
 
+/// The mapper, while all other CPUs are gathered: past its lock, whose own code may be what is being patched.
+fn gathered_mapper() -> &'static mut Mapper {
+    // SAFETY: called by `patch` alone, in the job of a round: whoever held the lock would be masked, and cannot have been
+    // gathered so; and one window is opened or closed at a time.
+    unsafe { MAPPER.gathered() }.as_mut().expect("set by `init` before anything else is mapped")
+}
+
 /// Maps the page `physical` of the text at [`WINDOW`], writable and not executable. The caller is the only CPU that runs.
 pub(crate) fn open_window(physical: u64) -> Result<(), MapError> {
-    with_mapper(|mapper| mapper.map(WINDOW, physical, PAGE as u64, Use::Data))
+    gathered_mapper().map(WINDOW, physical, PAGE as u64, Use::Data)
 }
 
 /// Takes it away again.
 pub(crate) fn close_window() {
-    with_mapper(|mapper| mapper.unmap_page(WINDOW));
+    gathered_mapper().unmap_page(WINDOW);
 }
 
 fn page_down(address: u64) -> u64 {

@@ -94,7 +94,10 @@ fn posts() {
             RAN.fetch_add(1, Ordering::Relaxed);
         });
         check(posted.offline.is_empty(), "nobody is offline");
-        check(posted.accepted.len() + posted.busy.len() == cpu::online().len(), "each is accepted or refused");
+        check(
+            posted.accepted.len() + posted.busy.len() == cpu::online().len(),
+            "each is accepted or refused",
+        );
         accepted += posted.accepted.len() as u64;
     }
     eventually("every accepted post runs", || {
@@ -111,7 +114,10 @@ fn order() {
         for _ in 0..1000 {
             let number = sent + 1;
             let posted = call::post(cpu, move || {
-                check(LAST.swap(number, Ordering::Relaxed) == number - 1, "posts run in the order of sending");
+                check(
+                    LAST.swap(number, Ordering::Relaxed) == number - 1,
+                    "posts run in the order of sending",
+                );
             });
             match posted {
                 Ok(()) => sent += 1,
@@ -175,7 +181,9 @@ fn gate() {
             WAITING.fetch_sub(1, Ordering::Relaxed);
         });
         check(posted.accepted == others, "every post is accepted");
-        eventually("all callees wait at the gate", || WAITING.load(Ordering::Relaxed) as usize == others.len());
+        eventually("all callees wait at the gate", || {
+            WAITING.load(Ordering::Relaxed) as usize == others.len()
+        });
         // The caller can still send, though none of them moves, and does not wait.
         for cpu in &others {
             check(call::post(cpu, || ()).is_ok(), "a post to a CPU that waits for the caller");
@@ -291,7 +299,10 @@ fn mutual() {
         for _ in 0..rounds {
             for cpu in cpu::online().without(cpu::current()) {
                 let here = cpu::current();
-                check(call::on(cpu, move || (here, cpu::current())) == Ok((here, cpu)), "mutual calls complete");
+                check(
+                    call::on(cpu, move || (here, cpu::current())) == Ok((here, cpu)),
+                    "mutual calls complete",
+                );
                 own.set(own.get() + 1);
             }
         }
@@ -299,7 +310,9 @@ fn mutual() {
     };
     on_all_others(work);
     work();
-    eventually("all CPUs have called all others", || DONE.load(Ordering::Relaxed) as usize == cpu::online().len());
+    eventually("all CPUs have called all others", || {
+        DONE.load(Ordering::Relaxed) as usize == cpu::online().len()
+    });
 }
 
 /// Each CPU calls its neighbour, all at once, round and round.

@@ -4,12 +4,14 @@
 //! a CPU that comes online against the booter that declares it wedged. `rounds=N` (default 400), `seed=S` (default 1).
 //! The last line says how often which side won; the run fails if one of them had less than a tenth.
 //!
-//! Where the deadline has to lie depends on the machine, so it follows the outcomes, with a spread around it. Under
-//! counted instructions CPUs take turns, and a turn ends when a timer is due: a timer that is set for nothing else cuts
-//! the arrival in two at an instruction that is as random as the seed, and the booter's deadline passes in between.
+//! Where the deadline has to lie depends on the machine, so it follows the outcomes, with a spread around it.
 //!
-//! Where CPUs run at the same time QEMU may keep a booter from looking until a CPU that it has just started has long
-//! arrived. With the shim as firmware such starts are delayed there, so that the booter is waiting when the CPU comes.
+//! Under counted instructions CPUs take turns, and a turn ends when a timer is due. `slice=N` makes the last CPU set its
+//! timer again and again, to a time within N ticks that is as random as the seed: all CPUs then advance by a few
+//! instructions at a time, and where one is interrupted is different in every round, and the same in every run.
+//!
+//! A CPU that firmware has just started arrives before its booter has had time to look. With the shim as firmware
+//! `delay=N` has it come N ticks later, when the booter is waiting.
 
 #![no_std]
 #![no_main]
@@ -43,12 +45,19 @@ fn main(system: &'static System) -> ExitCode {
     };
     let (rounds, seed) = (number("rounds", 400), number("seed", 1));
     let numbers = Seeded::new(seed);
-    let secondaries = cpu::possible().without(CpuId::BOOT);
-    check(!secondaries.is_empty(), "there is a second CPU");
+    let mut secondaries = cpu::possible().without(CpuId::BOOT);
+    let slice = number("slice", 0);
+    if slice != 0 {
+        let last = secondaries.into_iter().last().unwrap_or(CpuId::BOOT);
+        secondaries.remove(last);
+        beat(last, slice, seed);
+    }
+    check(!secondaries.is_empty(), "there are CPUs to race");
     match system.arg("race").unwrap_or("arrive") {
         "arrive" => {
-            if shim::is_present(system) {
-                let delay = ticks(Duration::from_micros(300));
+            let delay = number("delay", 0);
+            if delay != 0 {
+                check(shim::is_present(system), "the firmware is one that can delay a start");
                 secondaries.into_iter().for_each(|cpu| shim::plan(cpu, Plan::Delay(delay)));
             }
             arrive(secondaries, rounds, numbers)
@@ -82,22 +91,30 @@ impl Middle {
     }
 }
 
-/// Sets this CPU's physical timer, which nothing else uses, to be due in `ticks`. Its interrupt is masked; all it
-/// does is end a turn under counted instructions.
-fn cut_in(ticks: u64) {
-    // SAFETY: EL1 may use the physical timer (its interrupt is off in its control register). At EL2 the same names
-    // mean EL1's timer, which nobody else uses either.
-    unsafe {
-        asm!(
-            "mrs {now}, cntpct_el0",
-            "add {now}, {now}, {ticks}",
-            "msr cntp_cval_el0, {now}",
-            "msr cntp_ctl_el0, {on}",
-            "isb",
-            now = out(reg) _, ticks = in(reg) ticks, on = in(reg) 3_u64,
-            options(nostack, preserves_flags)
-        );
-    }
+/// Has `cpu` end everybody's turn every few instructions, from now on; see above.
+fn beat(cpu: CpuId, slice: u64, seed: u64) {
+    check(cpu_up(cpu, PATIENCE) == Verdict::Online, "a start without a deadline succeeds");
+    let beat = move || {
+        let mut numbers = Seeded::new(!seed);
+        loop {
+            let ticks = 1 + numbers.below(slice);
+            // SAFETY: EL1 may use the physical timer; at EL2 the same names mean EL1's, which nobody else uses either.
+            // Its interrupt is masked in its control register. WFE ends the turn, and touches nothing.
+            unsafe {
+                asm!(
+                    "mrs {now}, cntpct_el0",
+                    "add {now}, {now}, {ticks}",
+                    "msr cntp_cval_el0, {now}",
+                    "msr cntp_ctl_el0, {on}",
+                    "isb",
+                    "wfe",
+                    now = out(reg) _, ticks = in(reg) ticks, on = in(reg) 3_u64,
+                    options(nomem, nostack, preserves_flags)
+                );
+            }
+        }
+    };
+    eventually("a CPU that is online takes a closure", || cpu::launch(cpu, beat).is_ok());
 }
 
 fn ticks(duration: Duration) -> u64 {
@@ -139,12 +156,6 @@ struct Origin {
     name: &'static str,
     /// Limit to arrive.
     middle: Middle,
-    /// Where a cut made a CPU lose: not much of its way lies behind it, and not all.
-    window: (u64, u64),
-    /// Rounds of the search for it.
-    probed: u64,
-    /// The last cut that made one lose.
-    near: u64,
     won: u64,
     /// The losers by how far they had come when it was all over: not entered, entered, about to turn the MMU on or
     /// further.
@@ -153,37 +164,24 @@ struct Origin {
 
 impl Origin {
     fn new(name: &'static str, span: u64) -> Self {
-        Self {
-            name,
-            middle: Middle::new(span, 1),
-            window: (u64::MAX, 0),
-            probed: 0,
-            near: 0,
-            won: 0,
-            lost: [0; 3],
-        }
+        Self { name, middle: Middle::new(span, 1), won: 0, lost: [0; 3] }
     }
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, middle, window, won, lost: [off, entered, further], .. } = self;
+        let Self { name, middle, won, lost: [off, entered, further] } = self;
         write!(
             f,
             "collide: from {name}: {won} came first, too late were {off} before entry, {entered} after, "
         )?;
-        write!(
-            f,
-            "{further} with the MMU on or nearly; limits around {} ticks, cuts {window:?}",
-            middle.ticks
-        )
+        write!(f, "{further} with the MMU on or nearly; limits around {} ticks", middle.ticks)
     }
 }
 
 /// `Kicked` to `Alive` by the CPU, or to `Revoked` by the booter.
 fn arrive(cpus: CpuSet, rounds: u64, mut numbers: Seeded) -> ExitCode {
     let mut span = 0;
-    let forever = ticks(PATIENCE);
     for cpu in cpus {
         let begun = Instant::now();
         check(cpu_up(cpu, PATIENCE) == Verdict::Online, "a start without a deadline succeeds");
@@ -191,25 +189,17 @@ fn arrive(cpus: CpuSet, rounds: u64, mut numbers: Seeded) -> ExitCode {
         lives::leave(cpu);
     }
     // Who arrives in time is to come online, however short that time was.
-    fault::limit_online(Some(forever));
+    fault::limit_online(Some(ticks(PATIENCE)));
     let mut origins = [Origin::new("firmware", span), Origin::new("the pen", span)];
-    probe(cpus, span, &mut origins);
     for (_, cpu) in (0..rounds).zip(core::iter::repeat_with(|| cpus.into_iter()).flatten()) {
         let origin = &mut origins[usize::from(fault::slot(cpu).state == State::Revoked)];
-        let limit = numbers.below(2 * origin.middle.ticks);
-        let (from, to) = origin.window;
-        let cut = match numbers.below(4) {
-            0 => from + numbers.below(to - from + 1),
-            _ => numbers.around(origin.near, 64),
-        };
-        let stage = arrive_once(cpu, limit, cut);
+        // Most often close to where both outcomes come up, and sometimes anywhere.
+        let parts = [1, 4, 16, 64][numbers.below(4) as usize];
+        let stage = arrive_once(cpu, numbers.around(origin.middle.ticks, parts));
         origin.middle.learn(stage.is_some());
         match stage {
             None => origin.won += 1,
-            Some(stage) => {
-                origin.lost[stage] += 1;
-                origin.near = cut;
-            }
+            Some(stage) => origin.lost[stage] += 1,
         }
     }
     // Nobody has come to life since.
@@ -232,42 +222,14 @@ fn arrive(cpus: CpuSet, rounds: u64, mut numbers: Seeded) -> ExitCode {
     tally.exit_code()
 }
 
-/// Looks where cuts have an effect: with next to no time to arrive, a CPU loses if the booter gets its turn before it
-/// has. Where CPUs run at the same time that is everywhere.
-fn probe(cpus: CpuSet, span: u64, origins: &mut [Origin; 2]) {
-    const STEPS: u64 = 64;
-    let step = span / 32 + 1;
-    for cpu in core::iter::repeat_with(|| cpus.into_iter()).flatten().take(6 * STEPS as usize) {
-        let origin = &mut origins[usize::from(fault::slot(cpu).state == State::Revoked)];
-        if origin.probed == STEPS {
-            // The other way next time.
-            arrive_once(cpu, ticks(PATIENCE), 20 * span);
-            continue;
-        }
-        let cut = origin.probed * step;
-        origin.probed += 1;
-        if arrive_once(cpu, 16, cut).is_some() {
-            origin.near = cut;
-            origin.window = (origin.window.0.min(cut.saturating_sub(step)), origin.window.1.max(cut + step));
-        }
-    }
-    for origin in origins {
-        let (from, to) = origin.window;
-        if from > to {
-            origin.window = (0, 2 * span);
-        }
-    }
-}
-
 /// One race. `None` if the CPU won, otherwise how far it had come. Afterwards it is off, or in the pen.
-fn arrive_once(cpu: CpuId, limit: u64, cut: u64) -> Option<usize> {
+fn arrive_once(cpu: CpuId, limit: u64) -> Option<usize> {
     let before = fault::slot(cpu);
     check(
         is_penned(cpu, before.generation) == (before.state == State::Revoked),
         "after a lost race a CPU waits in the pen, otherwise it is off",
     );
     fault::forget_stage(cpu);
-    cut_in(cut);
     let verdict = cpu_up(cpu, until(limit));
     let stage = fault::crumbs(cpu).map_or(0, |crumbs| crumbs.stage);
 
@@ -276,7 +238,7 @@ fn arrive_once(cpu: CpuId, limit: u64, cut: u64) -> Option<usize> {
         let slot = fault::slot(cpu);
         assert!(
             slot.state == state && slot.generation == generation,
-            "cpu {cpu} limit {limit} cut {cut}: {verdict:?} generation {generation}, but the slot is {slot:?}"
+            "cpu {cpu} limit {limit}: {verdict:?} generation {generation}, but the slot is {slot:?}"
         );
     };
     match verdict {
@@ -293,7 +255,7 @@ fn arrive_once(cpu: CpuId, limit: u64, cut: u64) -> Option<usize> {
             check(last_run(cpu) != Some(generation), "who lost the race does not run");
             Some(stage.min(2) as usize)
         }
-        other => panic!("cpu {cpu} limit {limit} cut {cut}: {other:?}, not online or revoked"),
+        other => panic!("cpu {cpu} limit {limit}: {other:?}, not online or revoked"),
     }
 }
 
@@ -341,7 +303,6 @@ fn online(cpus: CpuSet, rounds: u64, mut numbers: Seeded) -> ExitCode {
             HOLD.store(hold, Ordering::Relaxed);
             POLITE.store(numbers.below(2) == 0, Ordering::Relaxed);
             CAME.store(u64::MAX, Ordering::Relaxed);
-            cut_in(numbers.around(slowest + hold, 2));
             let verdict = cpu_up(cpu, PATIENCE);
             let expect = |state: State| {
                 let slot = fault::slot(cpu);

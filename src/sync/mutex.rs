@@ -1,0 +1,102 @@
+//! A lock for thread context, held with interrupts open.
+
+use super::word;
+use crate::cpu::area::{self, Area};
+use crate::{arch, irq, panic};
+use core::cell::UnsafeCell;
+use core::marker::PhantomData;
+use core::ops::{Deref, DerefMut};
+use core::sync::atomic::{AtomicU32, Ordering};
+
+/// A lock for data that threads alone use: interrupts stay open while it is held.
+///
+/// A CPU that holds one is called and gathered like any other, but does not leave ([`Hold::Mutex`]). Not for
+/// interrupt handlers, callbacks, or sections with interrupts masked: [`Mutex::lock`] panics there.
+///
+/// [`Hold::Mutex`]: crate::hotplug::Hold::Mutex
+pub struct Mutex<T: ?Sized> {
+    /// 0: free, 1: held.
+    word: AtomicU32,
+    data: UnsafeCell<T>,
+}
+
+// SAFETY: the word lets one thread at a time at the data.
+unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
+// SAFETY: a lock is as movable as its data.
+unsafe impl<T: ?Sized + Send> Send for Mutex<T> {}
+
+/// The right to the data of a [`Mutex`]; gives the lock back when dropped.
+#[must_use = "the lock is free again as soon as this is dropped"]
+pub struct MutexGuard<'a, T: ?Sized> {
+    lock: &'a Mutex<T>,
+    holder: &'static Area,
+    /// It is this CPU's hold.
+    not_send: PhantomData<*mut ()>,
+}
+
+// SAFETY: a shared guard only gives shared access to the data.
+unsafe impl<T: ?Sized + Sync> Sync for MutexGuard<'_, T> {}
+
+impl<T> Mutex<T> {
+    /// A free lock.
+    pub const fn new(data: T) -> Self {
+        Self { word: AtomicU32::new(0), data: UnsafeCell::new(data) }
+    }
+}
+
+impl<T: ?Sized> Mutex<T> {
+    /// Waits for the lock.
+    ///
+    /// # Panics
+    ///
+    /// With interrupts masked or in interrupt context: the holder may be the CPU that was interrupted.
+    pub fn lock(&self) -> MutexGuard<'_, T> {
+        assert!(!irq::is_masked(), "Mutex::lock() with interrupts masked or in interrupt context");
+        loop {
+            if let Some(guard) = self.try_lock() {
+                return guard;
+            }
+            panic::poll_gate();
+            arch::wfe();
+        }
+    }
+
+    /// Takes the lock if it is free.
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        // Masked for the word alone: the form of the operation cannot change in the middle of it.
+        let _masked = irq::mask();
+        if !word::replace(&self.word, 0, 1) {
+            return None;
+        }
+        // Acquire: pairs with the Release of the last holder. A fence, because the form for a single CPU has none.
+        core::sync::atomic::fence(Ordering::Acquire);
+        let holder = area::current();
+        holder.holds.add_mutex();
+        Some(MutexGuard { lock: self, holder, not_send: PhantomData })
+    }
+}
+
+impl<T: ?Sized> Deref for MutexGuard<'_, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        // SAFETY: this thread holds the lock.
+        unsafe { &*self.lock.data.get() }
+    }
+}
+
+impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: this thread holds the lock, and `self` is borrowed mutably.
+        unsafe { &mut *self.lock.data.get() }
+    }
+}
+
+impl<T: ?Sized> Drop for MutexGuard<'_, T> {
+    fn drop(&mut self) {
+        self.holder.holds.remove_mutex();
+        // A plain store in every form. Release: pairs with `try_lock`.
+        self.lock.word.store(0, Ordering::Release);
+        arch::dsb_ishst();
+        arch::sev();
+    }
+}
