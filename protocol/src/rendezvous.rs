@@ -347,9 +347,9 @@ impl<A: Arch> Rendezvous<A> {
             if seen.stage != Stage::Prepare || mark.read().0 == seen.round {
                 return None;
             }
-            // Release: pairs with the Acquire of `Initiator::step`. What this CPU has written is there for the job,
-            // even that of handlers which ran before the interrupt that brought it here.
-            match self.word.compare_exchange(word, seen.acknowledged().to_bits(), Release, Relaxed) {
+            // Relaxed: what this CPU has written is handed over when it acknowledges that it has masked. Being a
+            // read-modify-write it passes on the Release of `begin`.
+            match self.word.compare_exchange(word, seen.acknowledged().to_bits(), Relaxed, Relaxed) {
                 Ok(_) => {
                     mark.set(seen.round, Stage::Prepare);
                     return Some(Participant {

@@ -14,8 +14,8 @@ use reveille_protocol::{Batch, DeadlineCall, Message, Pool, Queue, SyncCall};
 /// Senders that share one queue of each target. Machines with more CPUs have several queues per CPU.
 pub(super) const BLOCK: usize = Queue::<Hw>::CALLERS as usize;
 
-/// One queue, alone on its cache lines.
-#[repr(C, align(128))]
+/// One queue, alone on its cache line.
+#[repr(C, align(64))]
 pub(crate) struct QueueLine(pub(super) Queue<Hw>);
 
 /// The nodes of up to [`BLOCK`] senders, those of one after those of another.
@@ -93,6 +93,10 @@ impl Part {
         &self.blocks[self.block]
     }
 }
+
+/// Bytes that each CPU takes on a machine of at most [`BLOCK`] CPUs; one [`QueueLine`] more for each further block.
+pub(crate) const BYTES_PER_CPU: usize = size_of::<QueueLine>()
+    + POSTS_PER_CPU * (size_of::<HwWord>() + size_of::<ClosureCell<POST_BYTES>>());
 
 /// Memory for the calls of all CPUs, carved at boot.
 pub(crate) struct Shared {

@@ -309,7 +309,11 @@ pub(crate) fn find(mpidr: u64) -> Option<CpuId> {
     areas().iter().find(|area| area.mpidr == mpidr).map(|area| area.id)
 }
 
-/// Bytes of RAM that each CPU takes: stacks, area, boot line and breadcrumbs.
-pub const BYTES_PER_CPU: usize =
-    STACK_PAGES * PAGE + size_of::<Area>() + size_of::<BootLine>() + size_of::<Crumbs>();
+/// Bytes of RAM that each CPU takes: stacks, area, boot line, breadcrumbs, call queue and nodes. Per-CPU variables of the
+/// application come on top, and 64 bytes for each 48 CPUs of the machine beyond the first 48.
+pub const BYTES_PER_CPU: usize = STACK_PAGES * PAGE
+    + size_of::<Area>()
+    + size_of::<BootLine>()
+    + size_of::<Crumbs>()
+    + call::BYTES_PER_CPU;
 const _: () = assert!(BYTES_PER_CPU <= 40 * 1024, "a CPU may take at most 40 KiB of RAM");

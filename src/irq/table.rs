@@ -62,6 +62,9 @@ static HANDLERS: [AtomicPtr<()>; 1020] = [const { AtomicPtr::new(core::ptr::null
 /// Where shared interrupts go: 1 + the index of the CPU; 0: nowhere in particular. Written under [`SETUP`].
 static ROUTES: [AtomicU16; 1020] = [const { AtomicU16::new(0) }; 1020];
 
+/// One more than the highest interrupt that goes somewhere. Written under [`SETUP`].
+static END: AtomicU32 = AtomicU32::new(0);
+
 /// The PPIs that have a handler, one bit each: every CPU enables them for itself.
 static PRIVATE: AtomicU32 = AtomicU32::new(0);
 
@@ -130,6 +133,7 @@ pub fn set_affinity(intid: u32, cpu: CpuId) -> Result<(), IrqError> {
 /// Sends `intid` to `cpu`, and remembers it. With the set-up lock held.
 fn route(intid: u32, cpu: CpuId) {
     ROUTES[intid as usize].store(1 + cpu.index() as u16, Ordering::Relaxed);
+    END.fetch_max(intid + 1, Ordering::Relaxed);
     gic::route(intid, cpu);
 }
 
@@ -137,7 +141,7 @@ fn route(intid: u32, cpu: CpuId) {
 pub(crate) fn move_away(cpu: CpuId) {
     let Some(heir) = cpu::online().without(cpu).iter().next() else { return };
     let _setup = SETUP.lock();
-    for (intid, route) in ROUTES.iter().enumerate().skip(32) {
+    for (intid, route) in ROUTES.iter().enumerate().take(END.load(Ordering::Relaxed) as usize).skip(32) {
         // Relaxed: written under the lock that is held.
         if route.load(Ordering::Relaxed) == 1 + cpu.index() as u16 {
             route.store(1 + heir.index() as u16, Ordering::Relaxed);

@@ -5,13 +5,11 @@
 
 #![cfg(not(target_os = "none"))]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use loom::thread;
 use reveille_models::{LoomArch, Model, Payload};
-use reveille_protocol::{
-    Action, Arch, Ending, Initiator, Job, Mark, Participant, Rendezvous, Stage, Standing,
-};
+use reveille_protocol::{Action, Arch, Ending, Initiator, Job, Mark, Participant, Rendezvous, Stage};
 
 const NEVER: u64 = u64::MAX;
 
@@ -27,8 +25,9 @@ struct World {
     marks: Vec<Mark<LoomArch>>,
     /// What the job is: memory of the initiator, reused as soon as the round is over.
     job: Payload,
-    /// What each CPU wrote in the course of what it did otherwise.
+    /// What each CPU wrote in the course of what it did otherwise: for the how-manieth job.
     own: Vec<Payload>,
+    jobs: Cell<u64>,
     /// What the job leaves behind on each CPU.
     result: Vec<Payload>,
     events: RefCell<Vec<Event>>,
@@ -54,6 +53,7 @@ impl Ground {
             marks: (0..cpus).map(|_| Mark::new()).collect(),
             job: Payload::new(0),
             own: payloads(),
+            jobs: Cell::new(1),
             result: payloads(),
             events: RefCell::default(),
         })))
@@ -69,16 +69,18 @@ impl Ground {
         drop(unsafe { Box::from_raw(std::ptr::from_ref(self.0).cast_mut()) });
     }
 
+    /// CPU `cpu` begins a round, having prepared its job.
     fn begin(self, cpu: usize, job: Job, deadline: u64) -> Leader {
+        self.job.write(self.rendezvous.standing().round + 1);
         let others = u16::try_from(self.marks.len() - 1).unwrap();
         let begun = self.0.rendezvous.begin(&self.0.marks[cpu], others, job, deadline);
         let initiator = begun.unwrap_or_else(|standing| panic!("{standing:?}"));
         let round = initiator.standing().round;
-        Leader { world: self, cpu, initiator, round, ending: None }
+        Leader { world: self, cpu, initiator, job, round, ending: None }
     }
 
     fn attend(self, cpu: usize) -> Attendant {
-        Attendant { world: self, cpu, part: None, parts: Vec::new() }
+        Attendant { world: self, cpu, participant: None, parts: Vec::new() }
     }
 }
 
@@ -91,7 +93,7 @@ impl World {
     fn run(&self, cpu: usize, round: u64) {
         assert_eq!(self.job.read(), round);
         for own in &self.own {
-            assert_eq!(own.read(), round);
+            assert_eq!(own.read(), self.jobs.get());
         }
         self.result[cpu].write(round);
         self.event(Event::Run(cpu));
@@ -150,61 +152,95 @@ impl Waits {
     }
 }
 
-/// A participant's part in a round: which, how often it ran the job, how far it came, how it ended.
+/// A participant's part in a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Part {
     round: u64,
+    /// How often it ran the job.
     runs: u32,
     masked: bool,
+    /// The last stage that it knows it has acknowledged.
+    counted: Stage,
     ending: Ending,
+}
+
+impl Part {
+    /// A part in a round that was seen through.
+    fn done(round: u64, job: Job) -> Self {
+        let runs = u32::from(job == Job::Each);
+        Self { round, runs, masked: true, counted: Stage::Exit, ending: Ending::Done }
+    }
 }
 
 /// A CPU that takes part in rounds.
 struct Attendant {
     world: Ground,
     cpu: usize,
-    part: Option<(Participant<'static, LoomArch>, Part)>,
+    participant: Option<Participant<'static, LoomArch>>,
     parts: Vec<Part>,
 }
 
 impl Attendant {
-    /// Takes part, until it has taken part in `rounds` or `waits` runs out. Whether it has.
-    fn go(&mut self, rounds: usize, mut waits: Waits) -> bool {
-        while self.parts.len() < rounds {
-            let Some((participant, part)) = &mut self.part else {
-                match self.world.0.rendezvous.join(&self.world.0.marks[self.cpu]) {
-                    Some(participant) => {
-                        let round = participant.round();
-                        let part = Part { round, runs: 0, masked: false, ending: Ending::Aborted };
-                        self.part = Some((participant, part));
-                    }
-                    None if waits.wait() => {}
-                    None => return false,
-                }
-                continue;
-            };
-            match participant.step() {
-                Action::OpenInterrupts => assert!(!part.masked),
-                Action::Wait if waits.wait() => {}
-                Action::Wait => return false,
-                Action::Mask => {
-                    assert!(!part.masked);
-                    part.masked = true;
-                    self.world.event(Event::Mask(self.cpu));
-                }
-                Action::RunJob => {
-                    assert!(part.masked);
-                    part.runs += 1;
-                    self.world.run(self.cpu, part.round);
-                }
-                Action::Leave(ending) => {
-                    part.ending = ending;
-                    self.parts.push(*part);
-                    self.part = None;
-                }
+    /// Goes on until the rounds that it has taken part in are `enough`, or `waits` runs out. Whether they are.
+    fn go(&mut self, enough: impl Fn(&[Part]) -> bool, mut waits: Waits) -> bool {
+        while self.participant.is_some() || !enough(&self.parts) {
+            if !self.step() && !waits.wait() {
+                return false;
             }
         }
         true
+    }
+
+    /// Whether there was anything to do.
+    fn step(&mut self) -> bool {
+        let Some(participant) = &mut self.participant else {
+            self.participant = self.world.0.rendezvous.join(&self.world.0.marks[self.cpu]);
+            if let Some(participant) = &self.participant {
+                self.parts.push(Part {
+                    round: participant.round(),
+                    runs: 0,
+                    masked: false,
+                    counted: Stage::Prepare,
+                    ending: Ending::Aborted,
+                });
+            }
+            return self.participant.is_some();
+        };
+        let part = self.parts.last_mut().unwrap();
+        match participant.step() {
+            Action::OpenInterrupts => assert!(!part.masked),
+            Action::Wait => {
+                part.counted = match part {
+                    Part { masked: false, .. } => Stage::Prepare,
+                    Part { runs: 0, .. } => Stage::MaskInactive,
+                    _ => Stage::Run,
+                };
+                return false;
+            }
+            Action::Mask => {
+                assert!(!part.masked);
+                part.masked = true;
+                self.world.event(Event::Mask(self.cpu));
+            }
+            Action::RunJob => {
+                assert!(part.masked);
+                part.runs += 1;
+                self.world.run(self.cpu, part.round);
+            }
+            Action::Leave(ending) => {
+                if ending == Ending::Done {
+                    part.counted = Stage::Exit;
+                }
+                part.ending = ending;
+                self.participant = None;
+            }
+        }
+        true
+    }
+
+    /// The last stage of `round` that this CPU has acknowledged.
+    fn counted(&self, round: u64) -> Stage {
+        self.parts.iter().find(|part| part.round == round).map_or(Stage::Idle, |part| part.counted)
     }
 }
 
@@ -213,106 +249,252 @@ struct Leader {
     world: Ground,
     cpu: usize,
     initiator: Initiator<'static, LoomArch>,
+    job: Job,
     round: u64,
     ending: Option<Ending>,
 }
 
 impl Leader {
-    /// Goes on, at the times that `clock` tells, until the round is over or `waits` runs out.
-    fn go(&mut self, mut clock: impl FnMut() -> u64, mut waits: Waits) -> Option<Ending> {
+    /// Goes on, at the times that `clock` tells, until the round is over or `waits` runs out. Whether it is over.
+    fn go(&mut self, mut clock: impl FnMut() -> u64, mut waits: Waits) -> bool {
         while self.ending.is_none() {
-            match self.initiator.step(clock()) {
-                Action::OpenInterrupts => {}
-                Action::Wait if waits.wait() => {}
-                Action::Wait => break,
-                Action::Mask => self.world.event(Event::Mask(self.cpu)),
-                Action::RunJob => self.world.run(self.cpu, self.round),
-                Action::Leave(ending) => self.ending = Some(ending),
+            if !self.step(clock()) && !waits.wait() {
+                return false;
             }
         }
-        self.ending
+        true
+    }
+
+    /// Whether there was anything to do.
+    fn step(&mut self, now: u64) -> bool {
+        match self.initiator.step(now) {
+            Action::OpenInterrupts => {}
+            Action::Wait => return false,
+            Action::Mask => self.world.event(Event::Mask(self.cpu)),
+            Action::RunJob => self.world.run(self.cpu, self.round),
+            Action::Leave(ending) => self.ending = Some(ending),
+        }
+        // The job is gone when the round is over, and the results are used.
+        match self.ending {
+            Some(Ending::Done) => {
+                self.world.job.write(0);
+                self.world.check_results(self.job, self.round);
+            }
+            Some(Ending::Aborted) => self.world.job.write(0),
+            None => {}
+        }
+        true
     }
 }
 
 /// All CPUs have stopped where they were. One after the other they go on now, to the end of the round: nobody can
 /// be left waiting.
-fn settle(leader: &mut Leader, attendants: &mut [Attendant], rounds: usize) {
+fn settle(leader: &mut Leader, attendants: &mut [Attendant]) {
     for _ in 0..8 {
         leader.go(|| 0, Waits::NONE);
         for attendant in &mut *attendants {
-            attendant.go(rounds, Waits::NONE);
+            while attendant.step() {}
         }
     }
     assert!(leader.ending.is_some(), "the initiator waits for ever");
-    assert!(attendants.iter().all(|attendant| attendant.part.is_none()), "a participant waits for ever");
+    assert!(
+        attendants.iter().all(|attendant| attendant.participant.is_none()),
+        "a participant waits for ever"
+    );
 }
 
-/// A round without a deadline: everyone is gathered, masked in the right order and released; the job runs once
-/// on each CPU that is to run it, sees what everyone wrote before, and what it writes is seen by everyone after.
-fn gather(model: Model, cpus: usize, job: Job, waits: Waits) {
+fn once(parts: &[Part]) -> bool {
+    parts.len() == 1
+}
+
+/// A round of two CPUs without a deadline, from beginning to end: the other one is gathered, masked first and
+/// released; the job runs once on each CPU that is to run it, sees what both wrote before, and what it writes is
+/// seen by both after.
+fn gather_two(model: Model, job: Job) {
     model.check(move |tally| {
-        let world = Ground::new(cpus);
-        let threads: Vec<_> = (1..cpus)
-            .map(|cpu| {
+        let world = Ground::new(2);
+        let thread = thread::spawn(move || {
+            world.own[1].write(1);
+            let mut attendant = world.attend(1);
+            attendant.go(once, Waits::ENDLESS);
+            world.check_results(job, 1);
+            attendant
+        });
+        let mut leader = world.begin(0, job, NEVER);
+        // As an interrupt handler does that runs while the other is gathered: the job sees it.
+        world.own[0].write(1);
+        leader.go(|| 0, Waits::ENDLESS);
+        let attendant = thread.join().unwrap();
+        assert_eq!(attendant.parts, [Part::done(1, job)]);
+        assert_eq!((leader.ending, leader.initiator.standing().stage), (Some(Ending::Done), Stage::Idle));
+        world.check_order();
+        tally.hit("done");
+        drop((leader, attendant));
+        // SAFETY: the other thread has ended, and all that was left is dropped.
+        unsafe { world.clear() };
+    });
+}
+
+/// The job on one.
+#[test]
+fn two_cpus() {
+    gather_two(Model::new("rendezvous/two_cpus", &["done"]).preemptions(3), Job::Initiator);
+}
+
+/// The job on both.
+#[test]
+fn two_cpus_each() {
+    gather_two(Model::new("rendezvous/two_cpus_each", &["done"]).preemptions(3), Job::Each);
+}
+
+/// A round of three CPUs, with `stage` about to begin; from there they go on at the same time, each until it would
+/// wait, and then to the end one after the other. The deadline passes when the initiator has taken `patience`
+/// steps.
+///
+/// Whatever happens, the round is either done by all or called off by all; a CPU that was counted when it was
+/// called off is not named, and one that was not counted is.
+fn from(model: Model, stage: Stage, job: Job, patience: u64) {
+    model.check(move |tally| {
+        let world = Ground::new(3);
+        let write = move |cpu: usize| world.own[cpu].write(1);
+        // What is written now, or later but before the CPU masks: the job sees both.
+        (0..3).for_each(write);
+        let mut attendants = vec![world.attend(1), world.attend(2)];
+        let mut leader = world.begin(0, job, 1);
+        for cpu in (0..3).cycle() {
+            if world.rendezvous.standing().stage >= stage {
+                break;
+            }
+            match cpu {
+                0 => leader.step(0),
+                cpu => attendants[cpu - 1].step(),
+            };
+        }
+
+        let threads: Vec<_> = attendants
+            .into_iter()
+            .map(|mut attendant| {
                 thread::spawn(move || {
-                    let mut attendant = world.attend(cpu);
-                    world.own[cpu].write(1);
-                    if attendant.go(1, waits) {
+                    if stage < Stage::MaskActive {
+                        write(attendant.cpu);
+                    }
+                    if attendant.go(once, Waits::NONE) && attendant.parts[0].ending == Ending::Done {
                         world.check_results(job, 1);
                     }
                     attendant
                 })
             })
             .collect();
-        world.job.write(1);
-        let mut leader = world.begin(0, job, NEVER);
-        // As an interrupt handler does that runs while the others are gathered: the job sees it.
-        world.own[0].write(1);
-        let alone = leader.go(|| 0, waits).is_some();
-        if alone {
-            world.job.write(0);
-            world.check_results(job, 1);
+        if stage < Stage::Run {
+            write(0);
         }
+        let mut steps = 0;
+        let clock = || {
+            steps += 1;
+            u64::from(steps > patience)
+        };
+        leader.go(clock, Waits::busy(2));
+        let missing = |leader: &Leader| -> Vec<usize> {
+            let standing = leader.initiator.standing();
+            (0..3).filter(|cpu| standing.lacks(&world.0.marks[*cpu])).collect()
+        };
+        let early = missing(&leader);
         let mut attendants: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
-        settle(&mut leader, &mut attendants, 1);
-        for attendant in &attendants {
-            let runs = u32::from(job == Job::Each);
-            assert_eq!(attendant.parts, [Part { round: 1, runs, masked: true, ending: Ending::Done }]);
+
+        if leader.ending == Some(Ending::Aborted) {
+            let standing = leader.initiator.standing();
+            assert_eq!(standing.round, 1);
+            let named = missing(&leader);
+            assert_eq!(named.len(), usize::from(standing.left), "{standing:?}");
+            for attendant in &attendants {
+                let counted = attendant.counted(1) >= standing.stage.min(Stage::MaskInactive);
+                assert_eq!(!counted, named.contains(&attendant.cpu), "{standing:?} {named:?}");
+            }
+            assert!(named.iter().all(|cpu| early.contains(cpu)), "named too late");
+            assert!(early.len() > named.len() || early == named);
+            tally.hit(match standing.stage {
+                Stage::Prepare => "aborted_in_prepare",
+                Stage::MaskInactive => "aborted_in_mask_inactive",
+                Stage::MaskActive => "aborted_in_mask_active",
+                stage => panic!("called off in {stage:?}"),
+            });
+            settle(&mut leader, &mut attendants);
+            for attendant in &attendants {
+                let expected = attendant.parts.first().map(|part| (part.runs, part.ending));
+                assert!(expected.is_none_or(|part| part == (0, Ending::Aborted)));
+            }
+            assert!(world.events.borrow().iter().all(|event| matches!(event, Event::Mask(_))));
+        } else {
+            tally.hit(if leader.ending.is_some() { "done" } else { "settled" });
+            settle(&mut leader, &mut attendants);
+            assert_eq!((leader.ending, leader.initiator.standing().stage), (Some(Ending::Done), Stage::Idle));
+            for attendant in &attendants {
+                assert_eq!(attendant.parts, [Part::done(1, job)]);
+            }
+            world.check_results(job, 1);
+            world.check_order();
         }
-        assert_eq!((leader.ending, leader.initiator.standing().stage), (Some(Ending::Done), Stage::Idle));
-        world.check_results(job, 1);
-        world.check_order();
-        tally.hit(if alone { "done" } else { "settled" });
         drop((leader, attendants));
         // SAFETY: the other threads have ended, and all that was left is dropped.
         unsafe { world.clear() };
     });
 }
 
-/// Two CPUs, the job on one.
+/// The participants join.
 #[test]
-fn gather_two() {
-    let model = Model::new("rendezvous/gather_two", &["done"]).preemptions(3);
-    gather(model, 2, Job::Initiator, Waits::ENDLESS);
+fn from_prepare() {
+    let model = Model::new("rendezvous/from_prepare", &["settled"]).preemptions(2);
+    from(model, Stage::Prepare, Job::Each, NEVER);
 }
 
-/// Two CPUs, the job on both.
+/// The participants mask.
 #[test]
-fn gather_two_each() {
-    let model = Model::new("rendezvous/gather_two_each", &["done"]).preemptions(3);
-    gather(model, 2, Job::Each, Waits::ENDLESS);
+fn from_mask_inactive() {
+    let model = Model::new("rendezvous/from_mask_inactive", &["settled"]).preemptions(3);
+    from(model, Stage::MaskInactive, Job::Each, NEVER);
 }
 
-/// Three CPUs, the job on one.
+/// All do the job.
 #[test]
-fn gather_three() {
-    let model = Model::new("rendezvous/gather_three", &["done", "settled"]).preemptions(2);
-    gather(model, 3, Job::Initiator, Waits::upto(2));
+fn from_run_each() {
+    let model = Model::new("rendezvous/from_run_each", &["settled"]).preemptions(2);
+    from(model, Stage::Run, Job::Each, NEVER);
 }
 
-/// Three CPUs, the job on all.
+/// The participants leave.
 #[test]
-fn gather_three_each() {
-    let model = Model::new("rendezvous/gather_three_each", &["done", "settled"]).preemptions(2);
-    gather(model, 3, Job::Each, Waits::upto(3));
+fn from_exit() {
+    let model = Model::new("rendezvous/from_exit", &["done", "settled"]).preemptions(3);
+    from(model, Stage::Exit, Job::Initiator, NEVER);
+}
+
+/// The deadline passes while the participants join.
+#[test]
+fn abort_in_prepare() {
+    const OUTCOMES: &[&str] = &["aborted_in_prepare", "aborted_in_mask_inactive", "aborted_in_mask_active"];
+    let model = Model::new("rendezvous/abort_in_prepare", OUTCOMES).preemptions(2);
+    from(model, Stage::Prepare, Job::Each, 0);
+}
+
+/// The deadline passes while the participants mask.
+#[test]
+fn abort_in_mask_inactive() {
+    const OUTCOMES: &[&str] = &["aborted_in_mask_inactive", "aborted_in_mask_active", "settled"];
+    let model = Model::new("rendezvous/abort_in_mask_inactive", OUTCOMES).preemptions(3);
+    from(model, Stage::MaskInactive, Job::Each, 2);
+}
+
+/// The deadline passes while the initiator masks.
+#[test]
+fn abort_in_mask_active() {
+    const OUTCOMES: &[&str] = &["aborted_in_mask_active"];
+    let model = Model::new("rendezvous/abort_in_mask_active", OUTCOMES).preemptions(3);
+    from(model, Stage::MaskActive, Job::Each, 1);
+}
+
+/// The deadline passes when all have masked: it does not count any more.
+#[test]
+fn late_in_run() {
+    let model = Model::new("rendezvous/late_in_run", &["settled"]).preemptions(2);
+    from(model, Stage::MaskActive, Job::Each, 2);
 }
