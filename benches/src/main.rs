@@ -10,9 +10,9 @@
 use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
+use reveille::bringup::{self, Verdict};
 use reveille::cpu::{self, CpuId};
 use reveille::time::Instant;
-use reveille::bringup::{self, Verdict};
 use reveille::{ExitCode, System, bench, call, hotplug, println, stop_machine};
 
 reveille::entry!(main);

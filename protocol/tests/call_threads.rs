@@ -271,6 +271,17 @@ impl Machine {
     }
 }
 
+/// A CPU that fails ends the test: the others would wait for it.
+struct EndAll;
+
+impl Drop for EndAll {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            std::process::abort();
+        }
+    }
+}
+
 /// All CPUs call and post at once, and leave one after the other: whatever was accepted ran exactly once, in the
 /// order of each sender.
 #[test]
@@ -283,6 +294,7 @@ fn everyone_calls_everyone() {
             .map(|me| {
                 let (machine, start, left) = (&machine, &start, &left);
                 scope.spawn(move || {
+                    let _end = EndAll;
                     let sent = machine.live(me, start);
                     if left.fetch_sub(1, Ordering::Relaxed) == 1 {
                         machine.over.store(true, Ordering::Relaxed);

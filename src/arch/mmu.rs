@@ -263,7 +263,6 @@ impl Mapper {
         self.next = unsafe { self.next.add(1) };
         Ok(table)
     }
-
 }
 
 /// Whether `address` is mapped, on this CPU and for reading, as ordinary RAM. The MMU is asked, so the answer holds for

@@ -25,7 +25,10 @@ mod sync;
 mod wait;
 
 pub use deadline::on_deadline;
-pub(crate) use part::{BYTES_PER_CPU, Block, Kept, Part, QueueLine, Shared, close, drain, is_pending, open, run_kept, run_pending, set_up};
+pub(crate) use part::{
+    BYTES_PER_CPU, Block, Kept, Part, QueueLine, Shared, close, drain, is_pending, open, run_kept,
+    run_pending, set_up,
+};
 pub use post::{POST_BYTES, POSTS_PER_CPU, PostError, Posted, post, post_each};
 pub use sync::{on, on_each};
 pub(crate) use wait::init;

@@ -1,11 +1,11 @@
 //! What each CPU has for calls, and the receiving side.
 
+use super::CallError;
 use super::post::{POST_BYTES, POSTS_PER_CPU};
 use crate::arch::{Hw, HwWord, regs};
 use crate::closure::ClosureCell;
 use crate::cpu::CpuId;
 use crate::cpu::area::{self, Area};
-use super::CallError;
 use crate::irq;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -95,8 +95,8 @@ impl Part {
 }
 
 /// Bytes that each CPU takes on a machine of at most [`BLOCK`] CPUs; one [`QueueLine`] more for each further block.
-pub(crate) const BYTES_PER_CPU: usize = size_of::<QueueLine>()
-    + POSTS_PER_CPU * (size_of::<HwWord>() + size_of::<ClosureCell<POST_BYTES>>());
+pub(crate) const BYTES_PER_CPU: usize =
+    size_of::<QueueLine>() + POSTS_PER_CPU * (size_of::<HwWord>() + size_of::<ClosureCell<POST_BYTES>>());
 
 /// Memory for the calls of all CPUs, carved at boot.
 pub(crate) struct Shared {
@@ -149,8 +149,10 @@ pub(crate) fn set_up(shared: &Shared, areas: &mut [Area], room: u64) {
         // links and, `ClosureCell` says so, empty cells. The room is the caller's promise.
         unsafe {
             let links = core::slice::from_raw_parts((shared.links as *const HwWord).add(first), count);
-            let nodes =
-                core::slice::from_raw_parts((shared.nodes as *const ClosureCell<POST_BYTES>).add(first), count);
+            let nodes = core::slice::from_raw_parts(
+                (shared.nodes as *const ClosureCell<POST_BYTES>).add(first),
+                count,
+            );
             blocks.add(index).write(Block { links, nodes, first: index * BLOCK });
         }
     }

@@ -133,5 +133,4 @@ pub(super) fn push<F: FnOnce() + Send>(own: &Part, target: &Area, f: F) -> Resul
 }
 
 const _: () = assert!(POSTS_PER_CPU as u32 <= reveille_protocol::Pool::<Hw>::NODES);
-const _: () =
-    assert!((POSTS_PER_CPU * part::BLOCK) as u32 <= reveille_protocol::Queue::<Hw>::NODES);
+const _: () = assert!((POSTS_PER_CPU * part::BLOCK) as u32 <= reveille_protocol::Queue::<Hw>::NODES);

@@ -43,7 +43,9 @@ pub fn on<R: Send, F: FnOnce() -> R + Send>(cpu: CpuId, f: F) -> Result<R, CallE
         Frame { f: UnsafeCell::new(MaybeUninit::new(f)), result: UnsafeCell::new(MaybeUninit::uninit()) };
     let data = (&raw const frame).cast();
     let target = area::of(cpu);
-    if let Err(error) = call_one(masked, own, target, Payload { run: run::<F, R>, data }, core::any::type_name::<F>) {
+    if let Err(error) =
+        call_one(masked, own, target, Payload { run: run::<F, R>, data }, core::any::type_name::<F>)
+    {
         // SAFETY: refused, so nobody ran or read it.
         unsafe { (*frame.f.get()).assume_init_drop() };
         return Err(error);

@@ -33,7 +33,9 @@ pub(crate) fn init(args: BootArgs<'_>) {
     let report = match args.number("call_report_ms") {
         Ok(ms) => ms.map_or(REPORT, Duration::from_millis),
         Err(value) => {
-            log::error!("bootargs: call_report_ms={value}: not a number of milliseconds; it stays {REPORT:?}");
+            log::error!(
+                "bootargs: call_report_ms={value}: not a number of milliseconds; it stays {REPORT:?}"
+            );
             REPORT
         }
     };

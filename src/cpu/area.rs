@@ -9,8 +9,8 @@ use crate::bringup::Record;
 use crate::dt::{CpuStatus, EnableMethod};
 use crate::{call, gic, hotplug, panic, stop, time};
 use core::mem::offset_of;
-use reveille_protocol::LeaveRequest;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use reveille_protocol::LeaveRequest;
 
 /// Keeps its content alone on its cache lines: 128 bytes is a line pair on the CPUs that fetch in pairs.
 #[repr(C, align(128))]

@@ -9,8 +9,8 @@ pub(crate) mod local;
 pub use crate::cpu_set::{CpuId, CpuSet, Iter, MAX_CPUS};
 pub use area::BYTES_PER_CPU;
 pub use idle::{become_secondary, idle, idle_loop, offline_point, wake};
-pub use local::PerCpu;
 pub use launch::{LAUNCH_BYTES, LaunchError, launch};
+pub use local::PerCpu;
 
 use reveille_protocol::State;
 

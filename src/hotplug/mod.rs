@@ -11,10 +11,10 @@ mod callbacks;
 mod holds;
 mod leave;
 
-pub use callbacks::{RegisterError, register};
 pub(crate) use callbacks::online_all;
-pub use holds::{Hold, Pin, pin};
+pub use callbacks::{RegisterError, register};
 pub(crate) use holds::Holds;
+pub use holds::{Hold, Pin, pin};
 pub(crate) use leave::check;
 
 use crate::cpu::area;

@@ -274,7 +274,7 @@ impl Batch {
 macro_rules! static_key {
     ($(#[$attribute:meta])* $visibility:vis $name:ident, $default:tt) => {
         $(#[$attribute])*
-        #[allow(non_camel_case_types, reason = "a key is named like the static that it stands for")]
+        #[allow(non_camel_case_types, clippy::upper_case_acronyms, reason = "a key is named like the static that it stands for")]
         #[derive(Clone, Copy, Debug)]
         $visibility struct $name;
         const _: () = {

@@ -8,8 +8,8 @@
 //! A site is one instruction: a NOP, or a branch to the other variant. Everything about it is checked before the first
 //! store, so that a patch that is refused has changed nothing.
 
-mod key;
 mod form;
+mod key;
 mod text;
 
 pub(crate) use form::{ensure_smp, settle, use_lse};

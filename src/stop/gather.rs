@@ -25,7 +25,9 @@ pub(crate) fn init(args: BootArgs<'_>) {
     let patience = match args.number("stop_wait_ms") {
         Ok(ms) => ms.map_or(PATIENCE, Duration::from_millis),
         Err(value) => {
-            log::error!("bootargs: stop_wait_ms={value}: not a number of milliseconds; it stays {PATIENCE:?}");
+            log::error!(
+                "bootargs: stop_wait_ms={value}: not a number of milliseconds; it stays {PATIENCE:?}"
+            );
             PATIENCE
         }
     };
@@ -120,7 +122,11 @@ impl<'a> Round<'a> {
     }
 
     /// The same; with `open` false interrupts stay masked after the job, and the mask is handed to the caller.
-    pub(crate) fn run_masked(&mut self, job: impl FnOnce(), open: bool) -> Result<Option<irq::Masked>, StopError> {
+    pub(crate) fn run_masked(
+        &mut self,
+        job: impl FnOnce(),
+        open: bool,
+    ) -> Result<Option<irq::Masked>, StopError> {
         let mut job = Some(job);
         let mut masked = None;
         let mut remind_at = Instant::now() + REMIND;
@@ -140,7 +146,8 @@ impl<'a> Round<'a> {
                     }
                     // What the job has changed, this CPU fetches anew too.
                     arch::isb();
-                    give_up_at = Instant::now().ticks().saturating_add(PATIENCE_TICKS.load(Ordering::Relaxed));
+                    give_up_at =
+                        Instant::now().ticks().saturating_add(PATIENCE_TICKS.load(Ordering::Relaxed));
                 }
                 Action::Wait => {
                     panic::poll_gate();

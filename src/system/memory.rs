@@ -65,10 +65,7 @@ pub(crate) fn build_id() -> u64 {
     }
     // SAFETY: symbols of the linker script, of which only the addresses are used.
     let parts = unsafe {
-        [
-            (address(&__image_start), address(&__never_patch_end)),
-            (address(&__text_end), address(&__rela_end)),
-        ]
+        [(address(&__image_start), address(&__never_patch_end)), (address(&__text_end), address(&__rela_end))]
     };
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for (start, end) in parts {

@@ -54,9 +54,8 @@ unsafe impl Sync for Timers {}
 impl Timers {
     pub(crate) const fn new() -> Self {
         Self {
-            entries: [const {
-                Entry { due: Cell::new(None), serial: Cell::new(0), closure: ClosureCell::new() }
-            }; TIMERS_PER_CPU],
+            entries: [const { Entry { due: Cell::new(None), serial: Cell::new(0), closure: ClosureCell::new() } };
+                TIMERS_PER_CPU],
         }
     }
 
