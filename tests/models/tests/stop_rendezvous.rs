@@ -471,7 +471,7 @@ fn from_exit() {
 /// The deadline passes while the participants join.
 #[test]
 fn abort_in_prepare() {
-    const OUTCOMES: &[&str] = &["aborted_in_prepare", "aborted_in_mask_inactive", "aborted_in_mask_active"];
+    const OUTCOMES: &[&str] = &["aborted_in_prepare", "aborted_in_mask_inactive"];
     let model = Model::new("rendezvous/abort_in_prepare", OUTCOMES).preemptions(2);
     from(model, Stage::Prepare, Job::Each, 0);
 }
@@ -497,4 +497,53 @@ fn abort_in_mask_active() {
 fn late_in_run() {
     let model = Model::new("rendezvous/late_in_run", &["settled"]).preemptions(2);
     from(model, Stage::MaskActive, Job::Each, 2);
+}
+
+/// A round that is called off early, and another at its heels: a CPU that comes late to the first is counted in the
+/// second once, when it joins that, and does its job, and not that of the first.
+#[test]
+fn latecomer() {
+    const OUTCOMES: &[&str] = &["came_to_both", "came_to_the_second", "both_done"];
+    Model::new("rendezvous/latecomer", OUTCOMES).preemptions(3).check(|tally| {
+        let world = Ground::new(2);
+        let thread = thread::spawn(move || {
+            world.own[1].write(1);
+            let mut attendant = world.attend(1);
+            attendant.go(
+                |parts| {
+                    // What the first job did not see, if it was not done, the second does.
+                    let done = parts.iter().filter(|part| part.ending == Ending::Done).count();
+                    parts.last().is_some_and(|part| part.round == 2) || done == 2
+                },
+                Waits::ENDLESS,
+            );
+            attendant
+        });
+        world.own[0].write(1);
+        let mut first = world.begin(0, Job::Each, 1);
+        let mut steps = 0;
+        let clock = || {
+            steps += 1;
+            u64::from(steps > 2)
+        };
+        if first.go(clock, Waits::busy(2)) && first.ending == Some(Ending::Aborted) {
+            let mut second = world.begin(0, Job::Each, NEVER);
+            second.go(|| 0, Waits::ENDLESS);
+            let attendant = thread.join().unwrap();
+            assert_eq!(second.ending, Some(Ending::Done));
+            assert_eq!(*attendant.parts.last().unwrap(), Part::done(2, Job::Each));
+            tally.hit(match attendant.parts[..] {
+                [first, _] => {
+                    assert_eq!((first.round, first.runs, first.ending), (1, 0, Ending::Aborted));
+                    "came_to_both"
+                }
+                [_] => "came_to_the_second",
+                _ => panic!("{:?}", attendant.parts),
+            });
+            drop(second);
+        } else {
+            panic!("two steps are not enough for a round of two CPUs");
+        }
+        drop(first);
+    });
 }

@@ -4,6 +4,7 @@
 
 #[cfg(target_os = "none")]
 mod checks {
+    use core::sync::atomic::{AtomicU64, Ordering};
     use core::time::Duration;
     use reveille::cpu;
     use reveille::time::Deadline;
@@ -50,14 +51,22 @@ mod checks {
         assert!(holds, "not so: {what}");
     }
 
-    /// Waits until `done`, at most half a minute.
+    /// How long [`eventually`] waits, ms.
+    static PATIENCE: AtomicU64 = AtomicU64::new(30_000);
+
+    /// Changes how long [`eventually`] waits.
+    pub fn set_patience(patience: Duration) {
+        PATIENCE.store(patience.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// Waits until `done`, at most half a minute or what [`set_patience`] says.
     ///
     /// # Panics
     ///
     /// With `what` if it takes longer.
     #[track_caller]
     pub fn eventually(what: &str, mut done: impl FnMut() -> bool) {
-        let deadline = Deadline::after(Duration::from_secs(30));
+        let deadline = Deadline::after(Duration::from_millis(PATIENCE.load(Ordering::Relaxed)));
         while !done() {
             assert!(!deadline.has_passed(), "not in time: {what}");
             pause();
@@ -66,11 +75,9 @@ mod checks {
 }
 
 #[cfg(target_os = "none")]
-pub use checks::{Random, check, eventually, on_all_others, pause};
+pub use checks::{Random, check, eventually, on_all_others, pause, set_patience};
 
 #[cfg(target_os = "none")]
 pub mod lives;
-#[cfg(target_os = "none")]
-pub mod seeded;
 #[cfg(target_os = "none")]
 pub mod shim;

@@ -26,9 +26,8 @@ use reveille::fault::{self, State};
 use reveille::time::{Deadline, Instant};
 use reveille::{ExitCode, System, println};
 use reveille_tests::lives::{self, await_run, is_penned, last_run, secondary};
-use reveille_tests::seeded::Seeded;
 use reveille_tests::shim::{self, Plan};
-use reveille_tests::{check, eventually, pause};
+use reveille_tests::{Random, check, eventually, pause, set_patience};
 
 reveille::entry!(main, secondary = secondary);
 
@@ -44,13 +43,15 @@ fn main(system: &'static System) -> ExitCode {
         },
     };
     let (rounds, seed) = (number("rounds", 400), number("seed", 1));
-    let numbers = Seeded::new(seed);
+    let numbers = Random::new(seed);
     let mut secondaries = cpu::possible().without(CpuId::BOOT);
     let slice = number("slice", 0);
     if slice != 0 {
         let last = secondaries.into_iter().last().unwrap_or(CpuId::BOOT);
         secondaries.remove(last);
         beat(last, slice, seed);
+        // Guest time is dear then, and nothing has to wait for a busy host.
+        set_patience(Duration::from_millis(50));
     }
     check(!secondaries.is_empty(), "there are CPUs to race");
     match system.arg("race").unwrap_or("arrive") {
@@ -95,7 +96,7 @@ impl Middle {
 fn beat(cpu: CpuId, slice: u64, seed: u64) {
     check(cpu_up(cpu, PATIENCE) == Verdict::Online, "a start without a deadline succeeds");
     let beat = move || {
-        let mut numbers = Seeded::new(!seed);
+        let mut numbers = Random::new(!seed);
         loop {
             let ticks = 1 + numbers.below(slice);
             // SAFETY: EL1 may use the physical timer; at EL2 the same names mean EL1's, which nobody else uses either.
@@ -115,6 +116,12 @@ fn beat(cpu: CpuId, slice: u64, seed: u64) {
         }
     };
     eventually("a CPU that is online takes a closure", || cpu::launch(cpu, beat).is_ok());
+}
+
+/// A number most often close to `middle`, and sometimes anywhere up to twice that.
+fn around(middle: u64, numbers: &mut Random) -> u64 {
+    let reach = middle / [1, 4, 16, 64][numbers.below(4) as usize];
+    middle - reach + numbers.below(2 * reach + 1)
 }
 
 fn ticks(duration: Duration) -> u64 {
@@ -180,7 +187,7 @@ impl fmt::Display for Origin {
 }
 
 /// `Kicked` to `Alive` by the CPU, or to `Revoked` by the booter.
-fn arrive(cpus: CpuSet, rounds: u64, mut numbers: Seeded) -> ExitCode {
+fn arrive(cpus: CpuSet, rounds: u64, mut numbers: Random) -> ExitCode {
     let mut span = 0;
     for cpu in cpus {
         let begun = Instant::now();
@@ -193,9 +200,7 @@ fn arrive(cpus: CpuSet, rounds: u64, mut numbers: Seeded) -> ExitCode {
     let mut origins = [Origin::new("firmware", span), Origin::new("the pen", span)];
     for (_, cpu) in (0..rounds).zip(core::iter::repeat_with(|| cpus.into_iter()).flatten()) {
         let origin = &mut origins[usize::from(fault::slot(cpu).state == State::Revoked)];
-        // Most often close to where both outcomes come up, and sometimes anywhere.
-        let parts = [1, 4, 16, 64][numbers.below(4) as usize];
-        let stage = arrive_once(cpu, numbers.around(origin.middle.ticks, parts));
+        let stage = arrive_once(cpu, around(origin.middle.ticks, &mut numbers));
         origin.middle.learn(stage.is_some());
         match stage {
             None => origin.won += 1,
@@ -277,7 +282,7 @@ fn dawdle(cpu: CpuId) {
 
 /// `Alive` to `Online` by the CPU, or to `Wedged` by the booter. A CPU that lost is lost for good, so the race goes on
 /// until no CPU is left.
-fn online(cpus: CpuSet, rounds: u64, mut numbers: Seeded) -> ExitCode {
+fn online(cpus: CpuSet, rounds: u64, mut numbers: Random) -> ExitCode {
     let mut tally = Tally { race: "online", rounds: 0, won: 0, lost: 0 };
     let mut slowest = 0;
     for cpu in cpus {
@@ -299,7 +304,7 @@ fn online(cpus: CpuSet, rounds: u64, mut numbers: Seeded) -> ExitCode {
             }
             tally.rounds += 1;
             let generation = fault::slot(cpu).generation + 1;
-            let hold = numbers.around(middle.ticks, 4);
+            let hold = around(middle.ticks, &mut numbers);
             HOLD.store(hold, Ordering::Relaxed);
             POLITE.store(numbers.below(2) == 0, Ordering::Relaxed);
             CAME.store(u64::MAX, Ordering::Relaxed);
