@@ -6,14 +6,14 @@ pub use reveille_protocol::{Snapshot, State};
 
 use crate::arch::entry::{BOOT_GUARDS, BOOT_STACKS};
 use crate::arch::mmu::PAGE;
-use crate::arch::{self, regs};
+use crate::arch::regs;
 use crate::bringup::{arrival, psci};
 use crate::cpu::CpuId;
 use crate::cpu::area;
 use crate::dt::Region;
-use crate::irq;
 use crate::ranges::{Ranges, TooManyRanges};
 use crate::system::{System, memory};
+use crate::{call, gic, irq, time};
 use core::arch::asm;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use reveille_protocol::Limits;
@@ -47,9 +47,11 @@ pub fn forget_stage(cpu: CpuId) {
     }
 }
 
-/// This CPU goes: `Online` to `Dying` to `Gone`, off by firmware, or to the pen if firmware will not have it.
+/// This CPU goes, as [`cpu_down`](crate::hotplug::cpu_down) has it go, but without the gathering before: `Online` to
+/// `Dying` to `Gone`, off by firmware, or to the pen if firmware will not have it.
 ///
-/// From the thread context of a secondary: its own function, not a closure that was launched there.
+/// From the thread context of a secondary: its own function, not a closure that was launched there. Nobody else may be
+/// sending it anything.
 ///
 /// # Panics
 ///
@@ -57,17 +59,17 @@ pub fn forget_stage(cpu: CpuId) {
 pub fn leave() -> ! {
     assert!(!irq::in_interrupt(), "fault::leave() in interrupt context");
     let area = area::current();
-    regs::daif_mask();
-    assert!(area.launch.close(), "fault::leave() with a closure to run");
-    regs::set_timer(None);
+    let masked = irq::mask();
     let generation = area.slot.0.read().generation;
-    assert!(
-        area.slot.0.begin_leave(generation) && area.slot.0.gone(generation),
-        "fault::leave() while not online"
-    );
-    // From here on the CPU may be claimed, but it cannot come back to this stack before it has left it: it is one CPU.
-    arch::sev();
-    arrival::leave(area, generation)
+    assert!(area.launch.close(), "fault::leave() with a closure to run");
+    assert!(area.slot.0.begin_leave(generation), "fault::leave() while not online");
+    let kept = call::close(area);
+    call::run_kept(area, kept);
+    time::quiet_cpu();
+    gic::quiet_cpu();
+    // Masked to the end.
+    core::mem::forget(masked);
+    arrival::depart(area, generation)
 }
 
 /// Whether firmware says that `cpu` is off; `None` if it has no AFFINITY_INFO.

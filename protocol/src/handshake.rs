@@ -65,6 +65,24 @@ pub enum State {
     Wedged = 9,
 }
 
+impl core::fmt::Display for State {
+    /// In lower case.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(match self {
+            Self::Offline => "offline",
+            Self::Claimed => "claimed",
+            Self::Kicked => "kicked",
+            Self::Alive => "alive",
+            Self::Online => "online",
+            Self::Dying => "dying",
+            Self::Gone => "gone",
+            Self::Revoked => "revoked",
+            Self::Failed => "failed",
+            Self::Wedged => "wedged",
+        })
+    }
+}
+
 impl State {
     const fn from_byte(byte: u8) -> Option<Self> {
         Some(match byte {

@@ -14,11 +14,13 @@
 //!
 //! The race is [`Accepted`](LeaveRequest::accept) against [`withdraw`](Asking::withdraw): a request that was taken
 //! back is not acted upon, and one that was accepted is answered. Whoever asked may stop waiting for the answer
-//! too; then the CPU that gives it clears the word.
+//! too, in a second race, [`left`](Leaving::left) against [`abandon`](Asking::abandon): either the CPU leaves while
+//! somebody with the right to change which CPUs there are stands behind the request, or it stays, and clears the word.
 //!
 //! The word holds the number of the request in bits 63:24, the reason to stay in 23:8 and the state in 7:0.
 
-use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::mem;
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 use crate::{Arch, Word};
 
@@ -171,6 +173,35 @@ impl<A: Arch> Asking<'_, A> {
         }
     }
 
+    /// Stops waiting, for good, and says how the request stood.
+    ///
+    /// After anything but [`Progress::Left`] the CPU does not leave for it.
+    pub fn abandon(self) -> Progress {
+        let stood = self.release();
+        mem::forget(self);
+        stood
+    }
+
+    /// Withdraws the request, does without the answer, or clears it away.
+    fn release(&self) -> Progress {
+        let mut seen = word(self.round, 0, REQUESTED);
+        loop {
+            let next = match state(seen) {
+                REQUESTED | LEFT | STAYED => word(self.round, 0, IDLE),
+                ACCEPTED => word(self.round, 0, ABANDONED),
+                _ => return Progress::Withdrawn,
+            };
+            // Release: pairs with the next `ask`. Acquire: as in `poll`.
+            match self.request.word.compare_exchange(seen, next, AcqRel, Acquire) {
+                Ok(_) => return self.read(seen),
+                // Withdrawn before, and by now it may be another's.
+                Err(now) if round(now) != self.round => return Progress::Withdrawn,
+                // The CPU has accepted, or answered: each happens once.
+                Err(now) => seen = now,
+            }
+        }
+    }
+
     fn read(&self, seen: u64) -> Progress {
         if round(seen) != self.round {
             return Progress::Withdrawn;
@@ -188,22 +219,7 @@ impl<A: Arch> Asking<'_, A> {
 
 impl<A: Arch> Drop for Asking<'_, A> {
     fn drop(&mut self) {
-        let mut seen = word(self.round, 0, REQUESTED);
-        loop {
-            let next = match state(seen) {
-                REQUESTED | LEFT | STAYED => word(self.round, 0, IDLE),
-                ACCEPTED => word(self.round, 0, ABANDONED),
-                _ => return,
-            };
-            // Release: pairs with the next `ask`.
-            match self.request.word.compare_exchange(seen, next, Release, Relaxed) {
-                Ok(_) => return,
-                // Withdrawn before, and by now it may be another's.
-                Err(now) if round(now) != self.round => return,
-                // The CPU has accepted, or answered: each happens once.
-                Err(now) => seen = now,
-            }
-        }
+        self.release();
     }
 }
 
@@ -222,20 +238,24 @@ impl<A: Arch> Leaving<'_, A> {
         self.deadline
     }
 
-    /// The CPU has come past the point of no return. Said before its slot says that it is gone, which is the last
-    /// thing that it writes.
-    pub fn left(self) {
-        self.answer(0, LEFT);
-        core::mem::forget(self);
+    /// The CPU comes to the point of no return, and may pass it. Said before its slot says that it leaves.
+    ///
+    /// `false`: nobody waits for it any more, and so it has to stay. Everything that changes which CPUs there are is
+    /// done under the right of whoever asked, who may have given that to another by now.
+    pub fn left(self) -> bool {
+        let left = self.answer(0, LEFT);
+        mem::forget(self);
+        left
     }
 
     /// The CPU could not leave, for reason `why`.
     pub fn stayed(self, why: u16) {
         self.answer(why, STAYED);
-        core::mem::forget(self);
+        mem::forget(self);
     }
 
-    fn answer(&self, why: u16, answer: u8) {
+    /// Whether anybody wanted the answer.
+    fn answer(&self, why: u16, answer: u8) -> bool {
         let accepted = word(self.round, 0, ACCEPTED);
         // Release: pairs with `Asking::poll`. What this CPU did before it answered is seen.
         if self
@@ -246,7 +266,9 @@ impl<A: Arch> Leaving<'_, A> {
         {
             // Abandoned. A plain store: that is this CPU's alone to clear. Release: pairs with the next `ask`.
             self.request.word.store(word(self.round, 0, IDLE), Release);
+            return false;
         }
+        true
     }
 }
 

@@ -17,6 +17,7 @@ mod lifecycle;
 mod pool;
 mod queue;
 mod rendezvous;
+mod summons;
 mod survey;
 mod sync_call;
 #[cfg(test)]
@@ -33,7 +34,8 @@ pub use hotplug::{AlreadyAsked, Asking, LeaveRequest, Leaving, Progress};
 pub use launch::{Filling, LaunchRefusal, LaunchSlot, LaunchState, Running};
 pub use lifecycle::{Holder, LifecycleLock, Tenure};
 pub use pool::Pool;
-pub use queue::{Batch, Closed, Message, Pushed, Queue};
+pub use queue::{Batch, Caller, Closed, Message, Pushed, Queue};
 pub use rendezvous::{Action, Ending, Initiator, Job, Mark, Participant, Rendezvous, Stage, Standing};
+pub use summons::{Answering, Asked, Progress as SummonsProgress, Summons};
 pub use survey::Survey;
 pub use sync_call::{Calling, SyncCall};

@@ -30,13 +30,15 @@
 //! Nobody waits here. A push repeats only when another push, or the receiver's swap, came in between.
 
 use core::mem;
-use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 use crate::{Arch, Word};
 
 /// Bits of the list.
 const LIST: u64 = (1 << CALLERS_SHIFT) - 1;
 const CALLERS_SHIFT: u32 = 15;
+/// Bits of the callers.
+const CALLERS: u32 = 48;
 const CLOSED: u64 = 1 << 63;
 
 /// Width of the time in the watch word, which has the take counter's low bits below it.
@@ -48,6 +50,32 @@ const WATCH_SHIFT: u32 = 16;
 pub struct Pushed {
     /// The queue was empty: the sender has to send the SGI. Otherwise whoever found it empty does, or has.
     pub first: bool,
+}
+
+/// A sender of synchronous calls as the queues know it: what is made of its number, once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Its bit in the word.
+    bit: u64,
+}
+
+impl Caller {
+    /// The sender with this number.
+    ///
+    /// # Panics
+    ///
+    /// If there is no room for it: the numbers are below [`Queue::CALLERS`].
+    #[must_use]
+    pub const fn new(number: u32) -> Self {
+        assert!(number < CALLERS);
+        Self { bit: 1 << (CALLERS_SHIFT + number) }
+    }
+}
+
+impl From<u32> for Caller {
+    fn from(number: u32) -> Self {
+        Self::new(number)
+    }
 }
 
 /// The CPU takes no messages, because it is not online. Nothing was changed.
@@ -76,7 +104,7 @@ pub struct Queue<A: Arch> {
 
 impl<A: Arch> Queue<A> {
     /// How many senders a queue has room for. Within it they are numbered from 0.
-    pub const CALLERS: u32 = 48;
+    pub const CALLERS: u32 = CALLERS;
     /// How many nodes a queue has room for. They are numbered from 0; the numbers are the queue's own, so on a
     /// machine with several blocks of senders each block counts from 0.
     pub const NODES: u32 = LIST as u32;
@@ -125,27 +153,32 @@ impl<A: Arch> Queue<A> {
     ///
     /// [`Closed`]; the payload is still the caller's.
     #[inline]
-    pub fn call(&self, caller: u32) -> Result<Pushed, Closed> {
-        debug_assert!(caller < Self::CALLERS);
-        let bit = 1 << (CALLERS_SHIFT + caller);
+    pub fn call(&self, caller: impl Into<Caller>) -> Result<Pushed, Closed> {
+        let caller = caller.into();
         self.push(|seen| {
-            debug_assert!(seen & bit == 0, "a second call of one caller");
-            seen | bit
+            debug_assert!(seen & caller.bit == 0, "a second call of one caller");
+            seen | caller.bit
         })
     }
 
     #[inline]
     fn push(&self, add: impl Fn(u64) -> u64) -> Result<Pushed, Closed> {
         // The first guess: empty. No load: the compare-exchange finds out just as soon.
-        let mut seen = 0;
+        let mut tried = self.try_push(0, &add);
         loop {
-            // Release: pairs with the swap of `drain`. Node and link, or payload, are there for the receiver.
-            match self.head.compare_exchange(seen, add(seen), Release, Relaxed) {
-                Ok(_) => return Ok(Pushed { first: seen == 0 }),
+            match tried {
+                Ok(pushed) => return Ok(pushed),
                 Err(now) if now & CLOSED != 0 => return Err(Closed),
-                Err(now) => seen = now,
+                Err(now) => tried = self.try_push(now, &add),
             }
         }
+    }
+
+    #[inline]
+    fn try_push(&self, seen: u64, add: impl Fn(u64) -> u64) -> Result<Pushed, u64> {
+        // Release: pairs with the swap of `drain`. Node and link, or payload, are there for the receiver. Acquire: pairs
+        // with `open`. What the receiver has set up, such as how it is interrupted, is there for the sender.
+        self.head.compare_exchange(seen, add(seen), AcqRel, Relaxed).map(|_| Pushed { first: seen == 0 })
     }
 
     /// The CPU of this queue takes all that is there. Empty if the queue is closed.
@@ -176,15 +209,16 @@ impl<A: Arch> Queue<A> {
     pub fn take_call(&self) -> Option<u32> {
         // Relaxed: as in `take`.
         let seen = self.head.load(Relaxed);
-        let calls = seen & !CLOSED & !LIST;
-        if seen != calls || !calls.is_power_of_two() {
+        // Of a node in the list, a closed queue, or nothing, this is no caller.
+        let caller = seen.trailing_zeros().wrapping_sub(CALLERS_SHIFT);
+        if caller >= Self::CALLERS {
             return None;
         }
-        // Acquire: as in `drain`. Fails if another message has come since, which `take` will find.
-        self.head.compare_exchange(seen, 0, Acquire, Relaxed).ok()?;
+        // Acquire: as in `drain`. Fails if another message is there, or has come since, which `take` will find.
+        self.head.compare_exchange(1 << (CALLERS_SHIFT + caller), 0, Acquire, Relaxed).ok()?;
         // As in `take`.
         self.takes.store(self.takes.load(Relaxed).wrapping_add(1), Relaxed);
-        Some(calls.trailing_zeros() - CALLERS_SHIFT)
+        Some(caller)
     }
 
     /// The CPU of this queue is about to leave and takes no more messages. What was accepted until now comes
@@ -200,8 +234,8 @@ impl<A: Arch> Queue<A> {
     /// The CPU of this queue is ready for messages. Does nothing if the queue is open.
     pub fn open(&self) {
         if self.head.load(Relaxed) & CLOSED != 0 {
-            // A plain store, as nobody else writes a closed queue. Relaxed: it hands nothing to the senders.
-            self.head.store(0, Relaxed);
+            // A plain store, as nobody else writes a closed queue. Release: pairs with `try_push`.
+            self.head.store(0, Release);
         }
     }
 
@@ -216,9 +250,8 @@ impl<A: Arch> Queue<A> {
     /// Whether the call of `caller` has not been taken yet. If it has, it runs, or waits for the rest of its
     /// batch. For reports.
     #[must_use]
-    pub fn is_waiting(&self, caller: u32) -> bool {
-        let seen = self.head.load(Relaxed);
-        seen & CLOSED == 0 && seen >> (CALLERS_SHIFT + caller) & 1 != 0
+    pub fn is_waiting(&self, caller: impl Into<Caller>) -> bool {
+        self.head.load(Relaxed) & caller.into().bit != 0
     }
 
     /// How often something was taken, for reports.

@@ -52,13 +52,22 @@ impl<A: Arch> SyncCall<A> {
     }
 
     /// A CPU that took this call from its queue is done with it. It touches nothing of the caller's from here
-    /// on.
+    /// on. If it is known to be the only one, [`Self::finish_only`] does it in one store.
     #[inline]
     pub fn finish(&self) {
         // Release: pairs with `Calling::is_done`. All that the callee read and wrote comes before the caller goes
         // on; being a read-modify-write it keeps the releases of the other callees.
         let left = self.left.fetch_add(u64::MAX, Release);
         debug_assert!(left != 0, "nobody waits for this call");
+    }
+
+    /// [`Self::finish`] for the one callee of a call that was begun for one.
+    #[inline]
+    pub fn finish_only(&self) {
+        debug_assert!(self.left.load(Relaxed) == 1, "there are other callees");
+        // A plain store, as only the callees write the word while the caller waits, and there is no other. Release: as
+        // in `finish`.
+        self.left.store(Self::IDLE, Release);
     }
 }
 
@@ -100,11 +109,26 @@ impl<A: Arch> Calling<'_, A> {
     /// Waits until every callee is done, with `pause` between the looks.
     #[inline]
     pub fn wait(self, mut pause: impl FnMut(&Self)) {
-        while !self.is_done() {
-            pause(&self);
+        let mut waiting = self;
+        while let Err(not_yet) = waiting.end() {
+            waiting = not_yet;
+            pause(&waiting);
+        }
+    }
+
+    /// Ends the call if every callee is done.
+    ///
+    /// # Errors
+    ///
+    /// The call itself, if not.
+    #[inline]
+    pub fn end(self) -> Result<(), Self> {
+        if !self.is_done() {
+            return Err(self);
         }
         // Nothing is left for the drop to wait for.
         mem::forget(self);
+        Ok(())
     }
 }
 

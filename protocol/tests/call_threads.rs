@@ -319,3 +319,33 @@ fn everyone_calls_everyone() {
         assert_eq!(nodes, NODES, "a node was lost");
     }
 }
+
+/// All but the last CPU post to it, and nothing flows back to them but nodes.
+#[test]
+fn posts_alone() {
+    const TO: usize = CPUS - 1;
+    let machine = Machine::new();
+    machine.cpus[TO].queue.open();
+    let senders = AtomicU32::new(TO as u32);
+    thread::scope(|scope| {
+        for me in 0..TO {
+            let (machine, senders) = (&machine, &senders);
+            scope.spawn(move || {
+                let _end = EndAll;
+                for count in 1..=ROUNDS {
+                    while !machine.post(me, TO, Closure::Post(count)) {
+                        thread::yield_now();
+                    }
+                }
+                senders.fetch_sub(1, Ordering::Relaxed);
+            });
+        }
+        let _end = EndAll;
+        while senders.load(Ordering::Relaxed) != 0 {
+            machine.serve(TO);
+            thread::yield_now();
+        }
+    });
+    machine.serve(TO);
+    assert_eq!(u64::from(machine.cpus[TO].ran.load(Ordering::Relaxed)), TO as u64 * ROUNDS);
+}

@@ -162,12 +162,6 @@ pub(crate) fn thread_stack_pointer() -> u64 {
     sp
 }
 
-/// Whether `DAIF.I` is set.
-#[inline(always)]
-pub(crate) fn is_daif_masked() -> bool {
-    daif() & (1 << 7) != 0
-}
-
 /// The exception masks as they are.
 #[inline(always)]
 pub(crate) fn daif() -> u64 {

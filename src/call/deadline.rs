@@ -5,9 +5,9 @@ use super::post::{PostError, push};
 use super::{CallError, wait};
 use crate::cpu::CpuId;
 use crate::cpu::area;
-use crate::irq::{self, Sgi};
+use crate::irq;
 use crate::time::Deadline;
-use crate::{arch, gic, panic};
+use crate::{arch, panic};
 use core::cell::UnsafeCell;
 use reveille_protocol::DeadlineState;
 
@@ -42,7 +42,7 @@ where
 
     let result = UnsafeCell::new(None);
     let place = Place(&raw const result);
-    let target = area::of(cpu);
+    let line = own.call.queue_of(cpu);
     let Some(pending) = own.call.deadline.begin() else { return Err(CallError::WouldDeadlock) };
     let ticket = pending.ticket();
     let mut closure = move || {
@@ -56,10 +56,10 @@ where
     };
     loop {
         let masked = irq::mask();
-        match push(&own.call, target, closure) {
+        match push(&own.call, line, closure) {
             Ok(pushed) => {
                 if pushed.first {
-                    gic::send_sgi(Sgi::Call, cpu);
+                    line.bell.ring();
                 }
                 break;
             }
@@ -94,8 +94,8 @@ where
             _ => {}
         }
         panic::poll_gate();
-        if wait::is_stalled(&own.call, &target.call) {
-            gic::send_sgi(Sgi::Call, cpu);
+        if wait::is_stalled(line) {
+            line.bell.ring();
         }
         arch::yield_now();
     }

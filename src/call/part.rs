@@ -6,17 +6,22 @@ use crate::arch::{Hw, HwWord, regs};
 use crate::closure::ClosureCell;
 use crate::cpu::CpuId;
 use crate::cpu::area::{self, Area};
-use crate::irq;
+use crate::gic;
+use crate::irq::{self, Sgi};
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU64, Ordering};
-use reveille_protocol::{Batch, DeadlineCall, Message, Pool, Queue, SyncCall};
+use reveille_protocol::{Batch, Caller, DeadlineCall, Message, Pool, Queue, SyncCall};
 
 /// Senders that share one queue of each target. Machines with more CPUs have several queues per CPU.
 pub(super) const BLOCK: usize = Queue::<Hw>::CALLERS as usize;
 
-/// One queue, alone on its cache line.
+/// One queue, alone on its cache line, with what its senders need beside it.
 #[repr(C, align(64))]
-pub(crate) struct QueueLine(pub(super) Queue<Hw>);
+pub(crate) struct QueueLine {
+    pub(super) queue: Queue<Hw>,
+    /// Rung when something was pushed that finds the queue empty.
+    pub(super) bell: gic::Doorbell,
+}
 
 /// The nodes of up to [`BLOCK`] senders, those of one after those of another.
 pub(crate) struct Block {
@@ -26,6 +31,9 @@ pub(crate) struct Block {
     first: usize,
 }
 
+/// Before the boot CPU has carved any.
+static NO_BLOCK: Block = Block { links: &[], nodes: &[], first: 0 };
+
 impl Block {
     /// The part of the sender in this place.
     #[inline(always)]
@@ -34,69 +42,109 @@ impl Block {
     }
 }
 
-/// What a sender lends to its callees.
+/// What a sender lends to its callees: a function that runs the call and ends it.
 #[derive(Clone, Copy)]
 pub(super) struct Payload {
-    pub(super) run: unsafe fn(*const (), CpuId),
+    pub(super) run: unsafe fn(*const (), &SyncCall<Hw>),
     pub(super) data: *const (),
 }
 
-/// One CPU's part in calls, as sender and as receiver.
-pub(crate) struct Part {
-    /// Its queues, one for each block of senders.
-    pub(super) queues: &'static [QueueLine],
-    /// The nodes of all blocks, in the same order.
-    blocks: &'static [Block],
-    /// The block it belongs to as a sender, and its place there.
-    block: usize,
-    pub(super) place: u32,
-    pub(super) pool: Pool<Hw>,
+/// What the callees of one CPU touch, alone on its cache lines.
+#[repr(C, align(128))]
+pub(super) struct Lent {
     pub(super) sync: SyncCall<Hw>,
     pub(super) payload: UnsafeCell<Payload>,
-    pub(super) deadline: DeadlineCall<Hw>,
-    /// The function of the call that it is running as a callee; 0: none. For reports.
-    pub(super) activity: AtomicU64,
+}
+
+impl Lent {
+    const fn new() -> Self {
+        unsafe fn nothing(_: *const (), _: &SyncCall<Hw>) {}
+        Self {
+            sync: SyncCall::from_parts(HwWord::with(SyncCall::<Hw>::IDLE)),
+            payload: UnsafeCell::new(Payload { run: nothing, data: core::ptr::null() }),
+        }
+    }
 }
 
 // SAFETY: `payload` is written by its own CPU between `SyncCall::begin` and the first `Queue::call`, and read by
-// callees between taking the call and `finish`; the protocol orders the two. All else is atomic or constant.
+// callees between taking the call and the end; the protocol orders the two.
+unsafe impl Sync for Lent {}
+
+/// For a CPU that cannot call yet.
+static NO_LENT: Lent = Lent::new();
+
+/// One CPU's part in calls, as sender and as receiver.
+///
+/// What every call uses stands first, within reach of the shortest loads.
+#[repr(C, align(128))]
+pub(crate) struct Part {
+    /// Its queue, if it has only one: on machines with up to [`BLOCK`] CPUs.
+    only_queue: Option<&'static QueueLine>,
+    /// What each CPU lends, in the order of their ids.
+    lent_by: *const Lent,
+    /// What this one does.
+    pub(super) lent: &'static Lent,
+    /// The queues that it sends to, in the order of their CPUs' ids.
+    queues_out: *const QueueLine,
+    /// How those queues know it.
+    pub(super) caller: Caller,
+    /// The function of the call that it is running as a callee; 0: none. For reports.
+    pub(super) activity: AtomicU64,
+    /// The nodes of the block to which it belongs as a sender, and its place there.
+    pub(super) block: &'static Block,
+    pub(super) place: u32,
+    /// The queues of all CPUs, block after block.
+    queues: &'static [QueueLine],
+    /// The nodes of all blocks, in the same order.
+    blocks: &'static [Block],
+    pub(super) pool: Pool<Hw>,
+    pub(super) deadline: DeadlineCall<Hw>,
+}
+
+// SAFETY: the pointers are to what is shared anyway, and never freed or moved. All else is atomic or constant.
 unsafe impl Sync for Part {}
 
 impl Part {
-    pub(crate) const fn new(queues: &'static [QueueLine], cpu: CpuId) -> Self {
-        unsafe fn nothing(_: *const (), _: CpuId) {}
+    /// Of `cpu`. Closed, and without queues and nodes until [`set_up`].
+    pub(crate) const fn new(cpu: CpuId) -> Self {
+        let place = (cpu.index() % BLOCK) as u32;
         Self {
-            queues,
+            only_queue: None,
+            lent_by: core::ptr::null(),
+            lent: &NO_LENT,
+            queues_out: core::ptr::null(),
+            caller: Caller::new(place),
+            activity: AtomicU64::new(0),
+            block: &NO_BLOCK,
+            place,
+            queues: &[],
             blocks: &[],
-            block: cpu.index() / BLOCK,
-            place: (cpu.index() % BLOCK) as u32,
             pool: Pool::from_parts(
                 HwWord::with(Pool::<Hw>::all(POSTS_PER_CPU as u32)),
                 HwWord::with(Pool::<Hw>::NONE),
             ),
-            sync: SyncCall::from_parts(HwWord::with(SyncCall::<Hw>::IDLE)),
-            payload: UnsafeCell::new(Payload { run: nothing, data: core::ptr::null() }),
             deadline: DeadlineCall::from_parts(HwWord::with(DeadlineCall::<Hw>::IDLE)),
-            activity: AtomicU64::new(0),
         }
     }
 
-    /// The queue of this CPU that `sender` uses.
+    /// The queue of `target` that this CPU sends to.
     #[inline(always)]
-    pub(super) fn queue_for(&self, sender: &Part) -> &Queue<Hw> {
-        &self.queues[sender.block].0
+    pub(super) fn queue_of(&self, target: CpuId) -> &'static QueueLine {
+        // SAFETY: set up before the first call, with a queue for each CPU; a `CpuId` is below their number.
+        unsafe { &*self.queues_out.add(target.index()) }
     }
 
-    /// The nodes that this CPU sends with.
-    #[inline(always)]
-    pub(super) fn own_block(&self) -> &'static Block {
-        &self.blocks[self.block]
+    /// The queues of this CPU, whose area it is, in the order of the blocks of senders.
+    fn own_queues(area: &Area) -> impl Iterator<Item = (&'static QueueLine, &'static Block)> {
+        let count = area.call.queues.len() / area.call.blocks.len().max(1);
+        area.call.queues.iter().skip(area.id.index()).step_by(count.max(1)).zip(area.call.blocks)
     }
 }
 
 /// Bytes that each CPU takes on a machine of at most [`BLOCK`] CPUs; one [`QueueLine`] more for each further block.
-pub(crate) const BYTES_PER_CPU: usize =
-    size_of::<QueueLine>() + POSTS_PER_CPU * (size_of::<HwWord>() + size_of::<ClosureCell<POST_BYTES>>());
+pub(crate) const BYTES_PER_CPU: usize = size_of::<QueueLine>()
+    + size_of::<Lent>()
+    + POSTS_PER_CPU * (size_of::<HwWord>() + size_of::<ClosureCell<POST_BYTES>>());
 
 /// Memory for the calls of all CPUs, carved at boot.
 pub(crate) struct Shared {
@@ -104,6 +152,7 @@ pub(crate) struct Shared {
     queues: &'static [QueueLine],
     links: u64,
     nodes: u64,
+    lent: &'static [Lent],
 }
 
 impl Shared {
@@ -117,31 +166,31 @@ impl Shared {
                 HwWord::with(Queue::<Hw>::ZERO),
                 HwWord::with(Queue::<Hw>::ZERO),
             );
+            let line = QueueLine { queue, bell: gic::Doorbell::new() };
             // SAFETY: carved for as many, page-aligned, and nobody else's.
-            unsafe { queues.add(index).write(QueueLine(queue)) };
+            unsafe { queues.add(index).write(line) };
         }
         // SAFETY: all written just now.
         let queues = unsafe { core::slice::from_raw_parts(queues, count * blocks) };
         // Zeros are valid links and empty cells.
         let links = carve((count * POSTS_PER_CPU * size_of::<HwWord>()) as u64)?;
         let nodes = carve((count * POSTS_PER_CPU * size_of::<ClosureCell<POST_BYTES>>()) as u64)?;
-        Ok(Self { blocks, queues, links, nodes })
-    }
-
-    /// The queues of `cpu`.
-    pub(crate) fn queues_of(&self, cpu: CpuId) -> &'static [QueueLine] {
-        &self.queues[cpu.index() * self.blocks..][..self.blocks]
+        let lent = carve((count * size_of::<Lent>()) as u64)? as *mut Lent;
+        for index in 0..count {
+            // SAFETY: as above.
+            unsafe { lent.add(index).write(Lent::new()) };
+        }
+        // SAFETY: all written just now.
+        let lent = unsafe { core::slice::from_raw_parts(lent, count) };
+        Ok(Self { blocks, queues, links, nodes, lent })
     }
 }
 
-/// Gives all CPUs the nodes. `room` is room for one [`Block`] per block of senders.
+/// Gives all CPUs queues and nodes. `room` is room for one [`Block`] per block of senders.
 pub(crate) fn set_up(shared: &Shared, areas: &mut [Area], room: u64) {
     let blocks = room as *mut Block;
     // SAFETY: all written below, before any CPU but this one runs, and this one uses them later.
     let list = unsafe { core::slice::from_raw_parts(blocks, shared.blocks) };
-    for area in &mut *areas {
-        area.call.blocks = list;
-    }
     for index in 0..shared.blocks {
         let first = index * BLOCK * POSTS_PER_CPU;
         let count = (areas.len() - index * BLOCK).min(BLOCK) * POSTS_PER_CPU;
@@ -156,39 +205,56 @@ pub(crate) fn set_up(shared: &Shared, areas: &mut [Area], room: u64) {
             blocks.add(index).write(Block { links, nodes, first: index * BLOCK });
         }
     }
+    let count = areas.len();
+    for (index, area) in areas.iter_mut().enumerate() {
+        let block = index / BLOCK;
+        area.call.lent_by = shared.lent.as_ptr();
+        area.call.lent = &shared.lent[index];
+        area.call.queues = shared.queues;
+        area.call.blocks = list;
+        area.call.block = &list[block];
+        area.call.queues_out = &raw const shared.queues[block * count];
+        area.call.only_queue = (shared.blocks == 1).then(|| &shared.queues[index]);
+    }
 }
 
 /// Lets calls in. By its own CPU, as it comes online, its interrupts still masked.
 pub(crate) fn open(area: &Area) {
-    for queue in area.call.queues {
-        queue.0.open();
+    for (line, _) in Part::own_queues(area) {
+        line.bell.connect(Sgi::Call, area);
+        line.queue.open();
     }
+}
+
+/// How often the CPU of `area` has taken something from its queues.
+pub(crate) fn taken(area: &Area) -> u64 {
+    Part::own_queues(area).map(|(line, _)| line.queue.takes()).sum()
 }
 
 /// Whether anything waits for this CPU. With interrupts masked, before a WFI.
 #[inline(always)]
 pub(crate) fn is_pending(area: &Area) -> bool {
-    area.call.queues.iter().any(|queue| !queue.0.is_empty())
+    Part::own_queues(area).any(|(line, _)| !line.queue.is_empty())
 }
 
 /// Runs everything that others want of this CPU. In interrupt context: normal interrupts are held back, so there is one
 /// drainer at a time.
 #[inline(always)]
 pub(crate) fn drain(area: &'static Area) {
-    let part = &area.call;
     // One call and nothing else is what most interrupts are about.
-    if let ([queue], [block]) = (part.queues, part.blocks)
-        && let Some(place) = queue.0.take_call()
+    if let Some(line) = area.call.only_queue
+        && let Some(place) = line.queue.take_call()
     {
-        return run_call(area, block.sender(place as usize));
+        // SAFETY: there is one block, so the place of the caller is the number of its CPU, and each has lent something.
+        return run_call(area, unsafe { &*area.call.lent_by.add(place as usize) });
     }
     drain_all(area);
 }
 
 #[inline(never)]
 fn drain_all(area: &'static Area) {
-    for (queue, block) in area.call.queues.iter().zip(area.call.blocks) {
-        run_all(area, block, queue.0.take(block.links));
+    for (line, block) in Part::own_queues(area) {
+        run_all(area, block, line.queue.take(block.links));
     }
 }
 
@@ -197,20 +263,19 @@ fn drain_all(area: &'static Area) {
 pub(super) fn run_all(area: &'static Area, block: &'static Block, batch: Batch<'static, Hw>) {
     for message in batch {
         match message {
-            Message::Call(place) => run_call(area, block.sender(place as usize)),
+            Message::Call(place) => run_call(area, block.sender(place as usize).lent),
             Message::Post(node) => run_post(area, block, node),
         }
     }
 }
 
 #[inline(always)]
-fn run_call(area: &'static Area, caller: &Part) {
-    // SAFETY: taken from the queue, so the caller has written it and waits for `finish`.
-    let payload = unsafe { *caller.payload.get() };
-    area.call.activity.store(payload.run as usize as u64, Ordering::Relaxed);
-    // SAFETY: `data` is what `run` was made for, and lives until `finish`.
-    unsafe { (payload.run)(payload.data, area.id) };
-    caller.sync.finish();
+fn run_call(area: &'static Area, lent: &Lent) {
+    // SAFETY: taken from the queue, so the caller has written it and waits for the end.
+    let Payload { run, data } = unsafe { *lent.payload.get() };
+    area.call.activity.store(run as usize as u64, Ordering::Relaxed);
+    // SAFETY: `data` is what `run` was made for, and lives until `run` ends the call.
+    unsafe { run(data, &lent.sync) };
     area.call.activity.store(0, Ordering::Relaxed);
 }
 
@@ -244,8 +309,8 @@ impl Kept {
 /// This CPU takes no more messages. What it had accepted is still to be run. With interrupts masked.
 pub(crate) fn close(area: &'static Area) -> Kept {
     let mut kept = Kept::NONE;
-    for ((queue, block), kept) in area.call.queues.iter().zip(area.call.blocks).zip(&mut kept.0) {
-        *kept = Some(queue.0.close(block.links));
+    for ((line, block), kept) in Part::own_queues(area).zip(&mut kept.0) {
+        *kept = Some(line.queue.close(block.links));
     }
     kept
 }
@@ -277,12 +342,11 @@ pub(crate) fn run_pending(area: &'static Area) {
 /// Masks interrupts to send, if this CPU may wait for another afterwards: in thread context, interrupts open.
 #[inline(always)]
 pub(super) fn mask_to_wait() -> Result<irq::Masked, CallError> {
-    let masked = irq::mask();
     // What a CPU runs from its thread context as if it were interrupted, it runs masked.
-    if masked.was_masked() || regs::on_exception_stack() || regs::is_daif_masked() {
+    if regs::on_exception_stack() {
         return Err(CallError::WouldDeadlock);
     }
-    Ok(masked)
+    irq::mask_if_open().ok_or(CallError::WouldDeadlock)
 }
 
 /// The part of `cpu`.

@@ -1,9 +1,9 @@
 //! No-wait calls.
 
-use super::part::{self, Part};
+use super::part::{self, Part, QueueLine};
 use super::wait;
 use crate::arch::Hw;
-use crate::cpu::area::{self, Area};
+use crate::cpu::area;
 use crate::cpu::{CpuId, CpuSet};
 use crate::gic::SgiBatch;
 use crate::irq::{self, Sgi};
@@ -80,10 +80,10 @@ pub struct Posted {
 pub fn post<F: FnOnce() + Send + 'static>(cpu: CpuId, f: F) -> Result<(), PostError<F>> {
     let _masked = irq::mask();
     let own = area::current();
-    let target = area::of(cpu);
-    let pushed = push(&own.call, target, f)?;
-    if pushed.first || wait::is_stalled(&own.call, &target.call) {
-        crate::gic::interrupt(Sgi::Call, target);
+    let line = own.call.queue_of(cpu);
+    let pushed = push(&own.call, line, f)?;
+    if pushed.first || wait::is_stalled(line) {
+        line.bell.ring();
     }
     Ok(())
 }
@@ -97,12 +97,12 @@ pub fn post_each<F: Fn(CpuId) + Copy + Send + 'static>(set: &CpuSet, f: F) -> Po
     let own = area::current();
     let mut sgis = SgiBatch::new(Sgi::Call);
     for cpu in set {
-        let target = area::of(cpu);
-        match push(&own.call, target, move || f(cpu)) {
+        let line = own.call.queue_of(cpu);
+        match push(&own.call, line, move || f(cpu)) {
             Ok(pushed) => {
                 posted.accepted.insert(cpu);
-                if pushed.first || wait::is_stalled(&own.call, &target.call) {
-                    sgis.add(target);
+                if pushed.first || wait::is_stalled(line) {
+                    sgis.add_bell(&line.bell);
                 }
             }
             Err(PostError::Busy(_)) => _ = posted.busy.insert(cpu),
@@ -112,16 +112,16 @@ pub fn post_each<F: Fn(CpuId) + Copy + Send + 'static>(set: &CpuSet, f: F) -> Po
     posted
 }
 
-/// Puts `f` into a node and the node into the queue of `target`. Interrupts are masked until the SGI is sent.
+/// Puts `f` into a node and the node into a queue. Interrupts are masked until the SGI is sent.
 #[inline(always)]
-pub(super) fn push<F: FnOnce() + Send>(own: &Part, target: &Area, f: F) -> Result<Pushed, PostError<F>> {
+pub(super) fn push<F: FnOnce() + Send>(own: &Part, line: &QueueLine, f: F) -> Result<Pushed, PostError<F>> {
     let Some(slot) = own.pool.acquire() else { return Err(PostError::Busy(f)) };
-    let block = own.own_block();
+    let block = own.block;
     let node = own.place * POSTS_PER_CPU as u32 + slot;
     let cell = &block.nodes[node as usize];
     // SAFETY: acquired, so ours alone, and empty: the receiver emptied it before it released the node.
     unsafe { cell.put(f) };
-    match target.call.queue_for(own).post(block.links, node) {
+    match line.queue.post(block.links, node) {
         Ok(pushed) => Ok(pushed),
         Err(Closed) => {
             // SAFETY: refused, so still ours, with the `F` that was put in just now.

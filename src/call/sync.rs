@@ -1,13 +1,16 @@
 //! Calls that wait for their callees.
 
-use super::part::{self, Payload, mask_to_wait};
+use super::part::{Payload, mask_to_wait};
+use super::wait::Callees;
 use super::{CallError, wait};
+use crate::arch::Hw;
 use crate::cpu::area::{self, Area};
-use crate::cpu::{CpuId, CpuSet};
-use crate::gic::{self, SgiBatch};
+use crate::cpu::{self, CpuId, CpuSet};
+use crate::gic::SgiBatch;
 use crate::irq::{self, Sgi};
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
+use reveille_protocol::SyncCall;
 
 /// Runs `f` on `cpu` and brings its value back.
 ///
@@ -25,13 +28,14 @@ pub fn on<R: Send, F: FnOnce() -> R + Send>(cpu: CpuId, f: F) -> Result<R, CallE
         f: UnsafeCell<MaybeUninit<F>>,
         result: UnsafeCell<MaybeUninit<R>>,
     }
-    unsafe fn run<F: FnOnce() -> R, R>(data: *const (), _: CpuId) {
+    unsafe fn run<F: FnOnce() -> R, R>(data: *const (), call: &SyncCall<Hw>) {
         // SAFETY: `data` is the frame of the caller below, who waits; one callee runs this, once.
         unsafe {
             let frame = &*data.cast::<Frame<F, R>>();
             let f = (*frame.f.get()).assume_init_read();
             (*frame.result.get()).write(f());
         }
+        call.finish_only();
     }
 
     let own = area::current();
@@ -42,10 +46,8 @@ pub fn on<R: Send, F: FnOnce() -> R + Send>(cpu: CpuId, f: F) -> Result<R, CallE
     let frame =
         Frame { f: UnsafeCell::new(MaybeUninit::new(f)), result: UnsafeCell::new(MaybeUninit::uninit()) };
     let data = (&raw const frame).cast();
-    let target = area::of(cpu);
-    if let Err(error) =
-        call_one(masked, own, target, Payload { run: run::<F, R>, data }, core::any::type_name::<F>)
-    {
+    let payload = Payload { run: run::<F, R>, data };
+    if let Err(error) = call_one(masked, own, cpu, payload, core::any::type_name::<F>) {
         // SAFETY: refused, so nobody ran or read it.
         unsafe { (*frame.f.get()).assume_init_drop() };
         return Err(error);
@@ -58,18 +60,20 @@ pub fn on<R: Send, F: FnOnce() -> R + Send>(cpu: CpuId, f: F) -> Result<R, CallE
 fn call_one(
     masked: irq::Masked,
     own: &'static Area,
-    target: &'static Area,
+    cpu: CpuId,
     payload: Payload,
     name: fn() -> &'static str,
 ) -> Result<(), CallError> {
     // Only one at a time: thread context alone gets here, and waits below.
-    let Some(mut calling) = own.call.sync.begin(1) else { return Err(CallError::WouldDeadlock) };
+    let lent = own.call.lent;
+    let Some(mut calling) = lent.sync.begin(1) else { return Err(CallError::WouldDeadlock) };
     // SAFETY: begun, so no callee reads it until it is told.
-    unsafe { *own.call.payload.get() = payload };
-    match target.call.queue_for(&own.call).call(own.call.place) {
+    unsafe { *lent.payload.get() = payload };
+    let line = own.call.queue_of(cpu);
+    match line.queue.call(own.call.caller) {
         Ok(pushed) => {
             if pushed.first {
-                gic::interrupt(Sgi::Call, target);
+                line.bell.ring();
             }
         }
         Err(_) => {
@@ -78,7 +82,9 @@ fn call_one(
         }
     }
     drop(masked);
-    wait::for_callees(calling, own, &CpuSet::EMPTY, Some(target), payload, name);
+    if let Err(calling) = wait::briefly(calling) {
+        wait::for_long(calling, own, Callees::One(cpu), payload, name);
+    }
     Ok(())
 }
 
@@ -92,9 +98,10 @@ fn call_one(
 ///
 /// [`CallError::WouldDeadlock`] with interrupts masked or in interrupt context. `f` ran nowhere.
 pub fn on_each<F: Fn(CpuId) + Sync>(set: &CpuSet, f: F) -> Result<CpuSet, CallError> {
-    unsafe fn run<F: Fn(CpuId)>(data: *const (), cpu: CpuId) {
+    unsafe fn run<F: Fn(CpuId)>(data: *const (), call: &SyncCall<Hw>) {
         // SAFETY: `data` is the `f` of the caller below, who waits, and `F` is `Sync`.
-        unsafe { (*data.cast::<F>())(cpu) }
+        unsafe { (*data.cast::<F>())(cpu::current()) }
+        call.finish();
     }
 
     let own = area::current();
@@ -103,21 +110,21 @@ pub fn on_each<F: Fn(CpuId) + Sync>(set: &CpuSet, f: F) -> Result<CpuSet, CallEr
     let payload = Payload { run: run::<F>, data: (&raw const f).cast() };
     // As many as there can be; those that were not told are taken back below.
     let most = area::areas().len() as u32;
-    let Some(mut calling) = own.call.sync.begin(most) else { return Err(CallError::WouldDeadlock) };
+    let Some(mut calling) = own.call.lent.sync.begin(most) else { return Err(CallError::WouldDeadlock) };
     // SAFETY: begun, so no callee reads it until it is told.
-    unsafe { *own.call.payload.get() = payload };
+    unsafe { *own.call.lent.payload.get() = payload };
     let mut sgis = SgiBatch::new(Sgi::Call);
     let mut told = 0;
     for cpu in set {
         if cpu == own.id {
             continue;
         }
-        let target = area::of(cpu);
-        match target.call.queue_for(&own.call).call(own.call.place) {
+        let line = own.call.queue_of(cpu);
+        match line.queue.call(own.call.caller) {
             Ok(pushed) => {
                 told += 1;
                 if pushed.first {
-                    sgis.add(target);
+                    sgis.add_bell(&line.bell);
                 }
             }
             Err(_) => {
@@ -131,11 +138,8 @@ pub fn on_each<F: Fn(CpuId) + Sync>(set: &CpuSet, f: F) -> Result<CpuSet, CallEr
         f(own.id);
     }
     drop(masked);
-    wait::for_callees(calling, own, set, None, payload, core::any::type_name::<F>);
+    if let Err(calling) = wait::briefly(calling) {
+        wait::for_long(calling, own, Callees::Set(set), payload, core::any::type_name::<F>);
+    }
     Ok(offline)
-}
-
-/// Whether a call of `caller` still waits in a queue of `target`.
-pub(super) fn is_waiting(caller: &Area, target: CpuId) -> bool {
-    part::of(target).queue_for(&caller.call).is_waiting(caller.call.place)
 }

@@ -1,14 +1,12 @@
 //! Waiting for callees: bounded in everything but the wait itself.
 
-use super::part::{Part, Payload, now};
-use super::sync::is_waiting;
+use super::part::{Payload, QueueLine, now};
 use crate::arch::Hw;
 use crate::bootargs::BootArgs;
 use crate::cpu::area::{self, Area};
 use crate::cpu::{CpuId, CpuSet};
-use crate::irq::Sgi;
 use crate::time::{to_duration, to_ticks};
-use crate::{arch, gic, panic};
+use crate::{arch, panic};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use reveille_protocol::{Calling, State};
@@ -47,66 +45,71 @@ pub(crate) fn init(args: BootArgs<'_>) {
     }
 }
 
-/// Whether the SGI that `target` was sent for the messages of `sender`'s block seems to have been lost.
+/// Whether the SGI for what is in a queue seems to have been lost.
 #[cold]
-pub(super) fn is_stalled(sender: &Part, target: &Part) -> bool {
-    target.queue_for(sender).is_stalled(now(), STALL_TICKS.load(Ordering::Relaxed))
+pub(super) fn is_stalled(line: &QueueLine) -> bool {
+    line.queue.is_stalled(now(), STALL_TICKS.load(Ordering::Relaxed))
 }
 
-/// Waits until every callee of `own`'s call is done with it: `one`, or those in `set`.
-#[inline]
-pub(super) fn for_callees(
+/// Whom a call waits for.
+pub(super) enum Callees<'a> {
+    One(CpuId),
+    /// All of these but the caller.
+    Set(&'a CpuSet),
+}
+
+/// Waits for a while until every callee is done with the call, and gives it back if one is not.
+#[inline(always)]
+pub(super) fn briefly(calling: Calling<'_, Hw>) -> Result<(), Calling<'_, Hw>> {
+    let mut calling = calling;
+    for _ in 0..LOOKS {
+        arch::yield_now();
+        match calling.end() {
+            Ok(()) => return Ok(()),
+            Err(not_yet) => calling = not_yet,
+        }
+    }
+    Err(calling)
+}
+
+/// Waits until every callee of `own`'s call is done with it, and looks after those that are not.
+#[cold]
+pub(super) fn for_long(
     calling: Calling<'_, Hw>,
     own: &'static Area,
-    set: &CpuSet,
-    one: Option<&'static Area>,
+    callees: Callees<'_>,
     payload: Payload,
     name: fn() -> &'static str,
 ) {
+    let (one, set) = match callees {
+        Callees::One(cpu) => (Some(cpu), &CpuSet::EMPTY),
+        Callees::Set(set) => (None, set),
+    };
+    let since = now();
+    let mut next_report = REPORT_TICKS.load(Ordering::Relaxed);
     let mut looks = 0;
-    let mut patience = None;
     calling.wait(|_| {
         arch::yield_now();
         looks += 1;
-        if looks % LOOKS == 0 {
-            slow(own, set, one, payload, name, &mut patience);
+        if looks % LOOKS != 0 {
+            return;
         }
-    });
-}
-
-/// How long a call has been waited for.
-struct Patience {
-    since: u64,
-    next_report: u64,
-}
-
-#[cold]
-fn slow(
-    own: &'static Area,
-    set: &CpuSet,
-    one: Option<&'static Area>,
-    payload: Payload,
-    name: fn() -> &'static str,
-    patience: &mut Option<Patience>,
-) {
-    panic::poll_gate_for_another();
-    let now = now();
-    let limit = REPORT_TICKS.load(Ordering::Relaxed);
-    let patience = patience.get_or_insert(Patience { since: now, next_report: limit });
-    let age = now - patience.since;
-    let report = age >= patience.next_report;
-    if report {
-        patience.next_report = patience.next_report.saturating_mul(2);
-    }
-    let one = one.map(|area| area.id);
-    for cpu in set.iter().chain(one).filter(|cpu| *cpu != own.id) {
-        if report || is_stalled(&own.call, &area::of(cpu).call) {
-            if report && (is_waiting(own, cpu) || is_running(cpu, payload)) {
+        panic::poll_gate_for_another();
+        let age = now() - since;
+        let report = age >= next_report;
+        if report {
+            next_report = next_report.saturating_mul(2);
+        }
+        for cpu in set.iter().chain(one).filter(|cpu| *cpu != own.id) {
+            let line = own.call.queue_of(cpu);
+            if report && (line.queue.is_waiting(own.call.caller) || is_running(cpu, payload)) {
                 tell(own.id, cpu, name(), payload, age);
             }
-            gic::send_sgi(Sgi::Call, cpu);
+            if report || is_stalled(line) {
+                line.bell.ring();
+            }
         }
-    }
+    });
 }
 
 fn is_running(cpu: CpuId, payload: Payload) -> bool {

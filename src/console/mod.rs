@@ -1,8 +1,10 @@
 //! The console: one UART, found in the device tree, and what is printed on it.
 
+mod input;
 mod logger;
 mod uart;
 
+pub use input::{InputError, listen};
 pub(crate) use logger::init as init_log;
 use uart::Uart;
 
@@ -68,7 +70,7 @@ pub(crate) fn write_raw(text: &str) {
 
 /// Takes a character that was typed, if there is one.
 pub fn read_byte() -> Option<u8> {
-    UART.get()?.receive()
+    input::take().or_else(|| UART.get()?.receive())
 }
 
 /// Waits, a bounded time, until everything printed has left the machine.

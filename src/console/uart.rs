@@ -15,10 +15,16 @@ const FR_BUSY: u32 = 1 << 3;
 const FR_RXFE: u32 = 1 << 4;
 const FR_TXFF: u32 = 1 << 5;
 const PL011_CR: usize = 0x30;
+/// Interrupt mask: receive, and receive time-out.
+const PL011_IMSC: usize = 0x38;
+const IMSC_RECEIVE: u32 = 1 << 4 | 1 << 6;
 const CR_ENABLE: u32 = 1 | 1 << 8 | 1 << 9;
 
 /// 8250 register numbers, before `reg-shift`.
 const DATA: usize = 0;
+/// Interrupt enable: received data.
+const IER: usize = 1;
+const IER_RECEIVE: u8 = 1;
 const LSR: usize = 5;
 const LSR_DATA_READY: u32 = 1 << 0;
 const LSR_THR_EMPTY: u32 = 1 << 5;
@@ -113,6 +119,20 @@ impl Uart {
                 self.wait(|uart| uart.read(LSR) & LSR_THR_EMPTY != 0);
                 self.write(DATA, byte);
             }
+        }
+    }
+
+    /// From now on interrupts while there is something to read.
+    pub(super) fn interrupt_on_receive(&self) {
+        match self.model {
+            Model::Pl011 => {
+                // SAFETY: the interrupt mask register, which SBSA UARTs have too, mapped.
+                unsafe {
+                    let mask: u32 = mmio::read(self.base + PL011_IMSC);
+                    mmio::write(self.base + PL011_IMSC, mask | IMSC_RECEIVE);
+                }
+            }
+            Model::Uart8250 { .. } => self.write(IER, IER_RECEIVE),
         }
     }
 

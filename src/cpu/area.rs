@@ -7,7 +7,7 @@ use crate::arch::shared::{BootLine, Crumbs};
 use crate::arch::{Hw, HwSlot, HwWord, regs};
 use crate::bringup::Record;
 use crate::dt::{CpuStatus, EnableMethod};
-use crate::{call, gic, hotplug, panic, stop, time};
+use crate::{call, gic, nmi, hotplug, panic, stop, time};
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use reveille_protocol::LeaveRequest;
@@ -37,16 +37,18 @@ pub(crate) struct Area {
     /// Its instances of per-CPU variables.
     pub(crate) locals: u64,
 
+    /// Calls, its own and those to it. Near the beginning, within reach of short loads.
+    pub(crate) call: call::Part,
     /// Its state; the word every other CPU may race on.
     pub(crate) slot: Line<HwSlot>,
     /// What the last attempt to bring it up came to.
     pub(crate) record: Line<Record>,
     /// How it was stopped, once it was.
     pub(crate) parked: panic::ParkMark,
+    /// What it is asked for that nothing holds back.
+    pub(crate) nmi: nmi::Part,
     /// Closures for its thread context.
     pub(crate) launch: launch::Mailbox,
-    /// Calls, its own and those to it.
-    pub(crate) call: call::Part,
     /// Callbacks under way in thread context; those in interrupt context show in the stack pointer.
     pub(crate) interrupt_depth: AtomicU32,
     /// How it is asked to leave.
@@ -55,6 +57,10 @@ pub(crate) struct Area {
     pub(crate) holds: hotplug::Holds,
     /// Rounds of stop-machine.
     pub(crate) stop: stop::Part,
+    /// Time spent waiting in idle, ticks; written by its CPU alone.
+    pub(crate) idle_ticks: AtomicU64,
+    /// Since when it waits; 0: it does not.
+    pub(crate) idle_since: AtomicU64,
     /// Its own timers.
     pub(crate) timers: time::Timers,
 }
@@ -158,7 +164,6 @@ impl Area {
         method: Method,
         entry: extern "C" fn(&'static Area) -> !,
         locals: u64,
-        queues: &'static [call::QueueLine],
     ) -> Self {
         Self {
             exception_top: stack_top(cpu, 1),
@@ -170,7 +175,7 @@ impl Area {
             method,
             locals,
             gic: gic::CpuPart::new(mpidr),
-            call: call::Part::new(queues, cpu),
+            call: call::Part::new(cpu),
             ..Self::blank()
         }
     }
@@ -191,8 +196,9 @@ impl Area {
             slot: Line(HwSlot::from_parts(crate::arch::HwWord::with(0))),
             record: Line(Record::new()),
             parked: panic::ParkMark::new(),
+            nmi: nmi::Part::new(),
             launch: launch::Mailbox::new(),
-            call: call::Part::new(&[], CpuId::BOOT),
+            call: call::Part::new(CpuId::BOOT),
             interrupt_depth: AtomicU32::new(0),
             leave: LeaveRequest::from_parts(
                 HwWord::with(LeaveRequest::<Hw>::IDLE),
@@ -200,6 +206,8 @@ impl Area {
             ),
             holds: hotplug::Holds::new(),
             stop: stop::Part::new(),
+            idle_ticks: AtomicU64::new(0),
+            idle_since: AtomicU64::new(0),
             timers: time::Timers::new(),
         }
     }

@@ -1,9 +1,12 @@
 //! Waiting for work without missing it.
 
+use super::area::Area;
 use super::{CpuId, area};
 use crate::arch::{self, regs};
 use crate::irq::Sgi;
 use crate::{call, gic, hotplug, irq, panic, system, time};
+use crate::time::Instant;
+use core::sync::atomic::Ordering;
 use core::time::Duration;
 
 /// An idle CPU looks around at least this often, so that a lost SGI costs time and never a CPU.
@@ -30,10 +33,20 @@ pub fn idle() {
     let daif = regs::daif_mask();
     if !area.launch.is_waiting() && !call::is_pending(area) && !panic::is_stopping() {
         time::arm_within(LOOK_AROUND);
-        arch::wfi();
+        wait(area);
     }
     // The pending interrupt is taken here.
     regs::daif_restore(daif);
+}
+
+/// Waits for an interrupt, and counts the time.
+fn wait(area: &Area) {
+    let since = Instant::now().ticks();
+    area.idle_since.store(since, Ordering::Relaxed);
+    arch::wfi();
+    let waited = Instant::now().ticks() - since;
+    area.idle_since.store(0, Ordering::Relaxed);
+    area.idle_ticks.store(area.idle_ticks.load(Ordering::Relaxed) + waited, Ordering::Relaxed);
 }
 
 /// A point at which this CPU may leave the system, if it was asked to and holds nothing: for long work in thread

@@ -5,14 +5,15 @@ mod idle;
 pub(crate) mod launch;
 pub(crate) mod lifecycle;
 pub(crate) mod local;
+mod status;
 
 pub use crate::cpu_set::{CpuId, CpuSet, Iter, MAX_CPUS};
 pub use area::BYTES_PER_CPU;
 pub use idle::{become_secondary, idle, idle_loop, offline_point, wake};
 pub use launch::{LAUNCH_BYTES, LaunchError, launch};
 pub use local::PerCpu;
+pub use status::{State, Status, status};
 
-use reveille_protocol::State;
 
 /// The CPU this runs on.
 ///

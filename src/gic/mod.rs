@@ -83,6 +83,28 @@ pub(crate) struct CpuPart {
 /// Marks the targets of GICv2; reserved in ICC_SGI1R_EL1.
 const TARGET_V2: u64 = 1 << 63;
 
+/// One CPU and the SGI for it, ready for the register.
+pub(crate) struct Doorbell(AtomicU64);
+
+impl Doorbell {
+    /// One that interrupts nobody yet, and is not to be rung.
+    pub(crate) const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// From now on it interrupts the CPU of `area`, which has set up its part, by `sgi`.
+    pub(crate) fn connect(&self, sgi: Sgi, area: &area::Area) {
+        // Relaxed: whoever may ring it hears of that in another way.
+        self.0.store(with_sgi(area.gic.target.load(Ordering::Relaxed), sgi), Ordering::Relaxed);
+    }
+
+    /// Interrupts the CPU. Everything this CPU has stored before is visible to the handler.
+    #[inline(always)]
+    pub(crate) fn ring(&self) {
+        send(self.0.load(Ordering::Relaxed));
+    }
+}
+
 impl CpuPart {
     /// Of the CPU with this affinity.
     pub(crate) const fn new(mpidr: u64) -> Self {
@@ -103,11 +125,30 @@ impl CpuPart {
 
 /// Which controller there is; 0 until it works.
 static KIND: AtomicU8 = AtomicU8::new(0);
-/// How interrupts are masked: by the priority mask of this kind of controller, or by `DAIF` if it is 0: until the
-/// controller works, or for good if the bootargs want it so.
-static MASKING: AtomicU8 = AtomicU8::new(0);
-/// Masking by a GICv3 whose priority mask is also a hint for forwarding (ICC_CTLR_EL1.PMHE).
-const V3_HINT: u8 = 4;
+/// How interrupts are masked: one of the `BY_` numbers. By `DAIF` until the controller works, or for good if the bootargs
+/// want it so.
+static MASKING: AtomicU8 = AtomicU8::new(BY_DAIF);
+const BY_DAIF: u8 = 0;
+const BY_V2: u8 = 2;
+/// Odd, and so is [`BY_V3_HINT`]: one bit tells the two from the others.
+const BY_V3: u8 = 1;
+/// By a GICv3 whose priority mask is also a hint for forwarding (ICC_CTLR_EL1.PMHE).
+const BY_V3_HINT: u8 = 3;
+
+/// Whether `how` is one of the ways of a GICv3, which is assumed to be the rule.
+#[inline(always)]
+fn is_v3(how: u8) -> bool {
+    if how & 1 == 0 {
+        rarely();
+        return false;
+    }
+    true
+}
+
+/// Where this is called the compiler puts the code out of the way.
+#[cold]
+#[inline]
+fn rarely() {}
 /// GICv2.
 pub(crate) const V2: u8 = 2;
 /// GICv3 and later.
@@ -117,10 +158,12 @@ pub(crate) const V3_NMI: u8 = 5;
 
 /// The CPU interface of one kind of controller, as the interrupt entry needs it.
 pub(crate) trait CpuInterface {
-    /// Takes the most urgent pending interrupt: what the acknowledge register reads. `None`: there is none (any more).
-    fn acknowledge() -> Option<u32>;
-    /// The number of an acknowledged interrupt, without the sender that GICv2 adds to an SGI's.
+    /// Takes the most urgent pending interrupt: what the acknowledge register reads.
+    fn acknowledge() -> u32;
+    /// The number in it, without the sender that GICv2 adds to an SGI's.
     fn intid(acknowledged: u32) -> u32;
+    /// The interrupt that was acknowledged, where the number may be a special one. `None`: there is none (any more).
+    fn settle(acknowledged: u32) -> Option<u32>;
     /// Ends an interrupt: its priority no longer counts, and it may come again.
     fn end(acknowledged: u32);
     /// Opens this CPU, in a handler, to what is more urgent than the interrupt that it handles.
@@ -141,13 +184,13 @@ pub(crate) trait CpuInterface {
 }
 
 /// The bootarg `reveille.mask=daif`: plain masking.
-static BY_DAIF: AtomicBool = AtomicBool::new(false);
+static DAIF_WANTED: AtomicBool = AtomicBool::new(false);
 
 /// Reads the bootarg `reveille.mask`: `priority` (default) or `daif`. By the boot CPU, before [`init_cpu`].
 pub(crate) fn choose_masking(args: BootArgs<'_>) {
     match args.get("reveille.mask") {
         None | Some("priority") => {}
-        Some("daif") => BY_DAIF.store(true, Ordering::Relaxed),
+        Some("daif") => DAIF_WANTED.store(true, Ordering::Relaxed),
         Some(other) => {
             log::error!("bootargs: reveille.mask={other}: neither priority nor daif; it stays priority")
         }
@@ -169,7 +212,7 @@ pub(crate) enum NmiReach {
 pub(crate) fn nmi_reach() -> NmiReach {
     match (regs::has_allint(), masking()) {
         (true, _) => NmiReach::Daif,
-        (false, 0) => NmiReach::Unmasked,
+        (false, BY_DAIF) => NmiReach::Unmasked,
         (false, _) => NmiReach::Priority,
     }
 }
@@ -224,18 +267,18 @@ pub(crate) fn init_cpu(firmware_is_ours: bool) -> Result<(), GicError> {
         let bit = v2.init_cpu(firmware_is_ours);
         part.target.store(TARGET_V2 | u64::from(bit), Ordering::Relaxed);
         part.entry.store(V2, Ordering::Relaxed);
-        use_kind(V2, V2);
+        use_kind(V2, BY_V2);
     } else if let Some(v3) = GIC_V3.get() {
         let hint = v3.init_cpu(part.redistributor.load(Ordering::Relaxed), firmware_is_ours)?;
         part.entry.store(if v3.has_nmi() { V3_NMI } else { V3 }, Ordering::Relaxed);
-        use_kind(V3, if hint { V3_HINT } else { V3 });
+        use_kind(V3, if hint { BY_V3_HINT } else { BY_V3 });
     }
     Ok(())
 }
 
 fn use_kind(kind: u8, masking: u8) {
     KIND.store(kind, Ordering::Relaxed);
-    if !BY_DAIF.load(Ordering::Relaxed) {
+    if !DAIF_WANTED.load(Ordering::Relaxed) {
         MASKING.store(masking, Ordering::Relaxed);
     }
 }
@@ -275,7 +318,7 @@ pub(crate) fn discard_pending() {
 
 fn discard<C: CpuInterface>() {
     for _ in 0..256 {
-        let Some(interrupt) = C::acknowledge() else { return };
+        let Some(interrupt) = C::settle(C::acknowledge()) else { return };
         C::end(interrupt);
     }
 }
@@ -287,21 +330,14 @@ pub(crate) struct Saved {
     mask: u64,
 }
 
+#[cfg(feature = "critical-section")]
 impl Saved {
-    /// Whether they were held back before.
-    #[inline(always)]
-    pub(crate) fn was_masked(self) -> bool {
-        if self.how == 0 { self.mask & DAIF_I != 0 } else { self.mask <= MASK as u64 }
-    }
-
     /// As one word.
-    #[cfg(feature = "critical-section")]
     pub(crate) fn to_bits(self) -> u64 {
         u64::from(self.how) << 32 | self.mask
     }
 
     /// From that word.
-    #[cfg(feature = "critical-section")]
     pub(crate) fn from_bits(bits: u64) -> Self {
         Self { how: (bits >> 32) as u8, mask: bits & 0xffff_ffff }
     }
@@ -314,25 +350,56 @@ const DAIF_I: u64 = 1 << 7;
 #[inline(always)]
 pub(crate) fn mask() -> Saved {
     let how = masking();
-    let mask = match how {
-        V3 | V3_HINT => {
-            let old = v3::priority_mask();
-            v3::set_priority_mask(MASK);
-            u64::from(old)
-        }
-        V2 => v2::swap_mask(MASK).into(),
-        _ => regs::daif_mask(),
+    let mask = if is_v3(how) {
+        let old = v3::priority_mask();
+        v3::set_priority_mask(MASK.into());
+        old
+    } else if how == BY_V2 {
+        v2::swap_mask(MASK).into()
+    } else {
+        regs::daif_mask()
     };
     Saved { how, mask }
+}
+
+/// The same, unless this CPU holds interrupts back already: then nothing changes.
+#[inline(always)]
+pub(crate) fn mask_if_open() -> Option<Saved> {
+    // An interrupt that comes between the look and the store leaves everything as it was.
+    let daif = regs::daif();
+    if daif & DAIF_I != 0 {
+        return None;
+    }
+    let how = masking();
+    let mask = if is_v3(how) {
+        if v3::priority_mask() <= MASK.into() {
+            return None;
+        }
+        v3::set_priority_mask(MASK.into());
+        OPEN.into()
+    } else if how == BY_V2 {
+        if v2::mask() <= MASK {
+            return None;
+        }
+        v2::set_mask(MASK);
+        OPEN.into()
+    } else {
+        regs::daif_close();
+        daif
+    };
+    Some(Saved { how, mask })
 }
 
 /// Undoes one [`mask`], in the way that it was done.
 #[inline(always)]
 pub(crate) fn restore(saved: Saved) {
+    if saved.how == BY_V3 {
+        return v3::set_priority_mask(saved.mask);
+    }
+    rarely();
     match saved.how {
-        V3 => v3::set_priority_mask(saved.mask as u8),
-        V3_HINT => v3::set_priority_mask_hint(saved.mask as u8),
-        V2 => v2::set_mask(saved.mask as u8),
+        BY_V3_HINT => v3::set_priority_mask_hint(saved.mask),
+        BY_V2 => v2::set_mask(saved.mask as u8),
         _ => regs::daif_restore(saved.mask),
     }
 }
@@ -340,12 +407,10 @@ pub(crate) fn restore(saved: Saved) {
 /// Whether this CPU holds normal interrupts back.
 #[inline(always)]
 pub(crate) fn is_masked() -> bool {
+    let how = masking();
     regs::daif() & DAIF_I != 0
-        || match masking() {
-            V3 | V3_HINT => v3::priority_mask() <= MASK,
-            V2 => v2::mask() <= MASK,
-            _ => false,
-        }
+        || is_v3(how) && v3::priority_mask() <= MASK.into()
+        || how == BY_V2 && v2::mask() <= MASK
 }
 
 /// Interrupts `cpu`. Everything this CPU has stored before is visible to the handler.
@@ -357,45 +422,66 @@ pub(crate) fn send_sgi(sgi: Sgi, cpu: CpuId) {
 /// Interrupts the CPU of `area`. Everything this CPU has stored before is visible to the handler.
 #[inline(always)]
 pub(crate) fn interrupt(sgi: Sgi, area: &area::Area) {
-    send(sgi, area.gic.target.load(Ordering::Relaxed));
+    send(with_sgi(area.gic.target.load(Ordering::Relaxed), sgi));
+}
+
+/// What interrupts `target` by `sgi`: the number goes where ICC_SGI1R_EL1 has it, on GICv2 too.
+#[inline(always)]
+const fn with_sgi(target: u64, sgi: Sgi) -> u64 {
+    target | (sgi as u64) << 24
 }
 
 #[inline(always)]
-fn send(sgi: Sgi, target: u64) {
-    if target & TARGET_V2 == 0 { v3::send(sgi as u8, target) } else { v2::send(sgi as u8, target as u8) }
+fn send(what: u64) {
+    if what & TARGET_V2 == 0 {
+        v3::send(what);
+    } else {
+        rarely();
+        v2::send(what);
+    }
 }
 
 /// Collects CPUs to interrupt: one register write for each 16 neighbours (GICv3), or one in all (GICv2). What is
 /// collected is sent when the next CPU is no neighbour, and at the drop.
 pub(crate) struct SgiBatch {
     sgi: Sgi,
-    /// GICv3: cluster and target bits as ICC_SGI1R_EL1 wants them. GICv2: target bits.
-    target: u64,
+    /// What the register takes; 0: nobody yet.
+    what: u64,
 }
 
 impl SgiBatch {
     /// Nobody yet.
     #[inline(always)]
     pub(crate) fn new(sgi: Sgi) -> Self {
-        Self { sgi, target: 0 }
+        Self { sgi, what: 0 }
     }
 
     /// Interrupts the CPU of `area` too.
     #[inline(always)]
     pub(crate) fn add(&mut self, area: &area::Area) {
+        self.add_raw(with_sgi(area.gic.target.load(Ordering::Relaxed), self.sgi));
+    }
+
+    /// Rings this bell too, which is connected by the same SGI.
+    #[inline(always)]
+    pub(crate) fn add_bell(&mut self, bell: &Doorbell) {
+        self.add_raw(bell.0.load(Ordering::Relaxed));
+    }
+
+    #[inline(always)]
+    fn add_raw(&mut self, what: u64) {
         // Ids follow the tree, and trees list the CPUs of a cluster together.
-        let target = area.gic.target.load(Ordering::Relaxed);
-        if !v3::same_cluster(target, self.target) {
+        if !v3::same_cluster(what, self.what) {
             self.send();
         }
-        self.target |= target;
+        self.what |= what;
     }
 
     #[inline(always)]
     fn send(&mut self) {
-        if self.target != 0 {
-            send(self.sgi, self.target);
-            self.target = 0;
+        if self.what != 0 {
+            send(self.what);
+            self.what = 0;
         }
     }
 }

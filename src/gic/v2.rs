@@ -20,8 +20,7 @@ register_bitfields! { u32,
         ID OFFSET(0) NUMBITS(4) [],
         TARGETS OFFSET(16) NUMBITS(8) []
     ],
-    GICC_CTLR [ ENABLE OFFSET(0) NUMBITS(1) [] ],
-    GICC_IAR [ INTID OFFSET(0) NUMBITS(10) [] ]
+    GICC_CTLR [ ENABLE OFFSET(0) NUMBITS(1) [] ]
 }
 
 register_structs! {
@@ -47,7 +46,7 @@ register_structs! {
         (0x00 => ctlr: Mmio<u32, GICC_CTLR::Register>),
         (0x04 => pmr: Mmio<u32>),
         (0x08 => bpr: Mmio<u32>),
-        (0x0c => iar: Mmio<u32, GICC_IAR::Register>),
+        (0x0c => iar: Mmio<u32>),
         (0x10 => eoir: Mmio<u32>),
         (0x14 => _rpr),
         (0xd0 => apr: [Mmio<u32>; 4]),
@@ -194,15 +193,18 @@ impl Cpu {
 
 impl super::CpuInterface for Cpu {
     #[inline(always)]
-    fn acknowledge() -> Option<u32> {
-        let iar = Self::registers().iar.extract();
-        // 1022 and 1023: nothing for us (IHI 0048B 4.4.4).
-        (iar.read(GICC_IAR::INTID) < 1020).then(|| iar.get())
+    fn acknowledge() -> u32 {
+        Self::registers().iar.get()
     }
 
     #[inline(always)]
     fn intid(acknowledged: u32) -> u32 {
         acknowledged & 0x3ff
+    }
+
+    fn settle(acknowledged: u32) -> Option<u32> {
+        // 1022 and 1023: nothing for us (IHI 0048B 4.4.4).
+        (Self::intid(acknowledged) < 1020).then_some(acknowledged)
     }
 
     #[inline(always)]
@@ -242,10 +244,11 @@ pub(super) fn swap_mask(mask: u8) -> u8 {
 }
 
 #[inline(always)]
-pub(super) fn send(sgi: u8, targets: u8) {
+pub(super) fn send(what: u64) {
     // Orders the caller's stores before the SGI: its handler sees them. Partner: the handler's entry.
     arch::dsb_ishst();
     // SAFETY: as for `Cpu::registers`.
     let distributor = unsafe { &*DISTRIBUTOR.load(Ordering::Relaxed) };
-    distributor.sgir.write(GICD_SGIR::ID.val(sgi.into()) + GICD_SGIR::TARGETS.val(targets.into()));
+    let (targets, sgi) = (what as u8, what >> 24 & 0xf);
+    distributor.sgir.write(GICD_SGIR::ID.val(sgi as u32) + GICD_SGIR::TARGETS.val(targets.into()));
 }

@@ -9,7 +9,7 @@ use crate::system::memory;
 use aarch64_cpu::registers::{ID_AA64PFR0_EL1, Readable};
 use arm_gic::gicv3::registers::{Gicd, GicrSgi};
 use arm_gic::gicv3::{GicCpuInterface, GicDistributor, GicRedistributor, Group};
-use arm_gic::{IntId, InterruptGroup, UniqueMmioPointer};
+use arm_gic::{IntId, UniqueMmioPointer};
 use core::arch::asm;
 use core::ptr::NonNull;
 
@@ -300,22 +300,26 @@ impl GicV3 {
 }
 
 #[inline(always)]
-pub(super) fn priority_mask() -> u8 {
-    GicCpuInterface::get_priority_mask()
+pub(super) fn priority_mask() -> u64 {
+    let mask: u64;
+    // SAFETY: reads ICC_PMR_EL1. Not `nomem`, so that it stays where it is among the writes.
+    unsafe { asm!("mrs {}, S3_0_C4_C6_0", out(reg) mask, options(nostack, preserves_flags)) };
+    mask
 }
 
 /// Writes to PMR synchronise themselves: no normal interrupt is taken after one that masks.
 #[inline(always)]
-pub(super) fn set_priority_mask(mask: u8) {
-    GicCpuInterface::set_priority_mask(mask);
+pub(super) fn set_priority_mask(mask: u64) {
+    // SAFETY: ICC_PMR_EL1; the caller decides what is masked. Not `nomem`: nothing moves out of a masked section.
+    unsafe { asm!("msr S3_0_C4_C6_0, {}", in(reg) mask, options(nostack, preserves_flags)) };
 }
 
 /// The same where PMR is a hint for the redistributor too: opening it has to get there before a wait for an interrupt
 /// (IHI 0069 4.8.6).
 #[inline(always)]
-pub(super) fn set_priority_mask_hint(mask: u8) {
-    GicCpuInterface::set_priority_mask(mask);
-    if mask > MASK {
+pub(super) fn set_priority_mask_hint(mask: u64) {
+    set_priority_mask(mask);
+    if mask > MASK.into() {
         arch::dsb_sy();
     }
 }
@@ -325,15 +329,23 @@ pub(crate) struct Cpu;
 
 impl CpuInterface for Cpu {
     #[inline(always)]
-    fn acknowledge() -> Option<u32> {
-        let intid = u32::from(GicCpuInterface::get_and_acknowledge_interrupt(InterruptGroup::Group1)?);
-        // Only 1023 ends up as `None`; 1020 to 1022 are no interrupts either (IHI 0069 2.2.1).
-        (!(1020..1024).contains(&intid)).then_some(intid)
+    fn acknowledge() -> u32 {
+        let acknowledged: u64;
+        // SAFETY: reading ICC_IAR1_EL1 acknowledges, which is what is asked for. Not `nomem`, unlike arm-gic's: what the
+        // handler reads it reads afterwards. Such a read synchronises itself while interrupts are masked (IHI 0069 12.2.14).
+        unsafe { asm!("mrs {}, S3_0_C12_C12_0", out(reg) acknowledged, options(nostack, preserves_flags)) };
+        acknowledged as u32
     }
 
     #[inline(always)]
     fn intid(acknowledged: u32) -> u32 {
+        // The bits above it are reserved, and read as zero.
         acknowledged
+    }
+
+    fn settle(acknowledged: u32) -> Option<u32> {
+        // 1020 to 1023 are no interrupts (IHI 0069 2.2.1).
+        (!(1020..1024).contains(&acknowledged)).then_some(acknowledged)
     }
 
     #[inline(always)]
@@ -353,17 +365,23 @@ const SUPERPRIORITY: u32 = 1022;
 
 impl CpuInterface for NmiCpu {
     #[inline(always)]
-    fn acknowledge() -> Option<u32> {
-        let intid = u32::from(GicCpuInterface::get_and_acknowledge_interrupt(InterruptGroup::Group1)?);
-        match intid {
-            1020..1024 => not_an_interrupt(intid),
-            intid => Some(intid),
-        }
+    fn acknowledge() -> u32 {
+        Cpu::acknowledge()
     }
 
     #[inline(always)]
     fn intid(acknowledged: u32) -> u32 {
-        acknowledged
+        Cpu::intid(acknowledged)
+    }
+
+    fn settle(acknowledged: u32) -> Option<u32> {
+        if acknowledged != SUPERPRIORITY {
+            return Cpu::settle(acknowledged);
+        }
+        let intid: u64;
+        // SAFETY: ICC_NMIAR1_EL1, which exists where ICC_IAR1_EL1 gives that answer. Reading it acknowledges.
+        unsafe { asm!("mrs {}, S3_0_C12_C9_5", out(reg) intid, options(nostack, preserves_flags)) };
+        Cpu::settle(intid as u32)
     }
 
     #[inline(always)]
@@ -382,18 +400,6 @@ impl CpuInterface for NmiCpu {
         // SAFETY: masking is always permitted; ALLINT exists where this implementation is chosen.
         unsafe { asm!("msr daifset, #3", "msr S0_1_C4_C1_0, xzr", options(nostack, preserves_flags)) }
     }
-}
-
-#[cold]
-fn not_an_interrupt(intid: u32) -> Option<u32> {
-    if intid != SUPERPRIORITY {
-        return None;
-    }
-    let intid: u64;
-    // SAFETY: ICC_NMIAR1_EL1, which exists where ICC_IAR1_EL1 gives that answer. Reading it acknowledges.
-    unsafe { asm!("mrs {}, S3_0_C12_C9_5", out(reg) intid, options(nostack, preserves_flags)) };
-    let intid = intid as u32 & 0xff_ffff;
-    (!(1020..1024).contains(&intid)).then_some(intid)
 }
 
 /// The interface signals nothing any more.
@@ -421,12 +427,11 @@ pub(super) const fn same_cluster(a: u64, b: u64) -> bool {
 }
 
 #[inline(always)]
-pub(super) fn send(sgi: u8, target: u64) {
+pub(super) fn send(what: u64) {
     // Orders the caller's stores before the SGI: its handler sees them. ICC_SGI1R_EL1 is no memory access,
     // so this takes a DSB. Partner: the handler's acknowledge.
     arch::dsb_ishst();
-    let value = target | u64::from(sgi) << 24;
     // SAFETY: ICC_SGI1R_EL1 only sends the interrupt. arm-gic's `send_sgi` cannot express the range selector, without
     // which Aff0 above 15 is unreachable. The ISB sends it before anything else.
-    unsafe { asm!("msr S3_0_C12_C11_5, {}", "isb", in(reg) value, options(nostack, preserves_flags)) };
+    unsafe { asm!("msr S3_0_C12_C11_5, {}", "isb", in(reg) what, options(nostack, preserves_flags)) };
 }

@@ -4,7 +4,7 @@ use super::Sgi;
 use crate::arch::exception::IrqFrame;
 use crate::cpu::area::{self, Area};
 use crate::gic::{self, CpuInterface};
-use crate::{call, panic, stop, time};
+use crate::{call, nmi, panic, stop, time};
 
 /// Handles one interrupt. Called by the vector with `DAIF.I` set, which it is again on return.
 ///
@@ -21,7 +21,7 @@ pub(crate) extern "C" fn interrupt(frame: &IrqFrame) {
 
 #[inline(always)]
 fn handle<C: CpuInterface>(area: &'static Area, frame: &IrqFrame) {
-    let Some(interrupt) = C::acknowledge() else { return };
+    let interrupt = C::acknowledge();
     let intid = C::intid(interrupt);
     if intid == Sgi::Call as u32 {
         // SAFETY: only NMI-class interrupts come through until this one is ended, and their handler keeps to what is
@@ -46,12 +46,22 @@ fn handle<C: CpuInterface>(area: &'static Area, frame: &IrqFrame) {
 #[cold]
 #[inline(never)]
 fn other<C: CpuInterface>(area: &'static Area, frame: &IrqFrame, interrupt: u32) {
+    let Some(interrupt) = C::settle(interrupt) else { return };
     let intid = C::intid(interrupt);
-    if intid == Sgi::Nmi as u32 || intid == Sgi::Stop as u32 {
-        // It may have come into the middle of anything: nothing is opened, and no call is looked for.
+    if intid == Sgi::Stop as u32 {
+        // Nothing is opened, and no call is looked for.
         C::end(interrupt);
-        let how = if intid == Sgi::Nmi as u32 { panic::ParkedBy::Nmi } else { panic::ParkedBy::Sgi };
-        return panic::stop_requested(how, Some(frame));
+        return panic::stop_requested(panic::ParkedBy::Sgi, Some(frame));
+    }
+    if intid == Sgi::Nmi as u32 {
+        // It may have come into the middle of anything.
+        if panic::is_stopping() {
+            C::end(interrupt);
+            return panic::stop_requested(panic::ParkedBy::Nmi, Some(frame));
+        }
+        // Ended last, so that there is one at a time.
+        nmi::answer(area, frame);
+        return C::end(interrupt);
     }
     if intid == Sgi::Gather as u32 {
         // Ended first: the CPU serves other interrupts while it waits.

@@ -49,12 +49,10 @@ pub fn mask() -> Masked {
     Masked { saved: gic::mask(), not_send: PhantomData }
 }
 
-impl Masked {
-    /// Whether interrupts were held back before this section too.
-    #[inline(always)]
-    pub(crate) fn was_masked(&self) -> bool {
-        self.saved.was_masked()
-    }
+/// The same, unless this CPU takes no interrupts already, because of [`mask`] or of `DAIF.I`.
+#[inline(always)]
+pub(crate) fn mask_if_open() -> Option<Masked> {
+    gic::mask_if_open().map(|saved| Masked { saved, not_send: PhantomData })
 }
 
 impl Drop for Masked {

@@ -45,7 +45,7 @@ pub(super) fn write(out: &mut impl fmt::Write, pc: Option<u64>, fp: u64) -> fmt:
 ///
 /// Whatever `fp` and the records hold, this ends, and touches nothing but RAM: a record must be aligned, mapped as RAM and
 /// lead to text of the image; on one stack each lies above the one before; the number of stacks is bounded.
-pub(super) struct Backtrace {
+pub(crate) struct Backtrace {
     fp: u64,
     left: usize,
     stacks: usize,
@@ -53,7 +53,7 @@ pub(super) struct Backtrace {
 
 impl Backtrace {
     /// Begins with the record at `fp`.
-    pub(super) fn new(fp: u64) -> Self {
+    pub(crate) fn new(fp: u64) -> Self {
         Self { fp, left: DEPTH, stacks: STACKS }
     }
 }

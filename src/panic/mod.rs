@@ -28,11 +28,13 @@ mod report;
 mod stop;
 
 pub use action::{Action, CrashReport, set_action};
+pub(crate) use backtrace::Backtrace;
 #[cfg(feature = "fault-injection")]
 #[doc(hidden)]
 pub use last_words::record_address;
 pub use last_words::{LastWords, last_words};
 pub(crate) use last_words::{region_size, remember};
+pub(crate) use stop::nmi_time;
 pub use stop::{Fate, Obstacle, StopReport, stop_others};
 
 use crate::arch::exception::{FatalFrame, IrqFrame};

@@ -218,7 +218,7 @@ fn carve<'a>(machine: &Machine<'a>, blob: Region, regime: Regime) -> Result<Memo
             // The template is mapped and relocated; it is copied once for each CPU and never used itself.
             let own = locals + index as u64 * locals_size;
             core::ptr::copy_nonoverlapping(template as *const u8, own as *mut u8, locals_size as usize);
-            area.write(Area::new(cpu, mpidr, method, start, own, calls.queues_of(cpu)));
+            area.write(Area::new(cpu, mpidr, method, start, own));
         }
         index += 1;
         Ok(())

@@ -52,6 +52,23 @@ pub(crate) fn is_text(address: u64) -> bool {
     (start..end).contains(&address)
 }
 
+/// A function of the image as a number: its distance from the start of the image, which is at most 4 MiB long.
+pub(crate) fn offset_of_function(f: fn()) -> u32 {
+    (f as usize as u64).wrapping_sub(image().0) as u32
+}
+
+/// The function with this number.
+///
+/// # Safety
+///
+/// [`offset_of_function`] gave the number out.
+pub(crate) unsafe fn function_at(offset: u32) -> fn() {
+    let address = image().0 + u64::from(offset);
+    debug_assert!(is_text(address));
+    // SAFETY: the number came from a function of this type, and the image has not moved.
+    unsafe { core::mem::transmute::<*const (), fn()>(address as *const ()) }
+}
+
 /// The build id, once it is known.
 static BUILD_ID: AtomicU64 = AtomicU64::new(0);
 

@@ -6,10 +6,15 @@
 #![cfg(not(target_os = "none"))]
 
 use std::cell::{Cell, RefCell};
+use std::mem;
+use std::rc::Rc;
 
 use loom::thread;
 use reveille_models::{LoomArch, Model, Payload};
-use reveille_protocol::{Action, Arch, Ending, Initiator, Job, Mark, Participant, Rendezvous, Stage};
+use reveille_protocol::{
+    Action, Arch, Ending, Holder, Initiator, Job, LifecycleLock, Mark, Participant, Rendezvous, Snapshot,
+    Stage, State,
+};
 
 const NEVER: u64 = u64::MAX;
 
@@ -99,11 +104,12 @@ impl World {
         self.event(Event::Run(cpu));
     }
 
-    /// After the job: what it left behind on each CPU that had to do it is seen.
-    fn check_results(&self, job: Job, round: u64) {
-        let cpus = if job == Job::Each { self.marks.len() } else { 1 };
-        for result in &self.result[..cpus] {
-            assert_eq!(result.read(), round);
+    /// After the job of round `round`, begun by `cpu`: what it left behind on each CPU that had to do it is seen.
+    fn check_results(&self, cpu: usize, job: Job, round: u64) {
+        for (other, result) in self.result.iter().enumerate() {
+            if other == cpu || job == Job::Each {
+                assert_eq!(result.read(), round);
+            }
         }
     }
 
@@ -278,12 +284,25 @@ impl Leader {
         match self.ending {
             Some(Ending::Done) => {
                 self.world.job.write(0);
-                self.world.check_results(self.job, self.round);
+                self.world.check_results(self.cpu, self.job, self.round);
             }
             Some(Ending::Aborted) => self.world.job.write(0),
             None => {}
         }
         true
+    }
+}
+
+/// All CPUs go on, one after the other, until `stage` begins.
+fn bring_to(stage: Stage, leader: &mut Leader, attendants: &mut [Attendant]) {
+    for cpu in (0..=attendants.len()).cycle() {
+        if leader.world.rendezvous.standing().stage >= stage {
+            return;
+        }
+        match cpu {
+            0 => leader.step(0),
+            cpu => attendants[cpu - 1].step(),
+        };
     }
 }
 
@@ -317,7 +336,7 @@ fn gather_two(model: Model, job: Job) {
             world.own[1].write(1);
             let mut attendant = world.attend(1);
             attendant.go(once, Waits::ENDLESS);
-            world.check_results(job, 1);
+            world.check_results(0, job, 1);
             attendant
         });
         let mut leader = world.begin(0, job, NEVER);
@@ -361,15 +380,7 @@ fn from(model: Model, stage: Stage, job: Job, patience: u64) {
         (0..3).for_each(write);
         let mut attendants = vec![world.attend(1), world.attend(2)];
         let mut leader = world.begin(0, job, 1);
-        for cpu in (0..3).cycle() {
-            if world.rendezvous.standing().stage >= stage {
-                break;
-            }
-            match cpu {
-                0 => leader.step(0),
-                cpu => attendants[cpu - 1].step(),
-            };
-        }
+        bring_to(stage, &mut leader, &mut attendants);
 
         let threads: Vec<_> = attendants
             .into_iter()
@@ -379,7 +390,7 @@ fn from(model: Model, stage: Stage, job: Job, patience: u64) {
                         write(attendant.cpu);
                     }
                     if attendant.go(once, Waits::NONE) && attendant.parts[0].ending == Ending::Done {
-                        world.check_results(job, 1);
+                        world.check_results(0, job, 1);
                     }
                     attendant
                 })
@@ -431,7 +442,7 @@ fn from(model: Model, stage: Stage, job: Job, patience: u64) {
             for attendant in &attendants {
                 assert_eq!(attendant.parts, [Part::done(1, job)]);
             }
-            world.check_results(job, 1);
+            world.check_results(0, job, 1);
             world.check_order();
         }
         drop((leader, attendants));
@@ -503,47 +514,133 @@ fn late_in_run() {
 /// second once, when it joins that, and does its job, and not that of the first.
 #[test]
 fn latecomer() {
-    const OUTCOMES: &[&str] = &["came_to_both", "came_to_the_second", "both_done"];
-    Model::new("rendezvous/latecomer", OUTCOMES).preemptions(3).check(|tally| {
+    const OUTCOMES: &[&str] = &["joined_both", "masked_in_both", "missed_the_first"];
+    Model::new("rendezvous/latecomer", OUTCOMES).preemptions(2).check(|tally| {
         let world = Ground::new(2);
         let thread = thread::spawn(move || {
             world.own[1].write(1);
             let mut attendant = world.attend(1);
-            attendant.go(
-                |parts| {
-                    // What the first job did not see, if it was not done, the second does.
-                    let done = parts.iter().filter(|part| part.ending == Ending::Done).count();
-                    parts.last().is_some_and(|part| part.round == 2) || done == 2
-                },
-                Waits::ENDLESS,
-            );
+            attendant.go(|parts| parts.last().is_some_and(|part| part.round == 2), Waits::ENDLESS);
             attendant
         });
         world.own[0].write(1);
         let mut first = world.begin(0, Job::Each, 1);
-        let mut steps = 0;
-        let clock = || {
-            steps += 1;
-            u64::from(steps > 2)
-        };
-        if first.go(clock, Waits::busy(2)) && first.ending == Some(Ending::Aborted) {
-            let mut second = world.begin(0, Job::Each, NEVER);
-            second.go(|| 0, Waits::ENDLESS);
-            let attendant = thread.join().unwrap();
-            assert_eq!(second.ending, Some(Ending::Done));
-            assert_eq!(*attendant.parts.last().unwrap(), Part::done(2, Job::Each));
-            tally.hit(match attendant.parts[..] {
-                [first, _] => {
-                    assert_eq!((first.round, first.runs, first.ending), (1, 0, Ending::Aborted));
-                    "came_to_both"
+        let mut time = 0..;
+        assert!(first.go(|| time.next().unwrap(), Waits::busy(1)));
+        assert_eq!(first.ending, Some(Ending::Aborted));
+        let mut second = world.begin(0, Job::Each, NEVER);
+        assert!(second.go(|| 0, Waits::ENDLESS));
+        assert_eq!(second.ending, Some(Ending::Done));
+
+        let attendant = thread.join().unwrap();
+        assert_eq!(attendant.parts.last(), Some(&Part::done(2, Job::Each)));
+        tally.hit(match attendant.parts[..] {
+            [first, _] => {
+                assert_eq!((first.round, first.runs, first.ending), (1, 0, Ending::Aborted));
+                if first.masked { "masked_in_both" } else { "joined_both" }
+            }
+            [_] => "missed_the_first",
+            _ => panic!("{:?}", attendant.parts),
+        });
+        drop((first, second, attendant));
+        // SAFETY: the other thread has ended, and all that was left is dropped.
+        unsafe { world.clear() };
+    });
+}
+
+/// One round after the other: nobody is counted twice, or runs the job of the other round; and what each does
+/// between the rounds comes between the jobs.
+#[test]
+fn back_to_back() {
+    Model::new("rendezvous/back_to_back", &["done"]).preemptions(2).check(|tally| {
+        let world = Ground::new(2);
+        world.own[0].write(1);
+        world.own[1].write(1);
+        let mut attendants = vec![world.attend(1)];
+        let mut first = world.begin(0, Job::Each, NEVER);
+        bring_to(Stage::MaskActive, &mut first, &mut attendants);
+        let thread = thread::spawn(move || {
+            let mut attendant = attendants.pop().unwrap();
+            attendant.go(|parts| parts.len() == 1, Waits::ENDLESS);
+            world.own[1].write(2);
+            attendant.go(|parts| parts.len() == 2, Waits::ENDLESS);
+            attendant
+        });
+        first.go(|| 0, Waits::ENDLESS);
+        world.jobs.set(2);
+        world.own[0].write(2);
+        let mut second = world.begin(0, Job::Each, NEVER);
+        second.go(|| 0, Waits::ENDLESS);
+        assert_eq!((first.ending, second.ending), (Some(Ending::Done), Some(Ending::Done)));
+        let attendant = thread.join().unwrap();
+        assert_eq!(attendant.parts, [Part::done(1, Job::Each), Part::done(2, Job::Each)]);
+        tally.hit("done");
+        drop((first, second, attendant));
+        // SAFETY: the other thread has ended, and all that was left is dropped.
+        unsafe { world.clear() };
+    });
+}
+
+/// Two CPUs both want a round, and take part in that of the other while they wait for the right to it: both get
+/// theirs, one after the other.
+#[test]
+fn two_initiators() {
+    Model::new("rendezvous/two_initiators", &["first", "second"]).preemptions(2).check(|tally| {
+        fn both(world: Ground, lock: &LifecycleLock<LoomArch>, cpu: usize) -> u64 {
+            let me = Holder { cpu: cpu as u32, generation: 1 };
+            let slot = |_| Snapshot { generation: 1, reason: 0, state: State::Online };
+            world.own[cpu].write(1);
+            let mut attendant = world.attend(cpu);
+            let mut led = None;
+            while led.is_none() || attendant.parts.is_empty() || attendant.participant.is_some() {
+                if led.is_none()
+                    && let Ok(tenure) = lock.try_acquire(me, slot)
+                {
+                    let mut leader = world.begin(cpu, Job::Initiator, NEVER);
+                    // An interrupt that is late asks the initiator to take part: it is not counted in its own round.
+                    assert!(!attendant.step());
+                    leader.go(|| 0, Waits::ENDLESS);
+                    assert_eq!(leader.ending, Some(Ending::Done));
+                    led = Some(leader.round);
+                    drop(tenure);
+                } else {
+                    while attendant.step() {}
+                    LoomArch::relax();
                 }
-                [_] => "came_to_the_second",
-                _ => panic!("{:?}", attendant.parts),
-            });
-            drop(second);
-        } else {
-            panic!("two steps are not enough for a round of two CPUs");
+            }
+            assert_eq!(attendant.parts, [Part::done(3 - led.unwrap(), Job::Initiator)]);
+            led.unwrap()
         }
-        drop(first);
+        let world = Ground::new(2);
+        let lock = Rc::new(LifecycleLock::new());
+        let thread = thread::spawn({
+            let lock = Rc::clone(&lock);
+            move || both(world, &lock, 1)
+        });
+        let mine = both(world, &lock, 0);
+        assert_eq!(thread.join().unwrap(), 3 - mine);
+        tally.hit(if mine == 1 { "first" } else { "second" });
+        // SAFETY: the other thread has ended, and nothing is left that borrows from the world.
+        unsafe { world.clear() };
+    });
+}
+
+/// Two CPUs begin a round without regard to each other: one is refused.
+#[test]
+fn begin_against_begin() {
+    Model::new("rendezvous/begin_against_begin", &["first", "second"]).check(|tally| {
+        let world = Ground::new(2);
+        let begin = move |cpu: usize| {
+            let begun = world.0.rendezvous.begin(&world.0.marks[cpu], 1, Job::Initiator, NEVER);
+            // Not dropped: that would call it off.
+            begun.map(mem::forget).map_err(|standing| (standing.round, standing.stage, standing.left))
+        };
+        let thread = thread::spawn(move || begin(1));
+        let (mine, other) = (begin(0), thread.join().unwrap());
+        assert!(mine.is_ok() != other.is_ok());
+        assert_eq!(mine.and(other), Err((1, Stage::Prepare, 1)));
+        tally.hit(if mine.is_ok() { "first" } else { "second" });
+        // SAFETY: the other thread has ended, and nothing is left that borrows from the world.
+        unsafe { world.clear() };
     });
 }

@@ -17,8 +17,7 @@ use reveille::call::{self, CallError, PostError};
 use reveille::cpu::{self, CpuId, CpuSet};
 use reveille::time::{self, Deadline, Instant};
 use reveille::{ExitCode, System, irq, println};
-use reveille_tests::seeded::Seeded;
-use reveille_tests::{check, eventually, on_all_others};
+use reveille_tests::{Random, check, eventually, on_all_others};
 
 reveille::entry!(main);
 
@@ -87,7 +86,7 @@ struct Ran {
     last: PerPeer,
     doubled: AtomicU64,
     reordered: AtomicU64,
-    /// State of the generator for interrupt context.
+    /// What it does at random in interrupt context: the number of the next choice.
     random: AtomicU64,
 }
 
@@ -126,9 +125,13 @@ fn count(kind: Kind) {
     add(&SENT.kinds[kind as usize], 1);
 }
 
-/// A number as it goes into a sum: one that is lost is not made up for by another that comes twice.
+/// A number as it goes into a sum: one that is lost is not made up for by another that comes twice. (The last steps of
+/// SplitMix64, by Steele, Lea and Flood.)
 fn scrambled(number: u64) -> u64 {
-    Seeded::new(number).word()
+    let mut bits = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ bits >> 31
 }
 
 fn main(system: &'static System) -> ExitCode {
@@ -284,9 +287,8 @@ fn ran(sender: CpuId, number: u64, times: u32) {
     add(&ran.posts[sender.index()], 1);
     add(&ran.sums[sender.index()], scrambled(number));
 
-    let mut random = Seeded::new(ran.random.load(Ordering::Relaxed));
-    let choice = random.word();
-    ran.random.store(choice, Ordering::Relaxed);
+    add(&ran.random, 1);
+    let choice = scrambled(ran.random.load(Ordering::Relaxed));
     // Now and then one takes long.
     if choice % 256 == 0 {
         pause(Duration::from_micros(choice >> 32 & 31));
@@ -316,28 +318,28 @@ fn some(random: u64) -> CpuSet {
 fn work(ops: u64, seed: u64) {
     let own = cpu::current();
     let others = cpu::online().without(own);
-    let mut random = Seeded::new(seed ^ own.index() as u64);
+    let mut random = Random::new(scrambled(seed) ^ own.index() as u64);
     for _ in 0..ops {
-        let choice = random.word();
+        let choice = random.number();
         let low = choice % 128;
         match low {
             0..24 => {
-                if !post(any(random.word()), 0, Kind::Single) && choice >> 20 & 3 == 0 {
+                if !post(any(random.number()), 0, Kind::Single) && choice >> 20 & 3 == 0 {
                     // Lets the others get on.
-                    cpu::wake(any(random.word()));
+                    cpu::wake(any(random.number()));
                 }
             }
-            24..32 => _ = post(any(random.word()), (choice >> 8 & 3) as u32, Kind::Single),
-            32..64 => single_wait(any(random.word()), &mut random),
-            64..72 => post_each(&some(random.word()), Kind::Many),
-            72..80 => each_wait(&some(random.word()), Kind::ManyWait),
+            24..32 => _ = post(any(random.number()), (choice >> 8 & 3) as u32, Kind::Single),
+            32..64 => single_wait(any(random.number()), &mut random),
+            64..72 => post_each(&some(random.number()), Kind::Many),
+            72..80 => each_wait(&some(random.number()), Kind::ManyWait),
             80..84 => post_each(&others, Kind::All),
             84..88 => each_wait(&cpu::online(), Kind::AllWait),
-            88..100 => deadline(any(random.word()), random.word()),
-            100..106 => there_and_back(any(random.word())),
-            106..112 => timer(random.word()),
+            88..100 => deadline(any(random.number()), random.number()),
+            100..106 => there_and_back(any(random.number())),
+            106..112 => timer(random.number()),
             112..116 => {
-                cpu::wake(any(random.word()));
+                cpu::wake(any(random.number()));
                 count(Kind::Wake);
             }
             // Interrupts masked for a while, in which it sends on.
@@ -346,14 +348,14 @@ fn work(ops: u64, seed: u64) {
                 // Now and then more than it has nodes.
                 let posts = if choice >> 8 & 15 == 0 { 20 } else { choice >> 8 & 3 };
                 for _ in 0..posts {
-                    post(any(random.word()), 1, Kind::Single);
+                    post(any(random.number()), 1, Kind::Single);
                 }
                 pause(Duration::from_micros(choice >> 16 & 15));
                 drop(masked);
             }
             // Nothing to do for a while.
             124..126 => {
-                timer(random.word());
+                timer(random.number());
                 cpu::idle();
             }
             _ => pause(Duration::from_micros(choice >> 16 & 15)),
@@ -363,9 +365,9 @@ fn work(ops: u64, seed: u64) {
 }
 
 /// A call that waits: the callee sees what the caller lent, the caller what the callee wrote there.
-fn single_wait(target: CpuId, random: &mut Seeded) {
+fn single_wait(target: CpuId, random: &mut Random) {
     let own = cpu::current();
-    let lent = [random.word(), random.word()];
+    let lent = [random.number(), random.number()];
     let mut back = [0; 2];
     let mut times = 0;
     // Whatever was sent before has run by then.

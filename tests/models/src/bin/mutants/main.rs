@@ -10,6 +10,7 @@ mod call;
 mod gate;
 mod handshake;
 mod launch;
+mod summons;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -21,7 +22,7 @@ use std::time::{Duration, Instant};
 use std::{env, io};
 
 /// Every table of mutants.
-const TABLES: &[&[Mutant]] = &[handshake::MUTANTS, gate::MUTANTS, launch::MUTANTS, call::MUTANTS];
+const TABLES: &[&[Mutant]] = &[handshake::MUTANTS, gate::MUTANTS, launch::MUTANTS, call::MUTANTS, summons::MUTANTS];
 
 /// One planted bug.
 struct Mutant {

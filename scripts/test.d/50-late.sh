@@ -1,0 +1,24 @@
+# shellcheck shell=bash
+# A CPU that is frozen from outside, which takes more than a boot: see tests/target/late.cases for the rest of its kind.
+
+check clippy/shim run_cargo clippy -p reveille-shim --target aarch64-unknown-none-softfloat -- -D warnings
+
+# frozen CPUS [FEATURES] OPTION..: QEMU's gdb stub keeps the last CPU from running a single instruction until it was called
+# off; then it goes on, loses, and comes online the next time.
+frozen() {
+    local cpus=$1 features=$2 elf line command=() rc=0
+    shift 2
+    elf=$(staged test frozen '' "$features")
+    line=$("$ROOT/scripts/runner" "$elf" --print --cpus "$cpus" --append deadline_ms=500 "$@")
+    say "+ tests/target/frozen.py $cpus $line"
+    # The line is made to be read by a shell.
+    eval "command=($line)"
+    python3 "$ROOT/tests/target/frozen.py" --timeout 60 "$cpus" "${command[@]}" >"$DIR/console.raw" || rc=$?
+    tr -d '\r' <"$DIR/console.raw" >"$DIR/console"
+    cat -- "$DIR/console"
+    CONSOLE=$DIR/console CODE=$rc check_expectation "/^cpu $((cpus - 1)) .* revoked generation 1\$/ ; /online with generation 2\$/"
+}
+check frozen/gic2 --limit 120 frozen 4 '' --gic 2
+check frozen/gic3 --limit 120 frozen 4 '' --gic 3
+check frozen/el2-kept --limit 120 frozen 4 el2 --el 2
+check frozen/cpus-2 --limit 120 frozen 2 ''

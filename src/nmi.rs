@@ -1,0 +1,264 @@
+//! What no masked section holds back: running a function on CPUs that take no interrupts.
+//!
+//! The channel that a panic uses to stop them ([`panic`](mod@crate::panic)), for others: an NMI-class SGI, which comes
+//! through where interrupts are masked by priority, as the runtime masks them, and through `DAIF.I` where the machine has
+//! FEAT_NMI. The protocol is `reveille_protocol::Summons`.
+//!
+//! What runs there may have interrupted anything: the holder of a lock, another handler, the console in the middle of a
+//! line. It may use atomics and what belongs to this CPU alone; it takes no lock, prints nothing, calls nobody, waits for
+//! nobody. A panic in it is reported like any other.
+
+use crate::arch::exception::IrqFrame;
+use crate::arch::{self, Hw, HwWord};
+use crate::cpu::area::{self, Area};
+use crate::cpu::{CpuId, CpuSet};
+use crate::irq::{self, Sgi};
+use crate::system::memory;
+use crate::time::Deadline;
+use crate::{cpu, gic, panic};
+use core::fmt;
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use reveille_protocol::{Asked, State, Summons, SummonsProgress as Progress};
+
+/// One CPU's part: the word by which it is summoned, and what it notes down about itself.
+pub(crate) struct Part {
+    summons: Summons<Hw>,
+    note: Note,
+}
+
+impl Part {
+    pub(crate) const fn new() -> Self {
+        Self { summons: Summons::from_parts(HwWord::with(Summons::<Hw>::ZERO)), note: Note::new() }
+    }
+}
+
+/// What became of [`on_each`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a CPU may not have answered"]
+pub struct Answers {
+    /// It has run there.
+    pub done: CpuSet,
+    /// It was running there when the time was up, and may still be.
+    pub running: CpuSet,
+    /// It has not run there, and never will: the CPU did not answer in time, or somebody else's function kept it busy.
+    pub silent: CpuSet,
+    /// The CPU is not online.
+    pub offline: CpuSet,
+}
+
+impl Answers {
+    /// Whether it has run wherever it should.
+    pub fn is_complete(&self) -> bool {
+        self.running.is_empty() && self.silent.is_empty() && self.offline.is_empty()
+    }
+}
+
+impl fmt::Display for Answers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { done, running, silent, offline } = self;
+        write!(f, "done {done}, running {running}, silent {silent}, offline {offline}")
+    }
+}
+
+/// Runs `f` on every CPU of `set`, interrupts masked there or not, and says where it has run.
+///
+/// Waits at most 100 ms (bootarg `nmi_ms=N`), and about as long again where somebody else's function was running
+/// before; `f` should take microseconds. If `set` contains the caller, `f` runs here too, first, interrupts masked.
+/// See the [module](self) for what `f` may do.
+///
+/// From any context but an NMI-class one: there the answers would not come until it returns.
+pub fn on_each(set: &CpuSet, f: fn()) -> Answers {
+    let what = memory::offset_of_function(f);
+    let mut answers = Answers {
+        done: CpuSet::EMPTY,
+        running: CpuSet::EMPTY,
+        silent: CpuSet::EMPTY,
+        offline: CpuSet::EMPTY,
+    };
+    let own = cpu::current();
+    if set.contains(own) {
+        let _masked = irq::mask();
+        f();
+        answers.done.insert(own);
+    }
+    let mut others = set.without(own);
+    // A handful at a time: what is under way lies on this stack.
+    while !others.is_empty() {
+        let mut asked: [Option<(CpuId, Asked<'static, Hw>)>; BATCH] = [const { None }; BATCH];
+        let mut batch = CpuSet::EMPTY;
+        for cpu in others.iter().take(BATCH) {
+            batch.insert(cpu);
+            others.remove(cpu);
+        }
+        summon(&mut batch, what, &mut asked, &mut answers);
+    }
+    answers
+}
+
+/// CPUs that are asked at the same time.
+const BATCH: usize = 16;
+
+/// Asks the CPUs of `batch`, which it empties, and waits for them.
+fn summon(
+    batch: &mut CpuSet,
+    what: u32,
+    asked: &mut [Option<(CpuId, Asked<'static, Hw>)>; BATCH],
+    answers: &mut Answers,
+) {
+    let deadline = Deadline::after(panic::nmi_time());
+    // Ask, and ask again those that are busy with somebody else's.
+    loop {
+        let mut told = CpuSet::EMPTY;
+        for cpu in batch.iter() {
+            let area = area::of(cpu);
+            if area.slot.0.read().state != State::Online {
+                answers.offline.insert(cpu);
+                batch.remove(cpu);
+            } else if let Some(word) = area.nmi.summons.ask(what)
+                && let Some(free) = asked.iter_mut().find(|entry| entry.is_none())
+            {
+                *free = Some((cpu, word));
+                told.insert(cpu);
+                batch.remove(cpu);
+            }
+        }
+        gic::send_sgi_set(Sgi::Nmi, &told);
+        if batch.is_empty() || deadline.has_passed() {
+            break;
+        }
+        pause();
+    }
+    answers.silent = answers.silent.iter().chain(batch.iter()).collect();
+    *batch = CpuSet::EMPTY;
+
+    let deadline = Deadline::after(panic::nmi_time());
+    for (cpu, word) in asked.iter_mut().filter_map(Option::take) {
+        while word.progress() != Progress::Done && !deadline.has_passed() {
+            pause();
+        }
+        match word.progress() {
+            Progress::Done => answers.done.insert(cpu),
+            Progress::Running => answers.running.insert(cpu),
+            Progress::Waiting => match word.withdraw() {
+                Ok(()) => answers.silent.insert(cpu),
+                Err(word) if word.progress() == Progress::Done => answers.done.insert(cpu),
+                Err(_) => answers.running.insert(cpu),
+            },
+        };
+    }
+}
+
+fn pause() {
+    panic::poll_gate();
+    arch::yield_now();
+}
+
+/// Answers an NMI-class interrupt that was not sent to stop this CPU.
+pub(crate) fn answer(area: &Area, frame: &IrqFrame) {
+    let Some(answering) = area.nmi.summons.take() else { return };
+    match answering.what() {
+        NOTE => area.nmi.note.take(frame),
+        what => {
+            // SAFETY: beside `NOTE` only `on_each` asks, and for what `offset_of_function` gave it.
+            let f = unsafe { memory::function_at(what) };
+            f();
+        }
+    }
+}
+
+/// The summons to note down what was interrupted: no function of the image begins at its very first byte.
+const NOTE: u32 = 0;
+
+/// Frames in a note.
+const DEPTH: usize = 16;
+
+/// What a CPU was doing when it was asked.
+struct Note {
+    pc: AtomicU64,
+    lr: AtomicU64,
+    sp: AtomicU64,
+    spsr: AtomicU64,
+    len: AtomicUsize,
+    frames: [AtomicU64; DEPTH],
+}
+
+impl Note {
+    const fn new() -> Self {
+        let [pc, lr, sp, spsr] = [const { AtomicU64::new(0) }; 4];
+        Self { pc, lr, sp, spsr, len: AtomicUsize::new(0), frames: [const { AtomicU64::new(0) }; DEPTH] }
+    }
+
+    /// Written by its own CPU in its handler. Relaxed throughout: the summons orders it before its end is seen.
+    fn take(&self, frame: &IrqFrame) {
+        self.pc.store(frame.elr, Ordering::Relaxed);
+        self.lr.store(frame.lr, Ordering::Relaxed);
+        self.sp.store(frame.stack_pointer(), Ordering::Relaxed);
+        self.spsr.store(frame.spsr, Ordering::Relaxed);
+        let mut len = 0;
+        for (entry, address) in self.frames.iter().zip(panic::Backtrace::new(frame.fp)) {
+            entry.store(address, Ordering::Relaxed);
+            len += 1;
+        }
+        self.len.store(len, Ordering::Relaxed);
+    }
+}
+
+/// What a CPU was doing: the last note that it took of itself.
+pub(crate) struct Noted(&'static Note);
+
+impl fmt::Display for Noted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(note) = self;
+        let read = |word: &AtomicU64| word.load(Ordering::Relaxed);
+        let (pc, lr, sp, spsr) = (read(&note.pc), read(&note.lr), read(&note.sp), read(&note.spsr));
+        write!(f, "  pc {pc:#x} lr {lr:#x} sp {sp:#x} spsr {spsr:#x}\n  backtrace: {pc:#x}")?;
+        for address in &note.frames[..note.len.load(Ordering::Relaxed).min(DEPTH)] {
+            write!(f, " {:#x}", read(address))?;
+        }
+        Ok(())
+    }
+}
+
+/// Has `cpu` note down what it is doing. `None` if it does not answer in time.
+pub(crate) fn note(cpu: CpuId) -> Option<Noted> {
+    let part = &area::of(cpu).nmi;
+    let deadline = Deadline::after(panic::nmi_time());
+    let asked = loop {
+        match part.summons.ask(NOTE) {
+            Some(asked) => break asked,
+            None if deadline.has_passed() => return None,
+            None => pause(),
+        }
+    };
+    gic::send_sgi(Sgi::Nmi, cpu);
+    while asked.progress() != Progress::Done && !deadline.has_passed() {
+        pause();
+    }
+    match asked.progress() {
+        Progress::Done => Some(Noted(&part.note)),
+        Progress::Running => None,
+        Progress::Waiting => match asked.withdraw() {
+            Ok(()) => None,
+            Err(asked) => (asked.progress() == Progress::Done).then_some(Noted(&part.note)),
+        },
+    }
+}
+
+/// Prints what every CPU of `set` is doing, but for the caller: place and backtrace, interrupts masked there or not.
+///
+/// In the form of a panic's report, so that `scripts/symbolize` can read it. A CPU that does not answer in time (see
+/// [`on_each`]) is named.
+///
+/// From thread context: what is printed waits for the console.
+pub fn backtrace(set: &CpuSet) {
+    for cpu in set.without(cpu::current()) {
+        if !cpu::online().contains(cpu) {
+            crate::println!("cpu {cpu} is not online");
+            continue;
+        }
+        match note(cpu) {
+            Some(noted) => crate::println!("cpu {cpu} is here:\n{noted}"),
+            None => crate::println!("cpu {cpu} does not answer"),
+        }
+    }
+}

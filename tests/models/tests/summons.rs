@@ -1,0 +1,107 @@
+//! Models of summonses.
+
+#![cfg(not(target_os = "none"))]
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use loom::thread;
+use reveille_models::{LoomArch, Model, Payload};
+use reveille_protocol::{Summons, SummonsProgress as Progress};
+
+struct World {
+    summons: Summons<LoomArch>,
+    /// What those who ask have prepared, by number.
+    prepared: [Payload; 2],
+    /// What has been made of it.
+    results: [Payload; 2],
+    ran: RefCell<Vec<u32>>,
+}
+
+impl World {
+    fn new() -> Rc<Self> {
+        Rc::new(Self {
+            summons: Summons::new(),
+            prepared: [Payload::new(0), Payload::new(0)],
+            results: [Payload::new(0), Payload::new(0)],
+            ran: RefCell::default(),
+        })
+    }
+
+    /// The NMI-class handler.
+    fn handle(&self) -> bool {
+        let Some(answering) = self.summons.take() else { return false };
+        let number = answering.what() as usize;
+        self.results[number].write(self.prepared[number].read() + 10);
+        self.ran.borrow_mut().push(answering.what());
+        drop(answering);
+        true
+    }
+
+    /// Whether it ran; `None`: the CPU was busy with the other's.
+    fn ask(&self, number: u32) -> Option<bool> {
+        let index = number as usize;
+        self.prepared[index].write(u64::from(number) + 1);
+        let mut asked = self.summons.ask(number)?;
+        if asked.progress() != Progress::Done {
+            match asked.withdraw() {
+                Ok(()) => return Some(false),
+                Err(taken) => asked = taken,
+            }
+        }
+        while asked.progress() != Progress::Done {
+            thread::yield_now();
+        }
+        assert_eq!(self.results[index].read(), u64::from(number) + 11, "done, but not to be seen");
+        Some(true)
+    }
+}
+
+/// One asks and gives up at once; the other CPU looks meanwhile: it ran once, or never, and both know which.
+#[test]
+fn taken_or_withdrawn() {
+    Model::new("summons/taken_or_withdrawn", &["taken", "withdrawn"]).check(|tally| {
+        let world = World::new();
+        let target = thread::spawn({
+            let world = Rc::clone(&world);
+            move || world.handle()
+        });
+        let ran = world.ask(0).expect("nobody else asks");
+        assert_eq!(target.join().unwrap(), ran);
+        assert_eq!(world.ran.borrow().len(), usize::from(ran));
+        assert!(!world.handle(), "it was taken back and stayed");
+        tally.hit(if ran { "taken" } else { "withdrawn" });
+    });
+}
+
+/// Two ask at the same time: each is told what became of its own.
+#[test]
+fn two_ask() {
+    const OUTCOMES: &[&str] = &["both", "one", "none", "busy"];
+    Model::new("summons/two_ask", OUTCOMES).preemptions(4).check(|tally| {
+        let world = World::new();
+        let target = thread::spawn({
+            let world = Rc::clone(&world);
+            move || {
+                world.handle();
+                world.handle();
+            }
+        });
+        let other = thread::spawn({
+            let world = Rc::clone(&world);
+            move || world.ask(1)
+        });
+        let outcomes = [world.ask(0), other.join().unwrap()];
+        target.join().unwrap();
+        assert!(!world.handle());
+        let expected: Vec<u32> = (0..2).filter(|&number| outcomes[number as usize] == Some(true)).collect();
+        world.ran.borrow_mut().sort_unstable();
+        assert_eq!(*world.ran.borrow(), expected);
+        tally.hit(match (outcomes.contains(&None), expected.len()) {
+            (true, _) => "busy",
+            (false, 2) => "both",
+            (false, 1) => "one",
+            (false, _) => "none",
+        });
+    });
+}
