@@ -11,6 +11,7 @@ use crate::bringup::{arrival, psci};
 use crate::cpu::CpuId;
 use crate::cpu::area;
 use crate::dt::Region;
+use crate::patch::{self, PatchError};
 use crate::ranges::{Ranges, TooManyRanges};
 use crate::system::{System, memory};
 use crate::{call, gic, irq, time};
@@ -198,4 +199,91 @@ pub fn untouchable(system: &System, cpu: CpuId) -> Option<Untouchable> {
         Ok(Some(set))
     };
     find().ok().flatten().map(Untouchable)
+}
+
+/// Whether this CPU's MMU lets it read `address`, or, with `write`, write there.
+pub fn is_accessible(address: u64, write: bool) -> bool {
+    let par: u64;
+    // SAFETY: asks the MMU for a translation, which changes PAR_EL1 alone; as in `physical`.
+    unsafe {
+        match (regs::at_el2(), write) {
+            (true, false) => {
+                asm!("at s1e2r, {}", "isb", "mrs {}, par_el1", in(reg) address, lateout(reg) par, options(nostack, preserves_flags));
+            }
+            (true, true) => {
+                asm!("at s1e2w, {}", "isb", "mrs {}, par_el1", in(reg) address, lateout(reg) par, options(nostack, preserves_flags));
+            }
+            (false, false) => {
+                asm!("at s1e1r, {}", "isb", "mrs {}, par_el1", in(reg) address, lateout(reg) par, options(nostack, preserves_flags));
+            }
+            (false, true) => {
+                asm!("at s1e1w, {}", "isb", "mrs {}, par_el1", in(reg) address, lateout(reg) par, options(nostack, preserves_flags));
+            }
+        }
+    }
+    par & 1 == 0
+}
+
+/// Where text is mapped writable while it is patched, and nothing at any other time.
+pub const PATCH_WINDOW: u64 = memory::WINDOW;
+
+static WHILE_PATCHING: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+
+/// From now on `hook` is called in every patch, after the last store and while the text is still mapped writable: all CPUs
+/// are gathered, interrupts are masked.
+pub fn while_patching(hook: Option<fn()>) {
+    let hook = hook.map_or(core::ptr::null_mut(), |hook| hook as *mut ());
+    // Release: pairs with `patching`.
+    WHILE_PATCHING.store(hook, Ordering::Release);
+}
+
+pub(crate) fn patching() {
+    // Acquire: pairs with `while_patching`.
+    let hook = WHILE_PATCHING.load(Ordering::Acquire);
+    if !hook.is_null() {
+        // SAFETY: what is stored there, besides null, is a `fn()`.
+        let hook: fn() = unsafe { core::mem::transmute(hook) };
+        hook();
+    }
+}
+
+/// Puts `instruction` at `at`, which lies in the text, as a patch would, and asks for no leave.
+///
+/// # Safety
+///
+/// No CPU runs what stands there until it is put right again.
+///
+/// # Errors
+///
+/// As for a patch.
+pub unsafe fn spoil(at: u64, instruction: u32) -> Result<(), PatchError> {
+    patch::overwrite(at, instruction)
+}
+
+/// Whether a site at `at` may be patched as far as its place goes.
+///
+/// # Errors
+///
+/// [`PatchError::Site`] if not.
+pub fn patch_place(at: u64) -> Result<(), PatchError> {
+    patch::check_place(at)
+}
+
+/// The branch from `from` to `to`, if there is one.
+pub fn patch_branch(from: u64, to: u64) -> Option<u32> {
+    patch::branch(from, to)
+}
+
+crate::percpu! {
+    static STRAYS: AtomicU64 = AtomicU64::new(0);
+}
+
+/// How many SGIs without a meaning `cpu` has taken: the runtime sends none with the numbers 4 and, without
+/// `bench-hooks`, 5.
+pub fn strays(cpu: CpuId) -> u64 {
+    STRAYS.of(cpu).load(Ordering::Relaxed)
+}
+
+pub(crate) fn stray() {
+    STRAYS.fetch_add(1, Ordering::Relaxed);
 }

@@ -56,6 +56,9 @@ pub mod panic;
 #[cfg(target_os = "none")]
 pub mod patch;
 #[cfg(target_os = "none")]
+#[path = "../platform/mod.rs"]
+mod platform;
+#[cfg(target_os = "none")]
 pub mod power;
 #[cfg(target_os = "none")]
 mod stop;
@@ -65,6 +68,8 @@ pub mod sync;
 mod system;
 #[cfg(target_os = "none")]
 pub mod time;
+#[cfg(target_os = "none")]
+pub mod watchdog;
 
 #[cfg(target_os = "none")]
 pub use arch::mmu::MapError;

@@ -1,7 +1,7 @@
 //! Ending it: off, reset, exit with a code.
 
 use crate::bringup::psci;
-use crate::{arch, console};
+use crate::{arch, console, platform};
 use core::sync::atomic::{AtomicBool, Ordering};
 
 /// What `main` returns: the machine's exit code.
@@ -44,18 +44,30 @@ pub(crate) fn use_semihosting() {
     SEMIHOSTING.store(true, Ordering::Relaxed);
 }
 
-/// Turns the machine off. If firmware cannot, this CPU parks.
+/// Turns the machine off: by firmware, or by a device that the tree names. If neither can, this CPU parks.
 pub fn off() -> ! {
     console::flush();
-    psci::system_off();
+    try_off();
     arch::park()
 }
 
-/// Resets the machine. If firmware cannot, this CPU parks.
+/// Resets the machine: by firmware, or by a device that the tree names. If neither can, this CPU parks.
 pub fn reset() -> ! {
     console::flush();
-    psci::system_reset();
+    try_reset();
     arch::park()
+}
+
+/// Turns the machine off, or returns if nothing can.
+pub(crate) fn try_off() {
+    psci::system_off();
+    platform::off();
+}
+
+/// Resets the machine, or returns if nothing can.
+pub(crate) fn try_reset() {
+    psci::system_reset();
+    platform::reset();
 }
 
 /// Ends the run with `code`: through semihosting if there is a host, else as [`off`].

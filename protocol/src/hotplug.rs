@@ -163,8 +163,8 @@ impl<A: Arch> Asking<'_, A> {
     /// How the request stands, if the CPU has accepted it.
     pub fn withdraw(&self) -> Result<(), Progress> {
         let requested = word(self.round, 0, REQUESTED);
-        // Release: pairs with the next `ask`. Acquire: as in `poll`.
-        match self.request.word.compare_exchange(requested, word(self.round, 0, IDLE), Release, Acquire) {
+        // Relaxed: being a read-modify-write it passes the Release of `ask` on to the next one. Acquire: as in `poll`.
+        match self.request.word.compare_exchange(requested, word(self.round, 0, IDLE), Relaxed, Acquire) {
             Ok(_) => Ok(()),
             Err(seen) => match self.read(seen) {
                 Progress::Withdrawn => Ok(()),
@@ -275,5 +275,93 @@ impl<A: Arch> Leaving<'_, A> {
 impl<A: Arch> Drop for Leaving<'_, A> {
     fn drop(&mut self) {
         self.answer(0, STAYED);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::sync::atomic::AtomicU64;
+
+    use super::*;
+    use crate::testing::Host;
+
+    #[test]
+    fn asked_and_answered() {
+        let request = LeaveRequest::<Host>::new();
+        assert!(!request.is_asked());
+        assert!(request.accept().is_none());
+        for (answer, expected) in [(None, Progress::Left), (Some(u16::MAX), Progress::Stayed(u16::MAX))] {
+            let asking = request.ask(77).unwrap();
+            assert!(request.is_asked());
+            assert_eq!(request.ask(78).err(), Some(AlreadyAsked));
+            assert_eq!(asking.poll(), Progress::Asked);
+            let leaving = request.accept().unwrap();
+            assert_eq!(leaving.deadline(), 77);
+            assert!(request.accept().is_none());
+            assert_eq!((asking.poll(), asking.withdraw()), (Progress::Accepted, Err(Progress::Accepted)));
+            match answer {
+                None => assert!(leaving.left()),
+                Some(why) => leaving.stayed(why),
+            }
+            assert_eq!((asking.poll(), asking.withdraw()), (expected, Err(expected)));
+            // The answer is kept for whoever asked.
+            assert_eq!(request.ask(78).err(), Some(AlreadyAsked));
+        }
+    }
+
+    #[test]
+    fn withdrawn() {
+        let request = LeaveRequest::<Host>::new();
+        let first = request.ask(1).unwrap();
+        assert_eq!(first.withdraw(), Ok(()));
+        assert_eq!((first.poll(), first.withdraw()), (Progress::Withdrawn, Ok(())));
+        assert!(request.accept().is_none());
+        let second = request.ask(2).unwrap();
+        assert_eq!((first.poll(), first.withdraw()), (Progress::Withdrawn, Ok(())));
+        drop(first);
+        assert_eq!(second.poll(), Progress::Asked);
+        drop(second);
+        assert!(!request.is_asked());
+    }
+
+    #[test]
+    fn abandoned() {
+        let request = LeaveRequest::<Host>::new();
+        drop(request.ask(1).unwrap());
+        let asking = request.ask(2).unwrap();
+        let leaving = request.accept().unwrap();
+        assert_eq!(asking.abandon(), Progress::Accepted);
+        assert_eq!(request.ask(3).err(), Some(AlreadyAsked));
+        assert!(!leaving.left(), "leaves, and nobody waits for it");
+        let asking = request.ask(3).unwrap();
+        assert!(request.accept().unwrap().left());
+        assert_eq!(asking.abandon(), Progress::Left);
+        assert_eq!(request.ask(4).unwrap().abandon(), Progress::Asked);
+        assert!(!request.is_asked());
+    }
+
+    #[test]
+    fn an_answer_that_is_forgotten_is_no() {
+        let request = LeaveRequest::<Host>::new();
+        let asking = request.ask(1).unwrap();
+        drop(request.accept().unwrap());
+        assert_eq!(asking.poll(), Progress::Stayed(0));
+    }
+
+    #[test]
+    fn numbers_wrap() {
+        let last = AtomicU64::new(word(ROUND_MASK, 5, IDLE));
+        let request = LeaveRequest::<Host>::from_parts(last, AtomicU64::new(0));
+        let asking = request.ask(1).unwrap();
+        assert_eq!(asking.round, 0);
+        assert!(request.accept().is_some());
+    }
+
+    #[test]
+    fn a_corrupt_word_asks_for_nothing() {
+        let request = LeaveRequest::<Host>::from_parts(AtomicU64::new(99), AtomicU64::new(0));
+        assert!(!request.is_asked());
+        assert_eq!(request.ask(1).err(), Some(AlreadyAsked));
+        assert!(request.accept().is_none());
     }
 }

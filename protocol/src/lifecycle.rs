@@ -122,3 +122,53 @@ impl<A: Arch> Drop for Tenure<'_, A> {
         self.lock.word.store(LifecycleLock::<A>::FREE, Release);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Host;
+
+    fn slot(generation: u32, state: State) -> impl Fn(u32) -> Snapshot {
+        move |cpu| {
+            assert_eq!(cpu, 511);
+            Snapshot { generation, reason: 0, state }
+        }
+    }
+
+    #[test]
+    fn one_holder() {
+        let lock = LifecycleLock::<Host>::new();
+        let me = Holder { cpu: 511, generation: 0 };
+        assert_eq!(lock.holder(), None);
+        let tenure = lock.try_acquire(me, |_| unreachable!("nobody to look at")).ok().unwrap();
+        assert_eq!(lock.holder(), Some(me));
+        for other in [me, Holder { cpu: 0, generation: 9 }] {
+            assert_eq!(lock.try_acquire(other, slot(0, State::Online)).err(), Some(me));
+        }
+        drop(tenure);
+        assert_eq!(lock.holder(), None);
+    }
+
+    #[test]
+    fn a_holder_that_has_left_can_be_replaced() {
+        let holder = Holder { cpu: 511, generation: 7 };
+        let me = Holder { cpu: 0, generation: 0 };
+        let acquire = |generation, state| {
+            let lock = LifecycleLock::<Host>::new();
+            lock.try_acquire(holder, slot(7, State::Online)).ok().unwrap().keep_to_the_end();
+            let acquired = lock.try_acquire(me, slot(generation, state)).map(Tenure::keep_to_the_end);
+            (acquired, lock.holder())
+        };
+        for (generation, state) in
+            [(7, State::Gone), (7, State::Offline), (8, State::Claimed), (8, State::Online), (9, State::Gone)]
+        {
+            assert_eq!(acquire(generation, state), (Ok(()), Some(me)));
+        }
+        // Of these the last is a slot as it was before the holder's time.
+        for (generation, state) in
+            [(7, State::Online), (7, State::Dying), (7, State::Wedged), (7, State::Failed), (6, State::Gone)]
+        {
+            assert_eq!(acquire(generation, state), (Err(holder), Some(holder)));
+        }
+    }
+}

@@ -214,10 +214,14 @@ impl<A: Arch> Mark<A> {
         self.word.store(round << MARK_SHIFT | stage as u64, Relaxed);
     }
 
-    fn read(&self) -> (u64, u8) {
+    fn read(&self) -> u64 {
         // Relaxed: as in `set`.
-        let word = self.word.load(Relaxed);
-        (word >> MARK_SHIFT, word as u8)
+        self.word.load(Relaxed)
+    }
+
+    fn restore(&self, word: u64) {
+        // Relaxed: as in `set`.
+        self.word.store(word, Relaxed);
     }
 }
 
@@ -258,8 +262,8 @@ impl Standing {
             (Stage::Run, Job::Initiator) => Stage::MaskActive,
             (stage, _) => stage,
         };
-        let (round, stage) = mark.read();
-        round != self.round || stage < wanted as u8
+        let mark = mark.read();
+        mark >> MARK_SHIFT != self.round || (mark as u8) < wanted as u8
     }
 }
 
@@ -318,6 +322,7 @@ impl<A: Arch> Rendezvous<A> {
         let round = (last.round + 1) & ROUND_MASK;
         let first = Fields { round, job, stage: Stage::Idle, others, left: 0 }.enter(Stage::Prepare);
         // Before the round is there to be joined: an interrupt of this CPU must not join it.
+        let before = mark.read();
         mark.set(round, Stage::MaskInactive);
         // Release: pairs with the Acquire of `Participant::step` that sees `Run`. Every change of the word until
         // then is a read-modify-write, so the job reaches whoever is told to do it.
@@ -329,7 +334,11 @@ impl<A: Arch> Rendezvous<A> {
                 standing: Standing::new(first),
                 place: Leading::Gathering,
             }),
-            Err(now) => Err(Standing::new(Fields::from_bits(now))),
+            Err(now) => {
+                // It is another's, and perhaps of the same number.
+                mark.restore(before);
+                Err(Standing::new(Fields::from_bits(now)))
+            }
         }
     }
 
@@ -344,7 +353,7 @@ impl<A: Arch> Rendezvous<A> {
         let mut word = self.word.load(Relaxed);
         loop {
             let seen = Fields::from_bits(word);
-            if seen.stage != Stage::Prepare || mark.read().0 == seen.round {
+            if seen.stage != Stage::Prepare || mark.read() >> MARK_SHIFT == seen.round {
                 return None;
             }
             // Relaxed: what this CPU has written is handed over when it acknowledges that it has masked. Being a
@@ -514,7 +523,7 @@ impl<A: Arch> Initiator<'_, A> {
             return Action::Leave(ending);
         }
         let mut seen = self.rendezvous.load();
-        if now >= self.deadline && self.is_gathering() {
+        if self.is_gathering() && now >= self.deadline {
             self.abort(seen);
             return Action::Leave(Ending::Aborted);
         }
@@ -568,5 +577,225 @@ impl<A: Arch> Drop for Initiator<'_, A> {
         if self.is_gathering() {
             self.abort(self.rendezvous.load());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::sync::atomic::AtomicU64;
+
+    use super::*;
+    use crate::testing::Host;
+
+    const NEVER: u64 = u64::MAX;
+
+    fn fields(stage: Stage, left: u16) -> Fields {
+        Fields { round: 0x12_3456_789a, job: Job::Each, stage, others: 511, left }
+    }
+
+    #[test]
+    fn words_read_back() {
+        for stage in [
+            Stage::Idle,
+            Stage::Prepare,
+            Stage::MaskInactive,
+            Stage::MaskActive,
+            Stage::Run,
+            Stage::Exit,
+            Stage::Aborted,
+        ] {
+            for left in [0, 1, 512, Rendezvous::<Host>::MAX_OTHERS + 1] {
+                let fields = fields(stage, left);
+                assert_eq!(Fields::from_bits(fields.to_bits()), fields);
+            }
+        }
+        assert_eq!(fields(Stage::Run, 3).to_bits(), 0x1234_5678_9ac7_fc03);
+    }
+
+    #[test]
+    fn a_round_of_the_greatest_size() {
+        let rendezvous = Rendezvous::<Host>::new();
+        let own = Mark::new();
+        let others: [Mark<Host>; 1022] = core::array::from_fn(|_| Mark::new());
+        let mut initiator = rendezvous.begin(&own, Rendezvous::<Host>::MAX_OTHERS, Job::Each, NEVER).unwrap();
+        let mut runs = 0;
+        let mut parts: [_; 1022] = core::array::from_fn(|cpu| rendezvous.join(&others[cpu]).unwrap());
+        for _ in 0..5 {
+            for part in &mut parts {
+                runs += usize::from(part.step() == Action::RunJob);
+            }
+            runs += usize::from(initiator.step(0) == Action::RunJob);
+        }
+        assert_eq!(runs, 1023);
+        assert!(parts.iter_mut().all(|part| part.step() == Action::Leave(Ending::Done)));
+        while initiator.step(0) != Action::Leave(Ending::Done) {}
+        assert_eq!(rendezvous.standing().stage, Stage::Idle);
+    }
+
+    #[test]
+    fn alone() {
+        for job in [Job::Initiator, Job::Each] {
+            let rendezvous = Rendezvous::<Host>::new();
+            let mark = Mark::new();
+            let mut initiator = rendezvous.begin(&mark, 0, job, NEVER).unwrap();
+            assert_eq!(initiator.step(0), Action::Mask);
+            assert_eq!(initiator.step(0), Action::RunJob);
+            assert_eq!(initiator.step(0), Action::Wait);
+            assert_eq!(initiator.step(0), Action::OpenInterrupts);
+            assert_eq!(initiator.step(0), Action::Leave(Ending::Done));
+            assert_eq!(initiator.step(NEVER), Action::Leave(Ending::Done));
+        }
+    }
+
+    #[test]
+    fn step_by_step() {
+        let rendezvous = Rendezvous::<Host>::new();
+        let (own, one, two) = (Mark::new(), Mark::new(), Mark::new());
+        let lacks = || {
+            let standing = rendezvous.standing();
+            [standing.lacks(&own), standing.lacks(&one), standing.lacks(&two)]
+        };
+        assert!(rendezvous.join(&one).is_none());
+        let mut initiator = rendezvous.begin(&own, 2, Job::Each, NEVER).unwrap();
+        assert!(rendezvous.join(&own).is_none(), "joined its own round");
+        assert_eq!(lacks(), [false, true, true]);
+        let mut first = rendezvous.join(&one).unwrap();
+        assert!(rendezvous.join(&one).is_none(), "joined twice");
+        assert_eq!(first.step(), Action::OpenInterrupts);
+        assert_eq!(first.step(), Action::Wait);
+        assert_eq!(initiator.step(0), Action::Wait);
+        assert_eq!((lacks(), rendezvous.standing().left), ([false, false, true], 1));
+        let mut second = rendezvous.join(&two).unwrap();
+        // The last to come never opens its interrupts.
+        assert_eq!(second.step(), Action::Mask);
+        assert_eq!(second.step(), Action::Wait);
+        assert_eq!(lacks(), [false, true, false]);
+        assert_eq!(initiator.step(0), Action::Wait);
+        assert_eq!(first.step(), Action::Mask);
+        assert_eq!(rendezvous.standing().stage, Stage::MaskInactive);
+        assert_eq!(first.step(), Action::Wait);
+        assert_eq!((lacks(), rendezvous.standing().stage), ([true, false, false], Stage::MaskActive));
+        assert_eq!(initiator.step(0), Action::Mask);
+        assert_eq!(first.step(), Action::Wait);
+        assert_eq!(initiator.step(0), Action::RunJob);
+        assert_eq!((lacks(), initiator.standing().stage), ([true, true, true], Stage::Run));
+        // The time is over, but it does not count any more.
+        assert_eq!(initiator.step(NEVER), Action::Wait);
+        assert_eq!(first.step(), Action::RunJob);
+        assert_eq!(first.step(), Action::Wait);
+        assert_eq!(lacks(), [false, false, true]);
+        assert_eq!(initiator.step(NEVER), Action::Wait);
+        assert_eq!(second.step(), Action::RunJob);
+        assert_eq!(second.step(), Action::Wait);
+        assert_eq!(second.step(), Action::Leave(Ending::Done));
+        assert_eq!((lacks(), rendezvous.standing().left), ([false, true, false], 1));
+        assert_eq!(initiator.step(NEVER), Action::OpenInterrupts);
+        assert_eq!(initiator.step(NEVER), Action::Wait);
+        assert!(rendezvous.join(&two).is_none());
+        assert_eq!(first.step(), Action::Leave(Ending::Done));
+        assert_eq!(first.step(), Action::Leave(Ending::Done));
+        assert_eq!(initiator.step(NEVER), Action::Leave(Ending::Done));
+        assert_eq!((lacks(), rendezvous.standing().stage), ([false, false, false], Stage::Idle));
+    }
+
+    #[test]
+    fn the_job_of_one() {
+        let rendezvous = Rendezvous::<Host>::new();
+        let (own, other) = (Mark::new(), Mark::new());
+        let mut initiator = rendezvous.begin(&own, 1, Job::Initiator, NEVER).unwrap();
+        let mut participant = rendezvous.join(&other).unwrap();
+        assert_eq!(participant.step(), Action::Mask);
+        assert_eq!(participant.step(), Action::Wait);
+        assert_eq!(initiator.step(0), Action::Mask);
+        assert_eq!(initiator.step(0), Action::RunJob);
+        assert_eq!(participant.step(), Action::Wait);
+        assert!(!initiator.standing().lacks(&other));
+        assert_eq!(initiator.step(0), Action::Wait);
+        assert!(rendezvous.standing().lacks(&other));
+        assert_eq!(participant.step(), Action::Leave(Ending::Done));
+        assert_eq!(initiator.step(0), Action::OpenInterrupts);
+        assert_eq!(initiator.step(0), Action::Leave(Ending::Done));
+    }
+
+    #[test]
+    fn called_off() {
+        let rendezvous = Rendezvous::<Host>::new();
+        let (own, one, two) = (Mark::new(), Mark::new(), Mark::new());
+        let mut initiator = rendezvous.begin(&own, 2, Job::Each, 10).unwrap();
+        let mut first = rendezvous.join(&one).unwrap();
+        assert_eq!(initiator.step(9), Action::Wait);
+        assert_eq!(initiator.step(10), Action::Leave(Ending::Aborted));
+        assert_eq!(initiator.step(0), Action::Leave(Ending::Aborted));
+        let standing = initiator.standing();
+        assert_eq!((standing.round, standing.stage, standing.left), (1, Stage::Prepare, 1));
+        assert!(!standing.lacks(&one) && standing.lacks(&two));
+        assert!(rendezvous.join(&two).is_none());
+        // The next round begins before the first CPU has noticed.
+        let mut initiator = rendezvous.begin(&own, 2, Job::Each, 10).unwrap();
+        assert_eq!(first.step(), Action::Leave(Ending::Aborted));
+        assert_eq!(initiator.standing().left, 2);
+        let mut first = rendezvous.join(&one).unwrap();
+        let mut second = rendezvous.join(&two).unwrap();
+        assert_eq!((first.step(), second.step()), (Action::Mask, Action::Mask));
+        assert_eq!(first.step(), Action::Wait);
+        // The round is called off between its look and its acknowledgement.
+        assert_eq!(initiator.step(10), Action::Leave(Ending::Aborted));
+        let standing = initiator.standing();
+        assert_eq!((standing.stage, standing.left), (Stage::MaskInactive, 1));
+        assert!(!standing.lacks(&own) && !standing.lacks(&one) && standing.lacks(&two));
+        assert_eq!(
+            (first.step(), second.step()),
+            (Action::Leave(Ending::Aborted), Action::Leave(Ending::Aborted))
+        );
+    }
+
+    #[test]
+    fn the_initiator_itself_may_be_late() {
+        let rendezvous = Rendezvous::<Host>::new();
+        let (own, other) = (Mark::new(), Mark::new());
+        let mut initiator = rendezvous.begin(&own, 1, Job::Initiator, 10).unwrap();
+        let mut participant = rendezvous.join(&other).unwrap();
+        assert_eq!((participant.step(), participant.step()), (Action::Mask, Action::Wait));
+        assert_eq!(initiator.step(9), Action::Mask);
+        assert_eq!(initiator.step(10), Action::Leave(Ending::Aborted));
+        let standing = initiator.standing();
+        assert_eq!((standing.stage, standing.left), (Stage::MaskActive, 1));
+        assert!(standing.lacks(&own) && !standing.lacks(&other));
+        assert_eq!(participant.step(), Action::Leave(Ending::Aborted));
+    }
+
+    #[test]
+    fn a_round_that_is_dropped_is_called_off() {
+        let rendezvous = Rendezvous::<Host>::new();
+        let (own, other) = (Mark::new(), Mark::new());
+        drop(rendezvous.begin(&own, 1, Job::Initiator, NEVER));
+        assert_eq!(rendezvous.standing().stage, Stage::Aborted);
+        let initiator = rendezvous.begin(&own, 1, Job::Initiator, NEVER).unwrap();
+        let refused = rendezvous.begin(&other, 1, Job::Initiator, NEVER).err().unwrap();
+        assert_eq!((refused.round, refused.stage), (2, Stage::Prepare));
+        let mut participant = rendezvous.join(&other).unwrap();
+        drop(initiator);
+        assert_eq!(participant.step(), Action::Leave(Ending::Aborted));
+    }
+
+    #[test]
+    fn numbers_wrap() {
+        let last = Fields { round: ROUND_MASK, ..fields(Stage::Aborted, 7) };
+        let rendezvous = Rendezvous::<Host>::from_parts(AtomicU64::new(last.to_bits()));
+        let mark = Mark::new();
+        let initiator = rendezvous.begin(&mark, 1, Job::Initiator, NEVER).unwrap();
+        assert_eq!(initiator.standing().round, 0);
+    }
+
+    #[test]
+    fn a_corrupt_word_lets_everyone_go() {
+        let rendezvous = Rendezvous::<Host>::new();
+        let (own, other) = (Mark::new(), Mark::new());
+        let initiator = rendezvous.begin(&own, 1, Job::Initiator, NEVER).unwrap();
+        let mut participant = rendezvous.join(&other).unwrap();
+        core::mem::forget(initiator);
+        rendezvous.word.store(7 << STAGE_SHIFT, Relaxed);
+        assert!(rendezvous.join(&own).is_none());
+        assert_eq!(participant.step(), Action::Leave(Ending::Aborted));
     }
 }

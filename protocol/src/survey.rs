@@ -30,3 +30,46 @@ impl Survey {
         if online <= 1 { Self::Alone } else { Self::Several }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATES: [State; 10] = [
+        State::Offline,
+        State::Claimed,
+        State::Kicked,
+        State::Alive,
+        State::Online,
+        State::Dying,
+        State::Gone,
+        State::Revoked,
+        State::Failed,
+        State::Wedged,
+    ];
+
+    fn survey(states: &[State]) -> Survey {
+        Survey::of(states.iter().map(|state| Snapshot { generation: 1, reason: 0, state: *state }))
+    }
+
+    #[test]
+    fn whoever_may_run_unseen_is_named() {
+        for state in STATES {
+            let expected = match state {
+                State::Claimed | State::Kicked | State::Alive | State::Dying | State::Wedged => {
+                    Survey::Busy(1)
+                }
+                State::Online => Survey::Several,
+                State::Offline | State::Gone | State::Revoked | State::Failed => Survey::Alone,
+            };
+            assert_eq!(survey(&[State::Online, state, State::Offline]), expected);
+        }
+        assert_eq!(survey(&[State::Online, State::Gone, State::Dying, State::Wedged]), Survey::Busy(2));
+    }
+
+    #[test]
+    fn the_only_cpu_is_alone() {
+        assert_eq!(survey(&[State::Online]), Survey::Alone);
+        assert_eq!(survey(&[State::Online; 512]), Survey::Several);
+    }
+}

@@ -233,7 +233,7 @@ impl Machine {
         let pending = cpu.deadline.begin().unwrap();
         cpu.argument.write(count);
         let sent = self.post(me, to, Closure::Deadline(pending.ticket(), count));
-        if sent && count % 2 == 0 {
+        if sent && count.is_multiple_of(2) {
             thread::yield_now();
         }
         match pending.cancel() {

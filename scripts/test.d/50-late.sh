@@ -18,7 +18,7 @@ frozen() {
     cat -- "$DIR/console"
     CONSOLE=$DIR/console CODE=$rc check_expectation "/^cpu $((cpus - 1)) .* revoked generation 1\$/ ; /online with generation 2\$/"
 }
-check frozen/gic2 --limit 120 frozen 4 '' --gic 2
-check frozen/gic3 --limit 120 frozen 4 '' --gic 3
-check frozen/el2-kept --limit 120 frozen 4 el2 --el 2
-check frozen/cpus-2 --limit 120 frozen 2 ''
+check frozen/gic2 --limit 900 frozen 4 '' --gic 2
+check frozen/gic3 --limit 900 frozen 4 '' --gic 3
+check frozen/el2-kept --limit 900 frozen 4 el2 --el 2
+check frozen/cpus-2 --limit 900 frozen 2 ''

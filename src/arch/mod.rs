@@ -99,8 +99,28 @@ pub(crate) unsafe fn continue_on<T>(top: u64, f: extern "C" fn(*const T) -> !, a
     }
 }
 
+/// What [`probe`] found; x0 and x1 of the assembly.
+#[repr(C)]
+struct Probed {
+    value: u64,
+    answered: u64,
+}
+
 unsafe extern "C" {
     fn reveille_park() -> !;
+    fn reveille_probe(address: u64) -> Probed;
+}
+
+/// Reads 8 bytes at `address`; `None` if nothing answers there, which is an abort anywhere else.
+///
+/// # Safety
+///
+/// `address` is a multiple of 8 and mapped, and to read it does no harm. The caller is the only CPU that runs, in
+/// thread context, with all exceptions masked.
+pub(crate) unsafe fn probe(address: u64) -> Option<u64> {
+    // SAFETY: the caller's. For the time of one load it moves the vectors to where an abort is caught.
+    let Probed { value, answered } = unsafe { reveille_probe(address) };
+    (answered != 0).then_some(value)
 }
 
 /// Stops this CPU for good, in code that no patch touches: everything masked, nothing short of reset wakes it.

@@ -3,7 +3,7 @@
 use super::{Reason, psci};
 use crate::arch::{self, Hw, regs};
 use crate::cpu::area::Area;
-use crate::{call, gic, hotplug, irq, panic, system, time};
+use crate::{call, gic, hotplug, irq, panic, system, time, watchdog};
 use aarch64_cpu::registers::{ID_AA64ISAR0_EL1, ID_AA64MMFR0_EL1, ID_AA64PFR0_EL1, Readable};
 use core::sync::atomic::{AtomicU64, Ordering};
 use reveille_protocol::{Arch, Arrival, Entrance, Snapshot, State};
@@ -67,6 +67,13 @@ fn give_up(area: &'static Area, generation: u32, reason: Reason) -> ! {
     panic::park_wedged()
 }
 
+/// The CPU of `area`, which runs this, has no part in the system any more: no timer, no interrupts, its own or shared.
+pub(crate) fn quiet(area: &'static Area) {
+    time::quiet_cpu();
+    irq::move_away(area.id);
+    gic::quiet_cpu();
+}
+
 /// Turns this CPU off, or sends it to the pen. Its slot says already that this life is over.
 pub(crate) fn leave(area: &'static Area, generation: u32) -> ! {
     leave_with(area, generation, 0, 0)
@@ -113,10 +120,12 @@ pub(crate) extern "C" fn secondary(area: &'static Area) -> ! {
     panic::poll_gate();
     time::init_cpu();
     irq::apply_private();
+    watchdog::apply();
     gic::discard_pending();
     // The interrupt controller works before anyone can be told to interrupt us: device stores complete first.
     arch::dsb_sy();
     if hotplug::online_all(area.id).is_err() {
+        quiet(area);
         give_up(area, generation, Reason::Callback);
     }
     area.launch.open();

@@ -17,7 +17,7 @@ pub use reason::Reason;
 pub use reveille_protocol::Verdict;
 pub(crate) use roll_call::Record;
 pub use roll_call::{Entry, Json, RollCall};
-pub(crate) use spin_table::map as map_release_address;
+pub(crate) use spin_table::{RELEASE_SIZE, map as map_release_address};
 
 use crate::arch::{self, Hw, entry};
 use crate::cpu::area::{self, Area, Method};

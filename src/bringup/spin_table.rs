@@ -5,11 +5,14 @@ use crate::arch::mmu::Use;
 use crate::arch::{cache, entry, mmio};
 use crate::system::memory;
 
+/// Bytes of a release address, whatever CPU it is.
+pub(crate) const RELEASE_SIZE: u64 = 8;
+
 /// Maps the release address at `address`, once, before it is first used.
 ///
 /// It may lie in reserved RAM, which is mapped, or in a hole that firmware has left out of the memory nodes.
 pub(crate) fn map(address: u64) -> Result<(), crate::arch::mmu::MapError> {
-    memory::map_identity(address, 8, Use::Data)
+    memory::map_identity(address, RELEASE_SIZE, Use::Data)
 }
 
 /// Sends the CPU that polls `address` to the secondary entry.
@@ -18,6 +21,6 @@ pub(super) fn release(address: u64) {
     // failed has no method.
     unsafe { mmio::write(address as usize, entry::secondary_entry()) };
     // The CPU reads memory, not caches; then it has to be woken from its WFE.
-    cache::clean_invalidate(address as usize, 8);
+    cache::clean_invalidate(address as usize, RELEASE_SIZE as usize);
     crate::arch::sev();
 }

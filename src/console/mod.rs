@@ -8,10 +8,12 @@ pub use input::{InputError, listen};
 pub(crate) use logger::init as init_log;
 use uart::Uart;
 
+use crate::arch;
 use crate::dt;
 use crate::panic;
 use crate::sync::SpinLock;
 use crate::system::memory;
+use crate::time::Deadline;
 use core::fmt::{self, Write};
 use spin::Once;
 
@@ -48,6 +50,23 @@ pub fn print(arguments: fmt::Arguments<'_>) {
     let _line = LINE.lock();
     // The writer never fails; a `Display` that does has said so in its own output.
     let _ = Writer.write_fmt(arguments);
+}
+
+/// Prints in one piece if the console's lock can be had before `limit`, else past it: whoever holds it may be the one
+/// that this is about.
+pub(crate) fn print_before(limit: Deadline, arguments: fmt::Arguments<'_>) {
+    let line = loop {
+        match LINE.try_lock() {
+            Some(line) => break Some(line),
+            None if limit.has_passed() => break None,
+            None => {
+                panic::poll_gate();
+                arch::yield_now();
+            }
+        }
+    };
+    let _ = Writer.write_fmt(arguments);
+    drop(line);
 }
 
 /// Prints past the lock. Only for the CPU that holds the panic gate, when all others are stopped or are about to

@@ -7,7 +7,7 @@ use crate::arch::shared::{BootLine, Crumbs};
 use crate::arch::{Hw, HwSlot, HwWord, regs};
 use crate::bringup::Record;
 use crate::dt::{CpuStatus, EnableMethod};
-use crate::{call, gic, nmi, hotplug, panic, stop, time};
+use crate::{call, gic, nmi, hotplug, panic, stop, time, watchdog};
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use reveille_protocol::LeaveRequest;
@@ -63,6 +63,8 @@ pub(crate) struct Area {
     pub(crate) idle_since: AtomicU64,
     /// Its own timers.
     pub(crate) timers: time::Timers,
+    /// Whether it is alive.
+    pub(crate) watchdog: watchdog::Part,
 }
 
 /// How a CPU is started, read once from the device tree.
@@ -209,6 +211,7 @@ impl Area {
             idle_ticks: AtomicU64::new(0),
             idle_since: AtomicU64::new(0),
             timers: time::Timers::new(),
+            watchdog: watchdog::Part::new(),
         }
     }
 

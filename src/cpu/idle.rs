@@ -31,7 +31,11 @@ pub fn idle() {
         return;
     }
     let daif = regs::daif_mask();
-    if !area.launch.is_waiting() && !call::is_pending(area) && !panic::is_stopping() {
+    if !area.launch.is_waiting()
+        && !call::is_pending(area)
+        && !hotplug::is_due(area)
+        && !panic::is_stopping()
+    {
         time::arm_within(LOOK_AROUND);
         wait(area);
     }

@@ -404,6 +404,13 @@ pub(crate) fn restore(saved: Saved) {
     }
 }
 
+/// The same where it was done by the priority mask; `DAIF` stays as it is.
+pub(crate) fn restore_priority(saved: Saved) {
+    if saved.how != BY_DAIF {
+        restore(saved);
+    }
+}
+
 /// Whether this CPU holds normal interrupts back.
 #[inline(always)]
 pub(crate) fn is_masked() -> bool {

@@ -15,7 +15,10 @@ use tock_registers::{register_bitfields, register_structs};
 
 register_bitfields! { u32,
     GICD_CTLR [ ENABLE OFFSET(0) NUMBITS(1) [] ],
-    GICD_TYPER [ LINES OFFSET(0) NUMBITS(5) [] ],
+    GICD_TYPER [
+        LINES OFFSET(0) NUMBITS(5) [],
+        SECURITY OFFSET(10) NUMBITS(1) []
+    ],
     GICD_SGIR [
         ID OFFSET(0) NUMBITS(4) [],
         TARGETS OFFSET(16) NUMBITS(8) []
@@ -85,15 +88,22 @@ impl GicV2 {
         (32 * (self.distributor.typer.read(GICD_TYPER::LINES) + 1)).min(1020)
     }
 
+    /// Whether there is a Secure view to set up. Without the Security Extensions everything is in Group 0, as it is at
+    /// reset, and that group alone is enabled here (IHI 0048B 4.3.2, SecurityExtn).
+    fn has_security(&self) -> bool {
+        self.distributor.typer.is_set(GICD_TYPER::SECURITY)
+    }
+
     pub(super) fn init(&self, firmware_is_ours: bool) {
         CPU_INTERFACE.store(core::ptr::from_ref(self.cpu).cast_mut(), Ordering::Relaxed);
         DISTRIBUTOR.store(core::ptr::from_ref(self.distributor).cast_mut(), Ordering::Relaxed);
         let words = self.interrupts().div_ceil(32) as usize;
+        let secure_half = firmware_is_ours && self.has_security();
         self.distributor.ctlr.set(0);
         // This CPU's own bit, as its banked ITARGETSR0 shows it; all zero on a single CPU.
         let own = self.own_target();
         for word in 1..words {
-            if firmware_is_ours {
+            if secure_half {
                 super::secure_write(self.distributor_at + GICD_IGROUPR + 4 * word as u64, u32::MAX);
             }
             self.distributor.icenabler[word].set(u32::MAX);
@@ -104,7 +114,7 @@ impl GicV2 {
             self.distributor.ipriorityr[intid].set(NORMAL);
             self.distributor.itargetsr[intid].set(own);
         }
-        if firmware_is_ours {
+        if secure_half {
             // Both groups forwarded, in the Secure view of GICD_CTLR.
             super::secure_write(self.distributor_at, 0b11);
         }
@@ -118,7 +128,7 @@ impl GicV2 {
 
     /// Returns this CPU's bit in target lists.
     pub(super) fn init_cpu(&self, firmware_is_ours: bool) -> u8 {
-        if firmware_is_ours {
+        if firmware_is_ours && self.has_security() {
             super::secure_write(self.distributor_at + GICD_IGROUPR, u32::MAX);
             super::secure_write(self.cpu_at + GICC_PMR, u32::from(OPEN));
         }

@@ -22,6 +22,8 @@ pub enum Hold {
     NotIdle = 5,
     /// It holds a [`Mutex`](crate::sync::Mutex).
     Mutex = 6,
+    /// It has agreed to leave, but does not come to the end of its offline callbacks.
+    Callback = 7,
 }
 
 impl fmt::Display for Hold {
@@ -33,6 +35,7 @@ impl fmt::Display for Hold {
             Self::Timer => "it has timers running",
             Self::Mutex => "it holds a mutex",
             Self::NotIdle => "it does not come to an offline point",
+            Self::Callback => "it does not come to the end of its offline callbacks",
         })
     }
 }
@@ -119,6 +122,7 @@ pub(super) fn from_code(code: u16) -> Hold {
         3 => Hold::Pinned,
         4 => Hold::Timer,
         6 => Hold::Mutex,
+        7 => Hold::Callback,
         _ => Hold::NotIdle,
     }
 }

@@ -6,11 +6,10 @@ use crate::bringup::arrival;
 use crate::cpu::area::{self, Area};
 use crate::cpu::lifecycle::Lifecycle;
 use crate::cpu::{self, CpuSet};
-use crate::irq;
 use crate::stop::{Round, StopError};
 use crate::time::{Deadline, Instant};
-use crate::{call, gic, time};
-use reveille_protocol::Job;
+use crate::{call, panic};
+use reveille_protocol::{Job, Leaving};
 
 /// Reason of a refusal: the gathering was called off.
 const TIMED_OUT: u16 = 0x100;
@@ -44,20 +43,22 @@ impl From<StopError> for Refused {
     }
 }
 
+/// Whether this CPU would leave at an offline point. For idle, before it waits.
+pub(crate) fn is_due(area: &'static Area) -> bool {
+    area.leave.is_asked() && holds::of(area).is_none()
+}
+
 /// An offline point: leaves if this CPU was asked to, and holds nothing. In thread context, interrupts open.
 pub(crate) fn check(area: &'static Area) {
-    if !area.leave.is_asked() || holds::of(area).is_some() {
+    if !is_due(area) {
         return;
     }
     let Some(leaving) = area.leave.accept() else { return };
     let deadline = Deadline::at(Instant::from_ticks(leaving.deadline()));
     let mut leaving = Some(leaving);
-    // The requester has the lifecycle lock, and keeps it until this CPU is gone.
-    let refused = try_leave(area, deadline, || {
-        if let Some(leaving) = leaving.take() {
-            leaving.left();
-        }
-    });
+    // The requester has the lifecycle lock, and keeps it until this CPU is gone; or it has given up, and then this CPU
+    // stays.
+    let refused = try_leave(area, deadline, || leaving.take().is_some_and(Leaving::left));
     if let Some(leaving) = leaving {
         leaving.stayed(match refused {
             Refused::Late(_) => TIMED_OUT,
@@ -78,6 +79,7 @@ pub(super) fn now(lock: Lifecycle, deadline: Deadline) -> Result<(), HotplugErro
         if let Some(lock) = lock.take() {
             lock.keep_to_the_end();
         }
+        true
     });
     Err(match refused {
         Refused::Late(missing) => HotplugError::TimedOut(missing),
@@ -86,8 +88,8 @@ pub(super) fn now(lock: Lifecycle, deadline: Deadline) -> Result<(), HotplugErro
     })
 }
 
-/// Leaves, or says why not; `gone` is called once there is no way back.
-fn try_leave(area: &'static Area, deadline: Deadline, gone: impl FnOnce()) -> Refused {
+/// Leaves, or says why not. `may_leave` is asked when there is nothing else in the way; if it says so there is no way back.
+fn try_leave(area: &'static Area, deadline: Deadline, may_leave: impl FnOnce() -> bool) -> Refused {
     if !area.launch.close() {
         return Refused::Held(Hold::Closure);
     }
@@ -95,33 +97,46 @@ fn try_leave(area: &'static Area, deadline: Deadline, gone: impl FnOnce()) -> Re
     let generation = area.slot.0.read().generation;
     let others = cpu::online().without(area.id);
     let mut kept = call::Kept::NONE;
+    let mut refused = None;
     // Everyone else masks first. While this CPU still takes interrupts nobody can be between looking whether it is there
     // and telling it something; and then it masks too.
     let left = Round::begin(&others, Job::Initiator, deadline).and_then(|mut round| {
         round.run_masked(
             || {
-                // Nobody else writes the slot of a CPU that is online.
-                let _ = area.slot.0.begin_leave(generation);
-                kept = call::close(area);
+                // Callbacks have run since it was last asked, and any of them may have set a timer.
+                refused = match holds::of(area) {
+                    Some(hold) => Some(Refused::Held(hold)),
+                    None if !may_leave() => Some(Refused::Busy),
+                    None => None,
+                };
+                if refused.is_none() {
+                    // Nobody else writes the slot of a CPU that is online.
+                    let _ = area.slot.0.begin_leave(generation);
+                    kept = call::close(area);
+                }
             },
             false,
         )
     });
-    let _masked = match left {
-        Ok(masked) => masked,
-        Err(error) => {
+    let _masked = match (left, refused) {
+        (Ok(masked), None) => masked,
+        (left, refused) => {
+            let refused = match left {
+                // Unmasks.
+                Ok(_) => refused.unwrap_or(Refused::Busy),
+                Err(error) => error.into(),
+            };
             area.launch.open();
             if callbacks::online_all(area.id).is_err() {
                 log::error!("cpu {}: an online callback failed after the CPU could not leave", area.id);
             }
-            return error.into();
+            return refused;
         }
     };
-    gone();
     // With the others live: what was accepted may wait for who sent it.
     call::run_kept(area, kept);
-    time::quiet_cpu();
-    irq::move_away(area.id);
-    gic::quiet_cpu();
+    // The last moment at which this CPU can still be stopped like any other.
+    panic::poll_gate();
+    arrival::quiet(area);
     arrival::depart(area, generation)
 }

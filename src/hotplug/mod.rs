@@ -15,20 +15,16 @@ pub(crate) use callbacks::online_all;
 pub use callbacks::{RegisterError, register};
 pub(crate) use holds::Holds;
 pub use holds::{Hold, Pin, pin};
-pub(crate) use leave::check;
+pub(crate) use leave::{check, is_due};
 
-use crate::cpu::area;
+use crate::cpu::area::{self, Area};
 use crate::cpu::lifecycle::Lifecycle;
 use crate::cpu::{self, CpuId, CpuSet};
 use crate::irq::{self, Sgi};
 use crate::time::Deadline;
-use crate::{arch, gic, panic, patch};
+use crate::{arch, gic, panic, patch, stop};
 use core::fmt;
-use core::time::Duration;
 use reveille_protocol::{Progress, State};
-
-/// How long a requester waits, beyond the deadline, for a CPU that has agreed to leave.
-const GRACE: Duration = Duration::from_secs(10);
 
 /// Why a CPU did not leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,8 +66,9 @@ impl fmt::Display for HotplugError {
 /// call ever sent to it has run or was refused. Its shared interrupts go to another CPU; the [`register`]ed
 /// callbacks have run on it.
 ///
-/// It leaves when it comes to [`cpu::idle`] or [`cpu::offline_point`] and holds nothing: no [`Pin`], no launched
-/// closure, no timer, not `main`.
+/// It leaves when it comes to [`cpu::idle`] or [`cpu::offline_point`] and holds nothing: no [`Pin`], no
+/// [`Mutex`](crate::sync::Mutex), no launched closure, no timer, not `main`. It has until `deadline` for that, and for its
+/// callbacks and what it still has to run another ten seconds (bootarg `stop_wait_ms`).
 ///
 /// # Errors
 ///
@@ -92,9 +89,31 @@ pub fn cpu_down(cpu: CpuId, deadline: impl Into<Deadline>) -> Result<(), Hotplug
     if cpu == cpu::current() {
         return leave::now(lock, deadline);
     }
+    // Beyond the deadline, for a CPU that has agreed to leave.
+    let limit = Deadline::at(deadline.instant() + stop::patience());
+    loop {
+        match ask(target, deadline, limit) {
+            Ok(()) => break,
+            // It had something at that moment; there is time for it to let go.
+            Err(HotplugError::Held(_)) if !deadline.has_passed() => pause(),
+            Err(error) => return Err(error),
+        }
+    }
+    while matches!(target.slot.0.read().state, State::Online | State::Dying) {
+        if limit.has_passed() {
+            return Err(HotplugError::StillDying);
+        }
+        pause();
+    }
+    // Whoever is left may be alone now.
+    patch::settle(&lock);
+    Ok(())
+}
+
+/// Asks the CPU of `target` to leave by `deadline`. `Ok`: it does.
+fn ask(target: &'static Area, deadline: Deadline, limit: Deadline) -> Result<(), HotplugError> {
     let Ok(asking) = target.leave.ask(deadline.instant().ticks()) else { return Err(HotplugError::Busy) };
     gic::interrupt(Sgi::Wake, target);
-    let limit = Deadline::at(deadline.instant() + GRACE);
     loop {
         match asking.poll() {
             Progress::Asked if deadline.has_passed() => {
@@ -102,26 +121,24 @@ pub fn cpu_down(cpu: CpuId, deadline: impl Into<Deadline>) -> Result<(), Hotplug
                     return Err(HotplugError::Held(holds::of(target).unwrap_or(Hold::NotIdle)));
                 }
             }
-            Progress::Left => break,
+            Progress::Accepted if limit.has_passed() => {
+                return match asking.abandon() {
+                    Progress::Left => Ok(()),
+                    Progress::Stayed(why) => Err(leave::error(why, deadline)),
+                    // The gathering has a deadline of its own, so it did not even come to that.
+                    _ => Err(HotplugError::Held(Hold::Callback)),
+                };
+            }
+            Progress::Left => return Ok(()),
             Progress::Stayed(why) => return Err(leave::error(why, deadline)),
             Progress::Withdrawn => return Err(HotplugError::Held(Hold::NotIdle)),
             Progress::Asked | Progress::Accepted => {}
         }
-        if limit.has_passed() {
-            return Err(HotplugError::StillDying);
-        }
-        panic::poll_gate();
-        arch::yield_now();
+        pause();
     }
-    drop(asking);
-    while matches!(target.slot.0.read().state, State::Online | State::Dying) {
-        if limit.has_passed() {
-            return Err(HotplugError::StillDying);
-        }
-        panic::poll_gate();
-        arch::yield_now();
-    }
-    // Whoever is left may be alone now.
-    patch::settle(&lock);
-    Ok(())
+}
+
+fn pause() {
+    panic::poll_gate();
+    arch::yield_now();
 }

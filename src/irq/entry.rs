@@ -4,7 +4,7 @@ use super::Sgi;
 use crate::arch::exception::IrqFrame;
 use crate::cpu::area::{self, Area};
 use crate::gic::{self, CpuInterface};
-use crate::{call, nmi, panic, stop, time};
+use crate::{call, nmi, panic, stop, time, watchdog};
 
 /// Handles one interrupt. Called by the vector with `DAIF.I` set, which it is again on return.
 ///
@@ -72,7 +72,10 @@ fn other<C: CpuInterface>(area: &'static Area, frame: &IrqFrame, interrupt: u32)
     unsafe { C::open() };
     match intid {
         wake if wake == Sgi::Wake as u32 => {}
-        private if private == Sgi::Private as u32 => super::apply_private(),
+        private if private == Sgi::Private as u32 => {
+            super::apply_private();
+            watchdog::apply();
+        }
         timer if time::is_timer(timer) => time::expired(),
         other => super::dispatch(other),
     }

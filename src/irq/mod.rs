@@ -18,7 +18,7 @@ use core::sync::atomic::Ordering;
 pub(crate) enum Sgi {
     /// Only ends a WFI: there is something to look at.
     Wake = 0,
-    /// A PPI was registered: enable it here too.
+    /// A PPI was registered, or the watchdog was turned on or off: do so here too.
     Private = 1,
     /// There is something in the call queue.
     Call = 2,
@@ -53,6 +53,14 @@ pub fn mask() -> Masked {
 #[inline(always)]
 pub(crate) fn mask_if_open() -> Option<Masked> {
     gic::mask_if_open().map(|saved| Masked { saved, not_send: PhantomData })
+}
+
+impl Masked {
+    /// Ends the section, but leaves `DAIF`, which the caller has set, as it is. For the end of a handler.
+    pub(crate) fn end_closed(self) {
+        gic::restore_priority(self.saved);
+        core::mem::forget(self);
+    }
 }
 
 impl Drop for Masked {

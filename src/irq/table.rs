@@ -122,10 +122,11 @@ pub fn set_affinity(intid: u32, cpu: CpuId) -> Result<(), IrqError> {
     if !(32..gic::interrupts()).contains(&intid) {
         return Err(IrqError::BadNumber { intid });
     }
+    let _setup = SETUP.lock();
+    // With the lock held: a CPU that leaves after this look finds the interrupt among those that it has to move.
     if !cpu::online().contains(cpu) {
         return Err(IrqError::Offline { cpu });
     }
-    let _setup = SETUP.lock();
     route(intid, cpu);
     Ok(())
 }
@@ -137,10 +138,11 @@ fn route(intid: u32, cpu: CpuId) {
     gic::route(intid, cpu);
 }
 
-/// Sends all shared interrupts that go to `cpu`, which is about to leave, to another online CPU.
+/// Sends all shared interrupts that go to `cpu`, which is no longer online, to a CPU that is.
 pub(crate) fn move_away(cpu: CpuId) {
-    let Some(heir) = cpu::online().without(cpu).iter().next() else { return };
     let _setup = SETUP.lock();
+    // With the lock held: an heir that leaves itself finds them.
+    let Some(heir) = cpu::online().without(cpu).iter().next() else { return };
     for (intid, route) in ROUTES.iter().enumerate().take(END.load(Ordering::Relaxed) as usize).skip(32) {
         // Relaxed: written under the lock that is held.
         if route.load(Ordering::Relaxed) == 1 + cpu.index() as u16 {
@@ -169,6 +171,10 @@ pub(crate) fn dispatch(intid: u32) {
         if intid >= 16 {
             gic::enable(intid, false);
             log::warn!("interrupt {intid} has no handler: disabled");
+        }
+        #[cfg(feature = "fault-injection")]
+        if intid < 16 {
+            crate::fault::stray();
         }
         return;
     }

@@ -3,7 +3,6 @@
 use super::{GATE, StopReport, last_words, me, report};
 use crate::arch;
 use crate::bootargs::BootArgs;
-use crate::bringup::psci;
 use crate::cpu::{CpuId, area};
 use crate::power::{self, ExitCode};
 use crate::system::{self, memory};
@@ -19,9 +18,9 @@ use reveille_protocol::Phase;
 pub enum Action {
     /// The reporter parks like all others. This is the default where there is no host to exit to.
     Park,
-    /// Warm reset, by firmware. The next boot finds the [last words](super::last_words).
+    /// Warm reset, as by [`power::reset`]. The next boot finds the [last words](super::last_words).
     Reset,
-    /// Power off, by firmware.
+    /// Power off, as by [`power::off`].
     PowerOff,
     /// The run ends with this code: through semihosting if the bootargs say that there is a host, else by powering
     /// off. With 101 this is the default where there is a host.
@@ -138,12 +137,12 @@ pub(super) fn act() -> ! {
     match chosen() {
         Action::Park => {}
         Action::Reset => {
-            psci::system_reset();
-            report::raw_line(format_args!("firmware cannot reset the machine: parked"));
+            power::try_reset();
+            report::raw_line(format_args!("nothing here can reset the machine: parked"));
         }
         Action::PowerOff => {
-            psci::system_off();
-            report::raw_line(format_args!("firmware cannot turn the machine off: parked"));
+            power::try_off();
+            report::raw_line(format_args!("nothing here can turn the machine off: parked"));
         }
         Action::Exit(code) => power::exit(code),
         Action::Hook(hook) => hook(&CrashReport { stop: StopReport::now() }),

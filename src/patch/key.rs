@@ -225,10 +225,10 @@ impl Batch {
         if let Survey::Busy(cpu) = Survey::of(area::areas().iter().map(|area| area.slot.0.read())) {
             return Err(PatchError::Busy(CpuId::from_index(cpu)));
         }
-        let mut pages = 0;
+        let mut sites = 0;
         for (entry, enabled) in self.pending() {
             entry.check(enabled)?;
-            pages += 1;
+            sites += 1;
         }
         let mut window: Option<Window> = None;
         for (entry, enabled) in self.pending() {
@@ -243,9 +243,11 @@ impl Batch {
                 window.write(at, entry.instruction(enabled)?);
             }
         }
+        #[cfg(feature = "fault-injection")]
+        crate::fault::patching();
         drop(window);
         self.note();
-        Ok(pages)
+        Ok(sites)
     }
 
     fn note(&self) {

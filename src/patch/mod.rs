@@ -16,6 +16,8 @@ pub(crate) use form::{ensure_smp, settle, use_lse};
 pub use key::{Batch, KeyState, Site, sites};
 #[doc(hidden)]
 pub use key::{Key, SiteEntry};
+#[cfg(feature = "fault-injection")]
+pub(crate) use text::{branch, check_place, overwrite};
 
 use crate::cpu::CpuId;
 use crate::stop::StopError;

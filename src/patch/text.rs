@@ -9,7 +9,7 @@ use core::arch::asm;
 pub(super) const NOP: u32 = 0xd503_201f;
 
 /// `B` from `from` to `to` (Arm ARM C6.2.28): 26 bits of signed distance in instructions.
-pub(super) fn branch(from: u64, to: u64) -> Option<u32> {
+pub(crate) fn branch(from: u64, to: u64) -> Option<u32> {
     let distance = to.wrapping_sub(from).cast_signed();
     if distance % 4 != 0 || !(-(1 << 27)..1 << 27).contains(&distance) {
         return None;
@@ -25,7 +25,7 @@ pub(super) fn read(at: u64) -> u32 {
 }
 
 /// Whether an instruction at `at` may be patched at all.
-pub(super) fn check_place(at: u64) -> Result<(), PatchError> {
+pub(crate) fn check_place(at: u64) -> Result<(), PatchError> {
     let fault = |fault| Err(PatchError::Site { at, fault });
     let (text, never) = memory::text();
     if !at.is_multiple_of(4) {
@@ -101,3 +101,11 @@ fn synchronise(at: u64) {
 const CTR_IDC: u64 = 1 << 28;
 /// `CTR_EL0.DIC`: no invalidation of instruction caches is needed.
 const CTR_DIC: u64 = 1 << 29;
+
+/// Overwrites the instruction at `at`, whatever it is. For tests.
+#[cfg(feature = "fault-injection")]
+pub(crate) fn overwrite(at: u64, instruction: u32) -> Result<(), PatchError> {
+    check_place(at)?;
+    let deadline = core::time::Duration::from_secs(10);
+    crate::stop::stop_machine(deadline, || Window::open(at).map(|window| window.write(at, instruction)))?
+}

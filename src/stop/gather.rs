@@ -6,7 +6,7 @@ use crate::bootargs::BootArgs;
 use crate::cpu::CpuSet;
 use crate::cpu::area::{self, Area};
 use crate::irq::{self, Sgi};
-use crate::time::{Deadline, Instant, to_ticks};
+use crate::time::{Deadline, Instant, to_duration, to_ticks};
 use crate::{gic, panic};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
@@ -32,6 +32,11 @@ pub(crate) fn init(args: BootArgs<'_>) {
         }
     };
     PATIENCE_TICKS.store(to_ticks(patience), Ordering::Relaxed);
+}
+
+/// How long whoever waits for others does so once there is no way back.
+pub(crate) fn patience() -> Duration {
+    to_duration(PATIENCE_TICKS.load(Ordering::Relaxed))
 }
 
 /// One CPU's part in rounds.
@@ -69,12 +74,12 @@ pub(crate) fn participate(area: &'static Area) {
     loop {
         let mut masked = Some(irq::mask());
         let Some(mut round) = RENDEZVOUS.join(&part.mark) else {
-            // Closed to the end, so that an SGI for a round that begins now comes after the return. Where masking is by
-            // `DAIF`, dropping the mask opens it for a moment, in which that SGI gets a handler of its own.
+            // Closed to the end, so that an SGI for a round that begins now comes after the return.
             regs::daif_close();
             part.gathering.store(false, Ordering::Relaxed);
-            drop(masked);
-            regs::daif_close();
+            if let Some(masked) = masked {
+                masked.end_closed();
+            }
             return;
         };
         loop {

@@ -6,7 +6,7 @@
 
 mod gather;
 
-pub(crate) use gather::{Part, Round, init, participate};
+pub(crate) use gather::{Part, Round, init, participate, patience};
 
 use crate::cpu::lifecycle::Lifecycle;
 use crate::cpu::{self, CpuId, CpuSet};

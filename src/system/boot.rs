@@ -1,19 +1,19 @@
 //! The boot CPU's way from the entry code to `main`, in order.
 
-use super::memory::{self, MemoryError, MemoryMap};
+use super::memory::{self, Blob, MemoryError, MemoryMap};
 use super::{EXITS_TO_HOST, FIRMWARE_IS_OURS, SYSTEM, System};
-use crate::arch::mmu::{PAGE, Use};
+use crate::arch::mmu::{MapError, PAGE};
 use crate::arch::shared::{self, BootLine, Crumbs, Regime};
 use crate::arch::{self, cache, entry, regs};
 use crate::bootargs::BootArgs;
-use crate::bringup::{self, arrival, psci};
+use crate::bringup::{self, RELEASE_SIZE, arrival, psci};
 use crate::cpu::area::{self, Area, Method};
 use crate::cpu::lifecycle::Lifecycle;
 use crate::cpu::{CpuId, MAX_CPUS, local};
 use crate::dt::{self, Machine, Region};
 use crate::power::{self, ExitCode};
 use crate::time::Deadline;
-use crate::{call, console, gic, irq, panic, patch, stop, time};
+use crate::{call, console, gic, irq, panic, patch, platform, stop, time, watchdog};
 use core::fmt;
 use core::sync::atomic::Ordering;
 
@@ -28,10 +28,10 @@ pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
     FIRMWARE_IS_OURS.store(entry_el == 3, Ordering::Relaxed);
 
     let Some(blob) = find_blob(blob) else { arch::park() };
-    let machine = match Machine::parse(blob) {
+    let machine = match Machine::parse(blob.bytes) {
         Ok(machine) => machine,
         Err(error) => {
-            if let Some(console) = dt::salvage_console(blob) {
+            if let Some(console) = dt::salvage_console(blob.bytes) {
                 let _ = console::init(&console);
             }
             give_up(error)
@@ -51,12 +51,12 @@ pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
         give_up(error);
     }
     report_notes(&machine, args);
+    platform::init(&machine);
     call::init(args);
     stop::init(args);
     gic::choose_masking(args);
     panic::init(args);
-    let blob = Region { base: blob.as_ptr() as u64, size: blob.len() as u64 };
-    let memory = match carve(&machine, blob, regime) {
+    let memory = match carve(&machine, blob.region, regime) {
         Ok(memory) => memory,
         Err(error) => give_up(error),
     };
@@ -96,6 +96,7 @@ extern "C" fn boot_on_own_stacks(area: &'static Area) -> ! {
     }
     time::init_cpu();
     irq::apply_private();
+    watchdog::apply();
     gic::discard_pending();
     area.launch.open();
     call::open(area);
@@ -108,27 +109,18 @@ extern "C" fn boot_on_own_stacks(area: &'static Area) -> ! {
     power::exit(super::reveille_main(system))
 }
 
-/// Maps and checks the header of the device tree, then the whole.
-///
-/// QEMU starts an ELF with x0 = 0 and leaves the tree at the start of RAM, which its machines have at a multiple
-/// of 1 GiB.
+/// How many places are looked at for a device tree that nobody handed over.
+const PLACES: usize = 64;
+
+/// The device tree: where firmware says, or where QEMU leaves it for an ELF, which it starts with x0 = 0: at the start of
+/// RAM, which is a multiple of 1 GiB on its machines, at or below the one under the image.
 #[inline(never)]
-fn find_blob(x0: u64) -> Option<&'static [u8]> {
+fn find_blob(x0: u64) -> Option<Blob> {
     let (image, _) = memory::image();
-    [x0, image & !0x3fff_ffff].into_iter().enumerate().find_map(|(index, at)| {
-        // The boot protocol asks for 8 bytes' alignment; and 0 in x0 means that there is none.
-        if at % 8 != 0 || (index == 0 && at == 0) {
-            return None;
-        }
-        memory::map_identity(at, dt::HEADER_SIZE as u64, Use::Data).ok()?;
-        // SAFETY: just mapped. It may not be RAM, and then this is an abort and the end; but the boot protocol or
-        // the layout of the machine says that it is.
-        let header = unsafe { &*(at as *const [u8; dt::HEADER_SIZE]) };
-        let size = dt::blob_size(header).ok()?;
-        memory::map_identity(at, size as u64, Use::Data).ok()?;
-        // SAFETY: mapped, kept out of the free memory, and never written.
-        Some(unsafe { core::slice::from_raw_parts(at as *const u8, size) })
-    })
+    // 0 in x0 means that there is none.
+    let handed_over = (x0 != 0).then_some(x0);
+    let places = (0..=image >> 30).rev().take(PLACES).map(|gib| gib << 30);
+    handed_over.into_iter().chain(places).find_map(memory::tree_at)
 }
 
 /// Says what in the device tree is not as it should be and can be lived with.
@@ -160,6 +152,12 @@ fn report_notes(machine: &Machine<'_>, args: BootArgs<'_>) {
 #[inline(never)]
 fn carve<'a>(machine: &Machine<'a>, blob: Region, regime: Regime) -> Result<MemoryMap, MemoryError<'a>> {
     let mut memory = MemoryMap::read(machine, blob)?;
+    for cpu in machine.cpus().flatten() {
+        // Firmware reads it, whether or not the tree reserves it.
+        if let Method::SpinTable(address) = Method::of(&cpu) {
+            memory.keep(Region { base: address, size: RELEASE_SIZE })?;
+        }
+    }
     let boot = regs::affinity();
     let mut ignored = 0;
     let mut others = 0;
@@ -224,10 +222,12 @@ fn carve<'a>(machine: &Machine<'a>, blob: Region, regime: Regime) -> Result<Memo
         Ok(())
     };
     let method_of = |cpu: &dt::Cpu<'_>| match Method::of(cpu) {
-        Method::SpinTable(address) => match crate::bringup::map_release_address(address) {
+        Method::SpinTable(address) => match check_release_address(address, blob) {
             Ok(()) => Method::SpinTable(address),
+            // Entered at EL3, where an ELF finds its tree in that place and all CPUs come to the pen.
+            Err(_) if super::firmware_is_ours() => Method::None,
             Err(error) => {
-                log::error!("{}: cpu-release-addr: {error}", cpu.path);
+                log::error!("{}: cpu-release-addr {address:#x}: {error}", cpu.path);
                 Method::None
             }
         },
@@ -265,6 +265,35 @@ fn carve<'a>(machine: &Machine<'a>, blob: Region, regime: Regime) -> Result<Memo
         panic::remember(base, panic::region_size(count));
     }
     Ok(memory)
+}
+
+/// Maps the release address of a CPU, unless a store there would hit what is not firmware's.
+fn check_release_address(address: u64, blob: Region) -> Result<(), ReleaseError> {
+    let end = address.saturating_add(RELEASE_SIZE);
+    let (image, image_end) = memory::image();
+    for (start, stop, what) in
+        [(image, image_end, "this image"), (blob.base, blob.base + blob.size, "the device tree")]
+    {
+        if address < stop && start < end {
+            return Err(ReleaseError::Taken(what));
+        }
+    }
+    bringup::map_release_address(address).map_err(ReleaseError::Map)
+}
+
+/// Why a release address is not used.
+enum ReleaseError {
+    Taken(&'static str),
+    Map(MapError),
+}
+
+impl fmt::Display for ReleaseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Taken(what) => write!(f, "inside {what}"),
+            Self::Map(error) => error.fmt(f),
+        }
+    }
 }
 
 /// The machine cannot be started: one line, and the end.

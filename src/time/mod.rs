@@ -3,7 +3,7 @@
 mod timers;
 
 pub use timers::{TIMER_BYTES, TIMERS_PER_CPU, Timer, TimerError, after};
-pub(crate) use timers::{Timers, arm_within, expired};
+pub(crate) use timers::{Timers, arm_within, expired, set_tick};
 
 use crate::arch::regs;
 use crate::dt;

@@ -4,11 +4,12 @@ use super::{Instant, has_timer, to_ticks};
 use crate::arch::regs;
 use crate::closure::ClosureCell;
 use crate::cpu::area;
-use crate::irq;
+use crate::{irq, watchdog};
 use core::cell::Cell;
 use core::fmt;
 use core::marker::PhantomData;
 use core::time::Duration;
+use reveille_protocol::State;
 
 /// Timers that one CPU can have running.
 pub const TIMERS_PER_CPU: usize = 8;
@@ -23,6 +24,8 @@ pub enum TimerError {
     Full,
     /// The machine has no interrupt controller, or no timer interrupt.
     NoTimer,
+    /// This CPU is leaving the system: it only runs what it had accepted before.
+    Leaving,
 }
 
 impl fmt::Display for TimerError {
@@ -30,6 +33,7 @@ impl fmt::Display for TimerError {
         f.write_str(match self {
             Self::Full => "all timers of this CPU are running",
             Self::NoTimer => "the machine has no timer interrupt",
+            Self::Leaving => "this CPU is leaving",
         })
     }
 }
@@ -45,6 +49,8 @@ struct Entry {
 /// The timers of one CPU.
 pub(crate) struct Timers {
     entries: [Entry; TIMERS_PER_CPU],
+    /// When the watchdog's tick is due, ticks.
+    tick: Cell<Option<u64>>,
 }
 
 // SAFETY: only its own CPU touches it, and only with interrupts masked: every function here goes through
@@ -56,6 +62,7 @@ impl Timers {
         Self {
             entries: [const { Entry { due: Cell::new(None), serial: Cell::new(0), closure: ClosureCell::new() } };
                 TIMERS_PER_CPU],
+            tick: Cell::new(None),
         }
     }
 
@@ -66,6 +73,11 @@ impl Timers {
 
     fn next(&self) -> Option<u64> {
         self.entries.iter().filter_map(|entry| entry.due.get()).min()
+    }
+
+    /// When the hardware's timer has to fire.
+    fn earliest(&self) -> Option<u64> {
+        self.next().into_iter().chain(self.tick.get()).min()
     }
 }
 
@@ -85,13 +97,17 @@ pub struct Timer {
 ///
 /// # Errors
 ///
-/// [`TimerError::Full`] or [`TimerError::NoTimer`]; `f` is dropped then.
+/// [`TimerError::Full`], [`TimerError::NoTimer`] or [`TimerError::Leaving`]; `f` is dropped then.
 pub fn after<F: FnOnce() + Send + 'static>(delay: Duration, f: F) -> Result<Timer, TimerError> {
     if !has_timer() {
         return Err(TimerError::NoTimer);
     }
     let _masked = irq::mask();
-    let timers = &area::current().timers;
+    let area = area::current();
+    if area.slot.0.read().state == State::Dying {
+        return Err(TimerError::Leaving);
+    }
+    let timers = &area.timers;
     let (index, entry) = timers
         .entries
         .iter()
@@ -102,7 +118,7 @@ pub fn after<F: FnOnce() + Send + 'static>(delay: Duration, f: F) -> Result<Time
     unsafe { entry.closure.put(f) };
     entry.due.set(Some((Instant::now() + delay).ticks()));
     entry.serial.set(entry.serial.get() + 1);
-    regs::set_timer(timers.next());
+    regs::set_timer(timers.earliest());
     Ok(Timer { index, serial: entry.serial.get(), not_send: PhantomData })
 }
 
@@ -118,7 +134,7 @@ impl Timer {
         entry.due.set(None);
         // SAFETY: ours, in the masked section; the closure is dropped with the cell it is moved into.
         unsafe { entry.closure.discard() };
-        regs::set_timer(timers.next());
+        regs::set_timer(timers.earliest());
         true
     }
 }
@@ -138,12 +154,23 @@ pub(crate) fn expired() {
             }
         }
     }
-    regs::set_timer(timers.next());
+    if timers.tick.get().is_some_and(|due| due <= Instant::now().ticks()) {
+        timers.tick.set(watchdog::tick());
+    }
+    regs::set_timer(timers.earliest());
+}
+
+/// Sets when this CPU takes its next watchdog tick; `None`: it takes no more.
+pub(crate) fn set_tick(due: Option<u64>) {
+    let _masked = irq::mask();
+    let timers = &area::current().timers;
+    timers.tick.set(due);
+    regs::set_timer(timers.earliest());
 }
 
 /// Sees to it that this CPU's timer fires within `at_most`. With interrupts masked; for idle.
 pub(crate) fn arm_within(at_most: Duration) {
     let latest = Instant::now().ticks().saturating_add(to_ticks(at_most));
-    let next = area::current().timers.next();
+    let next = area::current().timers.earliest();
     regs::set_timer(Some(next.map_or(latest, |next| next.min(latest))));
 }

@@ -7,7 +7,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use loom::thread;
 use reveille_models::{LoomArch, LoomWord, Model, Payload};
@@ -26,6 +26,12 @@ struct Target {
 
 impl Target {
     fn open(nodes: usize, callers: usize) -> Rc<Self> {
+        let target = Self::closed(nodes, callers);
+        target.queue.open();
+        target
+    }
+
+    fn closed(nodes: usize, callers: usize) -> Rc<Self> {
         let target = Self {
             queue: Queue::new(),
             links: (0..nodes).map(|_| LoomWord::new(0)).collect(),
@@ -35,7 +41,6 @@ impl Target {
             sgis: Cell::new(0),
             ran: RefCell::default(),
         };
-        target.queue.open();
         Rc::new(target)
     }
 
@@ -287,5 +292,30 @@ fn reopen_against_push() {
             (sent, ran) if sent == ran => "before",
             _ => "between",
         });
+    });
+}
+
+/// A CPU comes up and says how it is interrupted. Whose message it accepts finds that.
+#[test]
+fn open_against_push() {
+    Model::new("call_queue/open_against_push", &["accepted", "refused"]).check(|tally| {
+        let target = Target::closed(1, 1);
+        let bell = Rc::new(LoomWord::new(0));
+        let sender = {
+            let bell = Rc::clone(&bell);
+            target.spawn(move |target| {
+                let accepted = [target.call(0, 1), target.post(0, 2)];
+                for accepted in accepted {
+                    assert!(!accepted || bell.load(Relaxed) == 1, "accepted, and then nobody to ring for");
+                }
+                accepted
+            })
+        };
+        bell.store(1, Relaxed);
+        target.queue.open();
+        let accepted = sender.join().unwrap();
+        target.settle();
+        assert_eq!(target.ran(1, 2).len(), accepted.iter().filter(|accepted| **accepted).count());
+        tally.hit(if accepted == [false; 2] { "refused" } else { "accepted" });
     });
 }

@@ -20,6 +20,8 @@ struct Cpu {
     call: SyncCall<LoomArch>,
     /// What is called, and where the rest is.
     payload: Payload,
+    /// Whether there is one callee: part of what is called.
+    alone: Payload,
     /// What the callees read, and what each of them writes.
     stack: Payload,
     results: [Payload; 3],
@@ -36,6 +38,7 @@ impl Machine {
             queue: Queue::new(),
             call: SyncCall::new(),
             payload: Payload::new(0),
+            alone: Payload::new(2),
             stack: Payload::new(0),
             results: [Payload::new(0), Payload::new(0), Payload::new(0)],
         };
@@ -54,6 +57,7 @@ impl Machine {
             panic!("two calls of one CPU");
         }
         cpu.payload.write(value);
+        cpu.alone.write(u64::from(targets.len() == 1));
         cpu.stack.write(value);
         let refused =
             targets.iter().filter(|&&target| self.0[target].queue.call(me as u32) == Err(Closed)).count();
@@ -84,6 +88,7 @@ impl Machine {
     fn end(&self, me: usize) {
         self.0[me].stack.write(0);
         self.0[me].payload.write(0);
+        self.0[me].alone.write(2);
     }
 
     /// CPU `me` serves its queue once, by the short way if it can. How many calls it has run.
@@ -112,7 +117,11 @@ impl Machine {
         let value = caller.payload.read();
         assert_eq!(caller.stack.read(), value);
         caller.results[me].write(value + me as u64);
-        caller.call.finish();
+        if caller.alone.read() != 0 {
+            caller.call.finish_only();
+        } else {
+            caller.call.finish();
+        }
     }
 
     fn spawn<T: 'static>(self: &Rc<Self>, f: impl FnOnce(&Self) -> T + 'static) -> thread::JoinHandle<T> {

@@ -6,7 +6,6 @@
 #![cfg(not(target_os = "none"))]
 
 use std::cell::{Cell, RefCell};
-use std::mem;
 use std::rc::Rc;
 
 use loom::thread;
@@ -135,7 +134,7 @@ impl Waits {
     /// Until there is nothing to wait for: only for two CPUs. Three can make loom let two of them wait for the third
     /// for ever.
     const ENDLESS: Self = Self::upto(u32::MAX);
-    const NONE: Self = Self::upto(0);
+    const NONE: Self = Self::busy(0);
 
     const fn upto(left: u32) -> Self {
         Self { left, relax: true }
@@ -366,13 +365,13 @@ fn two_cpus_each() {
     gather_two(Model::new("rendezvous/two_cpus_each", &["done"]).preemptions(3), Job::Each);
 }
 
-/// A round of three CPUs, with `stage` about to begin; from there they go on at the same time, each until it would
-/// wait, and then to the end one after the other. The deadline passes when the initiator has taken `patience`
-/// steps.
+/// A round of three CPUs, with `stage` about to begin; from there they go on at the same time, the participants as
+/// long as `waits` lasts, and then to the end one after the other. The deadline passes when the initiator has taken
+/// `patience` steps.
 ///
 /// Whatever happens, the round is either done by all or called off by all; a CPU that was counted when it was
 /// called off is not named, and one that was not counted is.
-fn from(model: Model, stage: Stage, job: Job, patience: u64) {
+fn from(model: Model, stage: Stage, job: Job, patience: u64, waits: Waits) {
     model.check(move |tally| {
         let world = Ground::new(3);
         let write = move |cpu: usize| world.own[cpu].write(1);
@@ -389,7 +388,7 @@ fn from(model: Model, stage: Stage, job: Job, patience: u64) {
                     if stage < Stage::MaskActive {
                         write(attendant.cpu);
                     }
-                    if attendant.go(once, Waits::NONE) && attendant.parts[0].ending == Ending::Done {
+                    if attendant.go(once, waits) && attendant.parts[0].ending == Ending::Done {
                         world.check_results(0, job, 1);
                     }
                     attendant
@@ -404,7 +403,7 @@ fn from(model: Model, stage: Stage, job: Job, patience: u64) {
             steps += 1;
             u64::from(steps > patience)
         };
-        leader.go(clock, Waits::busy(2));
+        leader.go(clock, if waits.relax { waits } else { Waits::busy(2) });
         let missing = |leader: &Leader| -> Vec<usize> {
             let standing = leader.initiator.standing();
             (0..3).filter(|cpu| standing.lacks(&world.0.marks[*cpu])).collect()
@@ -451,32 +450,39 @@ fn from(model: Model, stage: Stage, job: Job, patience: u64) {
     });
 }
 
+/// From beginning to end, each CPU interrupted by nothing but its own waits.
+#[test]
+fn three_cpus() {
+    let model = Model::new("rendezvous/three_cpus", &["done", "settled"]).preemptions(0);
+    from(model, Stage::Prepare, Job::Each, NEVER, Waits::upto(4));
+}
+
 /// The participants join.
 #[test]
 fn from_prepare() {
     let model = Model::new("rendezvous/from_prepare", &["settled"]).preemptions(2);
-    from(model, Stage::Prepare, Job::Each, NEVER);
+    from(model, Stage::Prepare, Job::Each, NEVER, Waits::NONE);
 }
 
 /// The participants mask.
 #[test]
 fn from_mask_inactive() {
     let model = Model::new("rendezvous/from_mask_inactive", &["settled"]).preemptions(3);
-    from(model, Stage::MaskInactive, Job::Each, NEVER);
+    from(model, Stage::MaskInactive, Job::Each, NEVER, Waits::NONE);
 }
 
 /// All do the job.
 #[test]
 fn from_run_each() {
     let model = Model::new("rendezvous/from_run_each", &["settled"]).preemptions(2);
-    from(model, Stage::Run, Job::Each, NEVER);
+    from(model, Stage::Run, Job::Each, NEVER, Waits::NONE);
 }
 
 /// The participants leave.
 #[test]
 fn from_exit() {
     let model = Model::new("rendezvous/from_exit", &["done", "settled"]).preemptions(3);
-    from(model, Stage::Exit, Job::Initiator, NEVER);
+    from(model, Stage::Exit, Job::Initiator, NEVER, Waits::NONE);
 }
 
 /// The deadline passes while the participants join.
@@ -484,7 +490,7 @@ fn from_exit() {
 fn abort_in_prepare() {
     const OUTCOMES: &[&str] = &["aborted_in_prepare", "aborted_in_mask_inactive"];
     let model = Model::new("rendezvous/abort_in_prepare", OUTCOMES).preemptions(2);
-    from(model, Stage::Prepare, Job::Each, 0);
+    from(model, Stage::Prepare, Job::Each, 0, Waits::NONE);
 }
 
 /// The deadline passes while the participants mask.
@@ -492,7 +498,7 @@ fn abort_in_prepare() {
 fn abort_in_mask_inactive() {
     const OUTCOMES: &[&str] = &["aborted_in_mask_inactive", "aborted_in_mask_active", "settled"];
     let model = Model::new("rendezvous/abort_in_mask_inactive", OUTCOMES).preemptions(3);
-    from(model, Stage::MaskInactive, Job::Each, 2);
+    from(model, Stage::MaskInactive, Job::Each, 2, Waits::NONE);
 }
 
 /// The deadline passes while the initiator masks.
@@ -500,14 +506,14 @@ fn abort_in_mask_inactive() {
 fn abort_in_mask_active() {
     const OUTCOMES: &[&str] = &["aborted_in_mask_active"];
     let model = Model::new("rendezvous/abort_in_mask_active", OUTCOMES).preemptions(3);
-    from(model, Stage::MaskActive, Job::Each, 1);
+    from(model, Stage::MaskActive, Job::Each, 1, Waits::NONE);
 }
 
 /// The deadline passes when all have masked: it does not count any more.
 #[test]
 fn late_in_run() {
     let model = Model::new("rendezvous/late_in_run", &["settled"]).preemptions(2);
-    from(model, Stage::MaskActive, Job::Each, 2);
+    from(model, Stage::MaskActive, Job::Each, 2, Waits::NONE);
 }
 
 /// A round that is called off early, and another at its heels: a CPU that comes late to the first is counted in the
@@ -625,21 +631,24 @@ fn two_initiators() {
     });
 }
 
-/// Two CPUs begin a round without regard to each other: one is refused.
+/// Two CPUs begin a round without regard to each other: one is refused, and can take part in that of the other.
 #[test]
 fn begin_against_begin() {
     Model::new("rendezvous/begin_against_begin", &["first", "second"]).check(|tally| {
         let world = Ground::new(2);
         let begin = move |cpu: usize| {
             let begun = world.0.rendezvous.begin(&world.0.marks[cpu], 1, Job::Initiator, NEVER);
-            // Not dropped: that would call it off.
-            begun.map(mem::forget).map_err(|standing| (standing.round, standing.stage, standing.left))
+            begun.map_err(|standing| {
+                assert_eq!((standing.round, standing.stage, standing.left), (1, Stage::Prepare, 1));
+                assert!(world.0.rendezvous.join(&world.0.marks[cpu]).is_some());
+            })
         };
         let thread = thread::spawn(move || begin(1));
         let (mine, other) = (begin(0), thread.join().unwrap());
         assert!(mine.is_ok() != other.is_ok());
-        assert_eq!(mine.and(other), Err((1, Stage::Prepare, 1)));
+        assert_eq!(world.rendezvous.standing().stage, Stage::MaskInactive);
         tally.hit(if mine.is_ok() { "first" } else { "second" });
+        drop((mine, other));
         // SAFETY: the other thread has ended, and nothing is left that borrows from the world.
         unsafe { world.clear() };
     });

@@ -23,7 +23,7 @@ reveille::entry!(main, secondary = secondary);
 /// Time for a start that is to succeed: machines that run tests are slow at times.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Time for one that is not.
-const SHORT: Duration = Duration::from_millis(30);
+const SHORT: Duration = Duration::from_millis(10);
 
 /// High half of a context id.
 const TAG: u64 = 0x5256_4c4c << 32;
@@ -99,16 +99,16 @@ const CASES: &[Case] = &[
     case("ALREADY_ON for ever", &[always(-4)], SHORT, Never(Verdict::Refused(-4))),
     case("ON_PENDING for ever", &[always(-5)], SHORT, Never(Verdict::Refused(-5))),
     case("ALREADY_ON, and starts", &[Plan::Say(-4)], PATIENCE, Online),
-    case("ALREADY_ON, and starts late", &[Plan::Say(-4), Plan::Delay(20_000_000)], PATIENCE, Online),
+    case("ALREADY_ON, and starts late", &[Plan::Say(-4), Plan::Delay(5_000_000)], PATIENCE, Online),
     case("context id 0", &[replace(0)], PATIENCE, Online),
     case("context id of all ones", &[replace(u64::MAX)], PATIENCE, Online),
     case("context id at random", &[replace(0x9e37_79b9_7f4a_7c15)], PATIENCE, Online),
     case("context id cut to 32 bits", &[Plan::Context { keep: 0xffff_ffff, add: 0 }], PATIENCE, Online),
-    case("late, but in time", &[Plan::Delay(20_000_000)], PATIENCE, Online),
+    case("late, but in time", &[Plan::Delay(5_000_000)], PATIENCE, Online),
     case("INTERNAL_FAILURE, and starts", &[Plan::Say(-6)], SHORT, Loses(Verdict::Refused(-6))),
     case(
         "INTERNAL_FAILURE, and starts late",
-        &[Plan::Say(-6), Plan::Delay(50_000_000)],
+        &[Plan::Say(-6), Plan::Delay(30_000_000)],
         SHORT,
         Loses(Verdict::Refused(-6)),
     ),
@@ -121,10 +121,10 @@ const CASES: &[Case] = &[
     ),
     case("context id of the next start", &[Plan::Context { keep: u64::MAX, add: 1 }], PATIENCE, Online),
     case("context id of a start long ago", &[replace(TAG)], PATIENCE, Online),
-    case("too late", &[Plan::Delay(60_000_000)], SHORT, Loses(Verdict::Revoked)),
+    case("too late", &[Plan::Delay(30_000_000)], SHORT, Loses(Verdict::Revoked)),
     case(
         "too late, and without a token",
-        &[Plan::Delay(60_000_000), replace(0)],
+        &[Plan::Delay(30_000_000), replace(0)],
         SHORT,
         Loses(Verdict::Revoked),
     ),
@@ -311,12 +311,19 @@ fn overtaken(test: &Test) {
         [("the last start's token", None), ("no token", Some(0)), ("an older token", Some(TAG))]
     {
         shim::plan(test.subject, Plan::Honest);
-        shim::plan(test.subject, Plan::Delay(100_000_000));
+        shim::plan(test.subject, Plan::Hold);
         if let Some(add) = context {
             shim::plan(test.subject, replace(add));
         }
         let (verdict, generation, first) = test.up(SHORT);
-        check(verdict == Verdict::Revoked, "too late");
+        check(verdict == Verdict::Revoked, "it is held, so it is too late");
+        let subject = test.subject;
+        let calls = shim::look(subject).calls;
+        let launched = cpu::launch(test.worker, move || {
+            eventually("the next start begins", || shim::look(subject).calls > calls);
+            shim::release(subject);
+        });
+        check(launched.is_ok(), "the worker is idle");
         let (verdict, next, second) = test.up(PATIENCE);
         report(format_args!("arrives in the middle of the next start with {name}"), verdict, next);
         check(verdict == Verdict::Online, "it comes online under the start that is under way");

@@ -8,20 +8,35 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "push_relaxed",
         file: "queue.rs",
         edits: &[(
-            "compare_exchange(seen, add(seen), Release, Relaxed)",
-            "compare_exchange(seen, add(seen), Relaxed, Relaxed)",
+            "compare_exchange(seen, add(seen), AcqRel, Relaxed)",
+            "compare_exchange(seen, add(seen), Acquire, Relaxed)",
         )],
         model: "call_queue::order",
+    },
+    Mutant {
+        name: "push_does_not_acquire",
+        file: "queue.rs",
+        edits: &[(
+            "compare_exchange(seen, add(seen), AcqRel, Relaxed)",
+            "compare_exchange(seen, add(seen), Release, Relaxed)",
+        )],
+        model: "call_queue::open_against_push",
+    },
+    Mutant {
+        name: "open_relaxed",
+        file: "queue.rs",
+        edits: &[("self.head.store(0, Release);", "self.head.store(0, Relaxed);")],
+        model: "call_queue::open_against_push",
     },
     Mutant {
         name: "push_check_then_store",
         file: "queue.rs",
         edits: &[
-            ("let mut seen = 0;\n        loop {", "let mut seen = self.head.load(Relaxed);\n        loop {"),
+            ("let mut tried = self.try_push(0, &add);", "let mut tried = self.try_push(self.head.load(Relaxed), &add);"),
             (
-                "match self.head.compare_exchange(seen, add(seen), Release, Relaxed) {",
-                "let held = if seen & CLOSED != 0 { Err(seen) } else { Ok(self.head.swap(add(seen), Release)) };
-                 match held {",
+                "self.head.compare_exchange(seen, add(seen), AcqRel, Relaxed).map(",
+                "let held = if seen & CLOSED != 0 { Err(seen) } else { Ok(self.head.swap(add(seen), AcqRel)) };
+                 held.map(",
             ),
         ],
         model: "call_queue::order",
@@ -51,10 +66,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "queue.rs",
         edits: &[
             (
-                "let mut seen = 0;\n        loop {",
-                "let stale = self.head.load(Relaxed);\n        let mut seen = 0;\n        loop {",
+                "let mut tried = self.try_push(0, &add);",
+                "let stale = self.head.load(Relaxed);\n        let mut tried = self.try_push(0, &add);",
             ),
-            ("Pushed { first: seen == 0 }", "Pushed { first: stale == 0 }"),
+            ("Ok(pushed) => return Ok(pushed),", "Ok(_) => return Ok(Pushed { first: stale == 0 }),"),
         ],
         model: "call_queue::wake_up",
     },
@@ -69,10 +84,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "queue.rs",
         edits: &[
             (
-                "let mut seen = 0;\n        loop {",
-                "let stale = self.head.load(Relaxed);\n        let mut seen = 0;\n        loop {",
+                "let mut tried = self.try_push(0, &add);",
+                "let stale = self.head.load(Relaxed);\n        let mut tried = self.try_push(0, &add);",
             ),
-            ("Pushed { first: seen == 0 }", "Pushed { first: stale == 0 }"),
+            ("Ok(pushed) => return Ok(pushed),", "Ok(_) => return Ok(Pushed { first: stale == 0 }),"),
         ],
         model: "call_queue::wake_up_by_three",
     },
@@ -105,8 +120,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "take_call_relaxed",
         file: "queue.rs",
         edits: &[(
-            "self.head.compare_exchange(seen, 0, Acquire, Relaxed)",
-            "self.head.compare_exchange(seen, 0, Relaxed, Relaxed)",
+            "compare_exchange(1 << (CALLERS_SHIFT + caller), 0, Acquire, Relaxed)",
+            "compare_exchange(1 << (CALLERS_SHIFT + caller), 0, Relaxed, Relaxed)",
         )],
         model: "call_queue::single_call",
     },
@@ -114,7 +129,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "take_call_check_then_store",
         file: "queue.rs",
         edits: &[(
-            "self.head.compare_exchange(seen, 0, Acquire, Relaxed).ok()?;",
+            "self.head.compare_exchange(1 << (CALLERS_SHIFT + caller), 0, Acquire, Relaxed).ok()?;",
             "let _ = self.head.load(Acquire);
              self.head.store(0, Relaxed);",
         )],
@@ -123,13 +138,19 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "take_call_of_two",
         file: "queue.rs",
-        edits: &[("if seen != calls || !calls.is_power_of_two() {", "if seen != calls || calls == 0 {")],
+        edits: &[("compare_exchange(1 << (CALLERS_SHIFT + caller), 0,", "compare_exchange(seen, 0,")],
         model: "call_queue::single_call",
     },
     Mutant {
         name: "take_call_ignores_posts",
         file: "queue.rs",
-        edits: &[("if seen != calls || !", "if seen & CLOSED != 0 || !")],
+        edits: &[
+            ("let caller = seen.trailing_zeros()", "let caller = (seen & !LIST).trailing_zeros()"),
+            (
+                "compare_exchange(1 << (CALLERS_SHIFT + caller), 0,",
+                "compare_exchange(1 << (CALLERS_SHIFT + caller) | seen & LIST, 0,",
+            ),
+        ],
         model: "call_queue::single_call",
     },
     Mutant {
@@ -220,7 +241,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "open_does_nothing",
         file: "queue.rs",
-        edits: &[("self.head.store(0, Relaxed);", "")],
+        edits: &[("self.head.store(0, Release);", "")],
         model: "call_queue::reopen_against_push",
     },
     Mutant {
@@ -277,6 +298,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "finish_relaxed",
         file: "sync_call.rs",
         edits: &[("fetch_add(u64::MAX, Release)", "fetch_add(u64::MAX, Relaxed)")],
+        model: "call_sync::broadcast",
+    },
+    Mutant {
+        name: "finish_only_relaxed",
+        file: "sync_call.rs",
+        edits: &[("self.left.store(Self::IDLE, Release);", "self.left.store(Self::IDLE, Relaxed);")],
         model: "call_sync::hand_back",
     },
     Mutant {

@@ -1,0 +1,210 @@
+//! The watchdog: every CPU looks whether its neighbour still takes interrupts.
+//!
+//! Each online CPU takes a timer interrupt twice a period, notes the time, and looks at the note of the next online CPU in
+//! the order of their ids. One whose note is older than a period has had interrupts masked, or hangs, for that long:
+//! it is asked by an NMI-class interrupt what it is doing, and the answer is printed; or the machine panics, which
+//! stops it the same way and reports all the others as well ([`Response`]). A neighbour that is stuck is looked past, so
+//! that the CPU behind it has somebody to look at it, too.
+//!
+//! What it cannot see: a CPU that takes interrupts but gets nothing done; all CPUs stuck at once. While it runs, idle CPUs
+//! wake up twice a period. It is off until [`start`].
+
+use crate::cpu::area::{self, Area};
+use crate::cpu::{self, CpuId};
+use crate::irq::Sgi;
+use crate::time::{self, Deadline, Instant, has_timer, to_duration, to_ticks};
+use crate::{console, gic, nmi, panic};
+use core::fmt;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::time::Duration;
+use reveille_protocol::State;
+
+/// Half a period, ticks; 0: off.
+static HALF: AtomicU64 = AtomicU64::new(0);
+/// [`Response::Panic`].
+static PANICS: AtomicBool = AtomicBool::new(false);
+
+/// The shortest period. Shorter ones would be eaten up by the interrupts.
+pub const MIN_PERIOD: Duration = Duration::from_millis(1);
+
+/// How long the report waits for the console, which the stuck CPU may hold.
+const CONSOLE_PATIENCE: Duration = Duration::from_millis(200);
+
+/// One CPU's part.
+pub(crate) struct Part {
+    /// When it last took its tick, ticks of the counter.
+    beat: AtomicU64,
+    /// The beat after which it was found stuck: once for each time that it gets stuck.
+    reported: AtomicU64,
+}
+
+impl Part {
+    pub(crate) const fn new() -> Self {
+        Self { beat: AtomicU64::new(0), reported: AtomicU64::new(0) }
+    }
+
+    fn beat(&self, now: u64) {
+        // Relaxed: a time, and nothing behind it.
+        self.beat.store(now, Ordering::Relaxed);
+    }
+
+    /// Whether this CPU is the one to report the CPU that has been stuck since `beat`.
+    fn claim(&self, beat: u64) -> bool {
+        let reported = self.reported.load(Ordering::Relaxed);
+        // Relaxed: whoever wins needs nothing from the others.
+        reported != beat
+            && self.reported.compare_exchange(reported, beat, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+}
+
+/// What follows when a CPU is found stuck.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Response {
+    /// Its place and backtrace are printed, once for each time that it gets stuck. The default.
+    Report,
+    /// The machine panics.
+    Panic,
+}
+
+/// Why the watchdog was not started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WatchdogError {
+    /// The machine has no interrupt controller, or no timer interrupt.
+    NoTimer,
+    /// The period is shorter than [`MIN_PERIOD`].
+    TooShort,
+}
+
+impl fmt::Display for WatchdogError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoTimer => f.write_str("the machine has no timer interrupt"),
+            Self::TooShort => write!(f, "the period is shorter than {MIN_PERIOD:?}"),
+        }
+    }
+}
+
+/// Turns the watchdog on, on every CPU that is online and every one that comes; or changes its period.
+///
+/// A CPU is stuck if it has not taken its timer interrupt for `period`. It is found so at most another `period` later.
+///
+/// # Errors
+///
+/// [`WatchdogError::NoTimer`] or [`WatchdogError::TooShort`]; nothing has changed then.
+pub fn start(period: Duration) -> Result<(), WatchdogError> {
+    if !has_timer() || !gic::is_present() {
+        return Err(WatchdogError::NoTimer);
+    }
+    if period < MIN_PERIOD {
+        return Err(WatchdogError::TooShort);
+    }
+    let now = Instant::now().ticks();
+    for area in area::areas() {
+        area.watchdog.beat(now);
+    }
+    // Release: pairs with `half`. Who sees it on sees no beat from before.
+    HALF.store(to_ticks(period / 2).max(1), Ordering::Release);
+    tell_all();
+    Ok(())
+}
+
+/// Turns the watchdog off.
+pub fn stop() {
+    HALF.store(0, Ordering::Release);
+    tell_all();
+}
+
+/// Whether the watchdog is on.
+pub fn is_running() -> bool {
+    half() != 0
+}
+
+/// Chooses what follows when a CPU is found stuck, from now on.
+pub fn set_response(response: Response) {
+    PANICS.store(response == Response::Panic, Ordering::Relaxed);
+}
+
+fn half() -> u64 {
+    // Acquire: pairs with `start`.
+    HALF.load(Ordering::Acquire)
+}
+
+fn tell_all() {
+    apply();
+    gic::send_sgi_set(Sgi::Private, &cpu::online().without(cpu::current()));
+}
+
+/// Starts or stops this CPU's ticks as the watchdog is on or off. As a CPU comes online, and when told that something has
+/// changed.
+pub(crate) fn apply() {
+    let now = Instant::now().ticks();
+    area::current().watchdog.beat(now);
+    time::set_tick(next_tick(now));
+}
+
+/// When the tick after the one at `now` is due.
+fn next_tick(now: u64) -> Option<u64> {
+    Some(half()).filter(|half| *half != 0).map(|half| now.saturating_add(half))
+}
+
+/// This CPU's tick. In its timer interrupt; returns when the next one is due.
+pub(crate) fn tick() -> Option<u64> {
+    let now = Instant::now().ticks();
+    let own = area::current();
+    let last = own.watchdog.beat.load(Ordering::Relaxed);
+    own.watchdog.beat(now);
+    let half = half();
+    let period = 2 * half;
+    // Late itself, it cannot tell a neighbour that is stuck from one that was held up with it: the machine may have been
+    // stopped for a while, by a gathering or by the host.
+    let late = now.saturating_sub(last) > period;
+    if half != 0 && !late && !panic::is_stopping() {
+        look(own, now, period);
+    }
+    next_tick(Instant::now().ticks())
+}
+
+/// Looks at those after `own`, up to the first that is well.
+fn look(own: &Area, now: u64, period: u64) {
+    let areas = area::areas();
+    let (before, after) = (&areas[..own.id.index()], &areas[own.id.index() + 1..]);
+    for area in after.iter().chain(before) {
+        if area.slot.0.read().state != State::Online {
+            continue;
+        }
+        let beat = area.watchdog.beat.load(Ordering::Relaxed);
+        let age = now.saturating_sub(beat);
+        if age <= period {
+            return;
+        }
+        if area.watchdog.claim(beat) {
+            respond(area.id, to_duration(age));
+        }
+    }
+}
+
+/// `cpu` has taken no interrupt for `age`.
+#[cold]
+fn respond(cpu: CpuId, age: Duration) {
+    let (seconds, ms) = (age.as_secs(), age.subsec_millis());
+    assert!(
+        !PANICS.load(Ordering::Relaxed),
+        "watchdog: cpu {cpu} has not taken its timer interrupt for {seconds}.{ms:03} s"
+    );
+    let limit = Deadline::after(CONSOLE_PATIENCE);
+    match nmi::note(cpu) {
+        Some(note) => console::print_before(
+            limit,
+            format_args!(
+                "watchdog: cpu {cpu} has not taken its timer interrupt for {seconds}.{ms:03} s\n{note}\n"
+            ),
+        ),
+        None => console::print_before(
+            limit,
+            format_args!(
+                "watchdog: cpu {cpu} has not taken its timer interrupt for {seconds}.{ms:03} s, and does not answer\n"
+            ),
+        ),
+    }
+}

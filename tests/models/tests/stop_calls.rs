@@ -1,0 +1,191 @@
+//! Models of a CPU that leaves while others send to it.
+//!
+//! The sender looks whether the CPU is online, sends to it and tells it so, all with interrupts masked. The CPU
+//! leaves in a round in which it masks last. What it was sent before it runs; what comes later is refused; and
+//! nobody tells it anything once its interrupt controller is quiet, which is what the mail of 2014 was about.
+
+#![cfg(not(target_os = "none"))]
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use loom::thread;
+use reveille_models::{LoomArch, LoomWord, Model, Payload};
+use reveille_protocol::{
+    Action, Arch, Batch, Closed, Ending, Job, Mark, Message, Participant, Queue, Rendezvous, Slot, Snapshot,
+    State, Word,
+};
+
+const POSTS: usize = 3;
+
+/// CPU 0 leaves, CPU 1 sends, CPU 2 is just there.
+struct World {
+    rendezvous: Rendezvous<LoomArch>,
+    marks: [Mark<LoomArch>; 3],
+    slot: Slot<LoomArch>,
+    queue: Queue<LoomArch>,
+    links: Vec<LoomWord>,
+    /// The closures, a node each.
+    posts: Vec<Payload>,
+    /// The interrupt controller's part of CPU 0: read by who sends it an SGI, written when it is quieted.
+    controller: Payload,
+    ran: RefCell<Vec<u64>>,
+}
+
+impl World {
+    fn new() -> Rc<Self> {
+        let online = Snapshot { generation: 1, reason: 0, state: State::Online };
+        let world = Self {
+            rendezvous: Rendezvous::new(),
+            marks: [Mark::new(), Mark::new(), Mark::new()],
+            slot: Slot::from_parts(LoomWord::new(online.to_bits())),
+            queue: Queue::new(),
+            links: (0..POSTS).map(|_| LoomWord::new(0)).collect(),
+            posts: (0..POSTS).map(|_| Payload::new(0)).collect(),
+            controller: Payload::new(1),
+            ran: RefCell::default(),
+        };
+        world.queue.open();
+        Rc::new(world)
+    }
+
+    /// Sends closure `node`, with interrupts masked. Whether it was accepted.
+    fn send(&self, node: usize) -> bool {
+        if self.slot.read().state != State::Online {
+            return false;
+        }
+        self.posts[node].write(node as u64 + 1);
+        match self.queue.post(&self.links, node as u32) {
+            Ok(pushed) => {
+                if pushed.first {
+                    assert_eq!(self.controller.read(), 1, "an SGI to a CPU that has left");
+                }
+                true
+            }
+            Err(Closed) => panic!("online, and yet closed"),
+        }
+    }
+
+    fn run(&self, batch: Batch<'_, LoomArch>) {
+        for message in batch {
+            let Message::Post(node) = message else { panic!("{message:?}") };
+            self.ran.borrow_mut().push(self.posts[node as usize].read());
+        }
+    }
+
+    /// CPU 0 takes itself down. CPU 2 takes part in that, in the same thread: it comes late.
+    fn leave(&self) {
+        let mut bystander = None;
+        let mut round = self.rendezvous.begin(&self.marks[0], 2, Job::Initiator, u64::MAX).ok().unwrap();
+        let mut kept = None;
+        loop {
+            match round.step(0) {
+                // It stays masked, and serves no interrupt any more.
+                Action::OpenInterrupts => {}
+                Action::Wait => match &mut bystander {
+                    None => bystander = self.rendezvous.join(&self.marks[2]),
+                    Some(bystander) => {
+                        if matches!(bystander.step(), Action::Wait | Action::Leave(_)) {
+                            LoomArch::relax();
+                        }
+                    }
+                },
+                // The last interrupt that it serves.
+                Action::Mask => self.run(self.queue.take(&self.links)),
+                Action::RunJob => {
+                    assert!(self.slot.begin_leave(1));
+                    kept = Some(self.queue.close(&self.links));
+                }
+                Action::Leave(ending) => {
+                    assert_eq!(ending, Ending::Done);
+                    break;
+                }
+            }
+        }
+        self.run(kept.unwrap());
+        self.controller.write(0);
+        assert!(self.slot.gone(1));
+    }
+
+    /// CPU 1 is in a round, until it may serve interrupts in it, or the round is over.
+    fn take_part(&self, participant: &mut Participant<'_, LoomArch>) -> Action {
+        loop {
+            match participant.step() {
+                Action::Wait => LoomArch::relax(),
+                Action::Mask => {}
+                Action::RunJob => panic!("not its job"),
+                action => return action,
+            }
+        }
+    }
+}
+
+/// A CPU takes itself down while another sends to it, before it is gathered, while it serves interrupts in the
+/// round, and afterwards: what was accepted has run, once, and in order; what was not has not.
+#[test]
+fn down_against_call() {
+    const OUTCOMES: &[&str] = &["accepted_before", "accepted_in_the_round"];
+    Model::new("stop_calls/down_against_call", OUTCOMES).preemptions(2).check(|tally| {
+        let world = World::new();
+        let sender = thread::spawn({
+            let world = Rc::clone(&world);
+            move || {
+                let mut accepted = vec![world.send(0)];
+                let mut participant = loop {
+                    if let Some(participant) = world.rendezvous.join(&world.marks[1]) {
+                        break participant;
+                    }
+                    LoomArch::relax();
+                };
+                let mut action = world.take_part(&mut participant);
+                if action == Action::OpenInterrupts {
+                    accepted.push(world.send(1));
+                    action = world.take_part(&mut participant);
+                } else {
+                    accepted.push(false);
+                }
+                assert_eq!(action, Action::Leave(Ending::Done));
+                accepted.push(world.send(2));
+                accepted
+            }
+        });
+        world.leave();
+        let accepted = sender.join().unwrap();
+        assert!(!accepted[2], "accepted by a CPU that has left");
+        let expected: Vec<u64> =
+            (0..POSTS).filter(|node| accepted[*node]).map(|node| node as u64 + 1).collect();
+        assert_eq!(*world.ran.borrow(), expected);
+        tally.hit(if accepted[1] { "accepted_in_the_round" } else { "accepted_before" });
+    });
+}
+
+/// The same, with a sender that does not look whether the CPU is online and is never gathered: the queue alone
+/// decides, and everything accepted has run all the same.
+#[test]
+fn close_against_push() {
+    Model::new("stop_calls/close_against_push", &["accepted", "refused", "one_of_two"]).check(|tally| {
+        let world = World::new();
+        let sender = thread::spawn({
+            let world = Rc::clone(&world);
+            move || {
+                let push = |node: usize| {
+                    world.posts[node].write(node as u64 + 1);
+                    world.queue.post(&world.links, node as u32).is_ok()
+                };
+                [push(0), push(1)]
+            }
+        });
+        world.run(world.queue.take(&world.links));
+        let kept = world.queue.close(&world.links);
+        world.run(kept);
+        let accepted = sender.join().unwrap();
+        tally.hit(match accepted {
+            [true, true] => "accepted",
+            [true, false] => "one_of_two",
+            [false, false] => "refused",
+            [false, true] => panic!("accepted by a closed queue"),
+        });
+        let expected: Vec<u64> = (0..2).filter(|node| accepted[*node]).map(|node| node as u64 + 1).collect();
+        assert_eq!(*world.ran.borrow(), expected);
+    });
+}

@@ -1,0 +1,127 @@
+//! The watchdog: CPUs that get stuck with interrupts masked are found by their neighbours.
+//!
+//! Bootargs: `response=panic` makes it panic; `stuck=console` has the stuck CPU hold the console; `mask=daif` masks by
+//! `DAIF`, behind the back of the runtime.
+
+#![no_std]
+#![no_main]
+
+use core::fmt;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::time::Duration;
+use reveille::cpu::{self, CpuId};
+use reveille::time::{Deadline, Instant};
+use reveille::watchdog::{self, Response, WatchdogError};
+use reveille::{ExitCode, System, irq, println};
+use reveille_tests::{check, eventually};
+
+reveille::entry!(main);
+
+const PERIOD: Duration = Duration::from_millis(400);
+
+static HOLD: AtomicBool = AtomicBool::new(true);
+static HELD: AtomicU32 = AtomicU32::new(0);
+
+fn hold() {
+    HELD.fetch_add(1, Ordering::Relaxed);
+    while HOLD.load(Ordering::Relaxed) {
+        core::hint::spin_loop();
+    }
+    HELD.fetch_sub(1, Ordering::Relaxed);
+}
+
+fn hold_masked() {
+    let _masked = irq::mask();
+    hold();
+}
+
+fn hold_with_daif() {
+    // SAFETY: masks interrupts until the end of this function, behind the back of the runtime: that is the test.
+    unsafe { core::arch::asm!("msr daifset, #2") };
+    hold();
+    // SAFETY: undoes the above.
+    unsafe { core::arch::asm!("msr daifclr, #2") };
+}
+
+/// Gets stuck in the middle of a line.
+struct Stuck;
+
+impl fmt::Display for Stuck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        hold();
+        f.write_str("the end of the line")
+    }
+}
+
+fn hold_console() {
+    println!("a line that takes long: {Stuck}");
+}
+
+fn wait(time: Duration) {
+    let until = Deadline::after(time);
+    while !until.has_passed() {
+        cpu::idle();
+    }
+}
+
+fn get_stuck(cpu: CpuId, f: fn()) {
+    HOLD.store(true, Ordering::Relaxed);
+    eventually("an idle CPU takes a closure", || cpu::launch(cpu, f).is_ok());
+}
+
+fn main(system: &'static System) -> ExitCode {
+    check(system.bring_up_all(system.deadline()).is_complete(), "all CPUs come online");
+    let last = cpu::online().iter().last().unwrap_or(CpuId::BOOT);
+    check(!watchdog::is_running(), "it is off by default");
+    check(
+        watchdog::start(Duration::from_micros(999)) == Err(WatchdogError::TooShort),
+        "too short is refused",
+    );
+    check(!watchdog::is_running(), "and changes nothing");
+
+    // Off: nothing is said about a CPU that is stuck.
+    get_stuck(last, hold_masked);
+    wait(3 * PERIOD);
+    HOLD.store(false, Ordering::Relaxed);
+    eventually("it goes on", || HELD.load(Ordering::Relaxed) == 0);
+
+    if system.arg("response") == Some("panic") {
+        watchdog::set_response(Response::Panic);
+    }
+    check(watchdog::start(PERIOD).is_ok() && watchdog::is_running(), "it can be started");
+    println!("-- all is well");
+    wait(4 * PERIOD);
+    // Busy is not stuck.
+    let busy = Instant::now();
+    while Instant::now() - busy < 3 * PERIOD {}
+    println!("-- one gets stuck");
+    let f = match (system.arg("stuck"), system.arg("mask")) {
+        (Some("console"), _) => hold_console,
+        (_, Some("daif")) => hold_with_daif,
+        _ => hold_masked,
+    };
+    get_stuck(last, f);
+    wait(5 * PERIOD);
+    HOLD.store(false, Ordering::Relaxed);
+    eventually("it goes on", || HELD.load(Ordering::Relaxed) == 0);
+    println!("-- it goes on");
+    wait(2 * PERIOD);
+
+    // Two neighbours at once: both are found, each once.
+    let second = cpu::online().without(last).iter().last().unwrap_or(CpuId::BOOT);
+    if second != CpuId::BOOT {
+        println!("-- two get stuck");
+        get_stuck(last, hold_masked);
+        get_stuck(second, hold_masked);
+        wait(5 * PERIOD);
+        HOLD.store(false, Ordering::Relaxed);
+        eventually("they go on", || HELD.load(Ordering::Relaxed) == 0);
+    }
+    watchdog::stop();
+    println!("-- off again");
+    get_stuck(last, hold_masked);
+    wait(3 * PERIOD);
+    HOLD.store(false, Ordering::Relaxed);
+    println!("watchdog: all good");
+    ExitCode::SUCCESS
+}
