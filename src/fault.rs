@@ -2,6 +2,7 @@
 //!
 //! With the feature `fault-injection` alone. Nothing here is part of the crate's promises.
 
+pub use crate::gic::fault::{LostSgi, lose_sgis, lost_sgis};
 pub use reveille_protocol::{Snapshot, State};
 
 use crate::arch::entry::{BOOT_GUARDS, BOOT_STACKS};

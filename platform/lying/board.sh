@@ -6,6 +6,7 @@
 # shellcheck source=../virt/board.sh
 source "$ROOT/platform/virt/board.sh"
 board_names=(lying)
+board_firmware=()
 
 # Where the stub expects the image.
 readonly LYING_IMAGE=0x40200000

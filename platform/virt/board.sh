@@ -3,8 +3,11 @@
 # QEMU's `virt`: a GICv2 or GICv3, a PL011, PSCI by hvc or smc, as many CPUs as asked for. RAM begins at 0x40000000.
 
 board_names=(virt)
+board_firmware=(u-boot)
 
 readonly VIRT_RAM=0x40000000
+# Where U-Boot puts the image.
+readonly VIRT_UBOOT_IMAGE=0x40400000
 
 board_defaults() {
     opt_cpus=${opt_cpus:-4}
@@ -25,42 +28,31 @@ board_check() {
             usage_error "--at: $opt_at is not a page inside the RAM, $opt_memory from $VIRT_RAM"
         fi
     fi
+    if [[ -n $opt_firmware ]]; then
+        [[ $opt_el != 3 ]] || usage_error "--el: with --firmware the image is entered at 1 or 2"
+        [[ -z $opt_at ]] || usage_error "--at: with --firmware $opt_firmware the image is at $VIRT_UBOOT_IMAGE"
+        [[ -z $opt_dtb ]] || usage_error "--dtb: not with --firmware, which hands over the tree of QEMU"
+        # It waits for a key by the time that it counts.
+        [[ $opt_icount == no ]] || usage_error "--icount: not with --firmware"
+    fi
     if [[ -n $opt_dtb ]]; then
         [[ $opt_el != 3 ]] || usage_error "--dtb: not with --el 3, where the tree is found in RAM"
         [[ -z $opt_append ]] || usage_error "--append: with --dtb the boot arguments are those of the tree"
     fi
 }
 
-# Where the first byte of the image lies once it is loaded. For a flat image QEMU follows its header, but stays clear
-# of the first 2 MiB if it asks for less than a page.
+# Where the first byte of the image lies once it is loaded.
 board_load_address() {
-    local elf=$1 image=$2 offset
+    local elf=$1 image=$2
     if [[ $opt_el == 3 ]]; then
         link_address "$elf"
-        return
-    fi
-    if [[ -n $opt_at ]]; then
+    elif [[ -n $opt_firmware ]]; then
+        printf '%s\n' "$VIRT_UBOOT_IMAGE"
+    elif [[ -n $opt_at ]]; then
         printf '%s\n' "$opt_at"
-        return
+    else
+        printf '0x%x\n' $((VIRT_RAM + $(image_offset "$image")))
     fi
-    offset=$(image_header "$image" 8 8)
-    ((offset >= 4096)) || offset=$((offset + 0x200000))
-    printf '0x%x\n' $((VIRT_RAM + offset))
-}
-
-# The same image with another text offset in its header, for --at.
-virt_image_at() {
-    local image=$1 address=$2 copy=${1%.img}@$2.img
-    if ! same_date "$image" "$copy"; then
-        {
-            head -c 8 -- "$image"
-            little_endian 8 $((address - VIRT_RAM))
-            tail -c +17 -- "$image"
-        } >"$copy.$$"
-        touch -r "$image" "$copy.$$"
-        mv -f -- "$copy.$$" "$copy"
-    fi
-    printf '%s\n' "$copy"
 }
 
 # What a boot loader does at the end, for --dtb: x0 = tree, x1 to x3 = 0, on to the image. First it wipes the magic of
@@ -78,7 +70,7 @@ virt_entry_code() {
 }
 
 board_qemu() {
-    local elf=$1 image=$2 machine=virt,gic-version=$opt_gic address end tree code
+    local elf=$1 image=$2 machine=virt,gic-version=$opt_gic address end tree code firmware
     case $opt_el in
     2) machine+=,virtualization=on ;;
     3) machine+=,secure=on,virtualization=on ;;
@@ -101,7 +93,12 @@ board_qemu() {
     elif [[ $opt_el == 3 ]]; then
         qemu+=(-kernel "$elf" -append "$bootargs")
     elif [[ -n $opt_at ]]; then
-        qemu+=(-kernel "$(virt_image_at "$image" "$opt_at")" -append "$bootargs")
+        image=$(image_at "$image" $((opt_at - VIRT_RAM)))
+        qemu+=(-kernel "$image" -append "$bootargs")
+    elif [[ -n $opt_firmware ]]; then
+        # By itself it starts, after two seconds, what QEMU holds ready for it.
+        firmware=$(firmware_file u-boot-qemu usr/lib/u-boot/qemu_arm64/u-boot.bin)
+        qemu+=(-bios "$firmware" -kernel "$image" -append "$bootargs")
     else
         qemu+=(-kernel "$image" -append "$bootargs")
     fi

@@ -324,9 +324,8 @@ impl<A: Arch> Rendezvous<A> {
         // Before the round is there to be joined: an interrupt of this CPU must not join it.
         let before = mark.read();
         mark.set(round, Stage::MaskInactive);
-        // Release: pairs with the Acquire of `Participant::step` that sees `Run`. Every change of the word until
-        // then is a read-modify-write, so the job reaches whoever is told to do it.
-        match self.word.compare_exchange(word, first.to_bits(), Release, Relaxed) {
+        // Relaxed: the job is handed over when this CPU acknowledges that it has masked, which begins `Run`.
+        match self.word.compare_exchange(word, first.to_bits(), Relaxed, Relaxed) {
             Ok(_) => Ok(Initiator {
                 rendezvous: self,
                 mark,
@@ -356,8 +355,7 @@ impl<A: Arch> Rendezvous<A> {
             if seen.stage != Stage::Prepare || mark.read() >> MARK_SHIFT == seen.round {
                 return None;
             }
-            // Relaxed: what this CPU has written is handed over when it acknowledges that it has masked. Being a
-            // read-modify-write it passes on the Release of `begin`.
+            // Relaxed: what this CPU has written is handed over when it acknowledges that it has masked.
             match self.word.compare_exchange(word, seen.acknowledged().to_bits(), Relaxed, Relaxed) {
                 Ok(_) => {
                     mark.set(seen.round, Stage::Prepare);
@@ -385,9 +383,9 @@ impl<A: Arch> Rendezvous<A> {
     fn acknowledge(&self, mut seen: Fields) -> Result<(), Fields> {
         let (round, stage) = (seen.round, seen.stage);
         while (seen.round, seen.stage) == (round, stage) {
-            // Release: pairs with the Acquire of whoever goes on when this stage is over: the initiator to the job,
-            // for which it sees what all have written; or a CPU out of it, which sees what the job has written.
-            // Being a read-modify-write it also passes on the releases of those that came before.
+            // Release: pairs with the Acquire of whoever goes on when this stage is over, be it to the job, for which
+            // it sees what all have written, or out of it, when it sees what the job has written. Being a
+            // read-modify-write it also passes on the releases of those that came before.
             match self.word.compare_exchange(seen.to_bits(), seen.acknowledged().to_bits(), Release, Relaxed)
             {
                 Ok(_) => return Ok(()),
@@ -733,7 +731,7 @@ mod tests {
         // The next round begins before the first CPU has noticed.
         let mut initiator = rendezvous.begin(&own, 2, Job::Each, 10).unwrap();
         assert_eq!(first.step(), Action::Leave(Ending::Aborted));
-        assert_eq!(initiator.standing().left, 2);
+        assert!(initiator.standing().left == 2 && initiator.standing().lacks(&one));
         let mut first = rendezvous.join(&one).unwrap();
         let mut second = rendezvous.join(&two).unwrap();
         assert_eq!((first.step(), second.step()), (Action::Mask, Action::Mask));

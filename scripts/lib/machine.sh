@@ -3,9 +3,15 @@
 # From options to a QEMU command line, and from there to a run. Reads common.sh, tools.sh and build.sh first.
 # What a board is like stands in platform/BOARD/board.sh; platform/README.md says what such a file defines.
 
+# shellcheck source=apt.sh
+source "$ROOT/scripts/lib/apt.sh"
+# shellcheck source=fetch.sh
+source "$ROOT/scripts/lib/fetch.sh"
+
 # The options of a run. Empty means: not given, so the board decides.
 opt_board=virt opt_cpus='' opt_gic='' opt_el='' opt_cpu='' opt_memory=''
 opt_target='' opt_features='' opt_append='' opt_at='' opt_dtb='' opt_timeout=''
+opt_firmware='' opt_console=''
 opt_gdb=no opt_print=no opt_icount=no
 opt_kind=example opt_name=''
 opt_qemu=()
@@ -13,7 +19,7 @@ opt_qemu=()
 # The machine options of `scripts/run` and of `scripts/runner`, for their help.
 machine_help() {
     cat <<'TEXT'
-  --board NAME      the machine; a folder of platform/ (default virt)
+  --board NAME      the machine: virt (default), raspi4 (or raspi4b), or another folder of platform/
   --cpus N          number of CPUs (virt: default 4)
   --gic 2|3         version of the interrupt controller (virt: default 3; a GICv2 has 8 CPUs at most)
   --el 1|2|3        exception level at entry (virt: default 1). 3 boots the ELF with all CPUs running at once, on a
@@ -22,7 +28,10 @@ machine_help() {
   --memory SIZE     RAM, such as 512M or 6G (virt: default 512M)
   --append ARGS     more boot arguments, after `reveille.exit=semihosting`
   --at ADDRESS      load the flat image there (virt: default is what its header asks for, 0x40200000)
-  --dtb FILE        hand over this device tree, exactly as it is (QEMU's own -dtb edits it)
+  --dtb FILE        hand over this device tree, exactly as it is (QEMU's own -dtb edits it, which is what raspi4 gets)
+  --firmware NAME   boot through this firmware, fetched from Debian's packages when it is first wanted. virt: u-boot, whose
+                    `booti` starts the image; raspi4: tf-a, which brings PSCI
+  --console NAME    raspi4: mini (default), the mini UART that its tree names, or pl011
   --icount          count instructions: one per nanosecond of guest time, the same on every run
   --timeout S       end the run after S seconds (default 120; 0 is never; with --gdb the default is never)
   --gdb             wait for a debugger; the command to start one is printed
@@ -66,6 +75,8 @@ parse_machine_options() {
             [[ -f $opt_dtb && -r $opt_dtb ]] || usage_error "--dtb: cannot read '$opt_dtb'"
             opt_dtb=$(realpath -- "$opt_dtb")
             ;;
+        --firmware | --firmware=*) option_value "$@" && opt_firmware=$VALUE ;;
+        --console | --console=*) option_value "$@" && opt_console=$VALUE ;;
         --timeout | --timeout=*)
             option_value "$@" && opt_timeout=$VALUE
             check_number --timeout "$opt_timeout" 0 999999
@@ -105,11 +116,12 @@ choose_image() {
 
 # Every board and its other names, a line each: FOLDER NAME..
 board_list() {
-    local file
-    for file in "$ROOT"/platform/*/board.sh; do
-        [[ -f $file ]] || continue
-        # shellcheck disable=SC1090,SC2154 # a board's own file, which sets board_names
-        (source "$file" && printf '%s %s\n' "${file%/board.sh}" "${board_names[*]}")
+    local board
+    for board in "$ROOT"/platform/*/; do
+        board=${board%/}
+        [[ -f $board/board.sh ]] || continue
+        # shellcheck disable=SC1091,SC2154 # a board's own file, which sets board_names
+        (source "$board/board.sh" && printf '%s %s\n' "$board" "${board_names[*]}")
     done
 }
 
@@ -122,10 +134,24 @@ choose_board() {
         ! among "$opt_board" "${entry[@]}" || found=$folder
     done < <(board_list)
     [[ -n $found ]] || usage_error "--board: unknown '$opt_board'; there are: $(join ', ' "${known[@]}")"
+    board_firmware=() board_consoles=()
     # shellcheck disable=SC1091 # any of the boards
     source "$found/board.sh"
+    one_of --firmware "$opt_firmware" "${board_firmware[@]}"
+    one_of --console "$opt_console" "${board_consoles[@]}"
     board_defaults
     board_check
+}
+
+# Refuse the value of an option, if it was given, that is not among those that this board has: one_of OPTION VALUE NAME..
+one_of() {
+    local option=$1 value=$2
+    shift 2
+    if [[ -z $value ]] || among "$value" "$@"; then
+        return
+    fi
+    (($#)) || usage_error "$option: $opt_board has no choice of it"
+    usage_error "$option: $opt_board has no '$value'; there are: $(join ', ' "$@")"
 }
 
 # For board files: is the model among those that QEMU knows for the machine type $1?
@@ -161,6 +187,32 @@ image_header() {
     od -An -v -t "u$3" -j "$2" -N "$3" -- "$1" | tr -d ' '
 }
 
+# For board files: the path of the same image with another text offset in its header, which is how far from the start of RAM
+# QEMU puts it: image_at IMAGE OFFSET
+image_at() {
+    local image=$1 offset=$2 copy
+    copy=${image%.img}+$(printf '0x%x' "$offset").img
+    if ! same_date "$image" "$copy"; then
+        {
+            head -c 8 -- "$image"
+            little_endian 8 "$offset"
+            tail -c +17 -- "$image"
+        } >"$copy.$$"
+        touch -r "$image" "$copy.$$"
+        mv -f -- "$copy.$$" "$copy"
+    fi
+    printf '%s\n' "$copy"
+}
+
+# For board files: how far from the start of RAM QEMU puts a flat image. It follows the header, but stays clear of the first
+# 2 MiB if that asks for less than a page.
+image_offset() {
+    local offset
+    offset=$(image_header "$1" 8 8)
+    ((offset >= 4096)) || offset=$((offset + 0x200000))
+    printf '0x%x\n' "$offset"
+}
+
 # For board files: stop unless the file begins with an arm64 header.
 check_image_header() {
     [[ $(image_header "$1" 56 4) == $((0x644d5241)) ]] \
@@ -186,13 +238,18 @@ free_port() {
 
 # Fill the array `qemu` with the command: compose ELF IMAGE [LOG]
 compose() {
-    local elf=$1 image=$2 log=${3:-} console=stdio,id=console
+    local elf=$1 image=$2 log=${3:-} console=stdio,id=console uart
     bootargs="reveille.exit=semihosting${opt_append:+ $opt_append}"
     [[ -z $log ]] || console+=,logfile=${log//,/,,}
     qemu=("$QEMU")
+    board_serial=0
     board_qemu "$elf" "$image"
     # No default devices: the machine is the board alone, and QEMU asks for no ROM files of network cards.
-    qemu+=(-nodefaults -display none -chardev "$console" -serial chardev:console)
+    qemu+=(-nodefaults -display none -chardev "$console")
+    for ((uart = 0; uart < board_serial; uart++)); do
+        qemu+=(-serial null)
+    done
+    qemu+=(-serial chardev:console)
     qemu+=(-semihosting-config 'enable=on,target=native')
     if [[ $opt_icount == yes ]]; then
         qemu+=(-icount 'shift=0,sleep=off')

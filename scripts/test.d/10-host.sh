@@ -83,19 +83,14 @@ trees() {
 }
 check trees/reader --limit 900 trees
 
-# The same reader over the trees of real boards, which are fetched, not kept here. Whatever Debian this is, they are those
-# of bookworm: the package lists for that are apt's, but not the system's.
+# The same reader over the trees of real boards, which are fetched, not kept here.
 trees_corpus() {
     # shellcheck source=../lib/apt.sh
     source "$ROOT/scripts/lib/apt.sh"
-    local sources
-    sources=$(apt_source 'bookworm bookworm-backports')
-    [[ -n $sources ]] || fail 'no Debian mirror among the sources of apt: the trees cannot be fetched'
-    mkdir -p "$STATE/trees"
-    printf '%s\n' "$sources" >"$STATE/trees/debian.sources"
-    printf 'Dir::Etc::SourceList "%s";\nDir::Etc::SourceParts "/dev/null";\n' "$STATE/trees/debian.sources" >"$STATE/trees/apt.conf"
-    APT_CONFIG=$STATE/trees/apt.conf "$ROOT/tests/trees/fetch-corpus" --into "$STATE/trees"
-    REVEILLE_TREES=$STATE/trees run_cargo test -p reveille-trees --release --target "$(host_triple)" --test corpus \
+    # shellcheck source=../lib/fetch.sh
+    source "$ROOT/scripts/lib/fetch.sh"
+    fetching "$ROOT/tests/trees/fetch-corpus" --into "$TREES"
+    REVEILLE_TREES=$TREES run_cargo test -p reveille-trees --release --target "$(host_triple)" --test corpus \
         -- --include-ignored --nocapture
 }
 check trees/corpus --limit 1500 trees_corpus

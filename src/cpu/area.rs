@@ -51,6 +51,10 @@ pub(crate) struct Area {
     pub(crate) launch: launch::Mailbox,
     /// Callbacks under way in thread context; those in interrupt context show in the stack pointer.
     pub(crate) interrupt_depth: AtomicU32,
+    /// Interrupts that it has handled, but for calls, which their queues count; written by its CPU alone.
+    pub(crate) interrupts: AtomicU64,
+    /// What [`idle`](super::idle()) had seen of its interrupts when it returned last.
+    pub(crate) idle_saw: AtomicU64,
     /// How it is asked to leave.
     pub(crate) leave: LeaveRequest<Hw>,
     /// What keeps it from leaving.
@@ -202,6 +206,8 @@ impl Area {
             launch: launch::Mailbox::new(),
             call: call::Part::new(CpuId::BOOT),
             interrupt_depth: AtomicU32::new(0),
+            interrupts: AtomicU64::new(0),
+            idle_saw: AtomicU64::new(0),
             leave: LeaveRequest::from_parts(
                 HwWord::with(LeaveRequest::<Hw>::IDLE),
                 HwWord::with(LeaveRequest::<Hw>::IDLE),

@@ -4,19 +4,16 @@ use super::area::Area;
 use super::{CpuId, area};
 use crate::arch::{self, regs};
 use crate::irq::Sgi;
-use crate::{call, gic, hotplug, irq, panic, system, time};
 use crate::time::Instant;
+use crate::{call, gic, hotplug, irq, panic, system, time};
 use core::sync::atomic::Ordering;
-use core::time::Duration;
-
-/// An idle CPU looks around at least this often, so that a lost SGI costs time and never a CPU.
-const LOOK_AROUND: Duration = Duration::from_millis(100);
 
 /// Runs what was launched on this CPU, or waits until an interrupt has been handled.
 ///
-/// Wake-ups cannot be missed: the last look for work and the WFI lie in one section in which interrupts are
-/// masked by `DAIF.I` alone, and a WFI does not wait while an interrupt is pending, masked so or not
-/// (Arm ARM D1.6.2). May return without any visible reason; callers loop.
+/// Does not wait if one has been handled, or a call has run, since this last returned. So a wake-up cannot be missed in
+/// `while !condition() { cpu::idle() }`, if what makes the condition true is an interrupt handler or a call on this CPU,
+/// or is followed by [`wake`]: it comes before the last return, and is seen by `condition`, or after it, and then
+/// `idle` returns at once. May return without any visible reason, and does so every 100 ms (bootarg `idle_ms`).
 ///
 /// # Panics
 ///
@@ -30,17 +27,33 @@ pub fn idle() {
     if area.launch.run_one() {
         return;
     }
+    // From the last look to the WFI interrupts are masked, by `DAIF.I` alone: one that comes stays pending, and a WFI does
+    // not wait while one is, masked so or not (Arm ARM D1.6.2).
     let daif = regs::daif_mask();
-    if !area.launch.is_waiting()
+    if !has_been_interrupted(area)
+        && !area.launch.is_waiting()
         && !call::is_pending(area)
         && !hotplug::is_due(area)
         && !panic::is_stopping()
     {
-        time::arm_within(LOOK_AROUND);
+        time::look_around();
         wait(area);
     }
     // The pending interrupt is taken here.
     regs::daif_restore(daif);
+    // One that is taken only now is new to the next call, and that is early enough: the caller looks in between.
+    area.idle_saw.store(interruptions(area), Ordering::Relaxed);
+}
+
+/// Counts interrupts and calls of this CPU.
+fn interruptions(area: &Area) -> u64 {
+    // Relaxed: written by this CPU alone.
+    area.interrupts.load(Ordering::Relaxed).wrapping_add(call::taken(area))
+}
+
+/// Whether there was any since [`idle`] last returned.
+fn has_been_interrupted(area: &Area) -> bool {
+    interruptions(area) != area.idle_saw.load(Ordering::Relaxed)
 }
 
 /// Waits for an interrupt, and counts the time.

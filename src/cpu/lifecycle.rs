@@ -15,6 +15,11 @@ impl Lifecycle {
     /// Waits for the right until `deadline`, interrupts as the caller has them: open, or it could not take part in
     /// the round of the CPU that it waits for.
     pub(crate) fn lock(deadline: Deadline) -> Option<Self> {
+        Self::lock_with(deadline, || ())
+    }
+
+    /// The same; `meanwhile` is called between looks.
+    pub(crate) fn lock_with(deadline: Deadline, mut meanwhile: impl FnMut()) -> Option<Self> {
         let own = area::current();
         let me = Holder { cpu: own.id.index() as u32, generation: own.slot.0.read().generation };
         loop {
@@ -26,6 +31,7 @@ impl Lifecycle {
                 return None;
             }
             panic::poll_gate();
+            meanwhile();
             arch::wfe();
         }
     }

@@ -8,6 +8,8 @@
 //! With the bootarg `reveille.mask=daif` "masked" is `DAIF.I` and nothing else. That is cheaper on GICv2, where the
 //! priority mask is a device register; but then, without FEAT_NMI, a CPU with interrupts masked cannot be stopped.
 
+#[cfg(feature = "fault-injection")]
+pub(crate) mod fault;
 pub(crate) mod v2;
 pub(crate) mod v3;
 
@@ -82,6 +84,10 @@ pub(crate) struct CpuPart {
 
 /// Marks the targets of GICv2; reserved in ICC_SGI1R_EL1.
 const TARGET_V2: u64 = 1 << 63;
+
+/// The target list in what is sent.
+#[cfg(feature = "fault-injection")]
+const TARGETS: u64 = 0xffff;
 
 /// One CPU and the SGI for it, ready for the register.
 pub(crate) struct Doorbell(AtomicU64);
@@ -440,6 +446,12 @@ const fn with_sgi(target: u64, sgi: Sgi) -> u64 {
 
 #[inline(always)]
 fn send(what: u64) {
+    #[cfg(feature = "fault-injection")]
+    let what = fault::without_lost(what);
+    #[cfg(feature = "fault-injection")]
+    if what & TARGETS == 0 {
+        return;
+    }
     if what & TARGET_V2 == 0 {
         v3::send(what);
     } else {

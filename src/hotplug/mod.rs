@@ -78,8 +78,14 @@ pub fn cpu_down(cpu: CpuId, deadline: impl Into<Deadline>) -> Result<(), Hotplug
     if irq::is_masked() {
         return Err(HotplugError::WouldDeadlock);
     }
-    let lock = Lifecycle::lock(deadline).ok_or(HotplugError::Busy)?;
     let target = area::of(cpu);
+    let lock = if cpu == cpu::current() {
+        // Whoever has the lock may wait for this very CPU to leave. It may as well.
+        Lifecycle::lock_with(deadline, || check(target))
+    } else {
+        Lifecycle::lock(deadline)
+    };
+    let lock = lock.ok_or(HotplugError::Busy)?;
     if target.slot.0.read().state != State::Online {
         return Err(HotplugError::NotOnline);
     }

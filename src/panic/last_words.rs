@@ -218,7 +218,11 @@ pub(crate) fn remember(base: u64, size: u64) {
             }
         }
     }
-    let free = newest.as_ref().map_or(0, |(index, ..)| 1 - index);
+    // Not over what is offered now; and a record of another build may still find its reader.
+    let free = match &newest {
+        Some((index, ..)) => 1 - index,
+        None => slots.iter().position(|slot| slot.header().magic != MAGIC).unwrap_or(0),
+    };
     SEQUENCE.store(sequence.wrapping_add(1), Ordering::Relaxed);
     SIZE.store(slots[free].size, Ordering::Relaxed);
     BASE.store(slots[free].base, Ordering::Relaxed);

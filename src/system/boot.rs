@@ -52,6 +52,7 @@ pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
     }
     report_notes(&machine, args);
     platform::init(&machine);
+    time::init_look_around(args);
     call::init(args);
     stop::init(args);
     gic::choose_masking(args);

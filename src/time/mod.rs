@@ -3,7 +3,7 @@
 mod timers;
 
 pub use timers::{TIMER_BYTES, TIMERS_PER_CPU, Timer, TimerError, after};
-pub(crate) use timers::{Timers, arm_within, expired, set_tick};
+pub(crate) use timers::{Timers, expired, init_look_around, look_around, set_tick};
 
 use crate::arch::regs;
 use crate::dt;
@@ -144,9 +144,9 @@ pub(crate) fn init(timer: Option<&dt::Timer>) -> Result<(), TimeError> {
     Ok(())
 }
 
-/// Starts this CPU's timer: nothing due, event stream on, interrupt enabled.
+/// Starts this CPU's timer: nothing due but its look around, event stream on, interrupt enabled.
 pub(crate) fn init_cpu() {
-    regs::set_timer(None);
+    look_around();
     regs::enable_event_stream(FREQUENCY.load(Ordering::Relaxed));
     let interrupt = INTERRUPT.load(Ordering::Relaxed);
     if interrupt != 0 {

@@ -2,12 +2,14 @@
 
 use super::{Instant, has_timer, to_ticks};
 use crate::arch::regs;
+use crate::bootargs::BootArgs;
 use crate::closure::ClosureCell;
 use crate::cpu::area;
 use crate::{irq, watchdog};
 use core::cell::Cell;
 use core::fmt;
 use core::marker::PhantomData;
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use reveille_protocol::State;
 
@@ -36,6 +38,23 @@ impl fmt::Display for TimerError {
             Self::Leaving => "this CPU is leaving",
         })
     }
+}
+
+/// Every online CPU takes an interrupt at least this often, and looks for what is queued for it: an SGI that was lost
+/// costs time and never a CPU.
+const LOOK_AROUND: Duration = Duration::from_millis(100);
+static LOOK_AROUND_TICKS: AtomicU64 = AtomicU64::new(u64::MAX);
+
+/// Reads the bootarg `idle_ms`. By the boot CPU, once the counter's frequency is known.
+pub(crate) fn init_look_around(args: BootArgs<'_>) {
+    let span = match args.number("idle_ms") {
+        Ok(ms) => ms.map_or(LOOK_AROUND, Duration::from_millis),
+        Err(value) => {
+            log::error!("bootargs: idle_ms={value}: not a number of milliseconds; it stays {LOOK_AROUND:?}");
+            LOOK_AROUND
+        }
+    };
+    LOOK_AROUND_TICKS.store(to_ticks(span), Ordering::Relaxed);
 }
 
 struct Entry {
@@ -75,9 +94,11 @@ impl Timers {
         self.entries.iter().filter_map(|entry| entry.due.get()).min()
     }
 
-    /// When the hardware's timer has to fire.
-    fn earliest(&self) -> Option<u64> {
-        self.next().into_iter().chain(self.tick.get()).min()
+    /// Sets the hardware's timer: for what is due first, but no later than the CPU has to look around.
+    fn program(&self) {
+        let around = Instant::now().ticks().saturating_add(LOOK_AROUND_TICKS.load(Ordering::Relaxed));
+        let earliest = self.next().into_iter().chain(self.tick.get()).fold(around, u64::min);
+        regs::set_timer(Some(earliest));
     }
 }
 
@@ -118,7 +139,7 @@ pub fn after<F: FnOnce() + Send + 'static>(delay: Duration, f: F) -> Result<Time
     unsafe { entry.closure.put(f) };
     entry.due.set(Some((Instant::now() + delay).ticks()));
     entry.serial.set(entry.serial.get() + 1);
-    regs::set_timer(timers.earliest());
+    timers.program();
     Ok(Timer { index, serial: entry.serial.get(), not_send: PhantomData })
 }
 
@@ -134,7 +155,7 @@ impl Timer {
         entry.due.set(None);
         // SAFETY: ours, in the masked section; the closure is dropped with the cell it is moved into.
         unsafe { entry.closure.discard() };
-        regs::set_timer(timers.earliest());
+        timers.program();
         true
     }
 }
@@ -157,7 +178,7 @@ pub(crate) fn expired() {
     if timers.tick.get().is_some_and(|due| due <= Instant::now().ticks()) {
         timers.tick.set(watchdog::tick());
     }
-    regs::set_timer(timers.earliest());
+    timers.program();
 }
 
 /// Sets when this CPU takes its next watchdog tick; `None`: it takes no more.
@@ -165,12 +186,11 @@ pub(crate) fn set_tick(due: Option<u64>) {
     let _masked = irq::mask();
     let timers = &area::current().timers;
     timers.tick.set(due);
-    regs::set_timer(timers.earliest());
+    timers.program();
 }
 
-/// Sees to it that this CPU's timer fires within `at_most`. With interrupts masked; for idle.
-pub(crate) fn arm_within(at_most: Duration) {
-    let latest = Instant::now().ticks().saturating_add(to_ticks(at_most));
-    let next = area::current().timers.earliest();
-    regs::set_timer(Some(next.map_or(latest, |next| next.min(latest))));
+/// Sees to it that this CPU's timer fires within the time after which it looks around. With interrupts masked; before a
+/// wait, and as it comes online.
+pub(crate) fn look_around() {
+    area::current().timers.program();
 }

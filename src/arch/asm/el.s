@@ -139,12 +139,12 @@ reveille_el_setup:
     isb
     msr     S3_4_C12_C11_0, xzr         // ICH_HCR_EL2
 3:
+    adr     x0, reveille_el2_stub
+    msr     vbar_el2, x0
 .if {KEEP_EL2}
     isb
     ret
 .else
-    adr     x0, reveille_el2_stub
-    msr     vbar_el2, x0
     mov     x0, #0x0800                 // SCTLR_EL1: RES1, MMU and caches off
     movk    x0, #0x30d0, lsl #16
     msr     sctlr_el1, x0
@@ -162,6 +162,9 @@ reveille_el_setup:
     movk    x0, #0x30d0, lsl #16
     msr     sctlr_el1, x0
     isb
+    // Until the real vectors are in place, which need a stack and an MMU, an exception parks this CPU.
+    adr     x0, reveille_el2_stub
+    msr     vbar_el1, x0
     mov     x0, #(3 << 20)              // CPACR_EL1.FPEN: no trap
     msr     cpacr_el1, x0
     msr     mdscr_el1, xzr
@@ -174,7 +177,7 @@ reveille_el_setup:
 1:  isb
     ret
 
-// Vectors of the levels we have left. A call to firmware that is not there answers NOT_SUPPORTED, as SMCCC
+// Vectors of the levels we have left, and of the one we are at until its own are set. A call to firmware that is not there answers NOT_SUPPORTED, as SMCCC
 // asks of an unknown function; anything else cannot be returned from, and stops this CPU alone.
 .balign 2048
 reveille_el2_stub:

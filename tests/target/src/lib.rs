@@ -80,4 +80,6 @@ pub use checks::{Random, check, eventually, on_all_others, pause, set_patience};
 #[cfg(target_os = "none")]
 pub mod lives;
 #[cfg(target_os = "none")]
+pub mod reboots;
+#[cfg(target_os = "none")]
 pub mod shim;

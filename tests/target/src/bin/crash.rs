@@ -1,26 +1,153 @@
-//! Breaks the machine in the way that the bootarg `case=NAME` says. The panic report is the result.
+//! Breaks the machine in the way that the bootargs say. The panic report is the result.
+//!
+//! `case=NAME` is what fails, and where; `others=NAME` is what the other CPUs are doing meanwhile (default: nothing). With
+//! `hook=NAME` the application has a word in what follows.
 
 #![no_std]
 #![no_main]
 
 use core::arch::asm;
+use core::fmt;
 use core::hint::black_box;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
-use reveille::cpu::{self, CpuId};
-use reveille::{ExitCode, System, irq, println, time};
+use reveille::cpu::{self, CpuId, CpuSet};
+use reveille::dt::Gic;
+use reveille::panic::{self, Action, CrashReport};
+use reveille::sync::SpinLock;
+use reveille::time::{self, Deadline, Instant};
+use reveille::{ExitCode, System, bringup, call, hotplug, irq, nmi, power, println, stop_machine};
+use reveille_tests::{check, eventually};
 
 reveille::entry!(main);
 
-static IN_TIMER: AtomicBool = AtomicBool::new(false);
+static LOCK: SpinLock<u32> = SpinLock::new(0);
+static READY: AtomicU32 = AtomicU32::new(0);
+static FOR_EVER: AtomicBool = AtomicBool::new(true);
 
 fn main(system: &'static System) -> ExitCode {
-    let roll_call = system.bring_up_all(system.deadline());
-    if !roll_call.is_complete() {
-        println!("{roll_call}");
-        return ExitCode::FAILURE;
+    match system.arg("hook") {
+        None => {}
+        Some("tell") => panic::set_action(Action::Hook(tell)),
+        Some("panic") => panic::set_action(Action::Hook(fail_again)),
+        Some("storm") => {
+            if let Ok(Gic::V2 { distributor, .. }) = &system.machine().gic {
+                DISTRIBUTOR.store(distributor.base, Ordering::Relaxed);
+            }
+            panic::set_action(Action::Hook(storm));
+        }
+        Some(other) => println!("hook={other}: unknown"),
     }
     let case = system.arg("case").unwrap_or("");
+    let others = system.arg("others").unwrap_or("idle");
+    if case == "bringup" {
+        // The timer strikes somewhere in the middle, or before, or after.
+        let us = system.arg("us").and_then(|us| us.parse().ok()).unwrap_or(100);
+        check(
+            time::after(Duration::from_micros(us), || panic!("during bring-up")).is_ok(),
+            "a timer can be set",
+        );
+    }
+    let absent = if others == "offline" { cpu::possible().iter().last() } else { None };
+    for cpu in cpu::possible().iter().filter(|cpu| absent != Some(*cpu) && case != "bringup") {
+        check(bringup::cpu_up(cpu, system.deadline()) == bringup::Verdict::Online, "the CPU comes online");
+    }
+    if case == "bringup" {
+        let _ = system.bring_up_all(system.deadline());
+        wait();
+    }
+    occupy(others);
+    fail(system, case);
+    println!("survived case={case}");
+    ExitCode::FAILURE
+}
+
+/// What the other CPUs are doing.
+fn occupy(what: &str) {
+    let set = cpu::online().without(cpu::current());
+    let f: fn() = match what {
+        "idle" | "offline" => return,
+        "busy" => busy,
+        "masked" => masked,
+        "daif" => daif,
+        "printing" => printing,
+        "calling" => calling,
+        "gone" => {
+            let down = set.iter().last().unwrap_or(CpuId::BOOT);
+            check(hotplug::cpu_down(down, Duration::from_secs(5)).is_ok(), "a CPU can leave");
+            return;
+        }
+        // Each in its own way; and one of them spins on the lock that this CPU is about to take.
+        "mixed" => {
+            for (index, cpu) in set.iter().enumerate() {
+                let f = [busy as fn(), masked, spinning, printing][index % 4];
+                check(cpu::launch(cpu, f).is_ok(), "an idle CPU takes a closure");
+            }
+            return eventually("they are at it", || READY.load(Ordering::Relaxed) as usize == set.len());
+        }
+        "spinning" => spinning,
+        other => {
+            println!("others={other}: unknown");
+            return;
+        }
+    };
+    for cpu in set {
+        check(cpu::launch(cpu, f).is_ok(), "an idle CPU takes a closure");
+    }
+    eventually("they are at it", || READY.load(Ordering::Relaxed) as usize == set.len());
+}
+
+fn spin() {
+    READY.fetch_add(1, Ordering::Relaxed);
+    while FOR_EVER.load(Ordering::Relaxed) {
+        core::hint::spin_loop();
+    }
+}
+
+fn busy() {
+    spin();
+}
+
+fn masked() {
+    let _masked = irq::mask();
+    spin();
+}
+
+fn daif() {
+    // SAFETY: masks interrupts behind the back of the runtime, for ever: that is the test.
+    unsafe { asm!("msr daifset, #2") };
+    spin();
+}
+
+fn printing() {
+    READY.fetch_add(1, Ordering::Relaxed);
+    for line in 0.. {
+        println!("cpu {} prints line {line}: {:?}", cpu::current(), [line; 12]);
+    }
+}
+
+fn spinning() {
+    READY.fetch_add(1, Ordering::Relaxed);
+    // Until the failing CPU has it.
+    while LOCK.try_lock().is_some() {
+        core::hint::spin_loop();
+    }
+    *LOCK.lock() += 1;
+    println!("got a lock that nobody gave back");
+}
+
+/// Calls the CPU that fails, again and again, and everybody else.
+fn calling() {
+    READY.fetch_add(1, Ordering::Relaxed);
+    loop {
+        for cpu in cpu::online().without(cpu::current()) {
+            let _ = call::on(cpu, cpu::current);
+        }
+    }
+}
+
+fn fail(system: &'static System, case: &str) {
+    let last = cpu::online().iter().last().unwrap_or(CpuId::BOOT);
     match case {
         "panic" => panic!("on purpose"),
         "read" => {
@@ -47,57 +174,108 @@ fn main(system: &'static System) -> ExitCode {
         // SAFETY: raises an exception, which is what the test is about.
         "undefined" => unsafe { asm!("udf #0") },
         "overflow" => println!("{}", overflow(0)),
-        "secondary" => {
-            let last = cpu::possible().iter().last().unwrap_or(CpuId::BOOT);
-            if cpu::launch(last, || panic!("on a secondary")).is_err() {
-                return ExitCode::FAILURE;
-            }
-            wait();
-        }
-        "secondary-overflow" => {
-            let last = cpu::possible().iter().last().unwrap_or(CpuId::BOOT);
-            if cpu::launch(last, || println!("{}", overflow(0))).is_err() {
-                return ExitCode::FAILURE;
-            }
-            wait();
-        }
+        "bad-sp" => bad_stack(),
+        "bad-frames" => bad_frames(system),
+        "full-stack" => println!("{}", fill_up(0)),
+        "secondary" => launch(last, || panic!("on a secondary")),
+        "secondary-overflow" => launch(last, || println!("{}", overflow(0))),
+        "secondary-exception" => launch(last, bad_stack),
         "masked" => {
-            // The others hold interrupts back: only an NMI-class SGI gets at them.
-            for cpu in cpu::online().without(cpu::current()) {
-                let spin = || {
-                    let _masked = irq::mask();
-                    loop {
-                        core::hint::spin_loop();
-                    }
-                };
-                if cpu::launch(cpu, spin).is_err() {
-                    return ExitCode::FAILURE;
-                }
-            }
-            let set = time::after(Duration::from_millis(50), || panic!("while the others are masked"));
-            if set.is_err() {
-                return ExitCode::FAILURE;
-            }
-            wait();
+            let _masked = irq::mask();
+            panic!("in a masked section");
+        }
+        "holding" => {
+            let _held = LOCK.lock();
+            // The others have come to spin on it by then.
+            let until = Deadline::after(Duration::from_millis(5));
+            while !until.has_passed() {}
+            panic!("while holding a lock");
         }
         "timer" => {
-            let set = time::after(Duration::from_millis(1), || {
-                IN_TIMER.store(true, Ordering::Relaxed);
-                panic!("in an interrupt handler");
-            });
-            if set.is_err() {
-                return ExitCode::FAILURE;
-            }
+            in_timer(|| panic!("in an interrupt handler"));
             wait();
+        }
+        "timer-overflow" => {
+            in_timer(|| println!("{}", overflow(0)));
+            wait();
+        }
+        "timer-bad-sp" => {
+            in_timer(bad_stack);
+            wait();
+        }
+        "callback" => {
+            check(call::post(last, || panic!("in a callback")).is_ok(), "a call can be posted");
+            wait();
+        }
+        "sync-call" => {
+            // The other calls back meanwhile, and waits for this CPU while this CPU waits for it.
+            let own = cpu::current();
+            launch(last, move || {
+                let _ = call::on(own, || {
+                    let until = Deadline::after(Duration::from_millis(2));
+                    while !until.has_passed() {}
+                    panic!("in both directions");
+                });
+            });
+            loop {
+                let _ = call::on(last, cpu::current);
+            }
+        }
+        "nmi" => {
+            let answers = nmi::on_each(&[last].into_iter().collect(), || panic!("in an NMI"));
+            println!("{answers}");
+        }
+        "nmi-on-self" => {
+            let _ = nmi::on_each(&[cpu::current()].into_iter().collect(), || panic!("in an NMI"));
+        }
+        "stop-machine" => {
+            let _ = stop_machine(Duration::from_secs(5), || panic!("with the machine stopped"));
+        }
+        "printing" => println!("a line that ends in {}", Panics),
+        "message" => panic!("a message that ends in {}", Panics),
+        "twice" => panic!("{}", Faults),
+        "print-loop" => {
+            in_timer(|| panic!("in the middle of a line"));
+            loop {
+                println!("cpu {} prints: {:?}", cpu::current(), [0x5555_5555_u32; 16]);
+            }
+        }
+        "lock-after-stop" => {
+            launch(last, || {
+                let _held = LOCK.lock();
+                spin();
+            });
+            eventually("the lock is held", || READY.load(Ordering::Relaxed) == 1);
+            check(panic::stop_others(Duration::from_secs(2)).is_complete(), "all are stopped");
+            *LOCK.lock() += 1;
+        }
+        "call-after-stop" => {
+            check(panic::stop_others(Duration::from_secs(2)).is_complete(), "all are stopped");
+            let _ = call::on(last, cpu::current);
         }
         other => println!("case={other}: unknown"),
     }
-    println!("survived case={case}");
-    ExitCode::FAILURE
+}
+
+fn launch(cpu: CpuId, f: impl FnOnce() + Send + 'static) {
+    if cpu == cpu::current() {
+        return f();
+    }
+    check(cpu::launch(cpu, f).is_ok(), "an idle CPU takes a closure");
+    if READY.load(Ordering::Relaxed) == 0 {
+        let until = Deadline::after(Duration::from_millis(300));
+        while !until.has_passed() {
+            cpu::idle();
+        }
+    }
+}
+
+fn in_timer(f: impl FnOnce() + Send + 'static) {
+    check(time::after(Duration::from_millis(3), f).is_ok(), "a timer can be set");
 }
 
 fn wait() {
-    let until = time::Deadline::after(Duration::from_secs(20));
+    let until = Deadline::after(Duration::from_secs(20));
     while !until.has_passed() {
         cpu::idle();
     }
@@ -108,4 +286,97 @@ fn wait() {
 fn overflow(depth: u64) -> u64 {
     let frame = black_box([depth; 16]);
     overflow(depth + 1) + frame[3]
+}
+
+/// Goes on until there is only just room on the stack for a panic to begin.
+#[inline(never)]
+fn fill_up(depth: u64) -> u64 {
+    let frame = black_box([depth; 8]);
+    let sp: u64;
+    // SAFETY: reads the stack pointer.
+    unsafe { asm!("mov {}, sp", out(reg) sp, options(nomem, nostack)) };
+    // Thread stacks are 16 KiB and lie above a page that is not mapped.
+    assert!(sp & 0xffff > 0x1000 + 0x300 || depth < 8, "with a stack that is almost full");
+    fill_up(depth + 1) + frame[3]
+}
+
+fn bad_stack() {
+    // SAFETY: not safe at all: there is no stack there, which is what the test is about.
+    unsafe { asm!("mov sp, {}", "str xzr, [sp, #-16]!", in(reg) 0x00de_ad00_0000_u64, options(noreturn)) }
+}
+
+/// A chain of frames that no compiler has made.
+fn bad_frames(system: &System) {
+    static LOOP: [u64; 2] = [0, 0];
+    let number = |name| system.arg(name).and_then(|value| u64::from_str_radix(value, 16).ok());
+    let text = main as *const () as u64 + 8;
+    let mut cycle = [LOOP; 2];
+    cycle[0] = [cycle[1].as_ptr() as u64, text];
+    cycle[1] = [cycle[0].as_ptr() as u64, text + 4];
+    let fp = number("fp").unwrap_or(black_box(&cycle).as_ptr() as u64);
+    // SAFETY: raises an exception with a frame pointer that leads nowhere, which is what the test is about.
+    unsafe { asm!("mov x29, {}", "udf #0", in(reg) fp, options(noreturn)) }
+}
+
+/// Panics when it is to be printed.
+struct Panics;
+
+impl fmt::Display for Panics {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        panic!("while a line was printed");
+    }
+}
+
+/// Takes an exception when it is to be printed.
+struct Faults;
+
+impl fmt::Display for Faults {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // SAFETY: raises an exception, which is what the test is about.
+        unsafe { asm!("udf #1") };
+        Ok(())
+    }
+}
+
+/// The application's own end.
+fn tell(report: &CrashReport) -> ! {
+    let stop = report.stop();
+    let parked: CpuSet = stop.fates().filter(|(_, fate)| fate.is_parked()).map(|(cpu, _)| cpu).collect();
+    println!("hook: cpu {:?}, parked {parked}, left {}", report.cpu(), stop.left());
+    println!("hook: {} lines of report", report.text().lines().count());
+    let complete = stop.is_complete() && report.text().contains("end of the report: ");
+    power::exit(ExitCode::from(if complete { 7 } else { 8 }))
+}
+
+fn fail_again(_: &CrashReport) -> ! {
+    panic!("in the hook")
+}
+
+/// Base of a GICv2's distributor; 0: it is a GICv3.
+static DISTRIBUTOR: AtomicU64 = AtomicU64::new(0);
+
+/// Sends every SGI there is to every other CPU, and events, for ever.
+fn storm(_: &CrashReport) -> ! {
+    let distributor = DISTRIBUTOR.load(Ordering::Relaxed);
+    println!("hook: storm");
+    let mut sent = 0_u64;
+    let mut told = Instant::now();
+    loop {
+        for sgi in 0..16_u64 {
+            // SAFETY: sends an SGI to all CPUs but this one, in the way that this kind of controller has (IHI 0048B 4.3.15,
+            // IHI 0069 12.2.19); and an event.
+            unsafe {
+                if distributor == 0 {
+                    asm!("msr S3_0_C12_C11_5, {}", "isb", "sev", in(reg) sgi << 24 | 1 << 40, options(nostack));
+                } else {
+                    asm!("str {:w}, [{}]", "dsb sy", "sev", in(reg) 1 << 24 | sgi, in(reg) distributor + 0xf00, options(nostack));
+                }
+            }
+            sent += 1;
+        }
+        if Instant::now() - told > Duration::from_millis(500) {
+            told = Instant::now();
+            println!("hook: {sent} SGIs sent");
+        }
+    }
 }

@@ -1,32 +1,45 @@
-//! CPUs go and come back, one after the other and in random order, under calls that are counted.
+//! CPUs that go and come back, case by case: what keeps them, what they take along, what they leave behind. `churn` does
+//! the same at random.
+//!
+//! With `--append stop_wait_ms=N` also what happens when that time is over; with the shim at EL2 also firmware that turns
+//! no CPU off. The bootarg `panic=WHERE` has a CPU panic as it leaves, and the report is the result.
 
 #![no_std]
 #![no_main]
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::arch::asm;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
-use reveille::bringup::{Verdict, cpu_up};
+use reveille::bringup::{Reason, Verdict, cpu_up};
 use reveille::call::{self, CallError, PostError};
-use reveille::cpu::{self, CpuId};
+use reveille::cpu::{self, CpuId, CpuSet};
+use reveille::dt::Gic;
+use reveille::fault::{self, State};
 use reveille::hotplug::{self, Hold, HotplugError};
-use reveille::time::Deadline;
-use reveille::{ExitCode, System, println};
-use reveille_tests::{Random, check, eventually};
+use reveille::irq::{self, Trigger};
+use reveille::patch::PatchError;
+use reveille::sync::Mutex;
+use reveille::time::{self, Deadline, TimerError};
+use reveille::{ExitCode, StopError, System, println, stop_machine};
+use reveille_tests::shim::{self, Plan};
+use reveille_tests::{check, eventually, pause};
 
-reveille::entry!(main);
+reveille::entry!(main, secondary = secondary);
 
 reveille::percpu! {
-    static RAN: AtomicU64 = AtomicU64::new(0);
-    static ACCEPTED: AtomicU64 = AtomicU64::new(0);
     static CAME: AtomicU64 = AtomicU64::new(0);
     static WENT: AtomicU64 = AtomicU64::new(0);
+    /// What the CPU is to do in thread context: an [`Order`], 0 nothing.
+    static ORDER: AtomicU64 = AtomicU64::new(0);
+    /// The order that it is carrying out.
+    static DOING: AtomicU64 = AtomicU64::new(0);
 }
 
-const SECOND: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(20);
+/// Time for a CPU that will not leave.
+const SHORT: Duration = Duration::from_millis(10);
 
 fn main(system: &'static System) -> ExitCode {
-    let rounds: u64 = system.arg("rounds").and_then(|rounds| rounds.parse().ok()).unwrap_or(50);
-    let seed = system.arg("seed").and_then(|seed| seed.parse().ok()).unwrap_or(1);
     let registered = hotplug::register(
         |cpu| {
             CAME.of(cpu).fetch_add(1, Ordering::Relaxed);
@@ -35,102 +48,624 @@ fn main(system: &'static System) -> ExitCode {
         |cpu| _ = WENT.of(cpu).fetch_add(1, Ordering::Relaxed),
     );
     check(registered.is_ok(), "callbacks can be registered");
+    check(hotplug::register(online, offline).is_ok(), "and more of them");
     check(system.bring_up_all(system.deadline()).is_complete(), "all CPUs come online");
-    refusals();
+    if let Some(place) = system.arg("panic") {
+        panic_at(place);
+        println!("hotplug: no such place, or nobody panicked");
+        return ExitCode::FAILURE;
+    }
+    let others = cpu::online().without(CpuId::BOOT);
+    let Some(first) = others.iter().next() else { return ExitCode::FAILURE };
+    refusals(first);
     in_order(system);
-    random(rounds, seed);
+    holds(first);
+    by_itself(first);
+    stale_sgis(system, first);
+    shared_interrupts(system, first);
+    failing_callback(first);
+    if let Some(second) = others.without(first).iter().next() {
+        waits_for_a_callee(first, second);
+        gate(first, second);
+        called_off(first, second);
+        under_stops(first);
+        if system.arg("stop_wait_ms").is_some() {
+            still_dying(first, second);
+            slow_callback(first);
+        }
+    }
+    if shim::is_present(system) {
+        denied(others);
+    } else if system.arg("denied").is_some() {
+        println!("hotplug: wants the shim as firmware");
+        return ExitCode::FAILURE;
+    }
+    for cpu in others {
+        let (came, went) = (CAME.of(cpu).load(Ordering::Relaxed), WENT.of(cpu).load(Ordering::Relaxed));
+        check(came == went + 1 && went > 0, "callbacks run in pairs as CPUs come and go");
+    }
     println!("hotplug: all good");
     ExitCode::SUCCESS
 }
 
-fn refusals() {
-    check(hotplug::cpu_down(CpuId::BOOT, SECOND) == Err(HotplugError::Held(Hold::Main)), "main is a hold");
-    let Some(cpu) = cpu::online().without(CpuId::BOOT).iter().next() else { return };
-    static HOLD: AtomicU64 = AtomicU64::new(1);
-    HOLD.store(1, Ordering::Relaxed);
-    let launched = cpu::launch(cpu, || {
-        while HOLD.load(Ordering::Relaxed) == 1 {
-            cpu::offline_point();
+// --- what the secondaries do ------------------------------------------------------------------------------------------
+
+/// What a CPU can be told to do in thread context, outside of any closure, which would be a hold itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+enum Order {
+    /// Hold a mutex, until told to let go; at offline points all the while.
+    Mutex = 1,
+    /// Be pinned, likewise.
+    Pin = 2,
+    /// Have a timer running, until told to let go.
+    Timer = 3,
+    /// Wait in a call to the CPU in [`CALLEE`], which takes until told to let go.
+    Call = 4,
+    /// Compute, without offline points, until told to let go.
+    Busy = 5,
+    /// Take itself down.
+    Leave = 6,
+}
+
+/// Ends what was ordered.
+static LET_GO: AtomicBool = AtomicBool::new(false);
+static CALLEE: AtomicU64 = AtomicU64::new(0);
+static MUTEX: Mutex<u64> = Mutex::new(0);
+
+fn until_let_go(mut step: impl FnMut()) {
+    while !LET_GO.load(Ordering::Acquire) {
+        step();
+        pause();
+    }
+}
+
+fn secondary(own: CpuId) -> ! {
+    loop {
+        let order = ORDER.swap(0, Ordering::Acquire);
+        DOING.store(order, Ordering::Release);
+        if order == Order::Mutex as u64 {
+            let mut guard = MUTEX.lock();
+            *guard += 1;
+            until_let_go(cpu::offline_point);
+        } else if order == Order::Pin as u64 {
+            let _pin = hotplug::pin();
+            until_let_go(cpu::offline_point);
+        } else if order == Order::Timer as u64 {
+            let timer = time::after(LONG, || ());
+            until_let_go(cpu::offline_point);
+            check(timer.is_ok_and(time::Timer::cancel), "a timer that keeps its CPU can be cancelled");
+        } else if order == Order::Call as u64 {
+            let callee = cpu::get(CALLEE.load(Ordering::Relaxed) as usize).expect("below the count");
+            check(call::on(callee, || until_let_go(|| ())) == Ok(()), "the call is served");
+        } else if order == Order::Busy as u64 {
+            until_let_go(|| ());
+        } else if order == Order::Leave as u64 {
+            let stayed = hotplug::cpu_down(own, LONG);
+            panic!("cpu_down() of the own CPU came back: {stayed:?}");
         }
-        HOLD.store(2, Ordering::Relaxed);
+        DOING.store(0, Ordering::Release);
+        cpu::idle();
+    }
+}
+
+/// Has `cpu` begin with `order`.
+fn tell(cpu: CpuId, order: Order) {
+    LET_GO.store(false, Ordering::Release);
+    // By a closure: it runs in idle, and after it the loop above looks at its orders.
+    let store = move || ORDER.store(order as u64, Ordering::Release);
+    eventually("the CPU takes a closure", || cpu::launch(cpu, store).is_ok());
+    if order != Order::Leave {
+        eventually("it does as it was told", || DOING.of(cpu).load(Ordering::Acquire) == order as u64);
+    }
+}
+
+/// Ends what was ordered, once the main CPU waits for something.
+fn let_go_soon() {
+    let timer = time::after(Duration::from_millis(3), || LET_GO.store(true, Ordering::Release));
+    check(timer.is_ok(), "a timer can be set");
+}
+
+// --- callbacks that can be told to misbehave --------------------------------------------------------------------------
+
+/// What the offline callback does.
+static OFFLINE: AtomicU64 = AtomicU64::new(0);
+/// Holds interrupts back from here on, so that what is sent now is kept; and waits until [`AT_DOOR`] is taken back.
+const KEEP: u64 = 1;
+/// Waits until [`AT_DOOR`] is taken back.
+const WAIT: u64 = 2;
+/// Panics.
+const PANIC: u64 = 3;
+/// The offline callback has come to where it waits.
+static AT_DOOR: AtomicBool = AtomicBool::new(false);
+/// The online callback fails.
+static FAILS: AtomicBool = AtomicBool::new(false);
+
+fn online(_: CpuId) -> Result<(), ()> {
+    if FAILS.load(Ordering::Relaxed) { Err(()) } else { Ok(()) }
+}
+
+fn offline(_: CpuId) {
+    check(!irq::is_masked(), "offline callbacks run in thread context");
+    match OFFLINE.swap(0, Ordering::Relaxed) {
+        // It never comes back from here, so nobody misses the end of the section.
+        KEEP => core::mem::forget(irq::mask()),
+        WAIT => {}
+        PANIC => panic!("on purpose in an offline callback"),
+        _ => return,
+    }
+    AT_DOOR.store(true, Ordering::Release);
+    while AT_DOOR.load(Ordering::Acquire) {
+        pause();
+    }
+}
+
+fn at_door() -> bool {
+    AT_DOOR.load(Ordering::Acquire)
+}
+
+fn open_door() {
+    AT_DOOR.store(false, Ordering::Release);
+}
+
+// --- the cases --------------------------------------------------------------------------------------------------------
+
+#[track_caller]
+fn down(cpu: CpuId) {
+    let result = hotplug::cpu_down(cpu, LONG);
+    assert!(result == Ok(()), "cpu {cpu} does not leave: {result:?}");
+    check(!cpu::online().contains(cpu), "a CPU that left is not online");
+    check(matches!(fault::slot(cpu).state, State::Gone | State::Offline), "it is gone");
+}
+
+#[track_caller]
+fn up(cpu: CpuId) {
+    let verdict = cpu_up(cpu, LONG);
+    assert!(verdict == Verdict::Online, "cpu {cpu} does not come back: {verdict:?}");
+    check(call::on(cpu, cpu::current) == Ok(cpu), "a CPU that came back answers");
+}
+
+fn refusals(cpu: CpuId) {
+    check(hotplug::cpu_down(CpuId::BOOT, SHORT) == Err(HotplugError::Held(Hold::Main)), "main is a hold");
+    static HOLD: AtomicU64 = AtomicU64::new(1);
+    eventually("an idle CPU takes a closure", || {
+        cpu::launch(cpu, move || {
+            let own = hotplug::cpu_down(cpu, LONG);
+            check(own == Err(HotplugError::Held(Hold::Closure)), "a closure is a hold on its own CPU");
+            while HOLD.load(Ordering::Relaxed) == 1 {
+                cpu::offline_point();
+                pause();
+            }
+            HOLD.store(2, Ordering::Relaxed);
+        })
+        .is_ok()
     });
-    check(launched.is_ok(), "an idle CPU takes a closure");
-    check(
-        hotplug::cpu_down(cpu, Duration::from_millis(50)) == Err(HotplugError::Held(Hold::Closure)),
-        "a closure is a hold",
-    );
+    check(hotplug::cpu_down(cpu, SHORT) == Err(HotplugError::Held(Hold::Closure)), "a closure is a hold");
     check(cpu::online().contains(cpu), "a CPU that holds something stays");
     HOLD.store(0, Ordering::Relaxed);
     eventually("the closure ends", || HOLD.load(Ordering::Relaxed) == 2);
-    check(hotplug::cpu_down(cpu, SECOND) == Ok(()), "then it leaves");
-    check(hotplug::cpu_down(cpu, SECOND) == Err(HotplugError::NotOnline), "it cannot leave twice");
+    down(cpu);
+    check(hotplug::cpu_down(cpu, LONG) == Err(HotplugError::NotOnline), "it cannot leave twice");
     check(call::on(cpu, || ()) == Err(CallError::Offline), "a call to it is refused");
     check(matches!(call::post(cpu, || ()), Err(PostError::Offline(_))), "a post to it is refused");
-    check(cpu_up(cpu, SECOND) == Verdict::Online, "it comes back");
-    check(call::on(cpu, cpu::current) == Ok(cpu), "and answers");
+    check(cpu::launch(cpu, || ()).is_err(), "a closure for it is refused");
+    up(cpu);
+    check(cpu_up(cpu, LONG) == Verdict::Online, "bringing up what is up changes nothing");
+    let masked = irq::mask();
+    let refused = hotplug::cpu_down(cpu, LONG);
+    check(refused == Err(HotplugError::WouldDeadlock), "not with interrupts masked");
+    drop(masked);
+    let refused = call::on(cpu, || hotplug::cpu_down(CpuId::BOOT, LONG));
+    check(refused == Ok(Err(HotplugError::WouldDeadlock)), "not in a callback");
 }
 
+/// All but one, each in turn; the last stays.
 fn in_order(system: &System) {
     for cpu in cpu::online().without(CpuId::BOOT) {
-        check(hotplug::cpu_down(cpu, SECOND) == Ok(()), "each CPU leaves in turn");
+        down(cpu);
     }
     check(cpu::online().len() == 1, "only one is left");
-    check(hotplug::cpu_down(CpuId::BOOT, SECOND) == Err(HotplugError::LastCpu), "the last one stays");
-    check(system.bring_up_all(SECOND).is_complete(), "all come back");
-    for cpu in cpu::online().without(CpuId::BOOT) {
-        let (came, went) = (CAME.of(cpu).load(Ordering::Relaxed), WENT.of(cpu).load(Ordering::Relaxed));
-        check(came == went + 1 && went > 0, "callbacks run as CPUs come and go");
+    check(hotplug::cpu_down(CpuId::BOOT, LONG) == Err(HotplugError::LastCpu), "the last one stays");
+    check(stop_machine(LONG, || 1) == Ok(1), "one CPU is gathered soon");
+    check(system.bring_up_all(LONG).is_complete(), "all come back");
+}
+
+/// What a CPU holds keeps it; once it lets go it leaves, for the same request.
+fn holds(cpu: CpuId) {
+    let cases = [
+        (Order::Mutex, Hold::Mutex),
+        (Order::Pin, Hold::Pinned),
+        (Order::Timer, Hold::Timer),
+        (Order::Busy, Hold::NotIdle),
+    ];
+    for (order, hold) in cases {
+        tell(cpu, order);
+        let held = hotplug::cpu_down(cpu, SHORT);
+        assert!(held == Err(HotplugError::Held(hold)), "{order:?}: {held:?}");
+        check(call::on(cpu, cpu::current) == Ok(cpu), "it stays, and works on");
+        let_go_soon();
+        down(cpu);
+        check(MUTEX.try_lock().is_some(), "nothing that it held is left held");
+        up(cpu);
     }
 }
 
-/// Posts to every CPU, at all times.
-fn traffic() {
-    for cpu in cpu::possible() {
-        if call::post(cpu, || _ = RAN.fetch_add(1, Ordering::Relaxed)).is_ok() {
-            ACCEPTED.of(cpu).fetch_add(1, Ordering::Relaxed);
+/// A CPU that waits for its own call is no more at an offline point than one that computes.
+fn waits_for_a_callee(cpu: CpuId, callee: CpuId) {
+    CALLEE.store(callee.index() as u64, Ordering::Relaxed);
+    tell(cpu, Order::Call);
+    check(
+        hotplug::cpu_down(cpu, SHORT) == Err(HotplugError::Held(Hold::NotIdle)),
+        "a CPU that waits for its call stays",
+    );
+    let_go_soon();
+    down(cpu);
+    up(cpu);
+}
+
+/// A CPU that takes itself down keeps the right to do so until it is gone; then another takes it over.
+fn by_itself(cpu: CpuId) {
+    for round in 0..5 {
+        tell(cpu, Order::Leave);
+        if round % 2 == 0 {
+            eventually("it is gone", || matches!(fault::slot(cpu).state, State::Gone | State::Offline));
+        }
+        // Otherwise in the middle of it.
+        check(stop_machine(LONG, || 7) == Ok(7), "its right is taken over");
+        eventually("it is gone", || !cpu::online().contains(cpu));
+        up(cpu);
+    }
+}
+
+/// Sends SGI `number` to `cpu` past the runtime, which would look whether it is online.
+fn send_raw_sgi(system: &System, cpu: CpuId, number: u64) {
+    let Ok(gic) = &system.machine().gic else { return check(false, "there is a GIC") };
+    match gic {
+        Gic::V2 { .. } => {
+            let register = gic.distributor().base + 0xf00;
+            let value = 1 << (16 + cpu.index()) | number;
+            // SAFETY: GICD_SGIR of the distributor, which the runtime has mapped: sends an SGI.
+            unsafe { asm!("dsb sy", "str {:w}, [{}]", in(reg) value, in(reg) register, options(nostack)) };
+        }
+        Gic::V3 { .. } => {
+            let mpidr = cpu::mpidr(cpu);
+            let value = (mpidr >> 32 & 0xff) << 48
+                | (mpidr >> 16 & 0xff) << 32
+                | (mpidr >> 4 & 0xf) << 44
+                | number << 24
+                | (mpidr >> 8 & 0xff) << 16
+                | 1 << (mpidr & 0xf);
+            // SAFETY: ICC_SGI1R_EL1: sends an SGI.
+            unsafe { asm!("dsb sy", "msr S3_0_C12_C11_5, {}", "isb", in(reg) value, options(nostack)) };
         }
     }
 }
 
-fn random(rounds: u64, seed: u64) {
-    let mut random = Random::new(seed);
-    let (mut downs, mut ups) = (0_u64, 0_u64);
-    for round in 0..rounds {
-        traffic();
-        let cpu =
-            cpu::get(1 + random.below(cpu::possible().len() as u64 - 1) as usize).expect("below the count");
-        if cpu::online().contains(cpu) {
-            for _ in 0..random.below(20) {
-                traffic();
+/// An SGI that nothing uses; the runtime counts those.
+const STRAY: u64 = 4;
+
+/// What was sent to a CPU while it was off is not handled when it is back.
+fn stale_sgis(system: &System, cpu: CpuId) {
+    let before = fault::strays(cpu);
+    send_raw_sgi(system, cpu, STRAY);
+    eventually("an SGI to an online CPU is handled", || fault::strays(cpu) == before + 1);
+    for _ in 0..3 {
+        down(cpu);
+        eventually("it is off", || fault::is_off(cpu) != Some(false));
+        for number in [STRAY, 0, 1, 2, 3] {
+            send_raw_sgi(system, cpu, number);
+        }
+        up(cpu);
+        let until = Deadline::after(Duration::from_millis(2));
+        while !until.has_passed() {
+            pause();
+        }
+        check(call::on(cpu, || ()) == Ok(()), "it takes calls");
+        check(fault::strays(cpu) == before + 1, "an SGI from before is not handled");
+    }
+    send_raw_sgi(system, cpu, STRAY);
+    eventually("a new one is", || fault::strays(cpu) == before + 2);
+}
+
+/// An SPI that no device of the machine uses.
+const SPI: u32 = 77;
+
+/// Makes [`SPI`] pending by hand: `GICD_ISPENDR`, which both kinds of GIC have at 0x200.
+fn raise(system: &System) {
+    let Ok(gic) = &system.machine().gic else { return check(false, "there is a GIC") };
+    let register = gic.distributor().base + 0x200 + 4 * u64::from(SPI / 32);
+    // SAFETY: a register of the distributor, which the runtime has mapped; the interrupt has a handler.
+    unsafe {
+        asm!("dsb sy", "str {:w}, [{}]", in(reg) 1_u32 << (SPI % 32), in(reg) register, options(nostack))
+    };
+}
+
+/// A shared interrupt that goes to a CPU that leaves goes to another one.
+fn shared_interrupts(system: &System, cpu: CpuId) {
+    static HANDLED: AtomicU64 = AtomicU64::new(0);
+    fn handler(_: u32) {
+        HANDLED.store(1 + cpu::current().index() as u64, Ordering::Relaxed);
+    }
+    let handled = || {
+        HANDLED.store(0, Ordering::Relaxed);
+        raise(system);
+        eventually("the interrupt is handled", || HANDLED.load(Ordering::Relaxed) != 0);
+        cpu::get(HANDLED.load(Ordering::Relaxed) as usize - 1)
+    };
+    check(irq::register(SPI, Trigger::Edge, handler).is_ok(), "a handler can be registered");
+    check(irq::set_affinity(SPI, cpu).is_ok(), "it can be sent to any CPU");
+    check(handled() == Some(cpu), "it is handled there");
+    down(cpu);
+    check(
+        irq::set_affinity(SPI, cpu) == Err(irq::IrqError::Offline { cpu }),
+        "an interrupt cannot be sent to a CPU that left",
+    );
+    check(handled().is_some_and(|cpu| cpu::online().contains(cpu)), "it is handled where it moved");
+    up(cpu);
+    check(irq::set_affinity(SPI, cpu).is_ok() && handled() == Some(cpu), "it can move back");
+}
+
+/// An online callback that fails sends its CPU away again, with a verdict.
+fn failing_callback(cpu: CpuId) {
+    down(cpu);
+    FAILS.store(true, Ordering::Relaxed);
+    let (came, went) = (CAME.of(cpu).load(Ordering::Relaxed), WENT.of(cpu).load(Ordering::Relaxed));
+    let generation = fault::slot(cpu).generation;
+    for _ in 0..2 {
+        check(cpu_up(cpu, LONG) == Verdict::Failed(Reason::Callback as u16), "the verdict says why");
+        check(!cpu::online().contains(cpu), "it is not online");
+    }
+    check(CAME.of(cpu).load(Ordering::Relaxed) == came + 2, "the callback before it ran");
+    check(WENT.of(cpu).load(Ordering::Relaxed) == went + 2, "and was undone");
+    FAILS.store(false, Ordering::Relaxed);
+    up(cpu);
+    check(fault::slot(cpu).generation == generation + 3, "the next start succeeds");
+}
+
+/// Calls that wait in the queue of a CPU as it closes: one that waits for its sender, and one that its sender waits for.
+fn gate(cpu: CpuId, sender: CpuId) {
+    static GATE: AtomicU64 = AtomicU64::new(0);
+    let caller = cpu::online().without(CpuId::BOOT).without(cpu).without(sender).iter().next();
+    for _ in 0..5 {
+        static RAN: AtomicU64 = AtomicU64::new(0);
+        static SERVED: AtomicU64 = AtomicU64::new(0);
+        RAN.store(0, Ordering::Relaxed);
+        GATE.store(0, Ordering::Relaxed);
+        SERVED.store(0, Ordering::Relaxed);
+        OFFLINE.store(KEEP, Ordering::Relaxed);
+        if let Some(caller) = caller {
+            // Queued while interrupts are held back there.
+            eventually("the caller takes a closure", || {
+                cpu::launch(caller, move || {
+                    eventually("the CPU is about to leave", at_door);
+                    SERVED.store(1, Ordering::Relaxed);
+                    check(call::on(cpu, || 5) == Ok(5), "a call that was accepted is served");
+                    SERVED.store(2, Ordering::Relaxed);
+                })
+                .is_ok()
+            });
+        }
+        eventually("the sender takes a closure", || {
+            cpu::launch(sender, move || {
+                eventually("the CPU is about to leave", at_door);
+                let posted = call::post(cpu, move || {
+                    RAN.fetch_add(1, Ordering::Relaxed);
+                    check(cpu::current() == cpu && irq::in_interrupt(), "it runs where it was sent");
+                    check(
+                        time::after(SHORT, || ()).err() == Some(TimerError::Leaving),
+                        "a CPU on its way out takes no timer",
+                    );
+                    GATE.store(1, Ordering::Release);
+                    let until = Deadline::after(LONG);
+                    while GATE.load(Ordering::Acquire) != 2 {
+                        check(!until.has_passed(), "the sender is live while what was kept runs");
+                        pause();
+                    }
+                });
+                check(posted.is_ok(), "the CPU is still online");
+                if caller.is_some() {
+                    eventually("the caller calls", || SERVED.load(Ordering::Relaxed) == 1);
+                    // What it takes from there to the queue.
+                    let until = Deadline::after(Duration::from_millis(2));
+                    while !until.has_passed() {
+                        pause();
+                    }
+                }
+                open_door();
+                eventually("what was kept runs", || GATE.load(Ordering::Acquire) == 1);
+                check(fault::slot(cpu).state == State::Dying, "when the CPU has left the others");
+                check(matches!(call::post(cpu, || ()), Err(PostError::Offline(_))), "and takes no more");
+                GATE.store(2, Ordering::Release);
+            })
+            .is_ok()
+        });
+        down(cpu);
+        check(RAN.load(Ordering::Relaxed) == 1, "what was accepted ran, once, before it was gone");
+        if caller.is_some() {
+            eventually("the call was served", || SERVED.load(Ordering::Relaxed) == 2);
+        }
+        settle(sender);
+        caller.into_iter().for_each(settle);
+        up(cpu);
+    }
+}
+
+fn settle(cpu: CpuId) {
+    eventually("every CPU is free again", || cpu::launch(cpu, || ()).is_ok());
+}
+
+/// A third CPU does not come to the gathering in which one would leave: it stays, whole.
+fn called_off(cpu: CpuId, masked: CpuId) {
+    static HELD: AtomicU64 = AtomicU64::new(0);
+    HELD.store(0, Ordering::Relaxed);
+    eventually("the third takes a closure", || {
+        cpu::launch(masked, || {
+            let masked = irq::mask();
+            HELD.store(1, Ordering::Relaxed);
+            while HELD.load(Ordering::Relaxed) == 1 {
+                pause();
             }
-            let result = hotplug::cpu_down(cpu, SECOND);
-            check(result == Ok(()), "an idle CPU leaves");
-            downs += 1;
-        } else {
-            check(cpu_up(cpu, SECOND) == Verdict::Online, "a CPU that left comes back");
-            ups += 1;
-        }
-        traffic();
-        if round % 16 == 0 {
-            counts();
-        }
-    }
-    counts();
-    println!("hotplug: {downs} down, {ups} up, every accepted call ran once");
+            drop(masked);
+        })
+        .is_ok()
+    });
+    eventually("it masks", || HELD.load(Ordering::Relaxed) == 1);
+    let (came, went) = (CAME.of(cpu).load(Ordering::Relaxed), WENT.of(cpu).load(Ordering::Relaxed));
+    check(matches!(hotplug::cpu_down(cpu, SHORT), Err(HotplugError::TimedOut(_))), "it is called off");
+    check(cpu::online().contains(cpu), "the CPU stays");
+    check(call::on(cpu, || 3) == Ok(3), "takes calls");
+    settle(cpu);
+    check(
+        CAME.of(cpu).load(Ordering::Relaxed) - came == WENT.of(cpu).load(Ordering::Relaxed) - went,
+        "what its callbacks took down they have set up again",
+    );
+    HELD.store(2, Ordering::Relaxed);
+    settle(masked);
+    down(cpu);
+    up(cpu);
 }
 
-/// Every accepted post ran, exactly once.
-fn counts() {
-    let deadline = Deadline::after(SECOND);
-    for cpu in cpu::possible() {
-        while RAN.of(cpu).load(Ordering::Relaxed) != ACCEPTED.of(cpu).load(Ordering::Relaxed) {
-            check(
-                RAN.of(cpu).load(Ordering::Relaxed) <= ACCEPTED.of(cpu).load(Ordering::Relaxed),
-                "nothing runs twice",
-            );
-            check(!deadline.has_passed(), "nothing is lost");
-            // Only an online CPU may still have something to run.
-            check(cpu::online().contains(cpu), "a CPU that left has run all it accepted");
+/// Others gather everyone, over and over, while a CPU leaves and comes back.
+fn under_stops(cpu: CpuId) {
+    static STOP: AtomicBool = AtomicBool::new(false);
+    static ROUNDS: AtomicU64 = AtomicU64::new(0);
+    STOP.store(false, Ordering::Relaxed);
+    let others = cpu::online().without(CpuId::BOOT).without(cpu);
+    for other in others {
+        eventually("the other takes a closure", || {
+            cpu::launch(other, || {
+                while !STOP.load(Ordering::Relaxed) {
+                    check(stop_machine(LONG, || ()) == Ok(()), "rounds and departures take turns");
+                    ROUNDS.fetch_add(1, Ordering::Relaxed);
+                    for _ in 0..20 {
+                        pause();
+                    }
+                }
+            })
+            .is_ok()
+        });
+    }
+    for _ in 0..10 {
+        let before = ROUNDS.load(Ordering::Relaxed);
+        down(cpu);
+        up(cpu);
+        eventually("the others go on", || ROUNDS.load(Ordering::Relaxed) > before);
+    }
+    STOP.store(true, Ordering::Relaxed);
+    others.into_iter().for_each(settle);
+}
+
+reveille::static_key!(KEY, false);
+
+/// What a CPU still has to run takes too long: it is no longer one of the CPUs, but neither is it gone.
+fn still_dying(cpu: CpuId, sender: CpuId) {
+    static GATE: AtomicU64 = AtomicU64::new(0);
+    GATE.store(0, Ordering::Relaxed);
+    OFFLINE.store(KEEP, Ordering::Relaxed);
+    eventually("the sender takes a closure", || {
+        cpu::launch(sender, move || {
+            eventually("the CPU is about to leave", at_door);
+            let posted = call::post(cpu, || {
+                while GATE.load(Ordering::Acquire) != 2 {
+                    pause();
+                }
+            });
+            check(posted.is_ok(), "the CPU is still online");
+            open_door();
+        })
+        .is_ok()
+    });
+    check(hotplug::cpu_down(cpu, SHORT) == Err(HotplugError::StillDying), "it is not gone in time");
+    check(!cpu::online().contains(cpu), "but no longer online");
+    check(stop_machine(LONG, || 1) == Ok(1), "the others can be gathered without it");
+    check(KEY.enable() == Err(PatchError::Busy(cpu)), "nothing can be patched under it");
+    check(!KEY.is_enabled(), "and nothing was");
+    check(cpu_up(cpu, SHORT) == Verdict::Busy, "it cannot be brought up");
+    check(hotplug::cpu_down(cpu, SHORT) == Err(HotplugError::NotOnline), "nor taken down again");
+    GATE.store(2, Ordering::Release);
+    eventually("it is gone in the end", || matches!(fault::slot(cpu).state, State::Gone | State::Offline));
+    check(KEY.enable() == Ok(2) && KEY.is_enabled(), "then patching is possible again");
+    settle(sender);
+    up(cpu);
+}
+
+/// The offline callback takes too long: nobody waits for the CPU any more, so it stays.
+fn slow_callback(cpu: CpuId) {
+    OFFLINE.store(WAIT, Ordering::Relaxed);
+    let asked = hotplug::cpu_down(cpu, SHORT);
+    check(asked == Err(HotplugError::Held(Hold::Callback)), "whoever asked does not wait for ever");
+    check(at_door() && cpu::online().contains(cpu), "the CPU is still in its callback");
+    check(hotplug::cpu_down(cpu, SHORT) == Err(HotplugError::Busy), "a second request has to wait");
+    check(stop_machine(LONG, || 1) == Ok(1), "it can be gathered");
+    open_door();
+    eventually("it comes out of the callback", || call::on(cpu, || 1) == Ok(1) && launches(cpu));
+    check(cpu::online().contains(cpu), "and stays");
+    down(cpu);
+    up(cpu);
+}
+
+fn launches(cpu: CpuId) -> bool {
+    cpu::launch(cpu, || ()).is_ok()
+}
+
+/// Firmware turns no CPU off: they wait in the pen, and come back from there.
+fn denied(others: CpuSet) {
+    for code in [-3, -1] {
+        for cpu in others {
+            shim::plan(cpu, Plan::Honest);
+            shim::plan(cpu, Plan::Stay(code));
         }
+        for _ in 0..3 {
+            for cpu in others {
+                let generation = fault::slot(cpu).generation;
+                down(cpu);
+                eventually("it waits in the pen", || {
+                    fault::crumbs(cpu).is_some_and(|crumbs| crumbs.pen == Some(generation))
+                });
+            }
+            for cpu in others {
+                let calls = shim::look(cpu).calls;
+                up(cpu);
+                check(shim::look(cpu).calls == calls, "it comes from the pen, and firmware is not asked");
+            }
+            // At once, when it may be on its way to the pen.
+            for cpu in others {
+                down(cpu);
+                up(cpu);
+            }
+        }
+    }
+    for cpu in others {
+        shim::plan(cpu, Plan::Honest);
+    }
+    println!("hotplug: firmware that turns nothing off");
+}
+
+/// A CPU panics as it leaves.
+fn panic_at(place: &str) {
+    let others = cpu::online().without(CpuId::BOOT);
+    let (Some(cpu), Some(sender)) = (others.iter().next(), others.iter().last()) else { return };
+    match place {
+        "offline" => OFFLINE.store(PANIC, Ordering::Relaxed),
+        "kept" => {
+            OFFLINE.store(KEEP, Ordering::Relaxed);
+            eventually("the sender takes a closure", || {
+                cpu::launch(sender, move || {
+                    eventually("the CPU is about to leave", at_door);
+                    let posted = call::post(cpu, || panic!("on purpose in a kept call"));
+                    check(posted.is_ok(), "the CPU is still online");
+                    open_door();
+                })
+                .is_ok()
+            });
+        }
+        _ => return,
+    }
+    let left = hotplug::cpu_down(cpu, LONG);
+    println!("hotplug: {left:?}");
+    // The report comes from the other CPU.
+    let _: Result<(), StopError> = stop_machine(LONG, || ());
+    loop {
+        cpu::idle();
     }
 }

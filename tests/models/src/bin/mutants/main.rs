@@ -10,6 +10,7 @@ mod call;
 mod gate;
 mod handshake;
 mod launch;
+mod stop;
 mod summons;
 
 use std::collections::BTreeMap;
@@ -22,7 +23,8 @@ use std::time::{Duration, Instant};
 use std::{env, io};
 
 /// Every table of mutants.
-const TABLES: &[&[Mutant]] = &[handshake::MUTANTS, gate::MUTANTS, launch::MUTANTS, call::MUTANTS, summons::MUTANTS];
+const TABLES: &[&[Mutant]] =
+    &[handshake::MUTANTS, gate::MUTANTS, launch::MUTANTS, call::MUTANTS, stop::MUTANTS, summons::MUTANTS];
 
 /// One planted bug.
 struct Mutant {

@@ -1,0 +1,95 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034 # TREES is read by the scripts and boards
+# Files out of Debian's arm64 packages that are not kept here: device trees of boards, firmware. Each is fetched once, when it
+# is first wanted, and stays under target/. Reads common.sh and apt.sh first.
+
+# The suite they come from, whatever the Debian of this machine: what was tested stays what it was.
+readonly FETCH_SUITE=bookworm
+
+# Device trees, as TREES/SUITE/VENDOR/BOARD.dtb.
+TREES=${CARGO_TARGET_DIR:-$ROOT/target}/trees
+# Packages, unpacked, as FIRMWARE/PACKAGE.
+FIRMWARE=${CARGO_TARGET_DIR:-$ROOT/target}/firmware
+
+# Run a command that fetches while no other does.
+fetching() {
+    mkdir -p "${TREES%/*}"
+    (
+        flock 8
+        "$@" 8>&-
+    ) 8>"${TREES%/*}/fetch.lock" >&2
+}
+
+# Open an apt in directory $1 that believes to run on an arm64 machine with nothing installed and that knows the suites $2
+# (words): neither the architectures nor the package lists of this system change, and no privileges are needed. Its options go
+# to the array `apt_options`.
+open_apt() {
+    local dir=$1 sources tool
+    for tool in apt-get apt-cache dpkg-deb; do
+        command -v "$tool" >/dev/null || die "$tool is missing: these files come out of Debian packages, which takes apt and dpkg"
+    done
+    sources=$(apt_source "$2")
+    [[ -n $sources ]] || die "no Debian mirror among the sources of apt, so nothing can be fetched from $2"
+    mkdir -p "$dir"/state/lists/partial "$dir"/cache/archives/partial
+    : >"$dir/state/status"
+    printf '%s\n' "$sources" >"$dir/debian.sources"
+    apt_options=(
+        -q -q
+        -o APT::Architecture=arm64
+        -o APT::Architectures=arm64
+        -o "Dir::Etc::SourceList=$dir/debian.sources"
+        -o Dir::Etc::SourceParts=/dev/null
+        -o "Dir::State=$dir/state"
+        -o "Dir::State::status=$dir/state/status"
+        -o "Dir::Cache=$dir/cache"
+        -o Acquire::Languages=none
+        -o Acquire::Retries=3
+        -o APT::Sandbox::User=
+    )
+    timeout -k 5 300 apt-get "${apt_options[@]}" update </dev/null || die "apt-get update failed: $2 cannot be read"
+}
+
+# Download a package into directory $1 and print the path of the file: apt_download DIR PACKAGE[=VERSION]
+apt_download() {
+    local files
+    (cd -- "$1" && timeout -k 5 1200 apt-get "${apt_options[@]}" download "$2" </dev/null >&2) || die "cannot download $2"
+    files=("$1/${2%%=*}"_*.deb)
+    [[ -f ${files[0]} ]] || die "cannot download $2"
+    printf '%s\n' "${files[0]}"
+}
+
+fetch_trees() {
+    [[ -e $TREES/$FETCH_SUITE/PACKAGE ]] && return
+    say "fetching the device trees of Debian's arm64 kernel (65 MB are downloaded, once)"
+    "$ROOT/tests/trees/fetch-corpus" --into "$TREES" "$FETCH_SUITE"
+}
+
+# The path of a board's device tree, such as broadcom/bcm2711-rpi-4-b.dtb.
+board_tree() {
+    [[ -e $TREES/$FETCH_SUITE/PACKAGE ]] || fetching fetch_trees
+    [[ -f $TREES/$FETCH_SUITE/$1 ]] || die "no $1 among the device trees of $(<"$TREES/$FETCH_SUITE/PACKAGE")"
+    printf '%s\n' "$TREES/$FETCH_SUITE/$1"
+}
+
+fetch_firmware() (
+    local package=$1 apt_options=() file
+    [[ -e $FIRMWARE/$package ]] && return
+    say "fetching Debian's $package (once)"
+    scratch_dir
+    open_apt "$SCRATCH" "$FETCH_SUITE"
+    file=$(apt_download "$SCRATCH" "$package")
+    dpkg-deb -x "$file" "$SCRATCH/files"
+    basename -- "$file" .deb >"$SCRATCH/files/PACKAGE"
+    mkdir -p "$FIRMWARE"
+    # In one step, so that who finds it finds all of it.
+    rm -rf -- "${FIRMWARE:?}/.$package"
+    mv -- "$SCRATCH/files" "$FIRMWARE/.$package"
+    mv -- "$FIRMWARE/.$package" "$FIRMWARE/$package"
+)
+
+# The path of a file of a package: firmware_file PACKAGE usr/lib/..
+firmware_file() {
+    [[ -e $FIRMWARE/$1 ]] || fetching fetch_firmware "$1"
+    [[ -f $FIRMWARE/$1/$2 ]] || die "no $2 in $(<"$FIRMWARE/$1/PACKAGE")"
+    printf '%s\n' "$FIRMWARE/$1/$2"
+}
