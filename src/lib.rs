@@ -2,7 +2,7 @@
 //!
 //! A runtime for hypervisors, RTOS kernels, firmware and test payloads that run on several CPUs with no operating
 //! system under them. Its promise: **no CPU is ever lost**. Each is in exactly one known state, every change of
-//! state is one atomic transition with one owner, every wait is bounded.
+//! state is one atomic transition with one owner, every wait is bounded, or reported.
 //!
 //! # The life of a CPU
 //!

@@ -123,6 +123,7 @@ global_asm!(
     SHARED_TCR = const offsets::SHARED_TCR,
     SHARED_SCTLR = const offsets::SHARED_SCTLR,
     SHARED_VBAR = const offsets::SHARED_VBAR,
+    SHARED_EL = const offsets::SHARED_EL,
     LINE_MPIDR = const offsets::LINE_MPIDR,
     LINE_GENERATION = const offsets::LINE_GENERATION,
     LINE_PORCH = const offsets::LINE_PORCH,

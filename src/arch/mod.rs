@@ -56,6 +56,13 @@ pub(crate) fn isb() {
     unsafe { asm!("isb", options(nostack, preserves_flags)) }
 }
 
+/// `dmb ld`: loads before it, from devices too, are done before accesses after it.
+#[inline(always)]
+pub(crate) fn dmb_ld() {
+    // SAFETY: a DMB changes no state that Rust can see.
+    unsafe { asm!("dmb ld", options(nostack, preserves_flags)) }
+}
+
 /// `dsb ishst`: stores before it are observable by every CPU before anything after it happens.
 #[inline(always)]
 pub(crate) fn dsb_ishst() {

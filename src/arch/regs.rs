@@ -129,6 +129,13 @@ pub(crate) fn daif_close() {
     allint_mask();
 }
 
+/// Lets SErrors through: an asynchronous external abort is reported when it happens. Once on each CPU, when its vectors
+/// and its emergency stack are in place; exceptions mask them, and bring them back as they return.
+pub(crate) fn serror_open() {
+    // SAFETY: an SError is fatal, and its vector needs nothing but what is in place (the callers').
+    unsafe { asm!("msr daifclr, #4", options(nostack, preserves_flags)) }
+}
+
 /// Masks IRQ and FIQ exceptions.
 #[inline(always)]
 pub(crate) fn daif_set() {

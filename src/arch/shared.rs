@@ -23,6 +23,8 @@ pub(crate) struct SharedHeader {
     tcr: AtomicU64,
     sctlr: AtomicU64,
     vbar: AtomicU64,
+    /// `CurrentEL` of all CPUs: the registers above are for it.
+    el: AtomicU64,
 }
 
 /// Offsets for the assembly.
@@ -38,6 +40,7 @@ pub(crate) mod offsets {
     pub(crate) const SHARED_TCR: usize = offset_of!(SharedHeader, tcr);
     pub(crate) const SHARED_SCTLR: usize = offset_of!(SharedHeader, sctlr);
     pub(crate) const SHARED_VBAR: usize = offset_of!(SharedHeader, vbar);
+    pub(crate) const SHARED_EL: usize = offset_of!(SharedHeader, el);
     pub(crate) const LINE_MPIDR: usize = offset_of!(BootLine, mpidr);
     pub(crate) const LINE_GENERATION: usize = offset_of!(BootLine, generation);
     pub(crate) const LINE_PORCH: usize = offset_of!(BootLine, porch);
@@ -63,6 +66,7 @@ static SHARED: SharedHeader = SharedHeader {
     tcr: AtomicU64::new(0),
     sctlr: AtomicU64::new(0),
     vbar: AtomicU64::new(0),
+    el: AtomicU64::new(0),
 };
 
 /// The translation regime of every CPU.
@@ -86,6 +90,7 @@ pub(crate) fn publish(lines: &'static [BootLine], crumbs: usize, regime: Regime)
     SHARED.tcr.store(regime.tcr, Ordering::Relaxed);
     SHARED.sctlr.store(regime.sctlr, Ordering::Relaxed);
     SHARED.vbar.store(regime.vbar, Ordering::Relaxed);
+    SHARED.el.store(aarch64_cpu::registers::CurrentEL.get(), Ordering::Relaxed);
     cache::clean_invalidate_value(&SHARED);
     cache::clean_invalidate(lines.as_ptr() as usize, size_of_val(lines));
     // Published last: in the pen, a CPU that reads a base other than 0 then reads the rest (its `dmb` is the
@@ -99,11 +104,15 @@ pub(crate) fn publish(lines: &'static [BootLine], crumbs: usize, regime: Regime)
 #[repr(C, align(64))]
 pub(crate) struct BootLine {
     mpidr: u64,
-    /// The generation that may leave the pen, and that a start without a readable token belongs to. 0: none.
+    /// The generation that may leave the pen, and that a start without a readable token belongs to, in 31:0; 0: none.
+    /// [`BOOTED`] above it.
     generation: AtomicU64,
     porch: u64,
     percpu: u64,
 }
+
+/// The CPU of the line runs since the image was booted.
+const BOOTED: u64 = 1 << 32;
 
 impl BootLine {
     /// The line of the CPU with affinity `mpidr`.
@@ -114,6 +123,12 @@ impl BootLine {
     /// Affinity of its CPU.
     pub(crate) fn mpidr(&self) -> u64 {
         self.mpidr
+    }
+
+    /// This CPU boots the image, and lives with generation 0: an arrival of it is a second start.
+    pub(crate) fn mark_booted(&self) {
+        self.generation.store(BOOTED, Ordering::Relaxed);
+        cache::clean_invalidate_value(self);
     }
 
     /// Lets `generation` out of the pen.

@@ -4,7 +4,7 @@ use super::{Reason, psci};
 use crate::arch::{self, Hw, regs};
 use crate::cpu::area::Area;
 use crate::{call, gic, hotplug, irq, panic, system, time, watchdog};
-use aarch64_cpu::registers::{ID_AA64ISAR0_EL1, ID_AA64MMFR0_EL1, ID_AA64PFR0_EL1, Readable};
+use aarch64_cpu::registers::{ID_AA64ISAR0_EL1, ID_AA64MMFR0_EL1, Readable};
 use core::sync::atomic::{AtomicU64, Ordering};
 use reveille_protocol::{Arch, Arrival, Entrance, Snapshot, State};
 
@@ -52,9 +52,6 @@ fn lacks_features() -> bool {
     };
     lacks(FEATURES[0].load(Ordering::Relaxed), ID_AA64ISAR0_EL1.get(), &ISAR0_FIELDS)
         || lacks(FEATURES[1].load(Ordering::Relaxed), ID_AA64MMFR0_EL1.get(), &MMFR0_FIELDS)
-        // A CPU that would run at another exception level than the rest.
-        || ID_AA64PFR0_EL1.get() & 0xf == 0
-        || (gic::needs_feat_nmi() && !regs::has_feat_nmi())
 }
 
 /// Gives up, as its CPU's last act.
@@ -110,6 +107,7 @@ fn leave_with(area: &'static Area, generation: u32, slot: u64, gone: u64) -> ! {
 /// A secondary on its own stacks: its slot is won.
 pub(crate) extern "C" fn secondary(area: &'static Area) -> ! {
     let generation = area.slot.0.read().generation;
+    regs::serror_open();
     panic::poll_gate();
     if lacks_features() {
         give_up(area, generation, Reason::Feature);

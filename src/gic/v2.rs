@@ -204,7 +204,11 @@ impl Cpu {
 impl super::CpuInterface for Cpu {
     #[inline(always)]
     fn acknowledge() -> u32 {
-        Self::registers().iar.get()
+        let iar = Self::registers().iar.get();
+        // The loads after it are not done before it: they find what was stored before the SGI was sent. Partner: the
+        // DSB in `send`.
+        arch::dmb_ld();
+        iar
     }
 
     #[inline(always)]

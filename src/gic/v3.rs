@@ -16,6 +16,8 @@ use core::ptr::NonNull;
 const GICD_CTLR: u64 = 0x0;
 const GICD_TYPER: u64 = 0x4;
 const GICD_IGROUPR: u64 = 0x80;
+const GICD_ICPENDR: u64 = 0x280;
+const GICD_ICACTIVER: u64 = 0x380;
 const GICD_IGRPMODR: u64 = 0xd00;
 /// GICD_TYPER.NMI: interrupts can have superpriority (FEAT_GICv3_NMI).
 const TYPER_NMI: u32 = 1 << 9;
@@ -158,6 +160,10 @@ impl GicV3 {
             let _ = distributor.set_interrupt_priority(id, NORMAL);
             let _ = distributor.set_routing(id, Some(own));
         }
+        for word in 1..u64::from(self.interrupts.div_ceil(32)) {
+            write32(self.distributor + GICD_ICPENDR + 4 * word, u32::MAX);
+            write32(self.distributor + GICD_ICACTIVER + 4 * word, u32::MAX);
+        }
         wait_until("GICD_CTLR.RWP", || !self.write_pending())?;
         write32(self.distributor + GICD_CTLR, CTLR_ARE_NS | CTLR_GROUP1_NS);
         wait_until("GICD_CTLR.RWP", || !self.write_pending())
@@ -227,7 +233,7 @@ impl GicV3 {
             asm!(
                 "msr S3_0_C12_C12_3, xzr", // ICC_BPR1_EL1
                 "mrs {ctlr}, S3_0_C12_C12_4", // ICC_CTLR_EL1
-                "bic {ctlr}, {ctlr}, #2",
+                "bic {ctlr}, {ctlr}, #3", // EOImode, CBPR
                 "msr S3_0_C12_C12_4, {ctlr}",
                 "msr S3_0_C12_C9_0, xzr", // ICC_AP1R0_EL1
                 "ubfx {bits}, {ctlr}, #8, #3", // priority bits, minus one
@@ -333,7 +339,9 @@ impl CpuInterface for Cpu {
         let acknowledged: u64;
         // SAFETY: reading ICC_IAR1_EL1 acknowledges, which is what is asked for. Not `nomem`, unlike arm-gic's: what the
         // handler reads it reads afterwards. Such a read synchronises itself while interrupts are masked (IHI 0069 12.2.14).
-        unsafe { asm!("mrs {}, S3_0_C12_C12_0", out(reg) acknowledged, options(nostack, preserves_flags)) };
+        // The ISB keeps the loads after it from being done before it: they find what was stored before the SGI was sent.
+        // Partner: the DSB in `send`.
+        unsafe { asm!("mrs {}, S3_0_C12_C12_0", "isb", out(reg) acknowledged, options(nostack, preserves_flags)) };
         acknowledged as u32
     }
 

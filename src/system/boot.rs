@@ -71,6 +71,7 @@ pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
 /// The rest, on the boot CPU's own stacks.
 extern "C" fn boot_on_own_stacks(area: &'static Area) -> ! {
     regs::set_thread_pointer(core::ptr::from_ref(area) as u64);
+    regs::serror_open();
     area.slot.0.adopt_boot();
     area.set_entry(arrival::secondary);
     area.holds.set_main(true);
@@ -189,7 +190,7 @@ fn carve<'a>(machine: &Machine<'a>, blob: Region, regime: Regime) -> Result<Memo
     let lines = memory.carve((count * size_of::<BootLine>()) as u64)?;
     let crumbs = memory.carve((count * size_of::<Crumbs>()) as u64)?;
     // Zeroed with caches on; from here on they are written without.
-    cache::clean_invalidate(crumbs as usize, count * size_of::<Crumbs>());
+    cache::clean_invalidate(crumbs as usize, (count * size_of::<Crumbs>()).next_multiple_of(PAGE));
 
     let (template, template_end) = local::template_range();
     let locals_size = template_end - template;
@@ -257,6 +258,9 @@ fn carve<'a>(machine: &Machine<'a>, blob: Region, regime: Regime) -> Result<Memo
         if let Ok(index) = lines.binary_search_by_key(&area.mpidr, BootLine::mpidr) {
             area.line = Some(&lines[index]);
             area.crumbs = Some(&crumb_lines[index]);
+            if area.id == CpuId::BOOT {
+                lines[index].mark_booted();
+            }
         }
     }
     call::set_up(&calls, areas, call_blocks);

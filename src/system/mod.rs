@@ -87,7 +87,8 @@ impl System {
 
     /// Maps device registers: `len` bytes at physical address `phys`, whole pages, for ever.
     ///
-    /// They are then accessible at the same virtual address, as Device-nGnRE memory, on every CPU. Accesses
+    /// They are then accessible at the same virtual address, as Device-nGnRE memory; on another CPU once it has synchronised
+    /// with this one, by a call or an interrupt (Arm ARM D8.13.1). Accesses
     /// should be single loads and stores with a plain base register: hypervisors cannot emulate others.
     ///
     /// # Errors

@@ -20,7 +20,7 @@ reveille_el_setup:
     movk    x0, #0x30c5, lsl #16
     msr     sctlr_el3, x0
     isb
-    // A53, A57, A72, A73: join the coherency domain before any cache is turned on (CPUECTLR.SMPEN;
+    // A35, A53, A57, A72, A73: join the coherency domain before any cache is turned on (CPUECTLR.SMPEN;
     // each core's TRM). Writable at EL3 alone, unless firmware has opened it.
     mrs     x0, midr_el1
     ubfx    x1, x0, #24, #8
@@ -28,6 +28,9 @@ reveille_el_setup:
     b.ne    1f
     ubfx    x1, x0, #4, #12
     mov     x2, #0xd03
+    cmp     x1, x2
+    b.eq    2f
+    mov     x2, #0xd04
     cmp     x1, x2
     b.eq    2f
     mov     x2, #0xd07
@@ -198,6 +201,10 @@ reveille_el2_stub:
     b       reveille_park
 .endr
     .balign 128
+    mrs     x3, esr_el2
+    lsr     x3, x3, #26
+    cmp     x3, #0x16                   // HVC from AArch64
+    b.ne    reveille_park
     mov     x0, #-1
     eret
 .rept 7

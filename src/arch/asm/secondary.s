@@ -27,8 +27,8 @@ reveille_secondary:
     // The token. With its tag it names the start that this arrival belongs to, and an older one goes to the
     // pen; without (truncated to 32 bits, or lost by firmware) the start is the one of the boot line: starts
     // of one CPU are serialised and a core can be in one place only.
-    ldr     w0, [x22, #{LINE_GENERATION}]
-    cbz     w0, reveille_pen            // never kicked: not ours yet
+    ldr     x0, [x22, #{LINE_GENERATION}]
+    cbz     x0, reveille_pen            // never kicked: not ours yet
     lsr     x1, x19, #32
     mov     w2, #{TOKEN_TAG}
     movk    w2, #{TOKEN_TAG_HI}, lsl #16
@@ -41,9 +41,13 @@ reveille_secondary:
 
 // Runs for generation w24 of the CPU of line x22.
 reveille_try:
+    adr_l   x6, reveille_shared
+    mrs     x8, CurrentEL
+    ldr     x9, [x6, #{SHARED_EL}]
+    cmp     x8, x9
+    b.ne    reveille_pen                // came in at another level: what the header holds is not for it
     crumb   {STAGE_TABLES}
     dsb     sy                          // breadcrumbs are in memory before this CPU's caches are on
-    adr_l   x6, reveille_shared
     ldr     x0, [x6, #{SHARED_TTBR}]
     ldr     x1, [x6, #{SHARED_MAIR}]
     ldr     x2, [x6, #{SHARED_TCR}]

@@ -1,7 +1,7 @@
 //! SGIs that get lost on the way: nothing else is, and nobody waits long.
 //!
 //! Each fault is planted, something is sent, and the time until it has run is taken, in guest time. The bootarg
-//! `bound_ms=N` is how long that may take where a sender waits for it (default 10); what only the receiver's look around
+//! `bound_ms=N` is how long that may take where a sender waits for it (default 15); what only the receiver's look around
 //! can find may take `idle_ms` (which the runtime reads too, default 100) longer.
 
 #![no_std]
@@ -46,7 +46,7 @@ fn main(system: &'static System) -> ExitCode {
     let argument = |name, default| {
         Duration::from_millis(system.arg(name).and_then(|value| value.parse().ok()).unwrap_or(default))
     };
-    let waited = argument("bound_ms", 10);
+    let waited = argument("bound_ms", 15);
     let mut bounds =
         Bounds { waited, looked_for: waited + argument("idle_ms", 100), faults: 0, worst: Duration::ZERO };
     let others = cpu::online().without(cpu::current());
