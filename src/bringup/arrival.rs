@@ -52,6 +52,7 @@ fn lacks_features() -> bool {
     };
     lacks(FEATURES[0].load(Ordering::Relaxed), ID_AA64ISAR0_EL1.get(), &ISAR0_FIELDS)
         || lacks(FEATURES[1].load(Ordering::Relaxed), ID_AA64MMFR0_EL1.get(), &MMFR0_FIELDS)
+        || (gic::needs_feat_nmi() && !regs::has_feat_nmi())
 }
 
 /// Gives up, as its CPU's last act.

@@ -189,8 +189,6 @@ impl Shared {
 /// Gives all CPUs queues and nodes. `room` is room for one [`Block`] per block of senders.
 pub(crate) fn set_up(shared: &Shared, areas: &mut [Area], room: u64) {
     let blocks = room as *mut Block;
-    // SAFETY: all written below, before any CPU but this one runs, and this one uses them later.
-    let list = unsafe { core::slice::from_raw_parts(blocks, shared.blocks) };
     for index in 0..shared.blocks {
         let first = index * BLOCK * POSTS_PER_CPU;
         let count = (areas.len() - index * BLOCK).min(BLOCK) * POSTS_PER_CPU;
@@ -205,6 +203,8 @@ pub(crate) fn set_up(shared: &Shared, areas: &mut [Area], room: u64) {
             blocks.add(index).write(Block { links, nodes, first: index * BLOCK });
         }
     }
+    // SAFETY: all written just now.
+    let list = unsafe { core::slice::from_raw_parts(blocks, shared.blocks) };
     let count = areas.len();
     for (index, area) in areas.iter_mut().enumerate() {
         let block = index / BLOCK;

@@ -59,6 +59,8 @@ reveille::percpu! {
     static LAUNCHES_RUN: AtomicU64 = AtomicU64::new(0);
     static TIMERS_SET: AtomicU64 = AtomicU64::new(0);
     static TIMERS_FIRED: AtomicU64 = AtomicU64::new(0);
+    /// It is about to leave by itself, and has given the baton away.
+    static LEAVING: AtomicBool = AtomicBool::new(false);
     static CAME: AtomicU64 = AtomicU64::new(0);
     static WENT: AtomicU64 = AtomicU64::new(0);
 }
@@ -116,6 +118,7 @@ fn main(system: &'static System) -> ExitCode {
 
 /// What every CPU does, each time it comes online.
 fn life(own: CpuId) -> ! {
+    LEAVING.store(false, Ordering::Release);
     let start = Instant::now().ticks();
     // Another sequence in each of its lives; the same in each run, if the machine counts instructions.
     let mut random = Random::new(get(&SEED) << 40 ^ start << 8 ^ own.index() as u64);
@@ -283,9 +286,14 @@ fn pass_on(to: CpuId) {
     BATON.store(to.index() as u64, Ordering::Release);
 }
 
-/// Another online CPU; `own` if there is none.
+/// Another CPU that is online and means to stay; `own` if there is none.
 fn another(own: CpuId, random: &mut Random) -> CpuId {
-    let others = cpu::online().without(own);
+    let mut others = cpu::online().without(own);
+    for cpu in cpu::online() {
+        if LEAVING.of(cpu).load(Ordering::Acquire) {
+            others = others.without(cpu);
+        }
+    }
     if others.is_empty() {
         return own;
     }
@@ -337,12 +345,15 @@ fn leave(own: CpuId, random: &mut Random) {
     if heir == own {
         return;
     }
+    // Before the heir looks for one itself.
+    LEAVING.store(true, Ordering::Release);
     pass_on(heir);
     bump(&BY_THEMSELVES);
     // The heir may ask for the same meanwhile. What is a hold at this moment need not be one at the next.
     let error = hotplug::cpu_down(own, LONG).expect_err("`Ok` does not come back");
     assert!(matches!(error, HotplugError::Held(_)), "cpu {own} does not leave: {error}");
     BY_THEMSELVES.fetch_sub(1, Ordering::Relaxed);
+    LEAVING.store(false, Ordering::Release);
 }
 
 fn take_down(cpu: CpuId) {
