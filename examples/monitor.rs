@@ -87,7 +87,9 @@ impl fmt::Display for Refused<'_> {
             Self::Missing(what) => write!(f, "{what} is missing"),
             Self::TooMuch(word) => write!(f, "{word}: one word too many"),
             Self::NotANumber(word) => write!(f, "{word}: not a number"),
-            Self::NoSuchCpu(cpu) => write!(f, "there is no cpu {cpu}; the last one is {}", cpu::possible().len() - 1),
+            Self::NoSuchCpu(cpu) => {
+                write!(f, "there is no cpu {cpu}; the last one is {}", cpu::possible().len() - 1)
+            }
             Self::NoSuchNode(path) => write!(f, "{path}: no such node"),
             Self::Hotplug(error) => error.fmt(f),
             Self::Call(error) => error.fmt(f),

@@ -48,6 +48,12 @@ impl Part {
         self.beat.store(now, Ordering::Relaxed);
     }
 
+    /// This CPU will be busy with a report until about `until`, interrupts masked: its own neighbour is to bear with it.
+    fn excuse(&self, until: u64) {
+        // A beat from the future is no age at all.
+        self.beat(until);
+    }
+
     /// Whether this CPU is the one to report the CPU that has been stuck since `beat`.
     fn claim(&self, beat: u64) -> bool {
         let reported = self.reported.load(Ordering::Relaxed);
@@ -179,7 +185,10 @@ fn look(own: &Area, now: u64, period: u64) {
             return;
         }
         if area.watchdog.claim(beat) {
+            let patience = 2 * panic::nmi_time() + CONSOLE_PATIENCE;
+            own.watchdog.excuse((Instant::now() + patience).ticks());
             respond(area.id, to_duration(age));
+            own.watchdog.beat(Instant::now().ticks());
         }
     }
 }

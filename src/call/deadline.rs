@@ -1,8 +1,9 @@
 //! Calls that are taken back when their time is up.
 
+use super::CallError;
 use super::part::mask_to_wait;
 use super::post::{PostError, push};
-use super::{CallError, wait};
+use super::wait::{self, Patience};
 use crate::cpu::CpuId;
 use crate::cpu::area;
 use crate::irq;
@@ -75,26 +76,27 @@ where
             let _ = pending.cancel();
             return Err(CallError::TimedOut);
         }
-        panic::poll_gate();
+        panic::poll_gate_for_another();
         arch::yield_now();
     }
+    let mut patience = Patience::new();
+    let mut pending = pending;
     loop {
-        match pending.state() {
+        let state = pending.state();
+        match state {
             DeadlineState::Done => break,
             DeadlineState::Queued if deadline.has_passed() => match pending.cancel() {
                 Ok(()) => return Err(CallError::TimedOut),
-                Err(running) => {
-                    running.wait(|_| {
-                        panic::poll_gate();
-                        arch::yield_now();
-                    });
-                    return result.into_inner().ok_or(CallError::Offline);
-                }
+                Err(running) => pending = running,
             },
             _ => {}
         }
-        panic::poll_gate();
-        if wait::is_stalled(line) {
+        panic::poll_gate_for_another();
+        let report = patience.is_over();
+        if let Some(age) = report {
+            wait::tell(own.id, cpu, core::any::type_name::<F>(), state == DeadlineState::Running, age);
+        }
+        if report.is_some() || wait::is_stalled(line) {
             line.bell.ring();
         }
         arch::yield_now();

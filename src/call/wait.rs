@@ -85,8 +85,7 @@ pub(super) fn for_long(
         Callees::One(cpu) => (Some(cpu), &CpuSet::EMPTY),
         Callees::Set(set) => (None, set),
     };
-    let since = now();
-    let mut next_report = REPORT_TICKS.load(Ordering::Relaxed);
+    let mut patience = Patience::new();
     let mut looks = 0;
     calling.wait(|_| {
         arch::yield_now();
@@ -95,17 +94,17 @@ pub(super) fn for_long(
             return;
         }
         panic::poll_gate_for_another();
-        let age = now() - since;
-        let report = age >= next_report;
-        if report {
-            next_report = next_report.saturating_mul(2);
-        }
+        let report = patience.is_over();
         for cpu in set.iter().chain(one).filter(|cpu| *cpu != own.id) {
             let line = own.call.queue_of(cpu);
-            if report && (line.queue.is_waiting(own.call.caller) || is_running(cpu, payload)) {
-                tell(own.id, cpu, name(), payload, age);
+            if let Some(age) = report {
+                let waits = line.queue.is_waiting(own.call.caller);
+                let runs = !waits && is_running(cpu, payload);
+                if waits || runs {
+                    tell(own.id, cpu, name(), runs, age);
+                }
             }
-            if report || is_stalled(line) {
+            if report.is_some() || is_stalled(line) {
                 line.bell.ring();
             }
         }
@@ -116,15 +115,37 @@ fn is_running(cpu: CpuId, payload: Payload) -> bool {
     area::of(cpu).call.activity.load(Ordering::Relaxed) == payload.run as usize as u64
 }
 
-/// One line about a call that takes long.
-fn tell(caller: CpuId, target: CpuId, name: &str, payload: Payload, age: u64) {
+/// How long a call has been waited for.
+pub(super) struct Patience {
+    since: u64,
+    next_report: u64,
+}
+
+impl Patience {
+    /// From now on.
+    pub(super) fn new() -> Self {
+        Self { since: now(), next_report: REPORT_TICKS.load(Ordering::Relaxed) }
+    }
+
+    /// The age of the call, if it is to be reported: after a while, and each time that this has doubled.
+    pub(super) fn is_over(&mut self) -> Option<u64> {
+        let age = now() - self.since;
+        if age < self.next_report {
+            return None;
+        }
+        self.next_report = self.next_report.saturating_mul(2);
+        Some(age)
+    }
+}
+
+/// One line about a call that takes long. `runs`: the target has begun with it.
+pub(super) fn tell(caller: CpuId, target: CpuId, name: &str, runs: bool, age: u64) {
     let area = area::of(target);
     let activity = area.call.activity.load(Ordering::Relaxed);
-    let doing = match (area.slot.0.read().state, activity) {
-        (State::Online, 0) if area.interrupt_depth.load(Ordering::Relaxed) != 0 => "in an interrupt handler",
-        (State::Online, 0) => "not taking interrupts",
-        (State::Online, running) if running == payload.run as usize as u64 => "running it",
-        (State::Online, _) => "running another call",
+    let doing = match area.slot.0.read().state {
+        State::Online if runs => "running it",
+        State::Online if activity != 0 => "running another call",
+        State::Online => "not taking interrupts, or handling one",
         _ => "leaving",
     };
     let age = to_duration(age);

@@ -43,7 +43,9 @@ impl fmt::Display for InputError {
 ///
 /// An [`InputError`]. `read_byte` then still asks the device.
 pub fn listen(console: &Console<'_>, listener: fn()) -> Result<(), InputError> {
-    let (Some(uart), Some(interrupt)) = (UART.get(), console.interrupt) else { return Err(InputError::NoInterrupt) };
+    let (Some(uart), Some(interrupt)) = (UART.get(), console.interrupt) else {
+        return Err(InputError::NoInterrupt);
+    };
     LISTENER.store(listener as *mut (), Ordering::Release);
     let trigger = if interrupt.trigger.is_edge() { Trigger::Edge } else { Trigger::Level };
     irq::register(interrupt.id, trigger, |_| collect()).map_err(InputError::Irq)?;

@@ -7,7 +7,7 @@ use crate::arch::shared::{BootLine, Crumbs};
 use crate::arch::{Hw, HwSlot, HwWord, regs};
 use crate::bringup::Record;
 use crate::dt::{CpuStatus, EnableMethod};
-use crate::{call, gic, nmi, hotplug, panic, stop, time, watchdog};
+use crate::{call, gic, hotplug, nmi, panic, stop, time, watchdog};
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use reveille_protocol::LeaveRequest;

@@ -14,7 +14,6 @@ pub use launch::{LAUNCH_BYTES, LaunchError, launch};
 pub use local::PerCpu;
 pub use status::{State, Status, status};
 
-
 /// The CPU this runs on.
 ///
 /// In a closure that moves between CPUs the answer is true only while it runs; the runtime itself never

@@ -341,7 +341,9 @@ impl CpuInterface for Cpu {
         // handler reads it reads afterwards. Such a read synchronises itself while interrupts are masked (IHI 0069 12.2.14).
         // The ISB keeps the loads after it from being done before it: they find what was stored before the SGI was sent.
         // Partner: the DSB in `send`.
-        unsafe { asm!("mrs {}, S3_0_C12_C12_0", "isb", out(reg) acknowledged, options(nostack, preserves_flags)) };
+        unsafe {
+            asm!("mrs {}, S3_0_C12_C12_0", "isb", out(reg) acknowledged, options(nostack, preserves_flags))
+        };
         acknowledged as u32
     }
 

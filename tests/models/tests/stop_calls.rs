@@ -8,6 +8,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::atomic::Ordering::{Acquire, Release};
 
 use loom::thread;
 use reveille_models::{LoomArch, LoomWord, Model, Payload};
@@ -27,6 +28,8 @@ struct World {
     links: Vec<LoomWord>,
     /// The closures, a node each.
     posts: Vec<Payload>,
+    /// Whether it has run, for a sender that waits.
+    done: Vec<LoomWord>,
     /// The interrupt controller's part of CPU 0: read by who sends it an SGI, written when it is quieted.
     controller: Payload,
     ran: RefCell<Vec<u64>>,
@@ -42,6 +45,7 @@ impl World {
             queue: Queue::new(),
             links: (0..POSTS).map(|_| LoomWord::new(0)).collect(),
             posts: (0..POSTS).map(|_| Payload::new(0)).collect(),
+            done: (0..POSTS).map(|_| LoomWord::new(0)).collect(),
             controller: Payload::new(1),
             ran: RefCell::default(),
         };
@@ -70,28 +74,38 @@ impl World {
         for message in batch {
             let Message::Post(node) = message else { panic!("{message:?}") };
             self.ran.borrow_mut().push(self.posts[node as usize].read());
+            self.done[node as usize].store(1, Release);
         }
     }
 
-    /// CPU 0 takes itself down. CPU 2 takes part in that, in the same thread: it comes late.
-    fn leave(&self) {
+    /// CPU 0 takes itself down. CPU 2 takes part in that, in the same thread: it comes late. `serve` is what CPU 0 does
+    /// while it waits with its interrupts open.
+    fn leave(&self, serve: impl Fn(&Self)) {
         let mut bystander = None;
         let mut round = self.rendezvous.begin(&self.marks[0], 2, Job::Initiator, u64::MAX).ok().unwrap();
+        let mut masked = false;
         let mut kept = None;
         loop {
             match round.step(0) {
                 // It stays masked, and serves no interrupt any more.
                 Action::OpenInterrupts => {}
-                Action::Wait => match &mut bystander {
-                    None => bystander = self.rendezvous.join(&self.marks[2]),
-                    Some(bystander) => {
-                        if matches!(bystander.step(), Action::Wait | Action::Leave(_)) {
-                            LoomArch::relax();
+                Action::Wait => {
+                    if !masked {
+                        serve(self);
+                    }
+                    match &mut bystander {
+                        None => bystander = self.rendezvous.join(&self.marks[2]),
+                        Some(bystander) => {
+                            if matches!(bystander.step(), Action::Wait | Action::Leave(_)) {
+                                LoomArch::relax();
+                            }
                         }
                     }
-                },
-                // The last interrupt that it serves.
-                Action::Mask => self.run(self.queue.take(&self.links)),
+                }
+                Action::Mask => {
+                    self.take();
+                    masked = true;
+                }
                 Action::RunJob => {
                     assert!(self.slot.begin_leave(1));
                     kept = Some(self.queue.close(&self.links));
@@ -105,6 +119,20 @@ impl World {
         self.run(kept.unwrap());
         self.controller.write(0);
         assert!(self.slot.gone(1));
+    }
+
+    fn take(&self) {
+        self.run(self.queue.take(&self.links));
+    }
+
+    /// CPU 1 waits until it can join.
+    fn join(&self) -> Participant<'_, LoomArch> {
+        loop {
+            if let Some(participant) = self.rendezvous.join(&self.marks[1]) {
+                return participant;
+            }
+            LoomArch::relax();
+        }
     }
 
     /// CPU 1 is in a round, until it may serve interrupts in it, or the round is over.
@@ -131,12 +159,7 @@ fn down_against_call() {
             let world = Rc::clone(&world);
             move || {
                 let mut accepted = vec![world.send(0)];
-                let mut participant = loop {
-                    if let Some(participant) = world.rendezvous.join(&world.marks[1]) {
-                        break participant;
-                    }
-                    LoomArch::relax();
-                };
+                let mut participant = world.join();
                 let mut action = world.take_part(&mut participant);
                 if action == Action::OpenInterrupts {
                     accepted.push(world.send(1));
@@ -149,7 +172,7 @@ fn down_against_call() {
                 accepted
             }
         });
-        world.leave();
+        world.leave(|_| {});
         let accepted = sender.join().unwrap();
         assert!(!accepted[2], "accepted by a CPU that has left");
         let expected: Vec<u64> =
@@ -159,8 +182,36 @@ fn down_against_call() {
     });
 }
 
-/// The same, with a sender that does not look whether the CPU is online and is never gathered: the queue alone
-/// decides, and everything accepted has run all the same.
+/// A handler that runs on a CPU which has joined waits for something that the CPU which leaves has to do. That one
+/// serves it, because it masks last; otherwise neither would ever go on.
+#[test]
+fn served_while_gathering() {
+    Model::new("stop_calls/served_while_gathering", &["served", "came_last"]).preemptions(2).check(|tally| {
+        let world = World::new();
+        let sender = thread::spawn({
+            let world = Rc::clone(&world);
+            move || {
+                let mut participant = world.join();
+                let mut action = world.take_part(&mut participant);
+                let opened = action == Action::OpenInterrupts;
+                if opened {
+                    assert!(world.send(0));
+                    while world.done[0].load(Acquire) == 0 {
+                        LoomArch::relax();
+                    }
+                    action = world.take_part(&mut participant);
+                }
+                assert_eq!(action, Action::Leave(Ending::Done));
+                opened
+            }
+        });
+        world.leave(World::take);
+        tally.hit(if sender.join().unwrap() { "served" } else { "came_last" });
+    });
+}
+
+/// A sender that does not look whether the CPU is online, and is never gathered: the queue alone decides, and
+/// everything accepted has run all the same.
 #[test]
 fn close_against_push() {
     Model::new("stop_calls/close_against_push", &["accepted", "refused", "one_of_two"]).check(|tally| {
@@ -175,7 +226,7 @@ fn close_against_push() {
                 [push(0), push(1)]
             }
         });
-        world.run(world.queue.take(&world.links));
+        world.take();
         let kept = world.queue.close(&world.links);
         world.run(kept);
         let accepted = sender.join().unwrap();

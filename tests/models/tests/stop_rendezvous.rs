@@ -5,7 +5,7 @@
 
 #![cfg(not(target_os = "none"))]
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
 
 use loom::thread;
@@ -17,13 +17,6 @@ use reveille_protocol::{
 
 const NEVER: u64 = u64::MAX;
 
-/// What happens to whom, in the order in which it happens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Event {
-    Mask(usize),
-    Run(usize),
-}
-
 struct World {
     rendezvous: Rendezvous<LoomArch>,
     marks: Vec<Mark<LoomArch>>,
@@ -32,9 +25,10 @@ struct World {
     /// What each CPU wrote in the course of what it did otherwise: for the how-manieth job.
     own: Vec<Payload>,
     jobs: Cell<u64>,
+    /// The round for which each CPU has masked its interrupts: as others see it, and in truth.
+    masked: Vec<(Payload, Cell<u64>)>,
     /// What the job leaves behind on each CPU.
     result: Vec<Payload>,
-    events: RefCell<Vec<Event>>,
 }
 
 /// A world that CPUs can take along from one thread to another. Lives until the end of the execution.
@@ -58,8 +52,8 @@ impl Ground {
             job: Payload::new(0),
             own: payloads(),
             jobs: Cell::new(1),
+            masked: (0..cpus).map(|_| (Payload::new(0), Cell::new(0))).collect(),
             result: payloads(),
-            events: RefCell::default(),
         })))
     }
 
@@ -89,18 +83,21 @@ impl Ground {
 }
 
 impl World {
-    fn event(&self, event: Event) {
-        self.events.borrow_mut().push(event);
+    /// `cpu` masks its interrupts.
+    fn mask(&self, cpu: usize, round: u64) {
+        let (seen, truth) = &self.masked[cpu];
+        seen.write(round);
+        truth.set(round);
     }
 
-    /// The job of round `round`, on `cpu`: it sees what all CPUs have written.
+    /// The job of round `round`, on `cpu`: it sees what all CPUs have written, and all have masked.
     fn run(&self, cpu: usize, round: u64) {
         assert_eq!(self.job.read(), round);
-        for own in &self.own {
+        for (own, (masked, _)) in self.own.iter().zip(&self.masked) {
             assert_eq!(own.read(), self.jobs.get());
+            assert_eq!(masked.read(), round);
         }
         self.result[cpu].write(round);
-        self.event(Event::Run(cpu));
     }
 
     /// After the job of round `round`, begun by `cpu`: what it left behind on each CPU that had to do it is seen.
@@ -110,16 +107,6 @@ impl World {
                 assert_eq!(result.read(), round);
             }
         }
-    }
-
-    /// Everyone masked before the initiator, CPU 0, and nothing ran before that.
-    fn check_order(&self) {
-        let events = self.events.borrow();
-        let last = events.iter().position(|event| *event == Event::Mask(0)).unwrap();
-        for cpu in 0..self.marks.len() {
-            assert!(events[..=last].contains(&Event::Mask(cpu)), "{cpu} masked after the initiator");
-        }
-        assert!(events[..last].iter().all(|event| matches!(event, Event::Mask(_))), "ran before all masked");
     }
 }
 
@@ -225,7 +212,7 @@ impl Attendant {
             Action::Mask => {
                 assert!(!part.masked);
                 part.masked = true;
-                self.world.event(Event::Mask(self.cpu));
+                self.world.mask(self.cpu, part.round);
             }
             Action::RunJob => {
                 assert!(part.masked);
@@ -275,7 +262,13 @@ impl Leader {
         match self.initiator.step(now) {
             Action::OpenInterrupts => {}
             Action::Wait => return false,
-            Action::Mask => self.world.event(Event::Mask(self.cpu)),
+            Action::Mask => {
+                // Last of all.
+                for (cpu, (_, masked)) in self.world.masked.iter().enumerate() {
+                    assert!(cpu == self.cpu || masked.get() == self.round, "{cpu} masks after the initiator");
+                }
+                self.world.mask(self.cpu, self.round);
+            }
             Action::RunJob => self.world.run(self.cpu, self.round),
             Action::Leave(ending) => self.ending = Some(ending),
         }
@@ -345,7 +338,6 @@ fn gather_two(model: Model, job: Job) {
         let attendant = thread.join().unwrap();
         assert_eq!(attendant.parts, [Part::done(1, job)]);
         assert_eq!((leader.ending, leader.initiator.standing().stage), (Some(Ending::Done), Stage::Idle));
-        world.check_order();
         tally.hit("done");
         drop((leader, attendant));
         // SAFETY: the other thread has ended, and all that was left is dropped.
@@ -433,7 +425,6 @@ fn from(model: Model, stage: Stage, job: Job, patience: u64, waits: Waits) {
                 let expected = attendant.parts.first().map(|part| (part.runs, part.ending));
                 assert!(expected.is_none_or(|part| part == (0, Ending::Aborted)));
             }
-            assert!(world.events.borrow().iter().all(|event| matches!(event, Event::Mask(_))));
         } else {
             tally.hit(if leader.ending.is_some() { "done" } else { "settled" });
             settle(&mut leader, &mut attendants);
@@ -442,7 +433,6 @@ fn from(model: Model, stage: Stage, job: Job, patience: u64, waits: Waits) {
                 assert_eq!(attendant.parts, [Part::done(1, job)]);
             }
             world.check_results(0, job, 1);
-            world.check_order();
         }
         drop((leader, attendants));
         // SAFETY: the other threads have ended, and all that was left is dropped.

@@ -10,7 +10,7 @@ use reveille::call::{self, CallError, POSTS_PER_CPU, PostError};
 use reveille::cpu::{self, CpuId, CpuSet};
 use reveille::time::{self, Deadline, Instant};
 use reveille::{ExitCode, System, irq, println};
-use reveille_tests::{check, eventually, on_all_others};
+use reveille_tests::{check, eventually, on_all_others, pause};
 
 reveille::entry!(main);
 
@@ -204,19 +204,24 @@ fn exhaustion() {
         check(call::on(cpu, || ()).is_ok(), "the queue is drained");
         let entered = AtomicU32::new(0);
         check(call::on(cpu, || entered.store(1, Ordering::Relaxed)).is_ok(), "it answers");
-        call::post(cpu, || while OPEN.load(Ordering::Acquire) == 0 {}).is_ok()
+        call::post(cpu, || {
+            while OPEN.load(Ordering::Acquire) == 0 {
+                pause();
+            }
+        })
+        .is_ok()
     });
     // That one has been taken up, or will be: its node comes back. All others are ours to fill.
     let mut sent: u32 = 0;
-    let deadline = Deadline::after(Duration::from_millis(200));
-    while !deadline.has_passed() {
+    eventually("as many posts are accepted as there are nodes", || {
         match call::post(cpu, || _ = COUNT.fetch_add(1, Ordering::Relaxed)) {
             Ok(()) => sent += 1,
             Err(PostError::Busy(_)) => {}
             Err(PostError::Offline(_)) => panic!("an online CPU is not offline"),
         }
-    }
-    check(sent as usize == POSTS_PER_CPU, "as many posts as there are nodes, and no more");
+        sent as usize == POSTS_PER_CPU
+    });
+    check(matches!(call::post(cpu, || ()), Err(PostError::Busy(_))), "and no more");
     check(COUNT.load(Ordering::Relaxed) == 0, "none of them has run");
     OPEN.store(1, Ordering::Release);
     check(call::on(cpu, || ()).is_ok(), "the CPU comes back");

@@ -417,6 +417,9 @@ fn finish(own: CpuId) -> ! {
             check(get(&lane.served) == get(&lane.begun), "a call that was taken back has not run");
         }
     }
+    while get(LAUNCHED.of(own)) != get(LAUNCHES_RUN.of(own)) {
+        cpu::idle();
+    }
     let (mut launches, mut timers) = (0, 0);
     for cpu in cpu::possible() {
         eventually("what was launched runs", || get(LAUNCHED.of(cpu)) == get(LAUNCHES_RUN.of(cpu)));

@@ -290,7 +290,7 @@ fn ran(sender: CpuId, number: u64, times: u32) {
     add(&ran.random, 1);
     let choice = scrambled(ran.random.load(Ordering::Relaxed));
     // Now and then one takes long.
-    if choice % 256 == 0 {
+    if choice.is_multiple_of(256) {
         pause(Duration::from_micros(choice >> 32 & 31));
     }
     if times != 0 {
@@ -406,7 +406,7 @@ fn each_wait(targets: &CpuSet, kind: Kind) {
 fn deadline(target: CpuId, random: u64) {
     let own = cpu::current();
     let number = SENT.over.load(Ordering::Relaxed) + 1;
-    let span = Duration::from_nanos(if random % 4 == 0 { 50_000_000 } else { random >> 8 & 0x3fff });
+    let span = Duration::from_nanos(if random.is_multiple_of(4) { 50_000_000 } else { random >> 8 & 0x3fff });
     let result = call::on_deadline(target, span, move || {
         check(cpu::current() == target && irq::is_masked(), "a call runs where it was sent, masked");
         check(

@@ -1,6 +1,6 @@
 //! The watchdog: CPUs that get stuck with interrupts masked are found by their neighbours.
 //!
-//! Bootargs: `response=panic` makes it panic; `stuck=console` has the stuck CPU hold the console; `mask=daif` masks by
+//! Bootargs: `period_ms=N` is the period (default 40, for counted instructions); `response=panic` makes it panic; `stuck=console` has the stuck CPU hold the console; `mask=daif` masks by
 //! `DAIF`, behind the back of the runtime.
 
 #![no_std]
@@ -17,7 +17,11 @@ use reveille_tests::{check, eventually};
 
 reveille::entry!(main);
 
-const PERIOD: Duration = Duration::from_millis(400);
+static PERIOD_MS: AtomicU32 = AtomicU32::new(40);
+
+fn period() -> Duration {
+    Duration::from_millis(PERIOD_MS.load(Ordering::Relaxed).into())
+}
 
 static HOLD: AtomicBool = AtomicBool::new(true);
 static HELD: AtomicU32 = AtomicU32::new(0);
@@ -72,6 +76,9 @@ fn get_stuck(cpu: CpuId, f: fn()) {
 fn main(system: &'static System) -> ExitCode {
     check(system.bring_up_all(system.deadline()).is_complete(), "all CPUs come online");
     let last = cpu::online().iter().last().unwrap_or(CpuId::BOOT);
+    if let Some(ms) = system.arg("period_ms").and_then(|ms| ms.parse().ok()) {
+        PERIOD_MS.store(ms, Ordering::Relaxed);
+    }
     check(!watchdog::is_running(), "it is off by default");
     check(
         watchdog::start(Duration::from_micros(999)) == Err(WatchdogError::TooShort),
@@ -81,19 +88,19 @@ fn main(system: &'static System) -> ExitCode {
 
     // Off: nothing is said about a CPU that is stuck.
     get_stuck(last, hold_masked);
-    wait(3 * PERIOD);
+    wait(3 * period());
     HOLD.store(false, Ordering::Relaxed);
     eventually("it goes on", || HELD.load(Ordering::Relaxed) == 0);
 
     if system.arg("response") == Some("panic") {
         watchdog::set_response(Response::Panic);
     }
-    check(watchdog::start(PERIOD).is_ok() && watchdog::is_running(), "it can be started");
+    check(watchdog::start(period()).is_ok() && watchdog::is_running(), "it can be started");
     println!("-- all is well");
-    wait(4 * PERIOD);
+    wait(4 * period());
     // Busy is not stuck.
     let busy = Instant::now();
-    while Instant::now() - busy < 3 * PERIOD {}
+    while Instant::now() - busy < 3 * period() {}
     println!("-- one gets stuck");
     let f = match (system.arg("stuck"), system.arg("mask")) {
         (Some("console"), _) => hold_console,
@@ -101,11 +108,11 @@ fn main(system: &'static System) -> ExitCode {
         _ => hold_masked,
     };
     get_stuck(last, f);
-    wait(5 * PERIOD);
+    wait(5 * period());
     HOLD.store(false, Ordering::Relaxed);
     eventually("it goes on", || HELD.load(Ordering::Relaxed) == 0);
     println!("-- it goes on");
-    wait(2 * PERIOD);
+    wait(2 * period());
 
     // Two neighbours at once: both are found, each once.
     let second = cpu::online().without(last).iter().last().unwrap_or(CpuId::BOOT);
@@ -113,14 +120,14 @@ fn main(system: &'static System) -> ExitCode {
         println!("-- two get stuck");
         get_stuck(last, hold_masked);
         get_stuck(second, hold_masked);
-        wait(5 * PERIOD);
+        wait(5 * period());
         HOLD.store(false, Ordering::Relaxed);
         eventually("they go on", || HELD.load(Ordering::Relaxed) == 0);
     }
     watchdog::stop();
     println!("-- off again");
     get_stuck(last, hold_masked);
-    wait(3 * PERIOD);
+    wait(3 * period());
     HOLD.store(false, Ordering::Relaxed);
     println!("watchdog: all good");
     ExitCode::SUCCESS

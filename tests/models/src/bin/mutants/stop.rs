@@ -171,7 +171,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "(Leading::Gathering, Stage::MaskActive) =>",
             "(Leading::Gathering, Stage::MaskInactive | Stage::MaskActive) =>",
         )],
-        model: "stop_calls::down_against_call",
+        model: "stop_calls::served_while_gathering",
     },
     Mutant {
         name: "initiator_masks_first",
@@ -193,6 +193,19 @@ pub(super) const MUTANTS: &[Mutant] = &[
             ("(Place::Masking, Stage::MaskInactive) => {", "(Place::Masking, _) => {"),
             ("if self.rendezvous.acknowledge(seen).is_err() {", "if seen.stage == Stage::Aborted {"),
         ],
+        model: "stop_rendezvous::two_cpus",
+    },
+    Mutant {
+        name: "initiator_leaves_ungathered",
+        file: "rendezvous.rs",
+        edits: &[(
+            "(Leading::Gathering, Stage::MaskActive) => (Leading::Masking, Action::Mask),",
+            "(Leading::Gathering, Stage::Prepare | Stage::MaskInactive) => {
+                 self.rendezvous.word.store(Fields { stage: Stage::MaskActive, ..seen }.to_bits(), Relaxed);
+                 (Leading::Masking, Action::Mask)
+             }
+             (Leading::Gathering, Stage::MaskActive) => (Leading::Masking, Action::Mask),",
+        )],
         model: "stop_calls::down_against_call",
     },
     Mutant {

@@ -1,0 +1,91 @@
+# shellcheck shell=bash
+# What the table of panics asks for beside patterns; and checks that look at the machine from outside.
+
+# panic_report CPUS [KEY=VALUE]..: the console holds this report, in one piece. See panic_report.py.
+expect_panic_report() {
+    python3 "$ROOT/scripts/test.d/panic_report.py" "$CONSOLE" "$@" || fail "not the report expected: $*"
+}
+
+# count N REGEX: exactly N console lines match; `_` stands for a blank.
+expect_count() {
+    local found
+    found=$(grep -Ece "${2//_/ }" -- "$CONSOLE" || true)
+    ((found == $1)) || fail "$found console lines match /${2//_/ }/, expected $1"
+}
+
+# stop_cost LIMIT: stopping all others took at most so many instructions, which under --icount are nanoseconds.
+expect_stop_cost() {
+    local cost
+    cost=$(sed -n 's/^stop: \([0-9]*\) ns$/\1/p' "$CONSOLE")
+    say "stop: $cost instructions, at most $1"
+    [[ -n $cost ]] || fail 'no line says what it cost'
+    ((cost > 0 && cost <= $1)) || fail "$cost instructions are more than $1"
+}
+
+# Parked means parked: after the report every CPU but the ones named is in the park loop, and stays there, though all others
+# send it SGIs and events. panic_parked EXCEPT OPTIONS..
+panic_parked() {
+    local except=$1 elf
+    shift
+    elf=$(staged 'test' crash)
+    python3 "$ROOT/scripts/test.d/panic_parked.py" --nm "$(llvm_tools_dir)/llvm-nm" --elf "$elf" --except "$except" \
+        --dir "$DIR" -- "$ROOT/scripts/runner" "$elf" --print --timeout 60 --append case=panic "$@"
+}
+check panic/parked/gic2 panic_parked '' --gic 2 --append reveille.panic=park
+check panic/parked/gic3 panic_parked '' --gic 3 --append reveille.panic=park
+check panic/parked/storm/gic2 panic_parked 0 --gic 2 --append hook=storm
+check panic/parked/storm/gic3 panic_parked 0 --gic 3 --append hook=storm
+check panic/parked/storm/no-feat-nmi panic_parked 0 --cpu cortex-a76 --append hook=storm
+check panic/parked/storm/masked panic_parked 0 --append hook=storm --append others=masked --append stop_ms=100
+check panic/parked/storm/el2 panic_parked 0 --el 2 --append hook=storm
+
+# An exception before the MMU is on parks its CPU, and nothing else happens. An undefined instruction is planted in the
+# image where a symbol is.
+panic_before_mmu() {
+    local who=$1 symbol=$2 elf
+    shift 2
+    elf=$(staged 'test' crash)
+    python3 "$ROOT/scripts/test.d/panic_parked.py" --nm "$(llvm_tools_dir)/llvm-nm" --elf "$elf" --dir "$DIR" \
+        --plant "$symbol" --stopped "$who" -- "$ROOT/scripts/runner" "$elf" --print --timeout 60 "$@"
+}
+check panic/before-mmu/boot panic_before_mmu all reveille_early_tables
+check panic/before-mmu/secondary panic_before_mmu others reveille_try --append deadline_ms=800 --append case=bringup \
+    --append us=3000000 --append reveille.panic=park
+
+# A pasted log becomes functions and lines, wherever the image was loaded.
+symbolize_log() {
+    local elf rc=0
+    elf=$(staged 'test' crash)
+    "$ROOT/scripts/runner" "$elf" --timeout 30 --append case=timer "$@" >"$DIR/console" </dev/null || rc=$?
+    ((rc == 101)) || fail "exit code $rc"
+    "$ROOT/scripts/symbolize" "$elf" "$DIR/console" >"$DIR/named" 2>"$DIR/err"
+    cat -- "$DIR/named" "$DIR/err"
+    [[ ! -s $DIR/err ]] || fail 'the build id of the ELF is not that of the log'
+    # Who was called by whom, innermost first.
+    local wanted=(' crash::fail::{{closure}} at ' 'reveille::time::timers::expired at src/time/timers.rs:' 'reveille_vectors_el' ' crash::main at ') line=0 next
+    for pattern in "${wanted[@]}"; do
+        next=$(awk -v from="$line" -v pattern="$pattern" 'NR > from && index($0, pattern) { print NR; exit }' "$DIR/named")
+        [[ -n $next ]] || fail "no line with '$pattern' after line $line"
+        line=$next
+    done
+    # Nothing of the log is lost, and it comes in through a pipe as well.
+    diff <(tr -d '\r' <"$DIR/console") <(grep -v '^    ' "$DIR/named") || fail 'lines of the log are missing'
+    "$ROOT/scripts/symbolize" "$elf" <"$DIR/console" | diff - "$DIR/named" || fail 'stdin is not the same as a file'
+}
+check scripts/symbolize symbolize_log
+check scripts/symbolize/at symbolize_log --at 0x60000000 --memory 1G
+check scripts/symbolize/el3 symbolize_log --el 3
+
+symbolize_errors() {
+    local symbolize=$ROOT/scripts/symbolize other
+    refused 'is not an ELF' "$symbolize" "$ROOT/Cargo.toml"
+    refused "cannot read the log '/nonexistent'" "$symbolize" "$(staged 'test' crash)" /nonexistent
+    refused "unknown option '--colour'" "$symbolize" --colour
+    refused "--image: 'there' is not an address" "$symbolize" --image there
+    refused 'the log names no build: name the ELF' "$symbolize"
+    # The wrong ELF is noticed.
+    other=$(staged example roll_call)
+    printf '  image 0x40200000 to 0x40300000, build 0123456789abcdef\n' \
+        | "$symbolize" "$other" 2>&1 >/dev/null | grep 'the log is from build 0123456789abcdef, but' || fail 'not noticed'
+}
+check scripts/symbolize/errors symbolize_errors

@@ -1,0 +1,175 @@
+"""Are the CPUs of this machine in the park loop, and do they stay there?
+
+usage: panic_parked.py --elf ELF --nm LLVM_NM --dir DIR [--except CPUS] [--plant SYMBOL --stopped all|others]
+                       -- RUNNER ELF --print OPTIONS..
+
+Runs the command that RUNNER prints, with a QEMU monitor beside it, and looks at the program counters of all CPUs, many
+times over. Without --plant this begins when the report of a panic has ended, and every CPU but those of --except must be
+in the loop of `reveille_park`. With it, an undefined instruction is planted at SYMBOL in a copy of the image first; the
+CPUs that come there must park: `all` of them, and nothing is on the console; or all `others` than the first, whose starts
+are revoked, which a panic of the first says later.
+"""
+
+import argparse
+import json
+import os
+import re
+import shlex
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+LOOKS = 40
+END = re.compile(rb"end of the report: (\d+) CPUs")
+IMAGE = re.compile(rb"  image (0x[0-9a-f]+) to ")
+UNDEFINED = b"\0\0\0\0"
+
+
+def fail(text):
+    sys.exit(f"failed: {text}")
+
+
+class Monitor:
+    """QEMU's machine protocol, as far as it is needed."""
+
+    def __init__(self, path):
+        deadline = time.monotonic() + 20
+        while True:
+            self.socket = socket.socket(socket.AF_UNIX)
+            try:
+                self.socket.connect(path)
+                break
+            except OSError:
+                self.socket.close()
+                if time.monotonic() > deadline:
+                    fail("QEMU's monitor does not answer")
+                time.sleep(0.1)
+        self.socket.settimeout(30)
+        self.file = self.socket.makefile("rw")
+        self.file.readline()
+        self.execute("qmp_capabilities")
+
+    def execute(self, command, **arguments):
+        json.dump({"execute": command, "arguments": arguments}, self.file)
+        self.file.write("\n")
+        self.file.flush()
+        while True:
+            answer = json.loads(self.file.readline())
+            if "return" in answer:
+                return answer["return"]
+            if "error" in answer:
+                fail(f"{command}: {answer['error']}")
+
+    def counters(self):
+        """The program counter of each CPU."""
+        text = self.execute("human-monitor-command", **{"command-line": "info registers -a"})
+        found = re.findall(r"CPU#(\d+)\s+PC=([0-9a-f]+)", text)
+        return {int(cpu): int(pc, 16) for cpu, pc in found}
+
+
+def symbols(nm, elf):
+    listing = subprocess.run([nm, elf], check=True, capture_output=True, text=True).stdout
+    return {line.split()[2]: int(line.split()[0], 16) for line in listing.splitlines() if len(line.split()) == 3}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    for option in ("--elf", "--nm", "--dir"):
+        parser.add_argument(option, required=True)
+    parser.add_argument("--except", dest="excepted", default="")
+    parser.add_argument("--plant")
+    parser.add_argument("--stopped", choices=["all", "others"], default="all")
+    parser.add_argument("runner", nargs="+")
+    options = parser.parse_args()
+    excepted = {int(cpu) for cpu in options.excepted.split(",") if cpu}
+
+    names = symbols(options.nm, options.elf)
+    start, park = names["__image_start"], names["reveille_park"]
+    printed = subprocess.run(options.runner, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    command = shlex.split(printed.stdout)
+    if options.plant:
+        image = os.path.join(options.dir, "planted.img")
+        kernel = command.index("-kernel") + 1
+        with open(command[kernel], "rb") as original:
+            code = bytearray(original.read())
+        at = names[options.plant] - start
+        code[at : at + 4] = UNDEFINED
+        with open(image, "wb") as copy:
+            copy.write(code)
+        command[kernel] = image
+    path = os.path.join(options.dir, "qmp")
+    if os.path.exists(path):
+        os.remove(path)
+    # The path of a socket may have 107 bytes: a relative one is short enough.
+    command = ["timeout", "-k", "5", "60", *command, "-qmp", "unix:qmp,server=on,wait=off"]
+    os.chdir(options.dir)
+    machine = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    console = bytearray()
+
+    def read():
+        while chunk := machine.stdout.read1(65536):
+            console.extend(chunk)
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    try:
+        look(Monitor("qmp"), options, console, names, start, park, excepted)
+    finally:
+        machine.terminate()
+        machine.wait()
+        reader.join()
+        sys.stdout.buffer.write(bytes(console)[-6000:])
+        sys.stdout.flush()
+
+
+def look(monitor, options, console, names, start, park, excepted):
+    if options.plant:
+        load = None
+        wanted = None
+        deadline = time.monotonic() + 20
+        while wanted is None and time.monotonic() < deadline:
+            time.sleep(0.2)
+            if options.stopped == "all":
+                wanted = {0}
+            elif b"end of the report: " in console:
+                wanted = {0, 1, 2, 3}
+        if wanted is None:
+            fail("no report")
+        # QEMU loads the flat image at 2 MiB into the RAM.
+        load = 0x40200000
+        time.sleep(1)
+    else:
+        deadline = time.monotonic() + 30
+        while not END.search(console):
+            if time.monotonic() > deadline:
+                fail("no report")
+            time.sleep(0.1)
+        count = int(END.search(console)[1])
+        load = int(IMAGE.search(console)[1], 16)
+        wanted = set(range(count)) - excepted
+        # The storm has begun, and the report's own CPU has parked.
+        time.sleep(0.5)
+    # msr daifset; 1: wfi; b 1b
+    loop = range(park - start + load + 4, park - start + load + 12, 4)
+    for _ in range(LOOKS):
+        counters = monitor.counters()
+        if not wanted <= set(counters):
+            fail(f"the monitor shows CPUs {sorted(counters)}")
+        for cpu in wanted:
+            # After a WFI that was not woken the counter may stand behind it.
+            if counters[cpu] not in loop:
+                fail(f"cpu {cpu} is at {counters[cpu]:#x}, the park loop at {loop.start:#x}: {counters}")
+        time.sleep(0.05)
+    print(f"{LOOKS} looks: CPUs {sorted(wanted)} are parked at {loop.start:#x}")
+    text = bytes(console)
+    if options.plant and options.stopped == "all" and text.strip():
+        fail("a machine without an MMU has said something")
+    if options.plant and options.stopped == "others" and text.count(b" revoked generation 1: was not running") != 3:
+        fail("the report does not say that the others were revoked")
+    if excepted and len(re.findall(rb"hook: \d+ SGIs sent", text)) < 2:
+        fail("there was no storm")
+
+
+main()
