@@ -36,7 +36,8 @@ impl<const N: usize> ClosureCell<N> {
         const {
             assert!(
                 size_of::<F>() <= N && align_of::<F>() <= ALIGN,
-                "the closure captures too much: it is stored in place, in a few words; capture a reference instead"
+                "the closure captures too much: it is stored in place, with room for POST_BYTES, LAUNCH_BYTES or TIMER_BYTES; \
+                 capture a reference to a static instead"
             );
         }
         unsafe fn consume<F: FnOnce()>(storage: *mut (), run: bool) {

@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn the_serial_number_wraps() {
-        let summons = Summons::<Host>::from_parts(Word::new(u64::MAX & !STATE));
+        let summons = Summons::<Host>::from_parts(Word::new(!STATE));
         let asked = summons.ask(7).unwrap();
         assert_eq!(asked.progress(), Progress::Waiting);
         assert_eq!(summons.take().unwrap().what(), 7);

@@ -16,7 +16,7 @@ use reveille_protocol::DeadlineState;
 ///
 /// [`CallError::TimedOut`] means that `f` never ran and never will: taking it back races the callee's beginning for
 /// one word. Once it runs it is awaited to its end. `f` is owned, because it may lie in the callee's queue for longer
-/// than this call lasts; it may capture at most [`POST_BYTES`](super::POST_BYTES) less four words.
+/// than this call lasts; it may capture at most [`POST_BYTES`](super::POST_BYTES) less three words.
 ///
 /// # Errors
 ///

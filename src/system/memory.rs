@@ -32,7 +32,6 @@ unsafe extern "C" {
     static __rodata_end: u8;
     static __relro_end: u8;
     static __image_end: u8;
-    static __never_patch_end: u8;
     static __rela_end: u8;
 }
 
@@ -48,9 +47,7 @@ pub(crate) fn image() -> (u64, u64) {
 
 /// Whether `address` lies in the text of the image.
 pub(crate) fn is_text(address: u64) -> bool {
-    // SAFETY: symbols of the linker script, of which only the addresses are used.
-    let (start, end) = unsafe { (self::address(&__image_start), self::address(&__text_end)) };
-    (start..end).contains(&address)
+    text().0.contains(&address)
 }
 
 /// A function of the image as a number: its distance from the start of the image, which is at most 4 MiB long.
@@ -73,6 +70,9 @@ pub(crate) unsafe fn function_at(offset: u32) -> fn() {
 /// The build id, once it is known.
 static BUILD_ID: AtomicU64 = AtomicU64::new(0);
 
+/// Bytes of the arm64 header at the start of the image. Whoever loads it may have changed it.
+const IMAGE_HEADER: u64 = 64;
+
 /// A number that tells builds apart: 64-bit FNV-1a over the 32-bit words of text and constants as they were linked.
 ///
 /// First asked for at boot, before any code is patched.
@@ -81,14 +81,14 @@ pub(crate) fn build_id() -> u64 {
     if known != 0 {
         return known;
     }
+    let (text, never_patch) = text();
     // SAFETY: symbols of the linker script, of which only the addresses are used.
-    let parts = unsafe {
-        [(address(&__image_start), address(&__never_patch_end)), (address(&__text_end), address(&__rela_end))]
-    };
+    let constants = unsafe { address(&__text_end)..address(&__rela_end) };
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for (start, end) in parts {
-        // SAFETY: text and constants of the image, mapped, page-aligned, and not written.
-        let words = unsafe { core::slice::from_raw_parts(start as *const u32, (end - start) as usize / 4) };
+    for part in [text.start + IMAGE_HEADER..never_patch.end, constants] {
+        let len = (part.end - part.start) as usize / 4;
+        // SAFETY: text and constants of the image, mapped, aligned to more than a word, and not written yet.
+        let words = unsafe { core::slice::from_raw_parts(part.start as *const u32, len) };
         for word in words {
             hash = (hash ^ u64::from(*word)).wrapping_mul(0x100_0000_01b3);
         }

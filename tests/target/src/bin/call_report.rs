@@ -1,7 +1,7 @@
 //! Calls that take long are told of, and go on.
 //!
 //! Wants the bootarg `call_report_ms=50` (the runtime's) and at least 3 CPUs. Each scene is announced by a line
-//! `call_report: scene NAME`, and has CPU 1 busy for 400 ms with something; the reports in between are for whoever reads
+//! `call_report: scene NAME`, and has CPU 1 busy for 350 ms with something; the reports in between are for whoever reads
 //! the console: at 50, 100 and 200 ms, not at 150. With `call_report=panic` the first report is a panic.
 
 #![no_std]
@@ -18,7 +18,7 @@ use reveille_tests::{check, eventually};
 reveille::entry!(main);
 
 /// How long the target is busy with something else.
-const BUSY: Duration = Duration::from_millis(400);
+const BUSY: Duration = Duration::from_millis(350);
 
 fn main(system: &'static System) -> ExitCode {
     check(system.bring_up_all(system.deadline()).is_complete(), "all CPUs come online");

@@ -326,7 +326,8 @@ fn conduct(own: CpuId, random: &mut Random) {
         _ => {
             let cpu = any(random);
             if cpu == own {
-                leave(own, random);
+                // If that comes back, the baton is another's.
+                return leave(own, random);
             } else if cpu::online().contains(cpu) {
                 take_down(cpu);
             } else {
