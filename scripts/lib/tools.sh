@@ -57,6 +57,7 @@ TEST_TOOLS=(
     dtc=device-tree-compiler
     fdtput=device-tree-compiler
     gdb-multiarch=gdb-multiarch
+    addr2line=binutils
     python3=python3
 )
 

@@ -75,7 +75,7 @@ check models --alone --limit 1500 models
 mutants() {
     run_cargo run -p reveille-models --release --features mutants --bin mutants --target "$(host_triple)"
 }
-check mutants --alone --limit 1500 mutants
+check mutants --full --alone --limit 1500 mutants
 
 # The device-tree reader: small trees, QEMU's own, mutated ones. In the dev profile: an overflow is a panic there.
 trees() {

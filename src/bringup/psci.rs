@@ -1,7 +1,9 @@
 //! The Power State Coordination Interface (Arm DEN 0022), through the conduit and with the function ids that the
 //! device tree gives.
 
+use crate::bootargs::BootArgs;
 use crate::dt::{self, Conduit};
+use core::sync::atomic::{AtomicBool, Ordering};
 use smccc::{Call, Hvc, Smc};
 use spin::Once;
 
@@ -87,8 +89,27 @@ pub(crate) fn cpu_on(mpidr: u64, entry: u64, context: u64) -> Result<(), PsciErr
     }
 }
 
+/// The bootarg `reveille.cpu_off=pen`: no CPU is turned off.
+static TO_THE_PEN: AtomicBool = AtomicBool::new(false);
+
+/// Reads the bootarg `reveille.cpu_off`: `firmware` (default), or `pen` for firmware that does not bring back what it has
+/// turned off. CPUs that leave then wait in the pen, as they do on machines without such firmware. By the boot CPU.
+pub(crate) fn choose_off(args: BootArgs<'_>) {
+    match args.get("reveille.cpu_off") {
+        None | Some("firmware") => {}
+        // Relaxed: before any other CPU runs.
+        Some("pen") => TO_THE_PEN.store(true, Ordering::Relaxed),
+        Some(other) => {
+            log::error!("bootargs: reveille.cpu_off={other}: neither firmware nor pen; it stays firmware")
+        }
+    }
+}
+
 /// How a CPU turns itself off: (conduit as `reveille_leave` wants it, function id). `(0, 0)` if it cannot.
 pub(crate) fn cpu_off() -> (u64, u32) {
+    if TO_THE_PEN.load(Ordering::Relaxed) {
+        return (0, 0);
+    }
     match FIRMWARE.get() {
         Some(Firmware { conduit, cpu_off: Some(function), .. }) => match conduit {
             Conduit::Hvc => (1, *function),

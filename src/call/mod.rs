@@ -1,7 +1,7 @@
 //! Cross-calls: any CPU runs a closure on any other, without allocation, lock or hidden wait.
 //!
 //! The question of a 2009 kernel mail: a no-wait call that becomes a waiting one when memory is short, and
-//! deadlocks against callees that wait for their caller. Here nothing is allocated. [`post`] stores the closure
+//! deadlocks against callees that wait for their caller. Here nothing is allocated. [`post()`] stores the closure
 //! in a node of the sender's own pool and is accepted or refused at once; [`on`] lends the caller's stack and
 //! returns only when the callee is done with it.
 //!
@@ -9,7 +9,7 @@
 //!
 //! | | thread, interrupts open | interrupts masked, interrupt handler, callback |
 //! |---|---|---|
-//! | [`post`], [`post_each`] | yes | yes |
+//! | [`post()`], [`post_each`] | yes | yes |
 //! | [`on`], [`on_each`], [`on_deadline`] | yes | [`CallError::WouldDeadlock`] |
 //!
 //! A closure runs in interrupt context: normal interrupts masked, NMI-class ones open. Two CPUs that call each other

@@ -1,8 +1,8 @@
 //! GICv2 (Arm IHI 0048B), with the bit fields of tock-registers over the MMIO cell.
 //!
 //! Written so that one sequence serves every view: with and without the security extension, Secure and
-//! Non-secure, emulated by a hypervisor. Hence: IGROUPR is left alone from Non-secure, GICD_CTLR and GICC_CTLR
-//! are 1, the identification registers and CPENDSGIR are never touched.
+//! Non-secure, emulated by a hypervisor. Hence: IGROUPR is written only where it reads other than 0, GICD_CTLR and
+//! GICC_CTLR are 1, the identification registers and CPENDSGIR are never touched.
 
 use super::{GicError, MASK, NMI, NORMAL, OPEN, SGIS};
 use crate::arch::{self, mmio::Mmio};
@@ -31,7 +31,7 @@ register_structs! {
         (0x000 => ctlr: Mmio<u32, GICD_CTLR::Register>),
         (0x004 => typer: Mmio<u32, GICD_TYPER::Register>),
         (0x008 => _iidr),
-        (0x080 => _igroupr),
+        (0x080 => igroupr: [Mmio<u32>; 32]),
         (0x100 => isenabler: [Mmio<u32>; 32]),
         (0x180 => icenabler: [Mmio<u32>; 32]),
         (0x200 => _ispendr),
@@ -94,6 +94,15 @@ impl GicV2 {
         self.distributor.typer.is_set(GICD_TYPER::SECURITY)
     }
 
+    /// Puts 32 interrupts in Group 0, the one that is enabled here. Seen from Non-secure they are in it anyway (IGROUPR is
+    /// RAZ/WI); but where there is one view, firmware that counted on two may have moved them.
+    fn ungroup(&self, word: usize) {
+        let groups = &self.distributor.igroupr[word];
+        if groups.get() != 0 {
+            groups.set(0);
+        }
+    }
+
     pub(super) fn init(&self, firmware_is_ours: bool) {
         CPU_INTERFACE.store(core::ptr::from_ref(self.cpu).cast_mut(), Ordering::Relaxed);
         DISTRIBUTOR.store(core::ptr::from_ref(self.distributor).cast_mut(), Ordering::Relaxed);
@@ -106,6 +115,7 @@ impl GicV2 {
             if secure_half {
                 super::secure_write(self.distributor_at + GICD_IGROUPR + 4 * word as u64, u32::MAX);
             }
+            self.ungroup(word);
             self.distributor.icenabler[word].set(u32::MAX);
             self.distributor.icpendr[word].set(u32::MAX);
             self.distributor.icactiver[word].set(u32::MAX);
@@ -133,6 +143,7 @@ impl GicV2 {
             super::secure_write(self.cpu_at + GICC_PMR, u32::from(OPEN));
         }
         self.cpu.ctlr.set(0);
+        self.ungroup(0);
         self.distributor.icenabler[0].set(!SGIS);
         self.distributor.icactiver[0].set(u32::MAX);
         self.distributor.icpendr[0].set(u32::MAX);

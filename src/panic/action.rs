@@ -18,15 +18,15 @@ use reveille_protocol::Phase;
 pub enum Action {
     /// The reporter parks like all others. This is the default where there is no host to exit to.
     Park,
-    /// Warm reset, as by [`power::reset`]. The next boot finds the [last words](super::last_words).
+    /// Warm reset, as by [`power::reset`]. The next boot finds the [last words](super::last_words()).
     Reset,
     /// Power off, as by [`power::off`].
     PowerOff,
     /// The run ends with this code: through semihosting if the bootargs say that there is a host, else by powering
     /// off. With 101 this is the default where there is a host.
     Exit(ExitCode),
-    /// This function, on the reporter: everything else is stopped, all exceptions are masked, 8 KiB of stack at most are
-    /// left. A panic in it writes one line and parks. What crash dumpers want.
+    /// This function, on the reporter: everything else is stopped, all exceptions are masked, and it has 6 KiB of the
+    /// emergency stack. A panic in it writes one line and parks. What crash dumpers want.
     Hook(fn(&CrashReport) -> !),
 }
 

@@ -14,7 +14,7 @@
 //! 3. The report: message, place, CPU, time; then for every CPU of the machine how it was stopped or why not, its
 //!    registers and a backtrace. No lock, no allocation; every wait for the console is bounded. `scripts/symbolize`
 //!    turns the addresses into functions and lines.
-//! 4. The same text becomes a record in RAM that outlives a warm reset: [`last_words`].
+//! 4. The same text becomes a record in RAM that outlives a warm reset: [`last_words()`].
 //! 5. The [`Action`]: park, reset, power off, exit, or a function of the application's.
 //!
 //! A panic while this is going on is nested: one raw line, and the action all the same.

@@ -56,6 +56,7 @@ pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
     call::init(args);
     stop::init(args);
     gic::choose_masking(args);
+    psci::choose_off(args);
     panic::init(args);
     let memory = match carve(&machine, blob.region, regime) {
         Ok(memory) => memory,
