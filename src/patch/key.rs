@@ -271,7 +271,7 @@ impl Batch {
 /// `is_enabled()` compiles to a NOP while the key is off and to a branch while it is on. `enable()` and `disable()`
 /// gather all CPUs, patch every site, and say how many there were; see
 /// [`Batch::apply`](crate::patch::Batch::apply). Several keys can be changed in one gathering by a
-/// [`Batch`](crate::patch::Batch).
+/// [`Batch`].
 #[macro_export]
 macro_rules! static_key {
     ($(#[$attribute:meta])* $visibility:vis $name:ident, $default:tt) => {
