@@ -31,13 +31,13 @@ panic_parked() {
     python3 "$ROOT/scripts/test.d/panic_parked.py" --nm "$(llvm_tools_dir)/llvm-nm" --elf "$elf" --except "$except" \
         --dir "$DIR" -- "$ROOT/scripts/runner" "$elf" --print --timeout 60 --append case=panic "$@"
 }
-check panic/parked/gic2 --full panic_parked '' --gic 2 --append reveille.panic=park
-check panic/parked/gic3 --full panic_parked '' --gic 3 --append reveille.panic=park
-check panic/parked/storm/gic2 --full panic_parked 0 --gic 2 --append hook=storm
-check panic/parked/storm/gic3 --full panic_parked 0 --gic 3 --append hook=storm
-check panic/parked/storm/no-feat-nmi --full panic_parked 0 --cpu cortex-a76 --append hook=storm
-check panic/parked/storm/masked --full panic_parked 0 --append hook=storm --append others=masked --append stop_ms=100
-check panic/parked/storm/el2 --full panic_parked 0 --el 2 --append hook=storm
+check panic/parked/gic2 panic_parked '' --gic 2 --append reveille.panic=park
+check panic/parked/gic3 panic_parked '' --gic 3 --append reveille.panic=park
+check panic/parked/storm/gic2 panic_parked 0 --gic 2 --append hook=storm
+check panic/parked/storm/gic3 panic_parked 0 --gic 3 --append hook=storm
+check panic/parked/storm/no-feat-nmi panic_parked 0 --cpu cortex-a76 --append hook=storm
+check panic/parked/storm/masked panic_parked 0 --append hook=storm --append others=masked --append stop_ms=100
+check panic/parked/storm/el2 panic_parked 0 --el 2 --append hook=storm
 
 # An exception before the MMU is on parks its CPU, and nothing else happens. An undefined instruction is planted in the
 # image where a symbol is.
@@ -48,8 +48,8 @@ panic_before_mmu() {
     python3 "$ROOT/scripts/test.d/panic_parked.py" --nm "$(llvm_tools_dir)/llvm-nm" --elf "$elf" --dir "$DIR" \
         --plant "$symbol" --stopped "$who" -- "$ROOT/scripts/runner" "$elf" --print --timeout 60 "$@"
 }
-check panic/before-mmu/boot --full panic_before_mmu all reveille_early_tables
-check panic/before-mmu/secondary --full panic_before_mmu others reveille_try --append deadline_ms=800 --append case=bringup \
+check panic/before-mmu/boot panic_before_mmu all reveille_early_tables
+check panic/before-mmu/secondary panic_before_mmu others reveille_try --append deadline_ms=800 --append case=bringup \
     --append us=3000000 --append reveille.panic=park
 
 # A panic as early as there is Rust, before the CPUs of the machine are known: a report all the same.
@@ -68,7 +68,7 @@ panic_early() {
     grep -q '^panic on mpidr 0x0000000000 at .* exception in a thread' "$DIR/console" || fail 'no report'
     grep -q '^end of the report: 0 CPUs: 0 parked, 0 not stopped, 0 not running' "$DIR/console" || fail 'no end of the report'
 }
-check panic/early --full panic_early
+check panic/early panic_early
 
 # A pasted log becomes functions and lines, wherever the image was loaded.
 symbolize_log() {
@@ -90,9 +90,9 @@ symbolize_log() {
     diff <(tr -d '\r' <"$DIR/console") <(grep -v '^    ' "$DIR/named") || fail 'lines of the log are missing'
     "$ROOT/scripts/symbolize" "$elf" <"$DIR/console" | diff - "$DIR/named" || fail 'stdin is not the same as a file'
 }
-check scripts/symbolize --full symbolize_log
-check scripts/symbolize/at --full symbolize_log --at 0x60000000 --memory 1G
-check scripts/symbolize/el3 --full symbolize_log --el 3
+check scripts/symbolize symbolize_log
+check scripts/symbolize/at symbolize_log --at 0x60000000 --memory 1G
+check scripts/symbolize/el3 symbolize_log --el 3
 
 symbolize_errors() {
     local symbolize=$ROOT/scripts/symbolize other
@@ -106,4 +106,4 @@ symbolize_errors() {
     printf '  image 0x40200000 to 0x40300000, build 0123456789abcdef\n' \
         | "$symbolize" "$other" 2>&1 >/dev/null | grep 'the log is from build 0123456789abcdef, but' || fail 'not noticed'
 }
-check scripts/symbolize/errors --full symbolize_errors
+check scripts/symbolize/errors symbolize_errors

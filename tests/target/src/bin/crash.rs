@@ -21,6 +21,8 @@ use reveille_tests::{check, eventually};
 
 reveille::entry!(main);
 
+/// The CPU that is to fail has the lock.
+static HELD: AtomicBool = AtomicBool::new(false);
 static LOCK: SpinLock<u32> = SpinLock::new(0);
 static READY: AtomicU32 = AtomicU32::new(0);
 static FOR_EVER: AtomicBool = AtomicBool::new(true);
@@ -128,8 +130,8 @@ fn printing() {
 
 fn spinning() {
     READY.fetch_add(1, Ordering::Relaxed);
-    // Until the failing CPU has it.
-    while LOCK.try_lock().is_some() {
+    // Until the failing CPU has it; that it is taken tells nothing, as the others try too.
+    while !HELD.load(Ordering::Acquire) {
         core::hint::spin_loop();
     }
     *LOCK.lock() += 1;
@@ -186,6 +188,7 @@ fn fail(system: &'static System, case: &str) {
         }
         "holding" => {
             let _held = LOCK.lock();
+            HELD.store(true, Ordering::Release);
             // The others have come to spin on it by then.
             let until = Deadline::after(Duration::from_millis(5));
             while !until.has_passed() {}
