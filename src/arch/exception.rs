@@ -154,6 +154,7 @@ impl fmt::Display for FatalFrame {
 }
 
 /// The end of the fatal path: an unhandled exception is a panic of this CPU.
+#[unsafe(link_section = ".never_patch")]
 pub(super) extern "C" fn fatal(frame: &FatalFrame) -> ! {
     crate::panic::exception(frame)
 }

@@ -157,6 +157,7 @@ impl Mapper {
     /// Only invalid entries are written, so that no CPU can hold a stale translation and no
     /// break-before-make is needed (Arm ARM D8.17.1). What is mapped identically already is left alone.
     /// On an error part of the range may be mapped, with the attributes asked for.
+    #[unsafe(link_section = ".never_patch")]
     pub(crate) fn map(&mut self, virtual_: u64, physical: u64, len: u64, usage: Use) -> Result<(), MapError> {
         let bad = MapError::BadRange { start: physical, len };
         let physical_end = physical.checked_add(len).ok_or(bad)?;
@@ -178,6 +179,7 @@ impl Mapper {
     }
 
     /// Maps the largest block that fits and returns its size.
+    #[unsafe(link_section = ".never_patch")]
     fn map_one(&mut self, virtual_: u64, physical: u64, left: u64, attributes: u64) -> Result<u64, MapError> {
         let mut table = self.root;
         for level in 0..4 {
@@ -223,6 +225,7 @@ impl Mapper {
     }
 
     /// Removes the page at `virtual_`, which is mapped as a page, from the tables and from every CPU's TLB.
+    #[unsafe(link_section = ".never_patch")]
     pub(crate) fn unmap_page(&mut self, virtual_: u64) {
         let mut table = self.root;
         for level in 0..4 {
@@ -254,6 +257,7 @@ impl Mapper {
         super::isb();
     }
 
+    #[unsafe(link_section = ".never_patch")]
     fn table(&mut self) -> Result<*mut Table, MapError> {
         if self.next == self.end {
             return Err(MapError::NoTables);

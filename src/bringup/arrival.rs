@@ -12,6 +12,7 @@ use reveille_protocol::{Arch, Arrival, Entrance, Snapshot, State};
 ///
 /// Runs on the porch: MMU and caches are on, and until the slot is won nothing else may be touched. Returns the
 /// area if it was won; null sends the CPU to the pen.
+#[unsafe(link_section = ".never_patch")]
 pub(crate) extern "C" fn arrive(area: &'static Area, generation: u32) -> Option<&'static Area> {
     loop {
         match area.slot.0.arrive(generation) {
@@ -84,6 +85,7 @@ pub(crate) fn depart(area: &'static Area, generation: u32) -> ! {
     leave_with(area, generation, core::ptr::from_ref(&area.slot.0) as u64, gone)
 }
 
+#[unsafe(link_section = ".never_patch")]
 fn leave_with(area: &'static Area, generation: u32, slot: u64, gone: u64) -> ! {
     unsafe extern "C" {
         fn reveille_leave(

@@ -221,6 +221,8 @@ impl Batch {
     }
 
     /// Checks, then writes. All other CPUs are gathered.
+    #[unsafe(link_section = ".never_patch")]
+    #[inline(never)]
     fn write(&self) -> Result<usize, PatchError> {
         if let Survey::Busy(cpu) = Survey::of(area::areas().iter().map(|area| area.slot.0.read())) {
             return Err(PatchError::Busy(CpuId::from_index(cpu)));

@@ -47,6 +47,7 @@ pub(super) struct Window {
 
 impl Window {
     /// Opens the page of `at`. All other CPUs are gathered.
+    #[unsafe(link_section = ".never_patch")]
     pub(super) fn open(at: u64) -> Result<Self, PatchError> {
         let page = at & !(PAGE as u64 - 1);
         memory::open_window(page).map_err(|_| PatchError::Site { at, fault: SiteFault::Map })?;
@@ -59,6 +60,7 @@ impl Window {
     }
 
     /// Writes an instruction and makes it the one that is fetched, by this CPU as by the others once they synchronise.
+    #[unsafe(link_section = ".never_patch")]
     pub(super) fn write(&self, at: u64, instruction: u32) {
         let alias = memory::WINDOW + (at - self.page);
         // SAFETY: the window is open on this page, and `at` is aligned. One 32-bit store, so a fetch gets the old or the
@@ -79,6 +81,7 @@ impl Drop for Window {
 /// Makes the instruction at `at` visible to instruction fetches of all CPUs (Arm ARM B2.4.4): clean the data cache to the
 /// Point of Unification, then invalidate the instruction cache, each with its barrier; either is left out where
 /// `CTR_EL0` says that it is not needed.
+#[unsafe(link_section = ".never_patch")]
 fn synchronise(at: u64) {
     let ctr: u64;
     // SAFETY: reads an identification register.

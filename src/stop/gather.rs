@@ -63,6 +63,8 @@ pub(super) fn check_context() -> Result<(), StopError> {
 /// Interrupts are open again until the round masks them, so calls are served meanwhile. An SGI for the next round that
 /// comes in the middle returns at once, and the loop here joins that round: the stack holds one handler, however many
 /// rounds there are.
+#[unsafe(link_section = ".never_patch")]
+#[inline(never)]
 pub(crate) fn participate(area: &'static Area) {
     let part = &area.stop;
     if part.gathering.load(Ordering::Relaxed) {

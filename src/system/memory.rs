@@ -160,11 +160,13 @@ fn gathered_mapper() -> &'static mut Mapper {
 }
 
 /// Maps the page `physical` of the text at [`WINDOW`], writable and not executable. The caller is the only CPU that runs.
+#[unsafe(link_section = ".never_patch")]
 pub(crate) fn open_window(physical: u64) -> Result<(), MapError> {
     gathered_mapper().map(WINDOW, physical, PAGE as u64, Use::Data)
 }
 
 /// Takes it away again.
+#[unsafe(link_section = ".never_patch")]
 pub(crate) fn close_window() {
     gathered_mapper().unmap_page(WINDOW);
 }
