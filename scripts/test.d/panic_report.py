@@ -77,6 +77,8 @@ class Report:
             if name is None:
                 raise Wrong(f"what is the fate {fate!r}?")
             self.fates[cpu] = name
+            if match[2] == "kicked":
+                raise Wrong(f"cpu {cpu} may still arrive: its start was not called off")
             if name in PARKED:
                 self.backtraces.append(self.details())
         end = self.take()

@@ -187,8 +187,11 @@ static WRITTEN: AtomicUsize = AtomicUsize::new(0);
 static IS_CUT: AtomicBool = AtomicBool::new(false);
 
 /// Looks for the record of the run before, says on the console what it was, and makes room for that of this run. By the
-/// boot CPU, once; `[base, base + size)` was reserved for the purpose and is mapped.
-pub(crate) fn remember(base: u64, size: u64) {
+/// boot CPU, once; `size` bytes at `base` were reserved for the purpose and are mapped, if there was room.
+pub(crate) fn remember(base: Option<u64>, size: u64) {
+    let Some(base) = base else {
+        return log::warn!("last words: no free RAM for {size} bytes of them: a panic will leave none");
+    };
     let size = size as usize / 2;
     let slots = [0, 1].map(|index| Slot { base: base as usize + index * size, size });
     let build = memory::build_id();

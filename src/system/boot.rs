@@ -267,9 +267,7 @@ fn carve<'a>(machine: &Machine<'a>, blob: Region, regime: Regime) -> Result<Memo
     call::set_up(&calls, areas, call_blocks);
     area::publish(areas);
     shared::publish(lines, crumbs as usize, regime);
-    if let Some(base) = last_words {
-        panic::remember(base, panic::region_size(count));
-    }
+    panic::remember(last_words, panic::region_size(count));
     Ok(memory)
 }
 
