@@ -134,13 +134,26 @@ choose_board() {
         ! among "$opt_board" "${entry[@]}" || found=$folder
     done < <(board_list)
     [[ -n $found ]] || usage_error "--board: unknown '$opt_board'; there are: $(join ', ' "${known[@]}")"
-    board_firmware=() board_consoles=()
+    board_firmware=() board_consoles=() board_tree_only=''
     # shellcheck disable=SC1091 # any of the boards
     source "$found/board.sh"
+    [[ -z $board_tree_only ]] || describe_board
     one_of --firmware "$opt_firmware" "${board_firmware[@]}"
     one_of --console "$opt_console" "${board_consoles[@]}"
     board_defaults
     board_check
+}
+
+# A board that QEMU does not have: say what the runtime reads off its tree, and end the script.
+describe_board() {
+    local tree host
+    tree=$(board_tree "$board_tree_only")
+    host=$(rustc_says -vV | sed -n 's/^host: //p')
+    say "QEMU has no $opt_board; this is what its tree says:"
+    # shellcheck disable=SC2046 # one word or none
+    in_root cargo run --quiet $(cargo_locked) -p reveille-trees --features describe --bin describe --target "$host" -- "$tree" \
+        </dev/null
+    exit
 }
 
 # Refuse the value of an option, if it was given, that is not among those that this board has: one_of OPTION VALUE NAME..

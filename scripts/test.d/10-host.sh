@@ -33,7 +33,7 @@ clippy_host() {
     local host
     host=$(host_triple)
     run_cargo clippy -p reveille-protocol -p reveille-models -p reveille-trees --all-targets \
-        --features reveille-models/mutants --target "$host" -- -D warnings
+        --features reveille-models/mutants,reveille-trees/describe --target "$host" -- -D warnings
     run_cargo clippy -p reveille --lib --tests --target "$host" -- -D warnings
 }
 check clippy/host clippy_host

@@ -1,0 +1,36 @@
+//! Firmware that turns a CPU off and does not bring it back: the CPU is called off, and the rest goes on without it.
+//!
+//! For TF-A on QEMU's raspi4b, whose CPU_OFF ends with a warm reset of the core that QEMU does not model.
+
+#![no_std]
+#![no_main]
+
+use core::time::Duration;
+use reveille::bringup::{Verdict, cpu_up};
+use reveille::call::{self, CallError};
+use reveille::cpu::{self, CpuId};
+use reveille::{ExitCode, System, hotplug, println, stop_machine};
+use reveille_tests::check;
+
+reveille::entry!(main);
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const SHORT: Duration = Duration::from_secs(1);
+
+fn main(system: &'static System) -> ExitCode {
+    check(system.bring_up_all(system.deadline()).is_complete(), "all CPUs come online");
+    let lost = cpu::possible().into_iter().last().unwrap_or(CpuId::BOOT);
+    check(hotplug::cpu_down(lost, PATIENCE) == Ok(()), "it leaves");
+    for _ in 0..2 {
+        let verdict = cpu_up(lost, SHORT);
+        println!("cpu {lost}: {verdict:?}");
+        check(verdict == Verdict::Revoked, "it does not come, and is called off");
+        check(call::on(lost, || ()) == Err(CallError::Offline), "a call to it is refused");
+        for cpu in cpu::online() {
+            check(call::on(cpu, cpu::current) == Ok(cpu), "the others answer");
+        }
+        check(stop_machine(PATIENCE, || 7) == Ok(7), "and can be stopped");
+    }
+    println!("no return: all good");
+    ExitCode::SUCCESS
+}
