@@ -8,12 +8,13 @@
 #![no_main]
 
 use core::arch::asm;
+use core::hint::black_box;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use reveille::bringup::{self, Verdict};
 use reveille::cpu::{self, CpuId};
 use reveille::time::Instant;
-use reveille::{ExitCode, System, bench, call, hotplug, println, stop_machine};
+use reveille::{ExitCode, System, bench, call, hotplug, println, static_key, stop_machine};
 
 reveille::entry!(main);
 
@@ -40,6 +41,7 @@ fn main(system: &'static System) -> ExitCode {
         calls();
         report("stop_machine", least(|| _ = stop_machine(LONG, || ())));
     }
+    keys();
     ExitCode::SUCCESS
 }
 
@@ -130,4 +132,51 @@ fn calls() {
     if posts != ROUNDS as u64 || call::on(other, || POSTED.load(Ordering::Relaxed)) != Ok(posts) {
         println!("posts were refused or lost");
     }
+}
+
+static_key!(KEY, false);
+
+/// Turns of the loops below.
+const TURNS: u64 = 1000;
+
+#[inline(never)]
+fn loop_with_key(mut x: u64) -> u64 {
+    for _ in 0..black_box(TURNS) {
+        if KEY.is_enabled() {
+            x = rare(x);
+        }
+        x ^= x << 13;
+        x ^= x >> 7;
+    }
+    x
+}
+
+#[cold]
+#[inline(never)]
+fn rare(x: u64) -> u64 {
+    x + 1
+}
+
+#[inline(never)]
+fn loop_without_key(mut x: u64) -> u64 {
+    for _ in 0..black_box(TURNS) {
+        // SAFETY: nothing. As opaque to the compiler as a key is.
+        unsafe { asm!("", options(nomem, nostack, preserves_flags)) };
+        x ^= x << 13;
+        x ^= x >> 7;
+    }
+    x
+}
+
+/// One key with one site: what it costs to toggle it, and to ask it while it is off.
+fn keys() {
+    let mut sites = 0;
+    let both = least(|| sites += KEY.enable().unwrap_or(0) + KEY.disable().unwrap_or(0));
+    report("key_toggle", both / 2);
+    if sites != 2 * ROUNDS {
+        println!("{sites} sites were patched in {ROUNDS} rounds");
+    }
+    let with = least(|| _ = black_box(loop_with_key(black_box(7))));
+    let without = least(|| _ = black_box(loop_without_key(black_box(7))));
+    report("key_off", (with - without) / TURNS);
 }
