@@ -398,7 +398,9 @@ fn finish(own: CpuId) -> ! {
     DONE.store(true, Ordering::Relaxed);
     // One that passed the baton on may still be on its way out.
     let until = Deadline::after(LONG);
-    while cpu::online() != cpu::possible() {
+    while cpu::online() != cpu::possible()
+        || cpu::possible().iter().any(|cpu| LEAVING.of(cpu).load(Ordering::Acquire))
+    {
         check(!until.has_passed(), "all come back");
         bring_up_all();
     }

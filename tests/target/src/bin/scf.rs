@@ -6,7 +6,8 @@
 //! of order, and in the end both sides have counted, and summed up, the same numbers. A call that waits checks what it
 //! lent to the other side and what it got back.
 //!
-//! Bootargs: `ops=N` operations, all CPUs together (default 100000), `seed=N`.
+//! Bootargs: `ops=N` operations, all CPUs together (default 100000), `seed=N`; `lose=N`: about one operation in N makes an
+//! SGI get lost (default: none).
 
 #![no_std]
 #![no_main]
@@ -15,6 +16,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 use reveille::call::{self, CallError, PostError};
 use reveille::cpu::{self, CpuId, CpuSet};
+use reveille::fault::{LostSgi, lose_sgis, lost_sgis};
 use reveille::time::{self, Deadline, Instant};
 use reveille::{ExitCode, System, irq, println};
 use reveille_tests::{Random, check, eventually, on_all_others};
@@ -135,8 +137,9 @@ fn scrambled(number: u64) -> u64 {
 }
 
 fn main(system: &'static System) -> ExitCode {
-    let argument = |name, default| system.arg(name).and_then(|value| value.parse().ok()).unwrap_or(default);
-    let (ops, seed): (u64, u64) = (argument("ops", 100_000), argument("seed", 1));
+    let argument =
+        |name, default: u64| system.arg(name).and_then(|value| value.parse().ok()).unwrap_or(default);
+    let (ops, seed, lose) = (argument("ops", 100_000), argument("seed", 1), argument("lose", 0));
     check(system.bring_up_all(system.deadline()).is_complete(), "all CPUs come online");
     let cpus = cpu::online();
     check(cpus.len() <= MOST, "there are at most 64 CPUs");
@@ -147,7 +150,7 @@ fn main(system: &'static System) -> ExitCode {
     println!("scf: {} CPUs, seed {seed}, {share} operations each", cpus.len());
     let start = Instant::now();
     let work = move || {
-        work(share, seed);
+        work(share, seed, lose);
         DONE.fetch_add(1, Ordering::Release);
     };
     on_all_others(work);
@@ -168,7 +171,7 @@ fn main(system: &'static System) -> ExitCode {
     let mut quiet = 0;
     while quiet < 2 && !deadline.has_passed() {
         quiet = if settled() { quiet + 1 } else { 0 };
-        pause(Duration::from_micros(200));
+        cpu::idle();
     }
     report(&cpus, took)
 }
@@ -202,7 +205,10 @@ fn report(cpus: &CpuSet, took: Duration) -> ExitCode {
     }
     let busy: u64 = cpus.iter().map(|cpu| SENT.of(cpu).busy.load(Ordering::Relaxed)).sum();
     let rate = u128::from(operations) * 1_000_000 / took.as_micros().max(1);
-    println!("scf: {busy} posts refused; {rate} operations per second of guest time");
+    println!(
+        "scf: {busy} posts refused, {} SGIs lost; {rate} operations per second of guest time",
+        lost_sgis()
+    );
     println!("scf: {operations} operations, {lost} lost, {doubled} doubled, {reordered} reordered");
     if wrong || lost + doubled + reordered != 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
@@ -315,11 +321,15 @@ fn some(random: u64) -> CpuSet {
 }
 
 /// One CPU's share.
-fn work(ops: u64, seed: u64) {
+fn work(ops: u64, seed: u64, lose: u64) {
     let own = cpu::current();
     let others = cpu::online().without(own);
     let mut random = Random::new(scrambled(seed) ^ own.index() as u64);
     for _ in 0..ops {
+        if lose != 0 && random.below(lose) == 0 {
+            let kind = if random.below(4) == 0 { LostSgi::Wake } else { LostSgi::Call };
+            lose_sgis(kind, any(random.number()), 1);
+        }
         let choice = random.number();
         let low = choice % 128;
         match low {

@@ -1,0 +1,69 @@
+# shellcheck shell=bash
+# What the tables ask for about cross-calls, and what is not a boot: closures that must not compile, and the benchmarks.
+
+# call_report: between one `scene` and the next exactly the three reports of a call from CPU 0 to CPU 1 that takes 350 ms,
+# each with the function and with what the target does in that scene.
+expect_call_report() {
+    local expected
+    expected=$(
+        while read -r scene function doing; do
+            printf 'call_report: scene %s\n' "$scene"
+            for age in 0.050 0.100 0.200; do
+                printf 'call from cpu 0 to cpu 1 takes %s s: call_report::%s::{{closure}}; the target is %s\n' \
+                    "$age" "$function" "$doing"
+            done
+        done <<'TEXT'
+masked masked_target not taking interrupts, or handling one
+running long_call running it
+behind behind_another running another call
+broadcast broadcast not taking interrupts, or handling one
+deadline with_deadline running it
+TEXT
+        printf 'call_report: every call came back\n'
+    )
+    # The address at the end of a line is that of some build.
+    sed 's/ (0x[0-9a-f]*)$//' -- "$CONSOLE" | diff -u <(printf '%s\n' "$expected") - || fail 'not the reports expected'
+}
+
+# What captures too much to be stored in place does not compile, and the compiler says why and where.
+too_large() {
+    local way=$1 rc=0
+    run_cargo rustc --release -p reveille-tests --bin captures --target "$DEFAULT_TARGET" -- --cfg "too_large=\"$way\"" \
+        >"$DIR/rustc" 2>&1 || rc=$?
+    cat -- "$DIR/rustc"
+    ((rc != 0)) || fail "it compiles"
+    grep -q 'the closure captures too much: it is stored in place, with room for' "$DIR/rustc" || fail 'it does not say why'
+    grep -q 'captures.rs:[0-9]*:[0-9]*' "$DIR/rustc" || fail 'it does not say where'
+}
+for way in post post_each on_deadline timer launch alignment; do
+    check "captures/too-large/$way" too_large "$way"
+done
+unset way
+
+# Counted instructions: exact, the same every time, and within the bars.
+bench() {
+    "$ROOT/scripts/bench" --jobs 1 --check --json "$DIR/bench.json"
+    python3 - "$DIR/bench.json" <<'TEXT'
+import json
+import sys
+
+results = json.load(open(sys.argv[1]))["results"]
+wanted = {"name": str, "gic": int, "cpus": int, "instructions": int, "floor_ratio": float}
+places = set()
+for result in results:
+    assert {key: type(value) for key, value in result.items()} == wanted, result
+    assert result["gic"] in (2, 3) and result["instructions"] > 0, result
+    places.add((result["name"], result["gic"], result["cpus"]))
+assert len(places) == len(results), "something is there twice"
+for name in ("sgi_floor", "sync_call", "post", "on_each", "bringup_per_cpu"):
+    for gic, cpus in ((2, 2), (2, 4), (2, 8), (3, 2), (3, 4), (3, 8), (3, 16), (3, 64)):
+        assert (name, gic, cpus) in places, f"{name} on GICv{gic} with {cpus} CPUs is missing"
+assert all(cpus <= 8 for _, gic, cpus in places if gic == 2), "a GICv2 with more than 8 CPUs"
+TEXT
+}
+check bench/bars --limit 900 bench
+
+bench_verified() {
+    "$ROOT/scripts/bench" --verify
+}
+check bench/repeatable --full --limit 1800 bench_verified
