@@ -186,13 +186,14 @@ fn cpus() {
     for cpu in cpu::possible() {
         let status = cpu::status(cpu);
         println!(
-            "cpu {cpu:<3} mpidr {:#012x} {:<8} generation {:<3} stage {}{} taken {:<8} idle {:>3} %",
+            "cpu {cpu:<3} mpidr {:#012x} {:<8} generation {:<3} stage {}{} calls in {:<8} out {:<8} idle {:>3} %",
             status.mpidr,
             status.state,
             status.generation,
             status.stage,
             if status.in_pen { " penned" } else { "" },
-            status.taken,
+            status.calls_in,
+            status.calls_out,
             status.idle.as_millis() * 100 / uptime
         );
     }

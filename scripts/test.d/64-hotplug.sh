@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2154 # image_stage is set by scripts/lib/cases.sh
 # What the table of stop-machine, hotplug and patching asks for beside patterns: both look at the image, not at its run.
 
 # static_keys [N]: of all sites of static keys in the image none (or N) lies in code that is never patched, and each holds

@@ -73,6 +73,25 @@ unsafe impl Sync for Lent {}
 /// For a CPU that cannot call yet.
 static NO_LENT: Lent = Lent::new();
 
+/// A number that its own CPU alone counts up, with interrupts masked, and anyone may read.
+pub(super) struct Count(AtomicU64);
+
+impl Count {
+    const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    // Relaxed: a figure to look at, which orders nothing.
+    #[inline(always)]
+    pub(super) fn add(&self, more: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed) + more, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// One CPU's part in calls, as sender and as receiver.
 ///
 /// What every call uses stands first, within reach of the shortest loads.
@@ -90,6 +109,9 @@ pub(crate) struct Part {
     pub(super) caller: Caller,
     /// The function of the call that it is running as a callee; 0: none. For reports.
     pub(super) activity: AtomicU64,
+    /// Messages that it has sent, and messages that it has taken to their end.
+    pub(super) sent: Count,
+    pub(super) ran: Count,
     /// The nodes of the block to which it belongs as a sender, and its place there.
     pub(super) block: &'static Block,
     pub(super) place: u32,
@@ -115,6 +137,8 @@ impl Part {
             queues_out: core::ptr::null(),
             caller: Caller::new(place),
             activity: AtomicU64::new(0),
+            sent: Count::new(),
+            ran: Count::new(),
             block: &NO_BLOCK,
             place,
             queues: &[],
@@ -231,6 +255,11 @@ pub(crate) fn taken(area: &Area) -> u64 {
     Part::own_queues(area).map(|(line, _)| line.queue.takes()).sum()
 }
 
+/// How many messages the CPU of `area` has sent, and how many of others' it has run.
+pub(crate) fn counts(area: &Area) -> (u64, u64) {
+    (area.call.sent.get(), area.call.ran.get())
+}
+
 /// Whether anything waits for this CPU. With interrupts masked, before a WFI.
 #[inline(always)]
 pub(crate) fn is_pending(area: &Area) -> bool {
@@ -277,6 +306,7 @@ fn run_call(area: &'static Area, lent: &Lent) {
     // SAFETY: `data` is what `run` was made for, and lives until `run` ends the call.
     unsafe { run(data, &lent.sync) };
     area.call.activity.store(0, Ordering::Relaxed);
+    area.call.ran.add(1);
 }
 
 /// Not inlined: its frame holds the closure, which a call has no use for.
@@ -293,6 +323,7 @@ fn run_post(area: &'static Area, block: &'static Block, node: u32) {
     // SAFETY: ours alone.
     unsafe { closure.run() };
     area.call.activity.store(0, Ordering::Relaxed);
+    area.call.ran.add(1);
 }
 
 /// What a CPU had accepted when it closed its queues.

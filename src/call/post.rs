@@ -122,7 +122,10 @@ pub(super) fn push<F: FnOnce() + Send>(own: &Part, line: &QueueLine, f: F) -> Re
     // SAFETY: acquired, so ours alone, and empty: the receiver emptied it before it released the node.
     unsafe { cell.put(f) };
     match line.queue.post(block.links, node) {
-        Ok(pushed) => Ok(pushed),
+        Ok(pushed) => {
+            own.sent.add(1);
+            Ok(pushed)
+        }
         Err(Closed) => {
             // SAFETY: refused, so still ours, with the `F` that was put in just now.
             let f = unsafe { cell.take::<F>() };

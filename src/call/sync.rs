@@ -72,6 +72,7 @@ fn call_one(
     let line = own.call.queue_of(cpu);
     match line.queue.call(own.call.caller) {
         Ok(pushed) => {
+            own.call.sent.add(1);
             if pushed.first {
                 line.bell.ring();
             }
@@ -133,6 +134,7 @@ pub fn on_each<F: Fn(CpuId) + Sync>(set: &CpuSet, f: F) -> Result<CpuSet, CallEr
         }
     }
     drop(sgis);
+    own.call.sent.add(u64::from(told));
     calling.take_back(most - told);
     if set.contains(own.id) {
         f(own.id);

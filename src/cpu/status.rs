@@ -25,8 +25,10 @@ pub struct Status {
     pub stage: u64,
     /// Whether it waits in the pen.
     pub in_pen: bool,
-    /// How often it has taken calls from its queue, one or several at a time.
-    pub taken: u64,
+    /// Calls and posts that it has sent to CPUs that took them, itself included for posts, since the machine booted.
+    pub calls_out: u64,
+    /// Calls and posts that it has run for others, and posts to itself, since the machine booted.
+    pub calls_in: u64,
     /// Time that it has spent waiting in [`idle`](super::idle()).
     pub idle: Duration,
 }
@@ -39,6 +41,7 @@ pub fn status(cpu: CpuId) -> Status {
     let waited = area.idle_ticks.load(Ordering::Relaxed);
     // While it waits, the time since it began counts too.
     let since = area.idle_since.load(Ordering::Relaxed);
+    let (calls_out, calls_in) = crate::call::counts(area);
     let now = if since == 0 { 0 } else { Instant::now().ticks().saturating_sub(since) };
     Status {
         cpu,
@@ -48,7 +51,8 @@ pub fn status(cpu: CpuId) -> Status {
         verdict: area.record.0.verdict(),
         stage: crumbs.map_or(0, |crumbs| crumbs.stage),
         in_pen: crumbs.is_some_and(|crumbs| crumbs.pen.is_some()),
-        taken: crate::call::taken(area),
+        calls_out,
+        calls_in,
         idle: to_duration(waited + now),
     }
 }
