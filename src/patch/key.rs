@@ -130,6 +130,7 @@ impl Key {
     pub fn set(&'static self, enabled: bool) -> Result<usize, PatchError> {
         let mut batch = Batch::new();
         batch.changes[0] = Some((self, enabled));
+        batch.len = 1;
         batch.apply()
     }
 }
@@ -175,7 +176,7 @@ impl Batch {
 
     fn with(mut self, key: &'static Key, enabled: bool) -> Self {
         // The last word on a key counts.
-        let changes = self.changes.iter_mut();
+        let changes = self.changes[..self.len].iter_mut();
         let same = changes.flatten().find(|(other, _)| core::ptr::eq(*other, key));
         if let Some(change) = same {
             change.1 = enabled;
@@ -187,11 +188,17 @@ impl Batch {
         self
     }
 
+    #[inline(always)]
+    fn changes(&self) -> impl Iterator<Item = (&'static Key, bool)> + '_ {
+        self.changes[..self.len].iter().flatten().copied()
+    }
+
     /// The sites that have to change, and to what.
+    #[inline(always)]
     fn pending(&self) -> impl Iterator<Item = (&'static SiteEntry, bool)> + '_ {
         entries().iter().filter_map(|entry| {
-            let (key, enabled) = self.changes.iter().flatten().find(|(key, _)| entry.is_of(key))?;
-            (key.is_enabled() != *enabled).then_some((entry, *enabled))
+            let (key, enabled) = self.changes().find(|(key, _)| entry.is_of(key))?;
+            (key.is_enabled() != enabled).then_some((entry, enabled))
         })
     }
 
@@ -253,8 +260,8 @@ impl Batch {
     }
 
     fn note(&self) {
-        for (key, enabled) in self.changes.iter().flatten() {
-            key.enabled.store(*enabled, Ordering::Relaxed);
+        for (key, enabled) in self.changes() {
+            key.enabled.store(enabled, Ordering::Relaxed);
         }
     }
 }
