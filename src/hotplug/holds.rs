@@ -69,7 +69,7 @@ impl Holds {
     }
 }
 
-/// Keeps the CPU that made it from leaving, until it is dropped, on whichever CPU.
+/// Keeps the CPU that made it from leaving, until it is dropped.
 #[derive(Debug)]
 #[must_use = "the CPU may leave again as soon as this is dropped"]
 pub struct Pin {

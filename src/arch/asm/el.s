@@ -58,7 +58,11 @@ reveille_el_setup:
     ubfx    x1, x1, #56, #4
     cbz     x1, 7f
     orr     x0, x0, #(1 << 27)          // FGTEn
-7:  msr     scr_el3, x0
+7:  mrs     x1, S3_0_C0_C7_1            // ID_AA64MMFR1_EL1.HCX: EL2 may use HCRX_EL2
+    ubfx    x1, x1, #40, #4
+    cbz     x1, 8f
+    orr     x0, x0, #(1 << 38)          // HXEn
+8:  msr     scr_el3, x0
     msr     cptr_el3, xzr
     msr     mdcr_el3, xzr
     adr     x0, reveille_el3_stub
@@ -133,7 +137,11 @@ reveille_el_setup:
     msr     S3_4_C1_C1_6, xzr           // HFGITR_EL2
     msr     S3_4_C3_C1_4, xzr           // HDFGRTR_EL2
     msr     S3_4_C3_C1_5, xzr           // HDFGWTR_EL2
-2:  mrs     x0, id_aa64pfr0_el1
+2:  mrs     x0, S3_0_C0_C7_1            // ID_AA64MMFR1_EL1.HCX: nothing trapped, nothing virtual
+    ubfx    x0, x0, #40, #4
+    cbz     x0, 4f
+    msr     S3_4_C1_C2_2, xzr           // HCRX_EL2
+4:  mrs     x0, id_aa64pfr0_el1
     ubfx    x0, x0, #24, #4
     cbz     x0, 3f
     mrs     x0, S3_4_C12_C9_5           // ICC_SRE_EL2
@@ -213,7 +221,8 @@ reveille_el2_stub:
 .endr
 
 // At EL3 there is one service besides: a 32-bit store in the Secure physical address space, with which the
-// Non-secure runtime sets up the Secure half of the interrupt controller once it has read the device tree.
+// Non-secure runtime sets up the Secure half of the interrupt controller once it has read the device tree. It is for
+// the level at which the runtime lives: where that is EL2, a guest at EL1 is answered as if the service were not there.
 .balign 2048
 reveille_el3_stub:
 .rept 8
@@ -230,6 +239,14 @@ reveille_el3_stub:
     cmp     w0, w3
     mov     x0, #-1
     b.ne    1f
+.if {KEEP_EL2}
+    mrs     x3, id_aa64pfr0_el1
+    ubfx    x3, x3, #8, #4
+    cbz     x3, 2f                      // no EL2, so the runtime is at EL1
+    mrs     x3, spsr_el3
+    tbz     x3, #3, 1f                  // the caller's level: EL2 has bit 3 of M set, EL1 bit 2
+2:
+.endif
     str     w2, [x1]
     dsb     sy
     mov     x0, #0
