@@ -13,7 +13,6 @@ use crate::system::memory;
 use crate::time::Instant;
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
-use reveille_protocol::State;
 
 /// Where the report goes.
 struct Out;
@@ -44,8 +43,7 @@ impl fmt::Display for Cause<'_> {
             Self::Restarted(life) => write!(
                 f,
                 "this CPU was started again while it was {} (generation {}): all that its former life held is lost",
-                state(life.state),
-                life.generation
+                life.state, life.generation
             ),
         }
     }
@@ -76,7 +74,7 @@ pub(super) fn write(failure: &Failure<'_>) {
 fn other(area: &Area) {
     let slot = area.slot.0.read();
     let fate = Fate::of(area);
-    out!("cpu {} {} generation {}: {fate}", area.id, state(slot.state), slot.generation);
+    out!("cpu {} {} generation {}: {fate}", area.id, slot.state, slot.generation);
     if fate == Fate::NotRunning && area.crumbs.is_some_and(|crumbs| crumbs.read().pen.is_some()) {
         out!(", it waits in the pen");
     }
@@ -163,19 +161,4 @@ pub(super) fn nested(cause: Cause<'_>) {
 pub(super) fn raw_line(text: fmt::Arguments<'_>) {
     out!("{text}\n");
     console::flush();
-}
-
-fn state(state: State) -> &'static str {
-    match state {
-        State::Offline => "offline",
-        State::Claimed => "claimed",
-        State::Kicked => "kicked",
-        State::Alive => "alive",
-        State::Online => "online",
-        State::Dying => "dying",
-        State::Gone => "gone",
-        State::Revoked => "revoked",
-        State::Failed => "failed",
-        State::Wedged => "wedged",
-    }
 }

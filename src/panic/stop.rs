@@ -75,13 +75,14 @@ pub(super) fn stop_all(limit: Deadline, nmi: Duration) {
     TICKS.store(Instant::now().ticks() - start.ticks(), Ordering::Relaxed);
 }
 
-/// Waits until all of `left` have parked or the time is up; leaves in it those that have not.
+/// Waits until none of `left` runs any more or the time is up; leaves in it those that may. One that was leaving the
+/// system may be `Gone` instead of parked.
 fn await_parked(left: &mut CpuSet, limit: Deadline) {
     // A CPU that waits in WFE looks at the gate.
     arch::sev();
     loop {
         for cpu in left.iter() {
-            if area::of(cpu).parked.how().is_some() {
+            if !is_running(area::of(cpu)) {
                 left.remove(cpu);
             }
         }
