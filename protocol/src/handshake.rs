@@ -84,6 +84,21 @@ impl core::fmt::Display for State {
 }
 
 impl State {
+    /// Every one.
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 10] = [
+        Self::Offline,
+        Self::Claimed,
+        Self::Kicked,
+        Self::Alive,
+        Self::Online,
+        Self::Dying,
+        Self::Gone,
+        Self::Revoked,
+        Self::Failed,
+        Self::Wedged,
+    ];
+
     const fn from_byte(byte: u8) -> Option<Self> {
         Some(match byte {
             0 => Self::Offline,
@@ -779,18 +794,6 @@ mod tests {
     use super::*;
     use crate::testing::Host;
 
-    const STATES: [State; 10] = [
-        State::Offline,
-        State::Claimed,
-        State::Kicked,
-        State::Alive,
-        State::Online,
-        State::Dying,
-        State::Gone,
-        State::Revoked,
-        State::Failed,
-        State::Wedged,
-    ];
     const LIMITS: Limits = Limits { arrive: 100, online: 50 };
 
     fn slot(generation: u32, reason: u16, state: State) -> Slot<Host> {
@@ -803,7 +806,7 @@ mod tests {
 
     #[test]
     fn words_read_back() {
-        for state in STATES {
+        for state in State::ALL {
             for generation in [0, 1, u32::MAX] {
                 for reason in [0, 1, RESTARTED] {
                     let snapshot = Snapshot::new(generation, reason, state);
@@ -907,7 +910,7 @@ mod tests {
 
     #[test]
     fn a_restart_is_noticed_whatever_the_generation() {
-        for state in STATES.into_iter().filter(|state| state.is_live()) {
+        for state in State::ALL.into_iter().filter(|state| state.is_live()) {
             for generation in [6, 7, 8] {
                 let slot = slot(7, 2, state);
                 assert_eq!(slot.arrive(generation), Arrival::Restarted(Snapshot::new(7, 2, state)));

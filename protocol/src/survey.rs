@@ -35,26 +35,13 @@ impl Survey {
 mod tests {
     use super::*;
 
-    const STATES: [State; 10] = [
-        State::Offline,
-        State::Claimed,
-        State::Kicked,
-        State::Alive,
-        State::Online,
-        State::Dying,
-        State::Gone,
-        State::Revoked,
-        State::Failed,
-        State::Wedged,
-    ];
-
     fn survey(states: &[State]) -> Survey {
         Survey::of(states.iter().map(|state| Snapshot { generation: 1, reason: 0, state: *state }))
     }
 
     #[test]
     fn whoever_may_run_unseen_is_named() {
-        for state in STATES {
+        for state in State::ALL {
             let expected = match state {
                 State::Claimed | State::Kicked | State::Alive | State::Dying | State::Wedged => {
                     Survey::Busy(1)

@@ -12,86 +12,14 @@
 
 #![cfg(not(target_os = "none"))]
 
-use std::cell::UnsafeCell;
+mod threads;
+
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
-use reveille_protocol::{Arch, DeadlineCall, Message, Pool, Queue, SyncCall, Ticket, Word};
-
-enum Host {}
-
-struct HostWord(AtomicU64);
-
-impl Arch for Host {
-    type Word = HostWord;
-
-    fn now() -> u64 {
-        0
-    }
-
-    fn relax() {
-        thread::yield_now();
-    }
-
-    fn fence(order: Ordering) {
-        fence(order);
-    }
-}
-
-impl Word for HostWord {
-    fn new(value: u64) -> Self {
-        Self(AtomicU64::new(value))
-    }
-
-    fn load(&self, order: Ordering) -> u64 {
-        self.0.load(order)
-    }
-
-    fn store(&self, value: u64, order: Ordering) {
-        self.0.store(value, order);
-    }
-
-    fn swap(&self, value: u64, order: Ordering) -> u64 {
-        self.0.swap(value, order)
-    }
-
-    fn compare_exchange(
-        &self,
-        current: u64,
-        new: u64,
-        success: Ordering,
-        failure: Ordering,
-    ) -> Result<u64, u64> {
-        self.0.compare_exchange(current, new, success, failure)
-    }
-
-    fn fetch_add(&self, value: u64, order: Ordering) -> u64 {
-        self.0.fetch_add(value, order)
-    }
-}
-
-/// Ordinary memory, which the protocols hand from thread to thread.
-struct Plain<T>(UnsafeCell<T>);
-
-// SAFETY: not so. Whether the protocols let one thread at a time at it is what Miri is here to find out.
-unsafe impl<T> Sync for Plain<T> {}
-
-impl<T: Copy> Plain<T> {
-    fn new(value: T) -> Self {
-        Self(UnsafeCell::new(value))
-    }
-
-    fn read(&self) -> T {
-        // SAFETY: initialised, and a race would be a finding.
-        unsafe { *self.0.get() }
-    }
-
-    fn write(&self, value: T) {
-        // SAFETY: in place, and a race would be a finding.
-        unsafe { *self.0.get() = value }
-    }
-}
+use reveille_protocol::{DeadlineCall, Message, Pool, Queue, SyncCall, Ticket, Word};
+use threads::{Host, HostWord, Plain};
 
 const CPUS: usize = 3;
 const NODES: usize = 2;
@@ -136,8 +64,8 @@ impl Machine {
             call: SyncCall::new(),
             deadline: DeadlineCall::new(),
             argument: Plain::new(0),
-            results: [const { Plain(UnsafeCell::new(0)) }; CPUS],
-            last: [const { Plain(UnsafeCell::new(0)) }; CPUS],
+            results: [const { Plain::new(0) }; CPUS],
+            last: [const { Plain::new(0) }; CPUS],
             ran: AtomicU32::new(0),
         };
         Self {

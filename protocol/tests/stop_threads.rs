@@ -12,87 +12,19 @@
 
 #![cfg(not(target_os = "none"))]
 
-use std::cell::UnsafeCell;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+mod threads;
+
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
 use reveille_protocol::{
-    Action, Arch, Arrival, Ending, Entrance, Gate, Holder, Job, LifecycleLock, Mark, Rendezvous, Slot,
-    Snapshot, State, Tenure, Word,
+    Action, Arrival, Ending, Entrance, Gate, Holder, Job, LifecycleLock, Mark, Rendezvous, Slot, Snapshot,
+    State, Tenure, Word,
 };
+use threads::{Host, HostWord, Plain};
 
-enum Host {}
-
-struct HostWord(AtomicU64);
-
-impl Arch for Host {
-    type Word = HostWord;
-
-    fn now() -> u64 {
-        0
-    }
-
-    fn relax() {
-        thread::yield_now();
-    }
-
-    fn fence(order: Ordering) {
-        fence(order);
-    }
-}
-
-impl Word for HostWord {
-    fn new(value: u64) -> Self {
-        Self(AtomicU64::new(value))
-    }
-
-    fn load(&self, order: Ordering) -> u64 {
-        self.0.load(order)
-    }
-
-    fn store(&self, value: u64, order: Ordering) {
-        self.0.store(value, order);
-    }
-
-    fn swap(&self, value: u64, order: Ordering) -> u64 {
-        self.0.swap(value, order)
-    }
-
-    fn compare_exchange(
-        &self,
-        current: u64,
-        new: u64,
-        success: Ordering,
-        failure: Ordering,
-    ) -> Result<u64, u64> {
-        self.0.compare_exchange(current, new, success, failure)
-    }
-
-    fn fetch_add(&self, value: u64, order: Ordering) -> u64 {
-        self.0.fetch_add(value, order)
-    }
-}
-
-/// Ordinary memory, which the protocols hand from thread to thread.
-struct Plain(UnsafeCell<u64>);
-
-// SAFETY: not so. Whether the protocols let one thread at a time at it is what Miri is here to find out.
-unsafe impl Sync for Plain {}
-
-impl Plain {
-    const fn new() -> Self {
-        Self(UnsafeCell::new(0))
-    }
-
-    fn read(&self) -> u64 {
-        // SAFETY: initialised, and a race would be a finding.
-        unsafe { *self.0.get() }
-    }
-
-    fn add(&self, value: u64) {
-        // SAFETY: in place, and a race would be a finding.
-        unsafe { *self.0.get() += value };
-    }
+fn add(plain: &Plain<u64>, value: u64) {
+    plain.write(plain.read() + value);
 }
 
 const CPUS: usize = 4;
@@ -103,11 +35,11 @@ struct Cpu {
     slot: Slot<Host>,
     mark: Mark<Host>,
     /// What it does when it is not gathered. Its own; read by every job.
-    work: Plain,
+    work: Plain<u64>,
     /// How often it did the job of a round for each. Its own in that; read by everyone after that.
-    jobs: Plain,
+    jobs: Plain<u64>,
     /// Its stack and per-CPU data: its own in its life, its booter's in between.
-    life: Plain,
+    life: Plain<u64>,
 }
 
 struct Machine {
@@ -116,9 +48,9 @@ struct Machine {
     lock: LifecycleLock<Host>,
     gate: Gate<Host>,
     /// What only the holder of the lock may touch.
-    tenures: Plain,
+    tenures: Plain<u64>,
     /// How often a job for each was done by anyone. The lock holder's.
-    jobs: Plain,
+    jobs: Plain<u64>,
     done: AtomicU32,
     aborted: AtomicU32,
     downs: AtomicU32,
@@ -141,17 +73,17 @@ impl Machine {
         let cpu = |_| Cpu {
             slot: Slot::from_parts(HostWord::new(online)),
             mark: Mark::new(),
-            work: Plain::new(),
-            jobs: Plain::new(),
-            life: Plain::new(),
+            work: Plain::new(0),
+            jobs: Plain::new(0),
+            life: Plain::new(0),
         };
         Self {
             cpus: std::array::from_fn(cpu),
             rendezvous: Rendezvous::new(),
             lock: LifecycleLock::new(),
             gate: Gate::new(),
-            tenures: Plain::new(),
-            jobs: Plain::new(),
+            tenures: Plain::new(0),
+            jobs: Plain::new(0),
             done: AtomicU32::new(0),
             aborted: AtomicU32::new(0),
             downs: AtomicU32::new(0),
@@ -176,7 +108,7 @@ impl<'a> Life<'a> {
     }
 
     fn work(&self) {
-        self.own().work.add(1);
+        add(&self.own().work, 1);
     }
 
     /// The job of a round: nobody works meanwhile.
@@ -184,7 +116,7 @@ impl<'a> Life<'a> {
         let work = || self.machine.cpus.iter().map(|cpu| cpu.work.read());
         let before: Vec<u64> = work().collect();
         if job == Job::Each {
-            self.own().jobs.add(1);
+            add(&self.own().jobs, 1);
         }
         thread::yield_now();
         assert!(work().eq(before));
@@ -221,7 +153,7 @@ impl<'a> Life<'a> {
         loop {
             let slot = |cpu: u32| self.machine.cpus[cpu as usize].slot.read();
             if let Ok(tenure) = self.machine.lock.try_acquire(me, slot) {
-                self.machine.tenures.add(1);
+                add(&self.machine.tenures, 1);
                 return tenure;
             }
             self.pause();
@@ -241,7 +173,7 @@ impl<'a> Life<'a> {
             match initiator.step(time) {
                 Action::OpenInterrupts => {
                     if kind == Job::Each {
-                        machine.jobs.add(u64::from(others) + 1);
+                        add(&machine.jobs, u64::from(others) + 1);
                     }
                     assert_eq!(
                         machine.cpus.iter().map(|cpu| cpu.jobs.read()).sum::<u64>(),
@@ -282,7 +214,7 @@ impl<'a> Life<'a> {
         let leaves = self.round(Job::Initiator, |life| assert!(life.own().slot.begin_leave(life.generation)));
         if leaves {
             tenure.keep_to_the_end();
-            self.own().life.add(1);
+            add(&self.own().life, 1);
             self.machine.downs.fetch_add(1, Ordering::Relaxed);
             assert!(self.own().slot.gone(self.generation));
         }
@@ -296,7 +228,7 @@ impl<'a> Life<'a> {
             return;
         };
         let claim = cpu.slot.claim().ok().unwrap();
-        cpu.life.add(1);
+        add(&cpu.life, 1);
         let kicked = claim.kick();
         while kicked.poll().state != State::Online {
             thread::yield_now();
@@ -343,7 +275,7 @@ fn run(machine: &Machine, me: usize) {
             }
         };
         assert_eq!(slot.arrive(life.generation), Arrival::Won);
-        life.own().life.add(1);
+        add(&life.own().life, 1);
         assert_eq!(slot.go_online(life.generation, &machine.gate, me as u32), Entrance::Online);
     }
     machine.busy.fetch_sub(1, Ordering::Relaxed);

@@ -1,0 +1,81 @@
+//! What the tests with threads share: the host as the machine that the protocols run on, and memory that only they guard.
+
+use std::cell::UnsafeCell;
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::thread;
+
+use reveille_protocol::{Arch, Word};
+
+pub enum Host {}
+
+pub struct HostWord(AtomicU64);
+
+impl Arch for Host {
+    type Word = HostWord;
+
+    fn now() -> u64 {
+        0
+    }
+
+    fn relax() {
+        thread::yield_now();
+    }
+
+    fn fence(order: Ordering) {
+        fence(order);
+    }
+}
+
+impl Word for HostWord {
+    fn new(value: u64) -> Self {
+        Self(AtomicU64::new(value))
+    }
+
+    fn load(&self, order: Ordering) -> u64 {
+        self.0.load(order)
+    }
+
+    fn store(&self, value: u64, order: Ordering) {
+        self.0.store(value, order);
+    }
+
+    fn swap(&self, value: u64, order: Ordering) -> u64 {
+        self.0.swap(value, order)
+    }
+
+    fn compare_exchange(
+        &self,
+        current: u64,
+        new: u64,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<u64, u64> {
+        self.0.compare_exchange(current, new, success, failure)
+    }
+
+    fn fetch_add(&self, value: u64, order: Ordering) -> u64 {
+        self.0.fetch_add(value, order)
+    }
+}
+
+/// Ordinary memory, which the protocols hand from thread to thread.
+pub struct Plain<T>(UnsafeCell<T>);
+
+// SAFETY: not so. Whether the protocols let one thread at a time at it is what Miri is here to find out.
+unsafe impl<T> Sync for Plain<T> {}
+
+impl<T: Copy> Plain<T> {
+    pub const fn new(value: T) -> Self {
+        Self(UnsafeCell::new(value))
+    }
+
+    pub fn read(&self) -> T {
+        // SAFETY: initialised, and a race would be a finding.
+        unsafe { *self.0.get() }
+    }
+
+    pub fn write(&self, value: T) {
+        // SAFETY: in place, and a race would be a finding.
+        unsafe { *self.0.get() = value }
+    }
+}
