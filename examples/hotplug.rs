@@ -40,7 +40,14 @@ fn secondary(_: CpuId) -> ! {
 }
 
 fn main(system: &'static System) -> ExitCode {
-    let rounds = system.arg("rounds").and_then(|rounds| rounds.parse().ok()).unwrap_or(20);
+    let rounds = match system.arg("rounds").map(|rounds| (rounds, rounds.parse::<usize>())) {
+        None => 20,
+        Some((_, Ok(rounds))) => rounds,
+        Some((rounds, Err(_))) => {
+            println!("bootargs: rounds={rounds}: not a number");
+            return ExitCode::FAILURE;
+        }
+    };
     let limit = Duration::from_secs(10);
     if !system.bring_up_all(system.deadline()).is_complete() {
         return ExitCode::FAILURE;
