@@ -14,7 +14,7 @@ use core::time::Duration;
 use reveille::bringup::{self, Verdict};
 use reveille::cpu::{self, CpuId};
 use reveille::time::Instant;
-use reveille::{ExitCode, System, bench, call, hotplug, println, static_key, stop_machine};
+use reveille::{ExitCode, System, bench, call, hotplug, panic, println, static_key, stop_machine};
 
 reveille::entry!(main);
 
@@ -38,10 +38,13 @@ fn main(system: &'static System) -> ExitCode {
         report("bringup_per_cpu", ticks / (count - 1));
         hotplug();
         busy_callees();
-        calls();
-        report("stop_machine", least(|| _ = stop_machine(LONG, || ())));
     }
+    calls();
+    report("stop_machine", least(|| _ = stop_machine(LONG, || ())));
     keys();
+    if count > 1 {
+        stop_all();
+    }
     ExitCode::SUCCESS
 }
 
@@ -115,6 +118,7 @@ fn least(mut operation: impl FnMut()) -> u64 {
     measure(true) - empty
 }
 
+/// Alone, a CPU interrupts, calls and posts to itself.
 fn calls() {
     let other: CpuId = cpu::online().without(cpu::current()).iter().next().unwrap_or(CpuId::BOOT);
     report("sgi_floor", least(|| bench::sgi_round_trip(other)));
@@ -132,6 +136,22 @@ fn calls() {
     if posts != ROUNDS as u64 || call::on(other, || POSTED.load(Ordering::Relaxed)) != Ok(posts) {
         println!("posts were refused or lost");
     }
+}
+
+/// Every other CPU is stopped for good: so this is the last figure of a boot, and it is measured once.
+fn stop_all() {
+    // Begin with a fresh turn.
+    give_way();
+    let start = Instant::now().ticks();
+    let stopped = panic::stop_others(LONG);
+    let ticks = Instant::now().ticks() - start;
+    give_way();
+    let start = Instant::now().ticks();
+    let empty = Instant::now().ticks() - start;
+    if !stopped.is_complete() {
+        println!("not every CPU was stopped");
+    }
+    report("stop_all", ticks - empty);
 }
 
 static_key!(KEY, false);

@@ -67,15 +67,22 @@ host_tests() {
 check host-tests --alone --limit 1200 host_tests
 
 models() {
-    run_cargo test -p reveille-models --release --target "$(host_triple)"
+    "$ROOT/scripts/model"
 }
 check models --alone --limit 1500 models
 
 # Each planted fault must be caught by a model.
 mutants() {
-    run_cargo run -p reveille-models --release --features mutants --bin mutants --target "$(host_triple)"
+    "$ROOT/scripts/model" --mutants
 }
-check mutants --full --alone --limit 1500 mutants
+check mutants --full --alone --limit 2400 mutants
+
+# The page of planted faults is the list of those that are planted.
+mutants_page() {
+    "$ROOT/scripts/model" --table | diff -u -- "$ROOT/docs/mutants.md" - \
+        || die "docs/mutants.md is not what the models have: run scripts/model --table >docs/mutants.md"
+}
+check models/page mutants_page
 
 # The device-tree reader: small trees, QEMU's own, mutated ones. In the dev profile: an overflow is a panic there.
 trees() {

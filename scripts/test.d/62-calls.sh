@@ -42,12 +42,14 @@ unset way
 
 # Counted instructions: exact, the same every time, and within the bars.
 bench() {
-    "$ROOT/scripts/bench" --jobs 1 --check --json "$DIR/bench.json"
+    "$ROOT/scripts/bench" --jobs 1 --check --compare "$ROOT/benches/figures.json" --json "$DIR/bench.json"
     python3 - "$DIR/bench.json" <<'TEXT'
 import json
 import sys
 
-results = json.load(open(sys.argv[1]))["results"]
+data = json.load(open(sys.argv[1]))
+assert data["qemu"] and data["rust"], "the figures do not say what they were counted with"
+results = data["results"]
 wanted = {"name": str, "gic": int, "cpus": int, "instructions": int, "floor_ratio": float}
 places = set()
 for result in results:
@@ -55,13 +57,51 @@ for result in results:
     assert result["gic"] in (2, 3) and result["instructions"] > 0, result
     places.add((result["name"], result["gic"], result["cpus"]))
 assert len(places) == len(results), "something is there twice"
-for name in ("sgi_floor", "sync_call", "post", "on_each", "bringup_per_cpu"):
+for name in (
+    "sgi_floor", "sync_call", "post", "on_each", "bringup_per_cpu", "stop_machine", "cpu_down", "cpu_up", "key_toggle", "stop_all"
+):
     for gic, cpus in ((2, 2), (2, 4), (2, 8), (3, 2), (3, 4), (3, 8), (3, 16), (3, 64)):
         assert (name, gic, cpus) in places, f"{name} on GICv{gic} with {cpus} CPUs is missing"
 assert all(cpus <= 8 for _, gic, cpus in places if gic == 2), "a GICv2 with more than 8 CPUs"
 TEXT
 }
 check bench/bars --limit 900 bench
+
+# The plot and the table of the README are made of the committed figures.
+bench_pages() {
+    local figures=$ROOT/benches/figures.json script=$ROOT/scripts/lib/bench_figures.py hint='run scripts/bench --from benches/figures.json --write'
+    python3 "$script" plot "$figures" | diff -- "$ROOT/docs/bench.svg" - || fail "docs/bench.svg is of other figures: $hint"
+    python3 "$script" readme "$figures" "$ROOT/README.md" | diff -u -- "$ROOT/README.md" - \
+        || fail "the table in README.md is of other figures: $hint"
+}
+check bench/pages bench_pages
+
+# What --compare says of figures that are better, worse, new and missing.
+bench_compare() {
+    local script=$ROOT/scripts/lib/bench_figures.py rc=0
+    figures_of() {
+        local separator='' name value
+        printf '{"qemu": "%s", "rust": "1", "results": [' "$1"
+        shift
+        while (($#)); do
+            name=$1 value=$2 && shift 2
+            printf '%s{"name": "%s", "gic": 3, "cpus": 4, "instructions": %d, "floor_ratio": 1.0}' "$separator" "$name" "$value"
+            separator=', '
+        done
+        printf ']}\n'
+    }
+    figures_of 10 same 100 edge 100 worse 100 better 100 gone 100 >"$DIR/old"
+    figures_of 11 same 100 edge 103 worse 104 better 96 fresh 100 >"$DIR/new"
+    python3 "$script" compare "$DIR/old" "$DIR/new" >"$DIR/said" || rc=$?
+    cat -- "$DIR/said"
+    [[ $rc == 1 ]] || fail "exit code $rc, not 1"
+    [[ $(cut -d ' ' -f 1 "$DIR/said" | sort | tr '\n' ' ') == 'better compared missing new note worse ' ]] || fail 'it says something else'
+    grep -q '^worse *worse *GICv3 *4 CPUs: 100 -> 104 (+4.0%)$' "$DIR/said" || fail 'the figure that is worse is not named'
+    figures_of 10 same 100 edge 103 >"$DIR/new"
+    figures_of 10 same 100 edge 100 >"$DIR/old"
+    python3 "$script" compare "$DIR/old" "$DIR/new" || fail 'three per cent are too much'
+}
+check bench/compare bench_compare
 
 bench_verified() {
     "$ROOT/scripts/bench" --verify

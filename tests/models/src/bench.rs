@@ -19,6 +19,22 @@ loom::thread_local! {
     static TICKS: Cell<u64> = Cell::new(0);
 }
 
+thread_local! {
+    /// The CPUs of the current execution. All its threads are coroutines of this one.
+    static CPUS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Loom's threads, counted: each is a CPU of the model.
+pub mod thread {
+    pub use loom::thread::{JoinHandle, yield_now};
+
+    /// Another CPU.
+    pub fn spawn<T: 'static>(cpu: impl FnOnce() -> T + 'static) -> JoinHandle<T> {
+        super::CPUS.set(super::CPUS.get() + 1);
+        loom::thread::spawn(cpu)
+    }
+}
+
 /// The backend of the models.
 pub enum LoomArch {}
 
@@ -185,21 +201,25 @@ impl Model {
         explorer.max_permutations = None;
         explorer.max_duration = None;
         let tally = Tally::default();
-        let executions = Arc::new(HostU64::new(0));
+        let (executions, cpus) = (Arc::new(HostU64::new(0)), Arc::new(HostU64::new(0)));
         let start = Instant::now();
         explorer.check({
-            let (tally, executions) = (tally.clone(), Arc::clone(&executions));
+            let (tally, executions, cpus) = (tally.clone(), Arc::clone(&executions), Arc::clone(&cpus));
             move || {
                 executions.fetch_add(1, Ordering::Relaxed);
+                CPUS.set(1);
                 scenario(&tally);
+                cpus.fetch_max(CPUS.get() as u64, Ordering::Relaxed);
             }
         });
         let seen = tally.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut line = format!("model {}: {} executions", self.name, executions.load(Ordering::Relaxed));
-        if let Some(bound) = self.preemptions {
-            let _ = write!(line, " (at most {bound} preemptions)");
+        // `scripts/model` reads this line.
+        let mut line = format!("model {}: {} cpus, ", self.name, cpus.load(Ordering::Relaxed));
+        match self.preemptions {
+            Some(bound) => _ = write!(line, "at most {bound} preemptions, "),
+            None => line += "any preemptions, ",
         }
-        line += ", outcomes";
+        let _ = write!(line, "{} executions, outcomes", executions.load(Ordering::Relaxed));
         for (outcome, times) in seen.iter() {
             let _ = write!(line, " {outcome}={times}");
         }

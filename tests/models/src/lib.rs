@@ -12,7 +12,7 @@
 //! bug at a time and demands that a certain model finds it:
 //!
 //! ```text
-//! cargo run -p reveille-models --features mutants --bin mutants --target x86_64-unknown-linux-gnu
+//! scripts/model --mutants
 //! ```
 //!
 //! What loom does not show: reordering of a load with a later store of the same CPU (load buffering), the
@@ -24,4 +24,4 @@
 mod bench;
 
 #[cfg(not(target_os = "none"))]
-pub use bench::{LoomArch, LoomWord, Model, Payload, Signal, Tally};
+pub use bench::{LoomArch, LoomWord, Model, Payload, Signal, Tally, thread};

@@ -5,8 +5,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use loom::thread;
-use reveille_models::{LoomArch, LoomWord, Model, Payload, Signal};
+use reveille_models::{LoomArch, LoomWord, Model, Payload, Signal, thread};
 use reveille_protocol::{Message, Pool, Queue, Word};
 
 /// One sender with its pool, and receivers, each with its queue.

@@ -9,8 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use loom::thread;
-use reveille_models::{LoomArch, LoomWord, Model, Payload};
+use reveille_models::{LoomArch, LoomWord, Model, Payload, thread};
 use reveille_protocol::{Batch, Closed, Message, Pushed, Queue, Word};
 
 /// A receiver and what others send it. Node n and caller n carry what their payload says.

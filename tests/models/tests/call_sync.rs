@@ -8,8 +8,7 @@
 use std::mem;
 use std::rc::Rc;
 
-use loom::thread;
-use reveille_models::{LoomArch, LoomWord, Model, Payload};
+use reveille_models::{LoomArch, LoomWord, Model, Payload, thread};
 use reveille_protocol::{
     Calling, Closed, DeadlineCall, DeadlineState, Message, Pool, Queue, SyncCall, Ticket, Word,
 };

@@ -4,8 +4,7 @@
 
 use std::rc::Rc;
 
-use loom::thread;
-use reveille_models::{LoomArch, LoomWord, Model, Payload, Signal};
+use reveille_models::{LoomArch, LoomWord, Model, Payload, Signal, thread};
 use reveille_protocol::{Arrival, Entrance, Entry, Gate, Phase, Slot, Snapshot, State, Word};
 
 type LoomGate = Gate<LoomArch>;

@@ -9,8 +9,7 @@ use std::cell::Cell;
 use std::mem;
 use std::rc::Rc;
 
-use loom::thread;
-use reveille_models::{LoomArch, LoomWord, Model, Payload, Signal, Tally};
+use reveille_models::{LoomArch, LoomWord, Model, Payload, Signal, Tally, thread};
 use reveille_protocol::{
     Arrival, Booter, Entrance, Gate, Limits, Outcome, RESTARTED, Refusal, Slot, Snapshot, State, Step,
     Verdict, Word,

@@ -10,8 +10,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::{Acquire, Release};
 
-use loom::thread;
-use reveille_models::{LoomArch, LoomWord, Model, Payload};
+use reveille_models::{LoomArch, LoomWord, Model, Payload, thread};
 use reveille_protocol::{
     Action, Arch, Batch, Closed, Ending, Job, Mark, Message, Participant, Queue, Rendezvous, Slot, Snapshot,
     State, Word,

@@ -4,8 +4,7 @@
 
 use std::rc::Rc;
 
-use loom::thread;
-use reveille_models::{LoomArch, LoomWord, Model, Payload};
+use reveille_models::{LoomArch, LoomWord, Model, Payload, thread};
 use reveille_protocol::{Arch, Holder, LifecycleLock, Refusal, Slot, Snapshot, State, Tenure, Word};
 
 /// A CPU that is online with generation 1, two others that never leave, and the lock.

@@ -8,8 +8,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use loom::thread;
-use reveille_models::{LoomArch, Model, Payload};
+use reveille_models::{LoomArch, Model, Payload, thread};
 use reveille_protocol::{
     Action, Arch, Ending, Holder, Initiator, Job, LifecycleLock, Mark, Participant, Rendezvous, Snapshot,
     Stage, State,

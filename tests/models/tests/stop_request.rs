@@ -4,8 +4,7 @@
 
 use std::rc::Rc;
 
-use loom::thread;
-use reveille_models::{LoomArch, Model, Payload};
+use reveille_models::{LoomArch, Model, Payload, thread};
 use reveille_protocol::{AlreadyAsked, Arch, LeaveRequest, Progress};
 
 struct World {

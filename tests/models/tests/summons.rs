@@ -5,8 +5,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use loom::thread;
-use reveille_models::{LoomArch, Model, Payload};
+use reveille_models::{LoomArch, Model, Payload, thread};
 use reveille_protocol::{Summons, SummonsProgress as Progress};
 
 struct World {

@@ -4,33 +4,45 @@
 //! a copy under the target directory; the product knows nothing of it. To cover another protocol, add a table
 //! like [`handshake::MUTANTS`] to [`TABLES`].
 //!
-//! Arguments: parts of names, to plant only the bugs whose name or model contains one of them.
+//! Arguments: `--jobs N` plants so many at a time (1 if nothing is said); `--table` prints the bugs and their models as a
+//! page of Markdown, and plants nothing; all others are parts of names, to plant only the bugs whose name or model
+//! contains one of them. Run by `scripts/model --mutants`.
 
 mod call;
 mod gate;
 mod handshake;
+mod key;
 mod launch;
 mod stop;
 mod summons;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 use std::{env, io};
 
-/// Every table of mutants.
-const TABLES: &[&[Mutant]] =
-    &[handshake::MUTANTS, gate::MUTANTS, launch::MUTANTS, call::MUTANTS, stop::MUTANTS, summons::MUTANTS];
+/// Every table of mutants, with what it is about.
+const TABLES: &[(&str, &[Mutant])] = &[
+    ("The boot handshake", handshake::MUTANTS),
+    ("The panic gate", gate::MUTANTS),
+    ("Launched closures", launch::MUTANTS),
+    ("Calls", call::MUTANTS),
+    ("Stop-machine, leaving, the lock on both", stop::MUTANTS),
+    ("Functions at NMI level", summons::MUTANTS),
+    ("Keys and forms against arrival and leaving", key::MUTANTS),
+];
 
 /// One planted bug.
 struct Mutant {
     /// What the bug is called, uniquely.
     name: &'static str,
-    /// The source file, within `protocol/src`.
+    /// The source file, as seen from `protocol/src`.
     file: &'static str,
     /// What to replace by what. Each left side occurs exactly once in the file.
     edits: &'static [(&'static str, &'static str)],
@@ -54,8 +66,14 @@ const PATIENCE: Duration = Duration::from_secs(120);
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> ExitCode {
-    let filters: Vec<String> = env::args().skip(1).collect();
-    match plant_all(&filters) {
+    let outcome = Wanted::read(env::args().skip(1)).and_then(|wanted| {
+        if wanted.table {
+            print!("{}", table());
+            return Ok(true);
+        }
+        plant_all(&wanted)
+    });
+    match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -65,41 +83,122 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether every bug was found.
-fn plant_all(filters: &[String]) -> Result<bool> {
-    let wanted = |mutant: &&Mutant| {
+/// What the command line asks for.
+struct Wanted {
+    jobs: usize,
+    table: bool,
+    filters: Vec<String>,
+}
+
+impl Wanted {
+    fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
+        let mut wanted = Self { jobs: 1, table: false, filters: Vec::new() };
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--table" => wanted.table = true,
+                "--jobs" => {
+                    let jobs = arguments.next().and_then(|jobs| jobs.parse().ok()).filter(|jobs| *jobs > 0);
+                    wanted.jobs = jobs.ok_or("--jobs: how many?")?;
+                }
+                _ => wanted.filters.push(argument),
+            }
+        }
+        Ok(wanted)
+    }
+
+    fn has(&self, mutant: &Mutant) -> bool {
         let hit = |filter: &String| mutant.name.contains(filter) || mutant.model.contains(filter);
-        filters.is_empty() || filters.iter().any(hit)
+        self.filters.is_empty() || self.filters.iter().any(hit)
+    }
+}
+
+/// The page of all planted bugs.
+fn table() -> String {
+    let count: usize = TABLES.iter().map(|(_, mutants)| mutants.len()).sum();
+    let mut page = format!(
+        "# Planted bugs
+
+{count} bugs of a line or two, each planted in a copy of the protocols, each with the model that has to fail then.
+`scripts/model --mutants` plants them all, and fails if one is not caught; so does `scripts/test --full`. This page is made
+by `scripts/model --table`. Where a bug has several edits, the first is shown; long ones are cut.
+"
+    );
+    for (about, mutants) in TABLES {
+        page += &format!(
+            "\n## {about}\n\n| bug | in | instead of | stands | caught by |\n|---|---|---|---|---|\n"
+        );
+        for Mutant { name, file, edits, model } in *mutants {
+            let file = file.rsplit('/').next().unwrap_or(file);
+            let (find, replace) = edits[0];
+            let (find, replace) =
+                differing(&find.lines().map(str::trim).collect::<Vec<_>>().join(" "), replace);
+            page += &format!("| {name} | `{file}` | {find} | {replace} | `{model}` |\n");
+        }
+    }
+    page
+}
+
+/// Two pieces of code from the first word in which they differ, for cells of a table.
+fn differing(find: &str, replace: &str) -> (String, String) {
+    let (find, replace): (Vec<&str>, Vec<&str>) =
+        (find.split_whitespace().collect(), replace.split_whitespace().collect());
+    let same = find.iter().zip(&replace).take_while(|(one, other)| one == other).count();
+    // A word or two of what stands before, to find it by.
+    let from = same.saturating_sub(2);
+    let cell = |words: &[&str]| {
+        let code = words[from.min(words.len())..].join(" ");
+        if code.is_empty() {
+            return String::from("nothing");
+        }
+        let mut short: String = code.chars().take(90).collect();
+        if short.len() < code.len() {
+            short += " ..";
+        }
+        format!("`{}`", short.replace('|', "\\|"))
     };
-    let mutants: Vec<&Mutant> = TABLES.iter().copied().flatten().filter(wanted).collect();
+    (cell(&find), cell(&replace))
+}
+
+/// Whether every bug was found.
+fn plant_all(wanted: &Wanted) -> Result<bool> {
+    let all = TABLES.iter().flat_map(|(_, mutants)| *mutants);
+    let mutants: Vec<&Mutant> = all.filter(|mutant| wanted.has(mutant)).collect();
     if mutants.is_empty() {
         return Err("no mutant of that name".into());
     }
-    let copy = Copy::make()?;
-
-    // A model that fails, or does not exist, without any bug would prove nothing.
-    let mut binaries = BTreeMap::new();
-    for mutant in &mutants {
-        let (file, test) = mutant.model.split_once("::").ok_or("a model is named `file::test`")?;
-        if !binaries.contains_key(file) {
-            binaries.insert(file, copy.build(file)?);
+    let (next, caught) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    // Models that were seen to pass without any bug.
+    let sound = Mutex::new(BTreeSet::new());
+    let work = |worker: usize| -> std::result::Result<(), String> {
+        let copy = Copy::make(worker).map_err(|error| error.to_string())?;
+        while let Some(mutant) = mutants.get(next.fetch_add(1, Relaxed)) {
+            let outcome = copy.check(mutant.model, &sound).and_then(|()| copy.plant(mutant));
+            let outcome = outcome.map_err(|error| {
+                // The others need not begin another one.
+                next.store(mutants.len(), Relaxed);
+                error.to_string()
+            })?;
+            if outcome == Run::Failed {
+                caught.fetch_add(1, Relaxed);
+                println!("mutant {}: caught by {}", mutant.name, mutant.model);
+            } else {
+                println!("mutant {}: NOT caught by {} ({outcome:?})", mutant.name, mutant.model);
+            }
         }
-        match run(&binaries[file], test)? {
-            Run::Passed => {}
-            other => return Err(format!("model {} without a bug: {other:?}", mutant.model).into()),
-        }
-    }
-
-    let mut caught = 0;
-    for mutant in &mutants {
-        let outcome = copy.plant(mutant)?;
-        if outcome == Run::Failed {
-            caught += 1;
-            println!("mutant {}: caught by {}", mutant.name, mutant.model);
-        } else {
-            println!("mutant {}: NOT caught by {} ({outcome:?})", mutant.name, mutant.model);
-        }
-    }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..wanted.jobs)
+            .map(|worker| {
+                scope.spawn({
+                    let work = &work;
+                    move || work(worker)
+                })
+            })
+            .collect();
+        workers.into_iter().try_for_each(|worker| worker.join().map_err(|_| "a worker panicked")?)
+    })?;
+    let caught = caught.into_inner();
     println!("{caught} of {} mutants caught", mutants.len());
     Ok(caught == mutants.len())
 }
@@ -111,12 +210,13 @@ struct Copy {
 }
 
 impl Copy {
-    fn make() -> Result<Self> {
+    /// That of one worker.
+    fn make(worker: usize) -> Result<Self> {
         let models = Path::new(env!("CARGO_MANIFEST_DIR"));
         let root = models.ancestors().nth(2).ok_or("the models are not in a workspace")?;
         let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-        let copy =
-            Self { workspace: target.join("mutants/workspace"), target: target.join("mutants/target") };
+        let own = target.join("mutants").join(worker.to_string());
+        let copy = Self { workspace: own.join("workspace"), target: own.join("target") };
 
         // What was deleted in the original must not live on in the copy.
         if copy.workspace.exists() {
@@ -149,6 +249,20 @@ impl Copy {
             .filter_map(|line| line.trim_start().strip_prefix("Executable ")?.strip_suffix(')'))
             .find_map(|line| line.split_once('(').map(|(_, path)| PathBuf::from(path)));
         binary.filter(|_| output.status.success()).ok_or_else(|| format!("does not build:\n{report}").into())
+    }
+
+    /// A model that fails, or does not exist, without any bug would prove nothing.
+    fn check(&self, model: &'static str, sound: &Mutex<BTreeSet<&'static str>>) -> Result<()> {
+        if sound.lock().map_err(|_| "a worker panicked")?.contains(model) {
+            return Ok(());
+        }
+        let (file, test) = model.split_once("::").ok_or("a model is named `file::test`")?;
+        match run(&self.build(file)?, test)? {
+            Run::Passed => {}
+            other => return Err(format!("model {model} without a bug: {other:?}").into()),
+        }
+        sound.lock().map_err(|_| "a worker panicked")?.insert(model);
+        Ok(())
     }
 
     fn plant(&self, mutant: &Mutant) -> Result<Run> {

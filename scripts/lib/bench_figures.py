@@ -1,0 +1,231 @@
+#!/usr/bin/env python3
+"""What scripts/bench does with figures once it has them.
+
+    bench_figures.py compare OLD NEW     tells what changed by more than 3 %; exit code 1 if anything got worse or is gone
+    bench_figures.py list FIGURES        the figures, a line each: NAME GIC CPUS INSTRUCTIONS
+    bench_figures.py versions FIGURES    the versions of QEMU and of Rust, a line each
+    bench_figures.py table FIGURES       the table for the README, in Markdown
+    bench_figures.py readme FIGURES README   README with its table replaced
+    bench_figures.py plot FIGURES        the plot, as SVG
+
+FIGURES, OLD and NEW are files as scripts/bench --json writes them. The same figures make the same text, byte by byte.
+"""
+
+import json
+import math
+import sys
+
+LIMIT = 0.03
+BEGIN = "<!-- figures: scripts/bench --write -->\n"
+END = "<!-- end of figures -->\n"
+# In the order of the table; what each is.
+OPERATIONS = {
+    "sgi_floor": "bare SGI, there and back: the floor",
+    "sync_call": "synchronous call of one CPU",
+    "post": "post to one CPU, the poster alone",
+    "on_each": "synchronous call of all others",
+    "stop_machine": "stop-machine, empty job",
+    "key_toggle": "a static key, toggled at one site",
+    "key_off": "a static key asked while it is off",
+    "cpu_down": "a CPU leaves",
+    "cpu_up": "it comes back",
+    "bringup_per_cpu": "first bring-up, for each secondary",
+    "stop_all": "stop all others for good, as a panic does",
+}
+
+
+def fail(text):
+    sys.exit(f"scripts/bench: {text}")
+
+
+def read(path):
+    """The file's JSON, and its figures: (name, gic, cpus) to instructions."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            data = json.load(file)
+    except (OSError, UnicodeDecodeError) as error:
+        fail(f"cannot read '{path}': {error}")
+    except ValueError as error:
+        fail(f"'{path}' is not JSON: {error}")
+    figures = {}
+    results = data.get("results") if isinstance(data, dict) else None
+    if not isinstance(results, list):
+        fail(f"'{path}' has no list 'results'")
+    for number, result in enumerate(results):
+        try:
+            key = (str(result["name"]), int(result["gic"]), int(result["cpus"]))
+            figures[key] = int(result["instructions"])
+        except (TypeError, KeyError, ValueError):
+            fail(f"'{path}': results[{number}] is not {{name, gic, cpus, instructions}}")
+    if not figures:
+        fail(f"'{path}' holds no figures")
+    return data, figures
+
+
+def compare(old_path, new_path):
+    old_data, old = read(old_path)
+    new_data, new = read(new_path)
+    worse = 0
+
+    def line(word, key, text):
+        name, gic, cpus = key
+        print(f"{word:<9} {name:<16} GICv{gic} {cpus:>3} CPUs: {text}")
+
+    for key, before in old.items():
+        now = new.get(key)
+        if now is None:
+            line("missing", key, f"{before} before, not measured now")
+            worse += 1
+            continue
+        change = f"{before} -> {now}" + (f" ({(now - before) / before:+.1%})" if before else "")
+        if now > before * (1 + LIMIT):
+            line("worse", key, change)
+            worse += 1
+        elif now < before * (1 - LIMIT):
+            line("better", key, change)
+    for key, now in new.items():
+        if key not in old:
+            line("new", key, str(now))
+    for what in ("qemu", "rust"):
+        before, now = old_data.get(what), new_data.get(what)
+        if before != now:
+            print(f"note      the figures compared with were taken with {what} {before}, these with {now}: "
+                  "a difference may be theirs")
+    print(f"compared with {old_path}: {len(old)} figures, {worse} worse by more than {LIMIT:.0%} or missing")
+    sys.exit(1 if worse else 0)
+
+
+def columns(figures):
+    """The machines of the table: all of GICv3, and GICv2's largest that GICv3 has too."""
+    three = sorted({cpus for _, gic, cpus in figures if gic == 3})
+    two = sorted({cpus for _, gic, cpus in figures if gic == 2})
+    return [(3, cpus) for cpus in three] + [(2, cpus) for cpus in two if cpus in (4, 8)]
+
+
+def operations(figures):
+    names = {name for name, _, _ in figures}
+    return [name for name in OPERATIONS if name in names] + sorted(names - OPERATIONS.keys())
+
+
+def table(path):
+    data, figures = read(path)
+    machines = columns(figures)
+    lines = [
+        f"Counted with QEMU {data.get('qemu', '?')} and Rust {data.get('rust', '?')}. In brackets: times the floor of the "
+        "same machine.",
+        "",
+        "| instructions | " + " | ".join(f"v{gic}, {cpus} CPU{'s' if cpus > 1 else ''}" for gic, cpus in machines) + " |",
+        "|---|" + "---:|" * len(machines),
+    ]
+    for name in operations(figures):
+        cells = []
+        for gic, cpus in machines:
+            count, floor = figures.get((name, gic, cpus)), figures.get(("sgi_floor", gic, cpus))
+            if count is None:
+                cells.append("")
+            elif floor and name in ("sync_call", "post", "on_each"):
+                cells.append(f"{count} ({count / floor:.2f})")
+            else:
+                cells.append(str(count))
+        what = OPERATIONS.get(name)
+        lines.append(f"| `{name}`{': ' + what if what else ''} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def readme(path, readme_path):
+    try:
+        with open(readme_path, encoding="utf-8") as file:
+            text = file.read()
+    except OSError as error:
+        fail(f"cannot read '{readme_path}': {error}")
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        fail(f"'{readme_path}' has no place for the table, between {BEGIN.strip()} and {END.strip()}")
+    before, rest = text.split(BEGIN)
+    return before + BEGIN + table(path) + END + rest.split(END)[1]
+
+
+# The plot: both axes logarithmic.
+WIDTH, HEIGHT = 860, 560
+LEFT, RIGHT, TOP, BOTTOM = 70, 190, 60, 60
+COLOURS = ["#4e79a7", "#e15759", "#59a14f", "#b07aa1", "#f28e2b", "#76b7b2", "#9c755f", "#d4a017", "#555555", "#af2d5d", "#2f6f4f"]
+
+
+def plot(path):
+    data, figures = read(path)
+    sizes = sorted({cpus for _, _, cpus in figures})
+    shown = [key for key in figures if key[0] != "key_off" and figures[key] > 0]
+    low = 10 ** math.floor(math.log10(min(figures[key] for key in shown)))
+    high = 10 ** math.ceil(math.log10(max(figures[key] for key in shown)))
+
+    def x(cpus):
+        span = math.log2(sizes[-1]) - math.log2(sizes[0]) or 1
+        return LEFT + (math.log2(cpus) - math.log2(sizes[0])) / span * (WIDTH - LEFT - RIGHT)
+
+    def y(count):
+        return HEIGHT - BOTTOM - math.log10(count / low) / math.log10(high / low) * (HEIGHT - TOP - BOTTOM)
+
+    out = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12">',
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
+        f'<text x="{LEFT}" y="24" font-size="15">Instructions of all CPUs together, by the number of CPUs</text>',
+        f'<text x="{LEFT}" y="42" fill="#555555">solid: GICv3, dashed: GICv2; QEMU {data.get("qemu", "?")}, '
+        f'Rust {data.get("rust", "?")}</text>',
+    ]
+    decade = low
+    while decade <= high:
+        out.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(decade):.1f}" y2="{y(decade):.1f}" stroke="#dddddd"/>')
+        out.append(f'<text x="{LEFT - 8}" y="{y(decade) + 4:.1f}" text-anchor="end">{decade:,}</text>')
+        decade *= 10
+    for cpus in sizes:
+        out.append(f'<line x1="{x(cpus):.1f}" x2="{x(cpus):.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" stroke="#eeeeee"/>')
+        out.append(f'<text x="{x(cpus):.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">{cpus}</text>')
+    out.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2:.1f}" y="{HEIGHT - 16}" text-anchor="middle">CPUs</text>')
+
+    labels = []
+    for number, name in enumerate(name for name in operations(figures) if name != "key_off"):
+        colour = COLOURS[number % len(COLOURS)]
+        for gic in (2, 3):
+            points = sorted((cpus, figures[key]) for key in shown for cpus in [key[2]] if key[:2] == (name, gic))
+            if not points:
+                continue
+            dashes = ' stroke-dasharray="5 4"' if gic == 2 else ""
+            path_text = " ".join(f"{x(cpus):.1f},{y(count):.1f}" for cpus, count in points)
+            out.append(f'<polyline points="{path_text}" fill="none" stroke="{colour}" stroke-width="1.8"{dashes}/>')
+            if gic == 3:
+                out.extend(f'<circle cx="{x(cpus):.1f}" cy="{y(count):.1f}" r="3" fill="{colour}"/>' for cpus, count in points)
+                labels.append([y(points[-1][1]), y(points[-1][1]), name, colour])
+    # Labels at the right end, pushed apart.
+    labels.sort()
+    for above, label in zip(labels, labels[1:]):
+        label[0] = max(label[0], above[0] + 15)
+    for at, point, name, colour in labels:
+        out.append(f'<line x1="{WIDTH - RIGHT + 4}" x2="{WIDTH - RIGHT + 16}" y1="{point:.1f}" y2="{at:.1f}" stroke="{colour}"/>')
+        out.append(f'<text x="{WIDTH - RIGHT + 20}" y="{at + 4:.1f}" fill="{colour}">{name}</text>')
+    out.append("</svg>")
+    return "\n".join(out) + "\n"
+
+
+def main():
+    match sys.argv[1:]:
+        case ["compare", old, new]:
+            compare(old, new)
+        case ["list", figures]:
+            for (name, gic, cpus), count in read(figures)[1].items():
+                print(name, gic, cpus, count)
+        case ["versions", figures]:
+            data, _ = read(figures)
+            print(data.get("qemu", "unknown"))
+            print(data.get("rust", "unknown"))
+        case ["table", figures]:
+            sys.stdout.write(table(figures))
+        case ["readme", figures, readme_path]:
+            sys.stdout.write(readme(figures, readme_path))
+        case ["plot", figures]:
+            sys.stdout.write(plot(figures))
+        case _:
+            print(__doc__, file=sys.stderr, end="")
+            sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
