@@ -13,6 +13,9 @@ if ! command -v cargo >/dev/null && [[ -x ${CARGO_HOME:-${HOME:-/root}/.cargo}/b
     PATH=${CARGO_HOME:-${HOME:-/root}/.cargo}/bin:$PATH
 fi
 
+# Where Debian keeps the tools that make file systems; not on everybody's PATH.
+PATH=$PATH:/usr/sbin:/sbin
+
 # A closed stdin (some CI systems) would become whatever file is opened next.
 { : <&0; } 2>/dev/null || exec </dev/null
 

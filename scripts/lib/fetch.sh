@@ -21,10 +21,10 @@ fetching() {
 }
 
 # Open an apt in directory $1 that believes to run on an arm64 machine with nothing installed and that knows the suites $2
-# (words): neither the architectures nor the package lists of this system change, and no privileges are needed. Its options go
-# to the array `apt_options`.
+# (words), of which the component $3 (default main): neither the architectures nor the package lists of this system change, and no
+# privileges are needed. Its options go to the array `apt_options`.
 open_apt() {
-    local dir=$1 sources tool
+    local dir=$1 component=${3:-main} sources tool
     for tool in apt-get apt-cache dpkg-deb; do
         command -v "$tool" >/dev/null || die "$tool is missing: these files come out of Debian packages, which takes apt and dpkg"
     done
@@ -32,7 +32,7 @@ open_apt() {
     [[ -n $sources ]] || die "no Debian mirror among the sources of apt, so nothing can be fetched from $2"
     mkdir -p "$dir"/state/lists/partial "$dir"/cache/archives/partial
     : >"$dir/state/status"
-    printf '%s\n' "$sources" >"$dir/debian.sources"
+    printf '%s\n' "${sources/Components: main/Components: $component}" >"$dir/debian.sources"
     apt_options=(
         -q -q
         -o APT::Architecture=arm64
@@ -72,11 +72,11 @@ board_tree() {
 }
 
 fetch_firmware() (
-    local package=$1 apt_options=() file
+    local package=$1 component=$2 apt_options=() file
     [[ -e $FIRMWARE/$package ]] && return
     say "fetching Debian's $package (once)"
     scratch_dir
-    open_apt "$SCRATCH" "$FETCH_SUITE"
+    open_apt "$SCRATCH" "$FETCH_SUITE" "$component"
     file=$(apt_download "$SCRATCH" "$package")
     dpkg-deb -x "$file" "$SCRATCH/files"
     basename -- "$file" .deb >"$SCRATCH/files/PACKAGE"
@@ -87,9 +87,15 @@ fetch_firmware() (
     mv -- "$FIRMWARE/.$package" "$FIRMWARE/$package"
 )
 
-# The path of a file of a package: firmware_file PACKAGE usr/lib/..
+# The path of a file of a package, which is in the component main or the one that is named:
+# firmware_file PACKAGE usr/lib/.. [COMPONENT]
 firmware_file() {
-    [[ -e $FIRMWARE/$1 ]] || fetching fetch_firmware "$1"
+    [[ -e $FIRMWARE/$1 ]] || fetching fetch_firmware "$1" "${3:-main}"
     [[ -f $FIRMWARE/$1/$2 ]] || die "no $2 in $(<"$FIRMWARE/$1/PACKAGE")"
     printf '%s\n' "$FIRMWARE/$1/$2"
+}
+
+# Name and version of a package that was fetched: raspi-firmware_1.20220830+ds-1_all
+firmware_version() {
+    printf '%s\n' "$(<"$FIRMWARE/$1/PACKAGE")"
 }

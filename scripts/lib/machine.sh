@@ -125,18 +125,23 @@ board_list() {
     done
 }
 
-# Read the file of the board, fill in what was not given, check what was.
-choose_board() {
+# Read the file of the board that has the name $1, which came from the option $2.
+board_file() {
     local folder names found='' known=() entry
     while read -r folder names; do
         read -ra entry <<<"$names"
         known+=("${entry[@]}")
-        ! among "$opt_board" "${entry[@]}" || found=$folder
+        ! among "$1" "${entry[@]}" || found=$folder
     done < <(board_list)
-    [[ -n $found ]] || usage_error "--board: unknown '$opt_board'; there are: $(join ', ' "${known[@]}")"
+    [[ -n $found ]] || usage_error "$2: unknown '$1'; there are: $(join ', ' "${known[@]}")"
     board_firmware=() board_consoles=() board_tree_only=''
     # shellcheck disable=SC1091 # any of the boards
     source "$found/board.sh"
+}
+
+# Read the file of the board, fill in what was not given, check what was.
+choose_board() {
+    board_file "$opt_board" --board
     [[ -z $board_tree_only ]] || describe_board
     one_of --firmware "$opt_firmware" "${board_firmware[@]}"
     one_of --console "$opt_console" "${board_consoles[@]}"

@@ -51,8 +51,16 @@ llvm_tools_dir() {
     return 1
 }
 
-# The commands that only the tests need, each with its Debian package.
+# The commands that making a card takes, each with its Debian package.
+CARD_TOOLS=(
+    mcopy=mtools
+    mkfs.vfat=dosfstools
+    sfdisk=fdisk
+)
+
+# Those that only the tests need.
 TEST_TOOLS=(
+    "${CARD_TOOLS[@]}"
     shellcheck=shellcheck
     dtc=device-tree-compiler
     fdtput=device-tree-compiler
@@ -62,9 +70,10 @@ TEST_TOOLS=(
 )
 
 # What is missing, a word per line: `rust` (no compiler, or too old), `target:T`, `component:C`, `cc`, `qemu`,
-# `tool:COMMAND=PACKAGE`. Level `build`, `run` or `test`; each includes those before it.
+# `tool:COMMAND=PACKAGE`. Level `build`, `run` or `test`, of which each includes those before it; or `card`: `build`, and what
+# making a card takes.
 missing_tools() {
-    local level=$1 version sysroot entry
+    local level=$1 version sysroot entry tools=()
 
     if command -v cargo >/dev/null && toolchain_installed && version=$(rustc_says --version) \
         && version=${version#rustc } && version_at_least "${version%%[!0-9.]*}" "$(rust_wanted)"; then
@@ -82,16 +91,19 @@ missing_tools() {
     fi
     # Build scripts run on the host, and rustc links them with the C compiler.
     command -v cc >/dev/null || printf 'cc\n'
-    [[ $level != build ]] || return 0
+    case $level in
+    build | run) ;;
+    card) tools=("${CARD_TOOLS[@]}") ;;
+    test) tools=("${TEST_TOOLS[@]}") ;;
+    esac
+    for entry in "${tools[@]}"; do
+        command -v "${entry%%=*}" >/dev/null || printf 'tool:%s\n' "$entry"
+    done
+    [[ $level == run || $level == test ]] || return 0
 
     local major
     major=$(qemu_major) || major=
     ((${major:-0} >= QEMU_WANTED)) || printf 'qemu\n'
-    [[ $level == test ]] || return 0
-
-    for entry in "${TEST_TOOLS[@]}"; do
-        command -v "${entry%%=*}" >/dev/null || printf 'tool:%s\n' "$entry"
-    done
 }
 
 # Have everything of this level, or install it, or stop.
@@ -101,8 +113,11 @@ need() {
     [[ -z ${REVEILLE_TOOLS_CHECKED:-} ]] || return 0
     missing=$(missing_tools "$level")
     [[ -n $missing ]] || return 0
-    [[ $level != test ]] || option=(--test)
-    [[ $level != build ]] || option=(--no-qemu)
+    case $level in
+    test) option=(--test) ;;
+    card) option=(--card) ;;
+    build) option=(--no-qemu) ;;
+    esac
     "$ROOT/scripts/setup" "${option[@]}" >&2 || die "cannot go on without: ${missing//$'\n'/, }"
     hash -r
     if ! command -v cargo >/dev/null && [[ -x ${CARGO_HOME:-${HOME:-/root}/.cargo}/bin/cargo ]]; then

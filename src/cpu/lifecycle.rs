@@ -15,11 +15,11 @@ impl Lifecycle {
     /// Waits for the right until `deadline`, interrupts as the caller has them: open, or it could not take part in
     /// the round of the CPU that it waits for.
     pub(crate) fn lock(deadline: Deadline) -> Option<Self> {
-        Self::lock_with(deadline, || ())
+        Self::lock_with(deadline, || true)
     }
 
-    /// The same; `meanwhile` is called between looks.
-    pub(crate) fn lock_with(deadline: Deadline, mut meanwhile: impl FnMut()) -> Option<Self> {
+    /// The same; `meanwhile` is called between looks, and says whether to go on waiting.
+    pub(crate) fn lock_with(deadline: Deadline, mut meanwhile: impl FnMut() -> bool) -> Option<Self> {
         let own = area::current();
         let me = Holder { cpu: own.id.index() as u32, generation: own.slot.0.read().generation };
         loop {
@@ -31,7 +31,9 @@ impl Lifecycle {
                 return None;
             }
             panic::poll_gate();
-            meanwhile();
+            if !meanwhile() {
+                return None;
+            }
             arch::wfe();
         }
     }

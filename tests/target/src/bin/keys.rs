@@ -187,9 +187,14 @@ fn toggles(rounds: u64) -> u64 {
         }
     }
     STOP.store(true, Ordering::Relaxed);
-    for cpu in cpu::online().without(CpuId::BOOT) {
-        eventually("everyone is idle", || cpu::launch(cpu, || ()).is_ok());
+    // A closure runs when its CPU idles: until then it may be about to toggle its key.
+    static IDLE: AtomicU64 = AtomicU64::new(0);
+    let others = cpu::online().without(CpuId::BOOT);
+    for cpu in others {
+        let idle = || _ = IDLE.fetch_add(1, Ordering::Relaxed);
+        eventually("everyone takes a closure", || cpu::launch(cpu, idle).is_ok());
     }
+    eventually("everyone is idle", || IDLE.load(Ordering::Relaxed) == others.len() as u64);
     for site in sites() {
         let meant = if site.enabled { is_branch(site.instruction) } else { site.instruction == NOP };
         check(meant, "every site reads back as what it should be");
