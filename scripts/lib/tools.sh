@@ -73,7 +73,7 @@ TEST_TOOLS=(
 # `tool:COMMAND=PACKAGE`. Level `build`, `run` or `test`, of which each includes those before it; or `card`: `build`, and what
 # making a card takes.
 missing_tools() {
-    local level=$1 version sysroot entry tools=()
+    local level=$1 version sysroot entry extra=()
 
     if command -v cargo >/dev/null && toolchain_installed && version=$(rustc_says --version) \
         && version=${version#rustc } && version_at_least "${version%%[!0-9.]*}" "$(rust_wanted)"; then
@@ -93,10 +93,10 @@ missing_tools() {
     command -v cc >/dev/null || printf 'cc\n'
     case $level in
     build | run) ;;
-    card) tools=("${CARD_TOOLS[@]}") ;;
-    test) tools=("${TEST_TOOLS[@]}") ;;
+    card) extra=("${CARD_TOOLS[@]}") ;;
+    test) extra=("${TEST_TOOLS[@]}") ;;
     esac
-    for entry in "${tools[@]}"; do
+    for entry in "${extra[@]}"; do
         command -v "${entry%%=*}" >/dev/null || printf 'tool:%s\n' "$entry"
     done
     [[ $level == run || $level == test ]] || return 0

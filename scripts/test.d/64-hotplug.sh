@@ -31,9 +31,11 @@ loop_in() {
             sub(":", "", address)
             line[++count] = $0
             at[address] = count
+            if ($2 == "ret") returns = count
             if ($2 ~ /^(b(\.[a-z]+)?|cbn?z|tbn?z)$/ && match($0, /0x[0-9a-f]+ </)) {
                 target = substr($0, RSTART + 2, RLENGTH - 4)
-                if (target in at) { begin = at[target]; end = count; loops++ }
+                # A way back to the end of the function is no loop.
+                if (target in at && at[target] > returns) { begin = at[target]; end = count; loops++ }
             }
         }
         END {

@@ -80,12 +80,12 @@ pub fn cpu_down(cpu: CpuId, deadline: impl Into<Deadline>) -> Result<(), Hotplug
     }
     let target = area::of(cpu);
     let lock = if cpu == cpu::current() {
-        // Whoever has the lock may wait for this very CPU to leave. It may as well; and if it holds something, it lets go of
-        // that sooner by not waiting here.
+        // Whoever has the lock may wait for this very CPU to leave. It may as well; and if it cannot, because it holds
+        // something, it lets go of that sooner by not waiting here.
         let mut hold = None;
         let lock = Lifecycle::lock_with(deadline, || {
             check(target);
-            hold = holds::of(target);
+            hold = holds::of(target).filter(|_| target.leave.is_asked());
             hold.is_none()
         });
         if let Some(hold) = hold {
