@@ -50,6 +50,8 @@ mod call {
     pub(super) const AGAIN: u64 = 0xc600_0004;
     /// Starts the CPU, unasked, at the entry point of the last `CPU_ON` for any CPU. x2 = context id.
     pub(super) const START: u64 = 0xc600_0005;
+    /// Holds the CPU that calls for x1 ticks.
+    pub(super) const FREEZE: u64 = 0xc600_0006;
 }
 
 const NAME: u64 = u32::from_be_bytes(*b"SHIM") as u64;
@@ -433,6 +435,14 @@ fn hvc(frame: &mut Frame) {
     let [function, affinity, a, b, c, ..] = frame.x;
     if function == call::NAME {
         frame.x[0] = NAME;
+        return;
+    }
+    if function == call::FREEZE {
+        let until = now() + affinity;
+        while now() < until {
+            wfe();
+        }
+        frame.x[0] = OK;
         return;
     }
     let Some(cpu) = find(affinity) else {

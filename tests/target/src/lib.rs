@@ -18,6 +18,16 @@ mod checks {
             Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
         }
 
+        /// The sequence from where [`Random::state`] says on.
+        pub fn resume(state: u64) -> Self {
+            Self(state | u64::from(state == 0))
+        }
+
+        /// Where the sequence is.
+        pub fn state(&self) -> u64 {
+            self.0
+        }
+
         /// The next number.
         pub fn number(&mut self) -> u64 {
             self.0 ^= self.0 >> 12;
@@ -78,8 +88,12 @@ mod checks {
 pub use checks::{Random, check, eventually, on_all_others, pause, set_patience};
 
 #[cfg(target_os = "none")]
+pub mod books;
+#[cfg(target_os = "none")]
 pub mod lives;
 #[cfg(target_os = "none")]
 pub mod reboots;
 #[cfg(target_os = "none")]
 pub mod shim;
+#[cfg(target_os = "none")]
+pub mod trace;

@@ -115,3 +115,8 @@ pub fn again(cpu: CpuId, context: u64, keep_mmu: bool) {
 pub fn start(cpu: CpuId, context: u64) -> i32 {
     hvc(0xc600_0005, [cpu::mpidr(cpu), context, 0, 0])[0] as i32
 }
+
+/// This CPU stands still at EL2 for so many ticks, in whatever context it calls this.
+pub fn freeze(ticks: u64) {
+    hvc(0xc600_0006, [ticks, 0, 0, 0]);
+}

@@ -19,12 +19,10 @@ use reveille::cpu::{self, CpuId, CpuSet};
 use reveille::fault::{LostSgi, lose_sgis, lost_sgis};
 use reveille::time::{self, Deadline, Instant};
 use reveille::{ExitCode, System, irq, println};
+use reveille_tests::books::{self, Account, MOST, Wrong, accepted, add, next_number, scrambled};
 use reveille_tests::{Random, check, eventually, on_all_others};
 
 reveille::entry!(main);
-
-/// CPUs that can take part.
-const MOST: usize = 64;
 
 /// What the operations are, for the totals.
 #[derive(Clone, Copy)]
@@ -58,18 +56,9 @@ const KINDS: [(Kind, &str); 12] = [
     (Kind::Wake, "wake"),
 ];
 
-/// One number for each CPU.
-type PerPeer = [AtomicU64; MOST];
-
 /// What a CPU keeps of what it sent. Written by that CPU alone, interrupts masked, and read by others in the end; so all
 /// of it is relaxed.
 struct Sent {
-    /// The number that it gave last.
-    number: AtomicU64,
-    /// Posts that each target accepted, the sum of their scrambled numbers, and the last number among them.
-    posts: PerPeer,
-    sums: PerPeer,
-    last: PerPeer,
     /// Posts that were refused.
     busy: AtomicU64,
     /// Its calls with a deadline: the number of the last one that is over.
@@ -83,9 +72,6 @@ struct Sent {
 
 /// What a CPU keeps of what it ran. As above.
 struct Ran {
-    posts: PerPeer,
-    sums: PerPeer,
-    last: PerPeer,
     doubled: AtomicU64,
     reordered: AtomicU64,
     /// What it does at random in interrupt context: the number of the next choice.
@@ -94,10 +80,6 @@ struct Ran {
 
 reveille::percpu! {
     static SENT: Sent = Sent {
-        number: AtomicU64::new(0),
-        posts: [const { AtomicU64::new(0) }; MOST],
-        sums: [const { AtomicU64::new(0) }; MOST],
-        last: [const { AtomicU64::new(0) }; MOST],
         busy: AtomicU64::new(0),
         over: AtomicU64::new(0),
         back: AtomicU64::new(0),
@@ -105,9 +87,6 @@ reveille::percpu! {
         kinds: [const { AtomicU64::new(0) }; KINDS.len()],
     };
     static RAN: Ran = Ran {
-        posts: [const { AtomicU64::new(0) }; MOST],
-        sums: [const { AtomicU64::new(0) }; MOST],
-        last: [const { AtomicU64::new(0) }; MOST],
         doubled: AtomicU64::new(0),
         reordered: AtomicU64::new(0),
         random: AtomicU64::new(0),
@@ -117,23 +96,9 @@ reveille::percpu! {
 /// CPUs that have made all their calls.
 static DONE: AtomicU32 = AtomicU32::new(0);
 
-/// Adds to a counter that only this CPU writes, interrupts masked.
-fn add(counter: &AtomicU64, more: u64) {
-    counter.store(counter.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
-}
-
 fn count(kind: Kind) {
     let _masked = irq::mask();
     add(&SENT.kinds[kind as usize], 1);
-}
-
-/// A number as it goes into a sum: one that is lost is not made up for by another that comes twice. (The last steps of
-/// SplitMix64, by Steele, Lea and Flood.)
-fn scrambled(number: u64) -> u64 {
-    let mut bits = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    bits ^ bits >> 31
 }
 
 fn main(system: &'static System) -> ExitCode {
@@ -161,10 +126,7 @@ fn main(system: &'static System) -> ExitCode {
     let settled = || {
         let _masked = irq::mask();
         cpus.iter().all(|cpu| SENT.of(cpu).timers.load(Ordering::Relaxed) == 0)
-            && pairs(&cpus).all(|(from, to)| {
-                SENT.of(from).posts[to.index()].load(Ordering::Relaxed)
-                    == RAN.of(to).posts[from.index()].load(Ordering::Relaxed)
-            })
+            && books::accounts(&cpus).all(|account| account.sent == account.ran)
     };
     let deadline = Deadline::after(Duration::from_secs(10));
     // Twice in a row: a callback counts what it posts on a little later than the other side may run it.
@@ -174,10 +136,6 @@ fn main(system: &'static System) -> ExitCode {
         cpu::idle();
     }
     report(&cpus, took)
-}
-
-fn pairs(cpus: &CpuSet) -> impl Iterator<Item = (CpuId, CpuId)> + '_ {
-    cpus.iter().flat_map(move |from| cpus.iter().map(move |to| (from, to)))
 }
 
 fn report(cpus: &CpuSet, took: Duration) -> ExitCode {
@@ -192,14 +150,12 @@ fn report(cpus: &CpuSet, took: Duration) -> ExitCode {
     let mut doubled: u64 = cpus.iter().map(|cpu| RAN.of(cpu).doubled.load(Ordering::Relaxed)).sum();
     let reordered: u64 = cpus.iter().map(|cpu| RAN.of(cpu).reordered.load(Ordering::Relaxed)).sum();
     let mut wrong = false;
-    for (from, to) in pairs(cpus) {
-        let (sent, ran) = (SENT.of(from), RAN.of(to));
-        let sent_posts = sent.posts[to.index()].load(Ordering::Relaxed);
-        let ran_posts = ran.posts[from.index()].load(Ordering::Relaxed);
-        lost += sent_posts.saturating_sub(ran_posts);
-        doubled = doubled.max(ran_posts.saturating_sub(sent_posts));
-        if sent.sums[to.index()].load(Ordering::Relaxed) != ran.sums[from.index()].load(Ordering::Relaxed) {
-            println!("scf: cpu {to} did not run what cpu {from} sent ({ran_posts} of {sent_posts})");
+    for account in books::accounts(cpus) {
+        lost += account.lost();
+        doubled = doubled.max(account.doubled());
+        if !account.same {
+            let Account { from, to, sent, ran, .. } = account;
+            println!("scf: cpu {to} did not run what cpu {from} sent ({ran} of {sent})");
             wrong = true;
         }
     }
@@ -227,20 +183,6 @@ fn pause(span: Duration) {
     while !end.has_passed() {
         core::hint::spin_loop();
     }
-}
-
-/// The next number of this CPU, interrupts masked. What was stored before the post, the callee sees: the number itself.
-fn next_number() -> u64 {
-    let number = SENT.number.load(Ordering::Relaxed) + 1;
-    SENT.number.store(number, Ordering::Relaxed);
-    number
-}
-
-/// `target` has accepted post `number`.
-fn accepted(target: CpuId, number: u64) {
-    add(&SENT.posts[target.index()], 1);
-    add(&SENT.sums[target.index()], scrambled(number));
-    SENT.last[target.index()].store(number, Ordering::Relaxed);
 }
 
 /// Posts to one CPU; what is posted is posted on so many `times`.
@@ -282,16 +224,12 @@ fn post_each(targets: &CpuSet, kind: Kind) {
 fn ran(sender: CpuId, number: u64, times: u32) {
     check(irq::is_masked() && irq::in_interrupt(), "a posted closure runs in interrupt context");
     let ran = RAN.here();
-    let last = ran.last[sender.index()].load(Ordering::Relaxed);
-    if number == last {
-        add(&ran.doubled, 1);
-    } else if number < last {
-        add(&ran.reordered, 1);
+    match books::ran(sender, number) {
+        Ok(()) => {}
+        Err(Wrong::Doubled) => add(&ran.doubled, 1),
+        Err(Wrong::Reordered) => add(&ran.reordered, 1),
+        Err(Wrong::Unseen) => panic!("a callee does not see what its sender wrote"),
     }
-    check(SENT.of(sender).number.load(Ordering::Relaxed) >= number, "a callee sees what its sender wrote");
-    ran.last[sender.index()].store(number, Ordering::Relaxed);
-    add(&ran.posts[sender.index()], 1);
-    add(&ran.sums[sender.index()], scrambled(number));
 
     add(&ran.random, 1);
     let choice = scrambled(ran.random.load(Ordering::Relaxed));
@@ -381,10 +319,10 @@ fn single_wait(target: CpuId, random: &mut Random) {
     let mut back = [0; 2];
     let mut times = 0;
     // Whatever was sent before has run by then.
-    let before = if target == own { 0 } else { SENT.last[target.index()].load(Ordering::Relaxed) };
+    let before = if target == own { 0 } else { books::last_sent(target) };
     let answer = call::on(target, || {
         check(cpu::current() == target && irq::is_masked(), "a call runs where it was sent, masked");
-        check(RAN.last[own.index()].load(Ordering::Relaxed) >= before, "a call runs after earlier posts");
+        check(books::last_ran(own) >= before, "a call runs after earlier posts");
         back = [lent[1], lent[0]];
         times += 1;
         lent[0] ^ lent[1]

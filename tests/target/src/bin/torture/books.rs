@@ -1,0 +1,162 @@
+//! The accounts of this run: what was begun on one CPU and has to end on another, once.
+
+use crate::verdict::{self, Wrong, violated};
+use crate::{Event, long, note};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use reveille::cpu::{self, CpuId};
+use reveille::fault::{self, State};
+use reveille::sync::{Mutex, SpinLock};
+use reveille::time::Deadline;
+use reveille_tests::books::{self, Account, MOST};
+use reveille_tests::pause;
+
+pub use reveille_tests::books::{accepted, add, last_ran, last_sent, next_number, scrambled};
+
+reveille::percpu! {
+    /// Closures launched here, by whomever, and those that ran.
+    pub static LAUNCHED: AtomicU64 = AtomicU64::new(0);
+    pub static LAUNCHES_RUN: AtomicU64 = AtomicU64::new(0);
+    /// Timers set here, and those that fired; the same for interrupts of the physical timer.
+    pub static TIMERS_SET: AtomicU64 = AtomicU64::new(0);
+    pub static TIMERS_FIRED: AtomicU64 = AtomicU64::new(0);
+    /// Calls with a deadline: those that were served, those that ran, and the number of the last one that is over.
+    pub static SERVED: AtomicU64 = AtomicU64::new(0);
+    pub static BEGUN: AtomicU64 = AtomicU64::new(0);
+    pub static OVER: AtomicU64 = AtomicU64::new(0);
+    /// Functions at NMI level that this CPU asked for, and those that ran here.
+    pub static NMIS_ASKED: AtomicU64 = AtomicU64::new(0);
+    pub static NMIS_RAN: AtomicU64 = AtomicU64::new(0);
+    /// How often this CPU took the locks.
+    pub static LOCKED: AtomicU64 = AtomicU64::new(0);
+    /// What went there and came back: the number.
+    pub static BACK: AtomicU64 = AtomicU64::new(0);
+    /// Per-CPU data that is only there to be right.
+    pub static LOCAL: AtomicU64 = AtomicU64::new(0);
+    /// It has come to rest.
+    static RESTS: AtomicBool = AtomicBool::new(false);
+}
+
+/// What each CPU's [`LOCAL`] should be.
+pub static EXPECTED: [AtomicU64; MOST] = [const { AtomicU64::new(0) }; MOST];
+
+/// The locks, and what they keep.
+pub static SPIN: SpinLock<u64> = SpinLock::new(0);
+pub static MUTEX: Mutex<u64> = Mutex::new(0);
+
+/// Reads a counter.
+pub fn get(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+/// A post runs here.
+pub fn ran(sender: CpuId, number: u64) {
+    note(Event::Ran, [sender.index() as u64, number]);
+    let wrong = match books::ran(sender, number) {
+        Ok(()) => return,
+        Err(books::Wrong::Doubled) => Wrong::Doubled,
+        Err(books::Wrong::Reordered | books::Wrong::Unseen) => Wrong::Reordered,
+    };
+    violated(wrong, format_args!("post {number} of cpu {sender}: {wrong:?}"));
+}
+
+/// `cpu` has just been taken down: whatever it had accepted has run. Says nothing if it is coming back already.
+pub fn check_gone(cpu: CpuId) {
+    let before = fault::slot(cpu);
+    if before.state != State::Gone {
+        return;
+    }
+    let posts =
+        cpu::possible().iter().map(|from| Account::of(from, cpu)).find(|account| account.sent != account.ran);
+    let launches = (get(LAUNCHED.of(cpu)), get(LAUNCHES_RUN.of(cpu)));
+    let timers = (get(TIMERS_SET.of(cpu)), get(TIMERS_FIRED.of(cpu)));
+    if fault::slot(cpu) != before {
+        return;
+    }
+    if let Some(Account { from, sent, ran, .. }) = posts {
+        let wrong = if sent > ran { Wrong::Lost } else { Wrong::Doubled };
+        violated(wrong, format_args!("cpu {cpu} has left: of {sent} posts of cpu {from}, {ran} ran"));
+    }
+    for (what, (begun, ran)) in [("closures", launches), ("timers", timers)] {
+        if begun != ran {
+            let wrong = if begun > ran { Wrong::Lost } else { Wrong::Doubled };
+            violated(wrong, format_args!("cpu {cpu} has left: of {begun} {what}, {ran} ran"));
+        }
+    }
+}
+
+/// Whether `cpu` has no operation under way any more: it runs what is launched there.
+pub fn rests(cpu: CpuId) -> bool {
+    if !RESTS.of(cpu).load(Ordering::Acquire) {
+        // Its answer comes later, if this is taken at all.
+        let _ = cpu::launch(cpu, || RESTS.store(true, Ordering::Release));
+    }
+    RESTS.of(cpu).load(Ordering::Acquire)
+}
+
+/// Waits until everything that was begun has ended, and if it does not, says so.
+pub fn close(own: CpuId) {
+    let limit = Deadline::after(long());
+    let cpus = cpu::possible();
+    let sum =
+        |counter: &'static cpu::PerCpu<AtomicU64>| cpus.iter().map(|cpu| get(counter.of(cpu))).sum::<u64>();
+    let pairs = || {
+        [
+            ("closures", sum(&LAUNCHED), sum(&LAUNCHES_RUN)),
+            ("timers", sum(&TIMERS_SET), sum(&TIMERS_FIRED)),
+            ("calls with a deadline", sum(&SERVED), sum(&BEGUN)),
+            ("functions at NMI level", sum(&NMIS_ASKED), sum(&NMIS_RAN)),
+        ]
+    };
+    let settled = || {
+        pairs().iter().all(|(_, begun, ran)| begun == ran)
+            && books::accounts(&cpus).all(|account| account.sent == account.ran && account.same)
+    };
+    // Twice in a row: a callback enters what it posts on a little later than the other side may run it.
+    let mut quiet = 0;
+    while quiet < 2 && !limit.has_passed() {
+        quiet = if settled() { quiet + 1 } else { 0 };
+        if get(&LAUNCHED) != get(&LAUNCHES_RUN) {
+            cpu::idle();
+        }
+        pause();
+    }
+    let mut what_is_wrong = None;
+    for (what, begun, ran) in pairs() {
+        verdict::add(Wrong::Lost, begun.saturating_sub(ran));
+        verdict::add(Wrong::Doubled, ran.saturating_sub(begun));
+        if begun != ran {
+            what_is_wrong = Some((what, own, own, begun, ran));
+        }
+    }
+    for account in books::accounts(&cpus) {
+        verdict::add(Wrong::Lost, account.lost());
+        verdict::add(Wrong::Doubled, account.doubled());
+        if account.sent != account.ran || !account.same {
+            what_is_wrong = Some(("posts", account.from, account.to, account.sent, account.ran));
+            if account.sent == account.ran {
+                // One for another.
+                verdict::add(Wrong::Lost, 1);
+                verdict::add(Wrong::Doubled, 1);
+            }
+        }
+    }
+    if let Some((what, from, to, begun, ran)) = what_is_wrong {
+        panic!("{what} from cpu {from} to cpu {to}: {begun} begun, {ran} ran");
+    }
+    // One after the other: a mutex is not for sections with interrupts masked.
+    let spin = *SPIN.lock();
+    let mutex = *MUTEX.lock();
+    let locked = sum(&LOCKED);
+    if spin != locked || mutex != locked {
+        violated(
+            Wrong::Lost,
+            format_args!("locked {locked} times: {spin} by the spin lock, {mutex} by the mutex"),
+        );
+    }
+    for cpu in &cpus {
+        let (found, expected) = (get(LOCAL.of(cpu)), get(&EXPECTED[cpu.index()]));
+        if found != expected {
+            violated(Wrong::Lost, format_args!("cpu {cpu}: {found} in its own data, not {expected}"));
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! Every mechanism at once, at random, from a seed, with faults; and everything is accounted for.
+//!
+//! Each CPU runs the same loop, whenever it is online: it picks an operation by the weights, does it, and checks what
+//! came of it. Posts, launches, timers and the like are entered in books on both sides. CPUs come and go all the while, any of
+//! them, by others and by themselves. Now and then something goes wrong: a CPU stands still, an SGI is lost, and,
+//! with the shim of `tests/shim` below, firmware refuses, delays, lies. When the time is over everyone is brought back,
+//! and the books are closed.
+//!
+//! `scripts/torture` builds this, runs it, and reads what it prints. Bootargs: `seed=N`, `seconds=N` of guest time,
+//! `mix=NAME=WEIGHT,..` (see `kinds.rs`), `hang_ms=N`: an operation that takes so long is a hang.
+
+#![no_std]
+#![no_main]
+
+mod books;
+mod faults;
+mod kinds;
+mod ops;
+mod ticks;
+mod verdict;
+
+use crate::kinds::Kind;
+use crate::verdict::{Wrong, expect, violated};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::time::Duration;
+use reveille::bringup::{Verdict, cpu_up};
+use reveille::cpu::{self, CpuId};
+use reveille::fault::{self, State};
+use reveille::panic::{self, Action};
+use reveille::time::{Deadline, Instant};
+use reveille::{ExitCode, System, call, hotplug, println};
+use reveille_tests::books::{MOST, scrambled};
+use reveille_tests::{Random, pause, shim, trace};
+
+reveille::entry!(main, secondary = life);
+
+/// What is noted in the traces beside operations, which have the numbers of their kinds.
+#[derive(Clone, Copy)]
+pub enum Event {
+    /// A CPU begins a life: generation.
+    Life = 1000,
+    /// Its offline callbacks run: generation.
+    Going,
+    /// A post runs: sender, number.
+    Ran,
+    /// A fault: which, and the CPU.
+    Fault,
+    /// This CPU stands still: ticks.
+    Frozen,
+    /// A start is over: CPU, and what it came to.
+    Started,
+    /// A CPU was taken down, or not: CPU, 0 if it was.
+    Taken,
+}
+
+/// The name of an event.
+pub fn event_name(what: u64) -> &'static str {
+    match what {
+        1000 => "life",
+        1001 => "going",
+        1002 => "ran",
+        1003 => "fault",
+        1004 => "frozen",
+        1005 => "started",
+        1006 => "taken",
+        _ => "?",
+    }
+}
+
+/// Notes an event.
+pub fn note(event: Event, numbers: [u64; 2]) {
+    trace::note(event as u64, numbers);
+}
+
+reveille::percpu! {
+    /// The random numbers of its thread, kept over its lives.
+    static RANDOM: AtomicU64 = AtomicU64::new(0);
+    /// The operation it is in: its kind plus one; and since when. 0: none.
+    static DOING: AtomicU64 = AtomicU64::new(0);
+    static SINCE: AtomicU64 = AtomicU64::new(0);
+    /// Its online callbacks have run, and its offline callbacks have not.
+    static PRESENT: AtomicBool = AtomicBool::new(false);
+    /// One more than the generation of its last life; 0: none.
+    static LIVED: AtomicU64 = AtomicU64::new(0);
+}
+
+/// When the time is over, ticks.
+static END: AtomicU64 = AtomicU64::new(u64::MAX);
+/// When the next line is due, ticks.
+static NEXT_LINE: AtomicU64 = AtomicU64::new(u64::MAX);
+/// Who closes the books: one more than its index; 0: nobody yet.
+static CLOSER: AtomicU32 = AtomicU32::new(0);
+/// An operation that takes so long is a hang, ms.
+static HANG_MS: AtomicU64 = AtomicU64::new(0);
+
+/// Time for what is to succeed: less than what counts as a hang.
+pub fn long() -> Duration {
+    Duration::from_millis(HANG_MS.load(Ordering::Relaxed) * 2 / 3)
+}
+
+fn main(system: &'static System) -> ExitCode {
+    let number = |name, default| system.arg(name).and_then(|value| value.parse().ok()).unwrap_or(default);
+    let (seed, seconds) = (number("seed", 1_u64), number("seconds", 10_u64));
+    HANG_MS.store(number("hang_ms", 30_000).max(3), Ordering::Relaxed);
+    if cpu::possible().len() > MOST {
+        println!("torture: at most {MOST} CPUs");
+        return ExitCode::FAILURE;
+    }
+    let firmware = shim::is_present(system);
+    if let Err(what) = kinds::set_weights(system.arg("mix").unwrap_or(""), firmware) {
+        println!("torture: mix: '{what}' makes no sense");
+        return ExitCode::FAILURE;
+    }
+    verdict::begin(seed);
+    panic::set_action(Action::Hook(verdict::after_panic));
+    for cpu in cpu::possible() {
+        let start = scrambled(scrambled(seed) ^ (1 + cpu.index() as u64) << 32);
+        RANDOM.of(cpu).store(start, Ordering::Relaxed);
+    }
+    faults::begin(firmware);
+    PRESENT.store(true, Ordering::Relaxed);
+    let registered = hotplug::register(
+        |cpu| {
+            expect(!PRESENT.swap(true, Ordering::Relaxed), Wrong::Unaccounted, "callbacks run in pairs");
+            expect(cpu == cpu::current(), Wrong::Unaccounted, "callbacks run where they should");
+            Ok(())
+        },
+        |cpu| {
+            note(Event::Going, [fault::slot(cpu).generation.into(), 0]);
+            expect(PRESENT.swap(false, Ordering::Relaxed), Wrong::Unaccounted, "callbacks run in pairs");
+            expect(cpu == cpu::current(), Wrong::Unaccounted, "callbacks run where they should");
+        },
+    );
+    expect(registered.is_ok(), Wrong::Unaccounted, "callbacks can be registered");
+    if let Err(error) = ticks::begin(system) {
+        println!("torture: no interrupts of the physical timer: {error}");
+        return ExitCode::FAILURE;
+    }
+    println!(
+        "torture: seed {seed}, {} CPUs, {seconds} s, {}",
+        cpu::possible().len(),
+        if firmware { "firmware lies" } else { "firmware is honest" }
+    );
+    let roll_call = system.bring_up_all(long());
+    expect(roll_call.is_complete(), Wrong::Unaccounted, "all CPUs come online");
+    let now = Instant::now();
+    END.store((now + Duration::from_secs(seconds)).ticks(), Ordering::Relaxed);
+    // Release: pairs with `life`. From here on it goes.
+    NEXT_LINE.store((now + Duration::from_secs(1)).ticks(), Ordering::Release);
+    cpu::become_secondary()
+}
+
+/// What every CPU does, each time it comes online.
+fn life(own: CpuId) -> ! {
+    let generation = fault::slot(own).generation;
+    note(Event::Life, [generation.into(), 0]);
+    let before = LIVED.swap(u64::from(generation) + 1, Ordering::Relaxed);
+    expect(u64::from(generation) + 1 > before, Wrong::Unaccounted, "every life has a number of its own");
+    faults::lives(own, generation);
+    ticks::arm();
+    // Acquire: pairs with `main`.
+    while NEXT_LINE.load(Ordering::Acquire) == u64::MAX {
+        cpu::idle();
+    }
+    let mut random = Random::resume(RANDOM.load(Ordering::Relaxed));
+    loop {
+        let now = Instant::now().ticks();
+        if now >= END.load(Ordering::Relaxed) {
+            rest(own);
+        }
+        let next = NEXT_LINE.load(Ordering::Relaxed);
+        if now >= next {
+            let after = (Instant::from_ticks(next) + Duration::from_secs(1)).ticks();
+            if NEXT_LINE.compare_exchange(next, after, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+                verdict::progress();
+            }
+        }
+        let slot = fault::slot(own);
+        if slot.state != State::Online || slot.generation != generation {
+            violated(
+                Wrong::Unaccounted,
+                format_args!("cpu {own} runs as generation {generation}, but is {slot:?}"),
+            );
+        }
+        let (choice, extra) = (random.number(), random.number());
+        RANDOM.store(random.state(), Ordering::Relaxed);
+        operate(own, kinds::choose(choice), now, &mut random);
+        if let Some(fault) = kinds::choose_fault(extra) {
+            faults::happen(own, fault, &mut random);
+        }
+        RANDOM.store(random.state(), Ordering::Relaxed);
+        SINCE.store(0, Ordering::Relaxed);
+        match extra % 64 {
+            0..3 => cpu::idle(),
+            3..24 => {
+                cpu::offline_point();
+                pause();
+            }
+            _ => cpu::offline_point(),
+        }
+    }
+}
+
+fn operate(own: CpuId, kind: Kind, now: u64, random: &mut Random) {
+    DOING.store(kind as u64 + 1, Ordering::Relaxed);
+    SINCE.store(now, Ordering::Relaxed);
+    ops::operate(own, kind, random);
+}
+
+/// Whether some CPU has been in one operation for too long: which, in what, for how long.
+pub fn find_hang(now: u64) -> Option<(CpuId, &'static str, Duration)> {
+    let limit = Duration::from_millis(HANG_MS.load(Ordering::Relaxed));
+    cpu::online().iter().find_map(|cpu| {
+        let since = SINCE.of(cpu).load(Ordering::Relaxed);
+        if since == 0 {
+            return None;
+        }
+        let age = Instant::from_ticks(now).since(Instant::from_ticks(since));
+        let kind = DOING.of(cpu).load(Ordering::Relaxed).checked_sub(1)?;
+        (age > limit).then(|| (cpu, kinds::KINDS[kind as usize].1, age))
+    })
+}
+
+/// The time is over: no more operations. One CPU closes the books.
+fn rest(own: CpuId) -> ! {
+    SINCE.store(0, Ordering::Relaxed);
+    // AcqRel, and Relaxed when it fails: whoever wins goes on alone.
+    if CLOSER.compare_exchange(0, own.index() as u32 + 1, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+        let _stay = hotplug::pin();
+        close(own);
+    }
+    loop {
+        cpu::idle();
+    }
+}
+
+/// Brings everyone back, waits until nothing is under way, and closes the books.
+fn close(own: CpuId) -> ! {
+    faults::end();
+    let limit = Deadline::after(long());
+    // Who was just leaving, or being taken down, is brought back too; who is still in its last operation ends it.
+    loop {
+        for cpu in cpu::possible() {
+            if !cpu::online().contains(cpu) {
+                faults::forget(cpu);
+                let verdict = cpu_up(cpu, long());
+                if !matches!(verdict, Verdict::Online | Verdict::Busy) {
+                    violated(
+                        Wrong::Unaccounted,
+                        format_args!("cpu {cpu} does not come back: {verdict:?}, {:?}", fault::slot(cpu)),
+                    );
+                }
+            }
+        }
+        let others = cpu::possible().without(own);
+        if cpu::online() == cpu::possible() && others.iter().all(books::rests) {
+            break;
+        }
+        if limit.has_passed() {
+            let missing = cpu::possible().iter().filter(|cpu| !cpu::online().contains(*cpu)).count() as u64;
+            verdict::add(Wrong::Unaccounted, missing);
+            violated(Wrong::Hang, format_args!("not everyone comes to rest: online {}", cpu::online()));
+        }
+        pause();
+    }
+    for cpu in cpu::possible() {
+        expect(call::on(cpu, cpu::current) == Ok(cpu), Wrong::Unaccounted, "every CPU answers");
+    }
+    books::close(own);
+    verdict::end()
+}

@@ -1,0 +1,77 @@
+//! The physical timer, which the runtime leaves alone: interrupts at random, and a look around for what hangs.
+
+use crate::kinds::{Kind, count};
+use crate::verdict::{Wrong, violated};
+use crate::{find_hang, ops};
+use core::arch::asm;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::time::Duration;
+use reveille::irq::{self, IrqError, Trigger};
+use reveille::time::Instant;
+use reveille::{System, cpu};
+
+/// Each CPU looks around this often.
+const LOOK: Duration = Duration::from_millis(100);
+
+reveille::percpu! {
+    /// An interrupt is wanted, for an operation.
+    static WANTED: AtomicBool = AtomicBool::new(false);
+    /// The number of its next random choice.
+    static CHOICES: AtomicU64 = AtomicU64::new(0);
+}
+
+/// Handles the interrupts of the physical timer of every CPU. It is EL1's, at EL2 too.
+///
+/// # Errors
+///
+/// If they cannot be had.
+pub fn begin(system: &System) -> Result<(), IrqError> {
+    // Where the tree does not say: as the architecture's base system has it (Arm BSA, 3.6).
+    let listed = system.machine().timer.as_ref().ok().and_then(|timer| timer.physical);
+    irq::register(listed.map_or(30, |interrupt| interrupt.id), Trigger::Level, tick)
+}
+
+/// The timer of this CPU fires at this moment, or a moment later if that has passed.
+fn set(at: Instant) {
+    // SAFETY: the physical timer of EL1, which nobody else uses.
+    unsafe {
+        asm!(
+            "msr cntp_cval_el0, {at}",
+            "msr cntp_ctl_el0, {on}",
+            "isb",
+            at = in(reg) at.ticks(), on = in(reg) 1_u64,
+            options(nomem, nostack, preserves_flags)
+        );
+    }
+}
+
+/// This CPU looks around from now on. In thread context: it has just come online.
+pub fn arm() {
+    WANTED.store(false, Ordering::Relaxed);
+    set(Instant::now() + LOOK);
+}
+
+/// An interrupt after about this time, whose handler posts. `false` if one is under way.
+pub fn want(after: Duration) -> bool {
+    let _masked = irq::mask();
+    if WANTED.swap(true, Ordering::Relaxed) {
+        return false;
+    }
+    set(Instant::now() + after);
+    true
+}
+
+fn tick(_: u32) {
+    let now = Instant::now();
+    set(now + LOOK);
+    if WANTED.swap(false, Ordering::Relaxed) {
+        let choice = reveille_tests::books::scrambled(
+            CHOICES.fetch_add(1, Ordering::Relaxed) << 16 ^ cpu::current().index() as u64,
+        );
+        count(Kind::Handler, !ops::post(ops::any(choice), 0));
+    }
+    if let Some((cpu, what, age)) = find_hang(now.ticks()) {
+        let (seconds, ms) = (age.as_secs(), age.subsec_millis());
+        violated(Wrong::Hang, format_args!("cpu {cpu} has been in {what} for {seconds}.{ms:03} s"));
+    }
+}
