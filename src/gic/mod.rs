@@ -390,7 +390,8 @@ pub(crate) fn mask_if_open() -> Option<Saved> {
         v2::set_mask(MASK);
         OPEN.into()
     } else {
-        regs::daif_close();
+        // Not ALLINT, which `restore` would leave set.
+        regs::daif_set();
         daif
     };
     Some(Saved { how, mask })
