@@ -84,6 +84,11 @@ pub fn check_gone(cpu: CpuId) {
     }
 }
 
+/// Whether a launched closure waits for this CPU.
+pub fn is_launched() -> bool {
+    get(&LAUNCHED) != get(&LAUNCHES_RUN)
+}
+
 /// Whether `cpu` has no operation under way any more: it runs what is launched there.
 pub fn rests(cpu: CpuId) -> bool {
     if !RESTS.of(cpu).load(Ordering::Acquire) {
@@ -115,7 +120,7 @@ pub fn close(own: CpuId) {
     let mut quiet = 0;
     while quiet < 2 && !limit.has_passed() {
         quiet = if settled() { quiet + 1 } else { 0 };
-        if get(&LAUNCHED) != get(&LAUNCHES_RUN) {
+        if is_launched() {
             cpu::idle();
         }
         pause();

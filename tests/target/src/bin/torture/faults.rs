@@ -231,7 +231,7 @@ fn wrong_start(own: CpuId, fault: Fault, number: u64, random: &mut Random) {
             limit = short;
         }
         (Fault::Delay, _) => {
-            shim::plan(cpu, Plan::Delay(span(number << 4 | number >> 60)));
+            shim::plan(cpu, Plan::Delay(span(number.rotate_left(4))));
             limit = Duration::from_micros(random.below(4000));
         }
         (Fault::Lie, 0) => {

@@ -20,61 +20,61 @@ names! {
     /// An operation. The weights are shares of each other.
     KINDS of Kind {
         /// A call of one CPU that waits.
-        Call "call" 130,
+        Call "call" 200,
         /// The same, of the caller itself.
-        CallSelf "call_self" 25,
+        CallSelf "call_self" 30,
         /// A call of some CPUs that waits.
-        CallEach "call_each" 30,
+        CallEach "call_each" 40,
         /// A call with a deadline, which may pass.
-        CallDeadline "call_deadline" 60,
+        CallDeadline "call_deadline" 80,
         /// A post.
-        Post "post" 150,
+        Post "post" 200,
         /// A post to some CPUs.
-        PostEach "post_each" 40,
+        PostEach "post_each" 50,
         /// A post that is answered by a post.
-        Answer "answer" 30,
+        Answer "answer" 35,
         /// A post by a callback.
-        Callback "callback" 50,
+        Callback "callback" 70,
         /// A post by an interrupt handler.
-        Handler "handler" 40,
+        Handler "handler" 45,
         /// A timer, which posts.
         Timer "timer" 40,
         /// A stretch with interrupts masked, and posts in it.
         Masked "masked" 40,
         /// A closure for the thread context of another CPU.
-        Launch "launch" 40,
+        Launch "launch" 35,
         /// Both kinds of locks.
-        Lock "lock" 60,
+        Lock "lock" 90,
         /// Per-CPU data.
-        Local "local" 40,
+        Local "local" 50,
         /// Looks at static keys, and at the states of CPUs.
-        Look "look" 70,
+        Look "look" 120,
         /// Ends a WFI.
-        Wake "wake" 25,
+        Wake "wake" 35,
         /// A function at NMI level.
-        Nmi "nmi" 20,
+        Nmi "nmi" 21,
         /// A static key is toggled.
-        Key "key" 20,
+        Key "key" 21,
         /// Two at once.
-        Batch "batch" 20,
+        Batch "batch" 21,
         /// Stop-machine.
-        Stop "stop" 20,
+        Stop "stop" 21,
         /// Stop-machine, with a job for each CPU.
-        StopEach "stop_each" 20,
+        StopEach "stop_each" 21,
         /// Stop-machine, with a deadline that is likely to pass.
-        StopLate "stop_late" 20,
+        StopLate "stop_late" 21,
         /// Another CPU is taken down.
-        Down "down" 20,
+        Down "down" 24,
         /// The CPU takes itself down.
-        Leave "leave" 20,
+        Leave "leave" 21,
         /// A CPU is brought up.
-        Up "up" 200,
+        Up "up" 120,
         /// A CPU is brought up by a deadline that is shorter than its way.
-        UpShort "up_short" 40,
+        UpShort "up_short" 120,
         /// The last CPU online, the locks in their form for one.
-        Alone "alone" 20,
+        Alone "alone" 40,
         /// The watchdog is given another period, or is stopped and started.
-        Watchdog "watchdog" 20,
+        Watchdog "watchdog" 21,
     }
 }
 

@@ -7,7 +7,8 @@
 //! and the books are closed.
 //!
 //! `scripts/torture` builds this, runs it, and reads what it prints. Bootargs: `seed=N`, `seconds=N` of guest time,
-//! `mix=NAME=WEIGHT,..` (see `kinds.rs`), `hang_ms=N`: an operation that takes so long is a hang.
+//! `mix=NAME=WEIGHT,..` (see `kinds.rs`), `hang_ms=N`: an operation that takes so long is a hang. `plant=lost`, `doubled`,
+//! `reordered`, `unaccounted`, `hang` or `masked` does what must not be, after a second, to see that it is found.
 
 #![no_std]
 #![no_main]
@@ -28,7 +29,7 @@ use reveille::cpu::{self, CpuId};
 use reveille::fault::{self, State};
 use reveille::panic::{self, Action};
 use reveille::time::{Deadline, Instant};
-use reveille::{ExitCode, System, call, hotplug, println};
+use reveille::{ExitCode, System, call, hotplug, irq, println};
 use reveille_tests::books::{MOST, scrambled};
 use reveille_tests::{Random, pause, shim, trace};
 
@@ -111,6 +112,13 @@ fn main(system: &'static System) -> ExitCode {
         println!("torture: mix: '{what}' makes no sense");
         return ExitCode::FAILURE;
     }
+    if let Some(plant) = system.arg("plant") {
+        let Some(index) = PLANTS.iter().position(|known| *known == plant) else {
+            println!("torture: plant: '{plant}' makes no sense");
+            return ExitCode::FAILURE;
+        };
+        PLANT.store(index as u32 + 1, Ordering::Relaxed);
+    }
     verdict::begin(seed);
     panic::set_action(Action::Hook(verdict::after_panic));
     for cpu in cpu::possible() {
@@ -173,6 +181,7 @@ fn life(own: CpuId) -> ! {
             let after = (Instant::from_ticks(next) + Duration::from_secs(1)).ticks();
             if NEXT_LINE.compare_exchange(next, after, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
                 verdict::progress();
+                plant(own);
             }
         }
         let slot = fault::slot(own);
@@ -191,7 +200,9 @@ fn life(own: CpuId) -> ! {
         RANDOM.store(random.state(), Ordering::Relaxed);
         SINCE.store(0, Ordering::Relaxed);
         match extra % 64 {
+            // What is launched here runs soon, or this CPU could hardly ever leave.
             0..3 => cpu::idle(),
+            _ if books::is_launched() => cpu::idle(),
             3..24 => {
                 cpu::offline_point();
                 pause();
@@ -205,6 +216,42 @@ fn operate(own: CpuId, kind: Kind, now: u64, random: &mut Random) {
     DOING.store(kind as u64 + 1, Ordering::Relaxed);
     SINCE.store(now, Ordering::Relaxed);
     ops::operate(own, kind, random);
+}
+
+/// What must not be, and is done all the same if the bootarg `plant` says so.
+const PLANTS: [&str; 6] = ["lost", "doubled", "reordered", "unaccounted", "hang", "masked"];
+/// Its place among them, plus one; 0: nothing.
+static PLANT: AtomicU32 = AtomicU32::new(0);
+
+/// Does what is planted.
+fn plant(own: CpuId) {
+    let Some(what) = PLANT.swap(0, Ordering::Relaxed).checked_sub(1) else { return };
+    SINCE.store(Instant::now().ticks(), Ordering::Relaxed);
+    let others = cpu::online().without(own);
+    let target = others.iter().next().unwrap_or(own);
+    match PLANTS[what as usize] {
+        "lost" => books::accepted(target, books::next_number()),
+        "doubled" => {
+            let number = books::next_number();
+            books::ran(own, number);
+            books::ran(own, number);
+        }
+        "reordered" => {
+            let number = books::next_number();
+            books::ran(own, books::next_number());
+            books::ran(own, number);
+        }
+        "unaccounted" => PRESENT.store(false, Ordering::Relaxed),
+        "hang" => loop {
+            pause();
+        },
+        _ => {
+            let _masked = irq::mask();
+            loop {
+                pause();
+            }
+        }
+    }
 }
 
 /// Whether some CPU has been in one operation for too long: which, in what, for how long.

@@ -1,0 +1,92 @@
+# shellcheck shell=bash
+# Everything at once, with faults: scripts/torture on each machine. Short here, ten minutes each with --full.
+
+# tortured CODE [WORD..] [-- OPTIONS]: scripts/torture with these options ends with this exit code, and the last line of stdout
+# and stderr together is its JSON. The words say what the numbers have to be like; see torture.py.
+tortured() {
+    local code=$1 rc=0 words=()
+    shift
+    while (($#)) && [[ $1 != -- ]]; do
+        words+=("$1")
+        shift
+    done
+    shift
+    # shellcheck disable=SC2034 # `fail` says so
+    AGAIN=$(quoted scripts/torture "$@")
+    "$ROOT/scripts/torture" "$@" >"$DIR/output" 2>&1 </dev/null || rc=$?
+    cat -- "$DIR/output"
+    ((rc == code)) || fail "exit code $rc, expected $code"
+    tail -n 1 -- "$DIR/output" | python3 "$ROOT/scripts/test.d/torture.py" "${words[@]}" || fail "not the JSON expected"
+}
+
+check torture/gic2 tortured 0 faults -- --gic 2 --cpus 8 --seconds 4 --seed 1
+check torture/gic3 tortured 0 faults -- --seconds 4 --seed 2
+check torture/el2-kept tortured 0 -- --el 2 --features el2 --seconds 4 --seed 3
+check torture/el3 tortured 0 -- --el 3 --seconds 3 --seed 4
+check torture/raspi4 tortured 0 -- --board raspi4 --seconds 4 --seed 5
+check torture/mask-daif tortured 0 faults -- --seconds 3 --seed 6 --append reveille.mask=daif
+check torture/many-cpus tortured 0 -- --cpus 24 --seconds 4 --seed 7
+check torture/parallel --alone tortured 0 -- --cpus 2 --parallel --seconds 4 --seed 8
+check torture/mix tortured 0 only=post,call,callback,down,leave,up -- --seconds 2 --seed 9 --no-faults --mix all=0,post=10,call=5,down=1,up=2
+
+# With counted instructions a seed is a run: twice the same, to the last byte; and another seed is another.
+replayed() {
+    local round
+    for round in 1 2; do
+        "$ROOT/scripts/torture" --icount --seconds 1 --seed 10 "$@" >"$DIR/run$round" </dev/null || fail "run $round failed"
+    done
+    cmp -- "$DIR/run1" "$DIR/run2" || fail 'the same seed gave another run'
+    tail -n 1 -- "$DIR/run1" | python3 "$ROOT/scripts/test.d/torture.py" faults
+    "$ROOT/scripts/torture" --icount --seconds 1 --seed 11 "$@" >"$DIR/run3" </dev/null || fail 'another seed failed'
+    ! cmp -s -- "$DIR/run1" "$DIR/run3" || fail 'another seed gave the same run'
+}
+check torture/replay/gic3 --limit 900 replayed
+check torture/replay/gic2 --full --limit 900 replayed --gic 2 --cpus 8
+
+# What must not be is found, and says so: the count, the traces, the backtraces, and how to have it again.
+planted() {
+    local plant=$1 wrong=$2
+    tortured 1 "wrong=$wrong" -- --seconds 3 --seed 12 --timeout 15 --append "plant=$plant hang_ms=1500"
+    grep -q '^scripts/torture: failed: .*; seed 12$' "$DIR/output" || fail 'the seed is not named'
+    grep -q '^again: scripts/torture --seed 12 --seconds 3 ' "$DIR/output" || fail 'it does not say how to have it again'
+    (($(grep -c '^trace of cpu ' "$DIR/output") == 4)) || fail 'not the traces of four CPUs'
+    (($(grep -c '^  [0-9]* at [0-9.]* ' "$DIR/output") > 500)) || fail 'the traces are too short'
+    grep -q '^panic on cpu ' "$DIR/output" || fail 'no report'
+}
+for plant in lost doubled reordered unaccounted; do
+    check "torture/finds/$plant" planted "$plant" "$plant"
+done
+unset plant
+check torture/finds/hang planted hang hangs
+check torture/finds/masked planted masked hangs
+
+# The last line is JSON, too, if QEMU does not start, or says nothing.
+torture_without_guest() {
+    tortured 1 wrong=unaccounted -- --seed 13 -- -device no-such-device
+    tortured 1 wrong=unaccounted,hangs -- --seed 13 --timeout 3 -- -S
+}
+check torture/no-guest torture_without_guest
+
+torture_options() {
+    local torture=$ROOT/scripts/torture
+    refused "--mix: unknown 'nonsense'; there are: all, faults, call, " "$torture" --mix post=1,nonsense=2
+    refused "--mix: 'post' is not NAME=WEIGHT" "$torture" --mix post
+    refused "--mix: post: 'x' is not a number" "$torture" --mix post=x
+    refused '--mix: its value is missing' "$torture" --mix
+    refused '--seconds: 0 is outside 1 to 999999' "$torture" --seconds 0
+    refused "--seed: 'one' is not a number" "$torture" --seed one
+    refused '--cpus: torture has room for 64' "$torture" --cpus 65
+    refused '--parallel: not with --icount' "$torture" --parallel --icount
+    refused "what is 'roll_call'" "$torture" roll_call
+    refused "unknown option '--secnods'" "$torture" --secnods 5
+    refused '--gdb: not with torture' "$torture" --gdb
+}
+check torture/options torture_options
+
+# Ten minutes each: every kind of operation has its share, every kind of fault happens often enough.
+check torture/full/gic2 --full --alone --limit 1500 tortured 0 faults=20 share=1 -- --gic 2 --seconds 600 --seed 21
+check torture/full/gic3 --full --alone --limit 1500 tortured 0 faults=20 share=1 -- --seconds 600 --seed 22
+check torture/full/el2-kept --full --alone --limit 1500 tortured 0 faults=20 share=1 -- --el 2 --features el2 --seconds 600 --seed 23
+check torture/full/raspi4 --full --alone --limit 1500 tortured 0 faults=20 share=1 -- --board raspi4 --seconds 600 --seed 24
+check torture/full/parallel --full --alone --limit 1500 tortured 0 faults=1 -- --cpus 2 --parallel --seconds 300 --seed 25
+check torture/full/many-cpus --full --alone --limit 1500 tortured 0 -- --cpus 64 --seconds 120 --seed 26
