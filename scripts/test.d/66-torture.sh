@@ -19,12 +19,12 @@ tortured() {
     tail -n 1 -- "$DIR/output" | python3 "$ROOT/scripts/test.d/torture.py" "${words[@]}" || fail "not the JSON expected"
 }
 
-check torture/gic2 tortured 0 faults -- --gic 2 --cpus 8 --seconds 4 --seed 1
-check torture/gic3 tortured 0 faults -- --seconds 4 --seed 2
-check torture/el2-kept tortured 0 -- --el 2 --features el2 --seconds 4 --seed 3
+check torture/gic2 tortured 0 faults -- --gic 2 --cpus 8 --seconds 4 --mix faults=150 --seed 1
+check torture/gic3 tortured 0 faults -- --seconds 4 --mix faults=150 --seed 2
+check torture/el2-kept tortured 0 faults -- --el 2 --features el2 --seconds 4 --mix faults=100 --seed 3
 check torture/el3 tortured 0 -- --el 3 --seconds 3 --seed 4
-check torture/raspi4 tortured 0 -- --board raspi4 --seconds 4 --seed 5
-check torture/mask-daif tortured 0 faults -- --seconds 3 --seed 6 --append reveille.mask=daif
+check torture/raspi4 tortured 0 faults -- --board raspi4 --seconds 4 --mix faults=100 --seed 5
+check torture/mask-daif tortured 0 faults -- --seconds 3 --mix faults=150 --seed 6 --append reveille.mask=daif
 check torture/many-cpus tortured 0 -- --cpus 24 --seconds 4 --seed 7
 check torture/parallel --alone tortured 0 -- --cpus 2 --parallel --seconds 4 --seed 8
 check torture/mix tortured 0 only=post,call,callback,down,leave,up -- --seconds 2 --seed 9 --no-faults --mix all=0,post=10,call=5,down=1,up=2
@@ -33,7 +33,7 @@ check torture/mix tortured 0 only=post,call,callback,down,leave,up -- --seconds 
 replayed() {
     local round
     for round in 1 2; do
-        "$ROOT/scripts/torture" --icount --seconds 1 --seed 10 "$@" >"$DIR/run$round" </dev/null || fail "run $round failed"
+        "$ROOT/scripts/torture" --icount --seconds 1 --seed 10 --mix faults=150 "$@" >"$DIR/run$round" </dev/null || fail "run $round failed"
     done
     cmp -- "$DIR/run1" "$DIR/run2" || fail 'the same seed gave another run'
     tail -n 1 -- "$DIR/run1" | python3 "$ROOT/scripts/test.d/torture.py" faults

@@ -86,17 +86,17 @@ names! {
         /// An SGI does not arrive.
         LostSgi "lost_sgi" 60,
         /// A CPU takes long from its arrival to being online.
-        SlowStart "slow_start" 20,
+        SlowStart "slow_start" 40,
         /// Firmware refuses to start a CPU.
-        Refuse "refuse" 20,
+        Refuse "refuse" 40,
         /// Firmware starts a CPU late.
-        Delay "delay" 20,
+        Delay "delay" 40,
         /// Firmware says what is not so, or passes on what it was not given.
-        Lie "lie" 20,
+        Lie "lie" 40,
         /// Firmware starts a CPU that nobody asked for, just before somebody does.
-        DoubleStart "double_start" 20,
+        DoubleStart "double_start" 40,
         /// Firmware does not turn a CPU off.
-        OffDenied "off_denied" 20,
+        OffDenied "off_denied" 40,
     }
 }
 

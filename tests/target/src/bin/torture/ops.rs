@@ -750,7 +750,7 @@ fn alone(own: CpuId, random: &mut Random) {
     if random.below(operations) != 0 || ALONE.swap(true, Ordering::Acquire) {
         return instead(own, random);
     }
-    let limit = Deadline::after(Duration::from_millis(40 + 4 * others));
+    let limit = Deadline::after(Duration::from_millis(100 + 20 * others));
     loop {
         let others = cpu::online().without(own);
         if others.is_empty() || limit.has_passed() {
