@@ -12,7 +12,7 @@ source "$ROOT/scripts/lib/fetch.sh"
 opt_board=virt opt_cpus='' opt_gic='' opt_el='' opt_cpu='' opt_memory=''
 opt_target='' opt_features='' opt_append='' opt_at='' opt_dtb='' opt_timeout=''
 opt_firmware='' opt_console=''
-opt_gdb=no opt_print=no opt_icount=no
+opt_gdb=no opt_print=no opt_icount=no opt_interactive=''
 opt_kind=example opt_name=''
 opt_qemu=()
 
@@ -33,7 +33,9 @@ machine_help() {
                     `booti` starts the image; raspi4: tf-a, which brings PSCI
   --console NAME    raspi4: mini (default), the mini UART that its tree names, or pl011
   --icount          count instructions: one per nanosecond of guest time, the same on every run
-  --timeout S       end the run after S seconds (default 120; 0 is never; with --gdb the default is never)
+  --interactive     the guest gets every key of this terminal, Ctrl-C included; Ctrl-A X ends QEMU, Ctrl-A C switches to its own
+                    monitor. The example monitor does so by itself at a terminal; --no-interactive: it does not
+  --timeout S       end the run after S seconds (default 120; 0 is never; with --gdb or --interactive the default is never)
   --gdb             wait for a debugger; the command to start one is printed
   --print           print the QEMU command as one line, and do not run it
 TEXT
@@ -83,6 +85,8 @@ parse_machine_options() {
             opt_timeout=$((10#$opt_timeout))
             ;;
         --icount) opt_icount=yes ;;
+        --interactive) opt_interactive=yes ;;
+        --no-interactive) opt_interactive=no ;;
         --gdb) opt_gdb=yes ;;
         --print) opt_print=yes ;;
         --)
@@ -147,6 +151,10 @@ choose_board() {
     one_of --console "$opt_console" "${board_consoles[@]}"
     board_defaults
     board_check
+    if [[ $opt_interactive == yes ]]; then
+        [[ -t 0 ]] || usage_error '--interactive: stdin is no terminal'
+        [[ $opt_icount == no ]] || usage_error '--interactive: not with --icount, where time flies while the guest waits for a key'
+    fi
 }
 
 # A board that QEMU does not have: say what the runtime reads off its tree, and end the script.
@@ -258,6 +266,7 @@ free_port() {
 compose() {
     local elf=$1 image=$2 log=${3:-} console=stdio,id=console uart
     bootargs="reveille.exit=semihosting${opt_append:+ $opt_append}"
+    [[ $opt_interactive != yes ]] || console+=,mux=on,signal=off
     [[ -z $log ]] || console+=,logfile=${log//,/,,}
     qemu=("$QEMU")
     board_serial=0
@@ -268,6 +277,7 @@ compose() {
         qemu+=(-serial null)
     done
     qemu+=(-serial chardev:console)
+    [[ $opt_interactive != yes ]] || qemu+=(-mon 'chardev=console,mode=readline')
     qemu+=(-semihosting-config 'enable=on,target=native')
     if [[ $opt_icount == yes ]]; then
         qemu+=(-icount 'shift=0,sleep=off')
@@ -285,6 +295,11 @@ compose() {
 start_machine() {
     local elf=$1 image=$2 log rc=0 pid started terminal='' limit=${opt_timeout:-120} symbols
     local qemu=() gdb_port=''
+
+    # What one talks to.
+    if [[ -z $opt_interactive && ${elf##*/} == monitor && -t 0 && -t 1 && $opt_icount == no ]]; then
+        opt_interactive=yes
+    fi
 
     if [[ $opt_print == yes ]]; then
         compose "$elf" "$image"
@@ -304,6 +319,10 @@ start_machine() {
             -ex "add-symbol-file $elf -o $symbols" -ex "target remote 127.0.0.1:$gdb_port")"
     fi
 
+    if [[ $opt_interactive == yes ]]; then
+        limit=${opt_timeout:-0}
+        say "$PROGRAM: the console has this terminal; Ctrl-A X ends QEMU"
+    fi
     if [[ -t 0 ]]; then
         terminal=$(stty -g)
     fi

@@ -1,39 +1,43 @@
 //! A small command line to look at a machine with: what its CPUs do, take them down and up, call them, patch them.
 //!
 //! `help` lists the commands. What is typed arrives by interrupt where the console has one; the line can be edited, and
-//! the arrow keys bring back what was typed before.
+//! the arrow keys bring back what was typed before. `scripts/run monitor` gives it the terminal.
 
 #![no_std]
 #![no_main]
+
+mod line;
 
 use core::fmt;
 use core::str::SplitAsciiWhitespace;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
+use line::{Lines, key_typed};
 use reveille::bringup::cpu_up;
 use reveille::cpu::{self, CpuId};
+use reveille::sync::Mutex;
 use reveille::time::Instant;
-use reveille::{ExitCode, System, call, console, hotplug, power, print, println, static_key, stop_machine};
+use reveille::{ExitCode, System, call, console, hotplug, power, println, static_key, stop_machine};
 
 reveille::entry!(main);
 
 static_key!(LOUD, false);
 
-/// Columns of a line, and lines that are remembered.
-const WIDTH: usize = 96;
-const HISTORY: usize = 16;
+/// Of `main` alone, whose stack has no room for it.
+static LINES: Mutex<Lines> = Mutex::new(Lines::new());
+
 /// Time for a CPU to go, or to be called.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 const HELP: &str = "\
-cpus         every CPU: state, mpidr, generation, breadcrumb, calls taken, idle share
+cpus         every CPU: state, mpidr, generation, how far it came with its MMU off, calls to and from it, idle share
 up N         brings CPU N up
 down N       takes CPU N down
 call N       calls CPU N and waits
-storm S      calls and posts from here to all CPUs for S seconds
+storm S      calls and posts from here to all CPUs for S seconds, or until a key
 bench        what a call and a stop-machine cost here, in ticks of the counter
 key on|off   patches a static key, which call and storm ask
-dt PATH      a node of the device tree: its properties and children
+dt [PATH]    a node of the device tree: its properties and children
 mem          free memory
 backtrace    where every other CPU is
 panic        panics
@@ -45,6 +49,7 @@ fn main(system: &'static System) -> ExitCode {
     let roll_call = system.bring_up_all(system.deadline());
     println!("{roll_call}");
     println!("{}; \"help\" lists the commands", system.machine().model);
+    let started = Instant::now();
     let listening = match &system.machine().console {
         Ok(found) => console::listen(found, || ()),
         Err(_) => Err(console::InputError::NoInterrupt),
@@ -52,16 +57,15 @@ fn main(system: &'static System) -> ExitCode {
     if let Err(error) = listening {
         println!("console: {error}: it is asked again and again instead");
     }
-    let mut lines = Lines::new(listening.is_ok());
+    let mut lines = LINES.lock();
     loop {
-        print!("> ");
-        let mut line = [0; WIDTH];
-        let Some(line) = lines.read(&mut line) else {
-            println!("not text");
-            continue;
-        };
-        if let Err(error) = run(system, line) {
-            println!("{error}");
+        match lines.read(listening.is_ok()) {
+            Ok(line) => {
+                if let Err(error) = run(system, started, line) {
+                    println!("{error}");
+                }
+            }
+            Err(error) => println!("{error}"),
         }
     }
 }
@@ -72,6 +76,7 @@ enum Refused<'a> {
     Missing(&'static str),
     TooMuch(&'a str),
     NotANumber(&'a str),
+    NotOnOrOff(&'a str),
     NoSuchCpu(usize),
     NoSuchNode(&'a str),
     Hotplug(hotplug::HotplugError),
@@ -87,6 +92,7 @@ impl fmt::Display for Refused<'_> {
             Self::Missing(what) => write!(f, "{what} is missing"),
             Self::TooMuch(word) => write!(f, "{word}: one word too many"),
             Self::NotANumber(word) => write!(f, "{word}: not a number"),
+            Self::NotOnOrOff(word) => write!(f, "{word}: neither on nor off"),
             Self::NoSuchCpu(cpu) => {
                 write!(f, "there is no cpu {cpu}; the last one is {}", cpu::possible().len() - 1)
             }
@@ -99,11 +105,11 @@ impl fmt::Display for Refused<'_> {
     }
 }
 
-fn run<'a>(system: &'static System, line: &'a str) -> Result<(), Refused<'a>> {
+fn run<'a>(system: &'static System, started: Instant, line: &'a str) -> Result<(), Refused<'a>> {
     let mut words = line.split_ascii_whitespace();
     let Some(command) = words.next() else { return Ok(()) };
     match command {
-        "cpus" => end(words).map(|()| cpus()),
+        "cpus" => end(words).map(|()| cpus(started)),
         "up" => {
             let cpu = number_of_cpu(words)?;
             println!("cpu {cpu}: {:?}", cpu_up(cpu, system.deadline()));
@@ -142,7 +148,7 @@ fn run<'a>(system: &'static System, line: &'a str) -> Result<(), Refused<'a>> {
             }
             Ok(())
         }
-        "backtrace" => end(words).map(|()| reveille::nmi::backtrace(&cpu::online().without(cpu::current()))),
+        "backtrace" => end(words).map(|()| backtrace()),
         "panic" => {
             end(words)?;
             panic!("as you wish");
@@ -181,8 +187,8 @@ fn answer() -> u64 {
     if LOUD.is_enabled() { 1000 + own } else { own }
 }
 
-fn cpus() {
-    let uptime = Instant::now().uptime().as_millis().max(1);
+fn cpus(started: Instant) {
+    let runs = (Instant::now() - started).as_millis().max(1);
     for cpu in cpu::possible() {
         let status = cpu::status(cpu);
         println!(
@@ -194,9 +200,18 @@ fn cpus() {
             if status.in_pen { " penned" } else { "" },
             status.calls_in,
             status.calls_out,
-            status.idle.as_millis() * 100 / uptime
+            // It may have been idle for a moment before.
+            (status.idle.as_millis() * 100 / runs).min(100)
         );
     }
+}
+
+fn backtrace() {
+    let others = cpu::online().without(cpu::current());
+    if others.is_empty() {
+        println!("no other CPU is online");
+    }
+    reveille::nmi::backtrace(&others);
 }
 
 fn storm(seconds: usize) -> Result<(), Refused<'static>> {
@@ -204,7 +219,7 @@ fn storm(seconds: usize) -> Result<(), Refused<'static>> {
     RAN.store(0, Ordering::Relaxed);
     let until = Instant::now() + Duration::from_secs(seconds as u64);
     let (mut calls, mut posts, mut refused) = (0_u64, 0_u64, 0_u64);
-    while Instant::now() < until {
+    while Instant::now() < until && !key_typed() {
         for cpu in cpu::online() {
             match call::on(cpu, answer) {
                 Ok(_) => calls += 1,
@@ -248,7 +263,7 @@ fn key(mut words: SplitAsciiWhitespace<'_>) -> Result<(), Refused<'_>> {
     let patched = match word {
         "on" => LOUD.enable(),
         "off" => LOUD.disable(),
-        other => return Err(Refused::Unknown(other)),
+        other => return Err(Refused::NotOnOrOff(other)),
     };
     println!("{} sites patched", patched.map_err(Refused::Patch)?);
     Ok(())
@@ -284,109 +299,4 @@ fn is_at(node: &reveille::dt::NodeRef<'_>, path: &str) -> bool {
     let mut rest = Rest(path, true);
     let _ = fmt::write(&mut rest, format_args!("{}", node.path()));
     rest.1 && rest.0.is_empty()
-}
-
-/// Reads lines, and remembers them.
-struct Lines {
-    history: [([u8; WIDTH], usize); HISTORY],
-    /// Lines read so far.
-    count: usize,
-    by_interrupt: bool,
-}
-
-impl Lines {
-    fn new(by_interrupt: bool) -> Self {
-        Self { history: [([0; WIDTH], 0); HISTORY], count: 0, by_interrupt }
-    }
-
-    fn byte(&self) -> u8 {
-        loop {
-            if let Some(byte) = console::read_byte() {
-                return byte;
-            }
-            if self.by_interrupt {
-                cpu::idle();
-            }
-        }
-    }
-
-    /// A line, without its end; `None` if it is not text.
-    fn read<'a>(&mut self, line: &'a mut [u8; WIDTH]) -> Option<&'a str> {
-        let mut len = 0;
-        let mut at = 0;
-        let mut back = 0;
-        loop {
-            match self.byte() {
-                b'\r' | b'\n' => break,
-                8 | 127 if at > 0 => {
-                    line.copy_within(at..len, at - 1);
-                    at -= 1;
-                    len -= 1;
-                    redraw(&line[..len], at);
-                }
-                // Control-C and Control-U: the line is dropped.
-                3 | 21 => {
-                    (len, at) = (0, 0);
-                    redraw(&[], 0);
-                }
-                27 if self.byte() == b'[' => match self.byte() {
-                    b'A' if back < self.count.min(HISTORY) => {
-                        back += 1;
-                        (len, at) = self.recall(line, back);
-                    }
-                    b'B' if back > 0 => {
-                        back -= 1;
-                        (len, at) = self.recall(line, back);
-                    }
-                    b'C' if at < len => {
-                        at += 1;
-                        redraw(&line[..len], at);
-                    }
-                    b'D' if at > 0 => {
-                        at -= 1;
-                        redraw(&line[..len], at);
-                    }
-                    _ => {}
-                },
-                byte if byte >= b' ' && len < WIDTH => {
-                    line.copy_within(at..len, at + 1);
-                    line[at] = byte;
-                    at += 1;
-                    len += 1;
-                    if at == len && byte.is_ascii() {
-                        print!("{}", char::from(byte));
-                    } else {
-                        redraw(&line[..len], at);
-                    }
-                }
-                _ => {}
-            }
-        }
-        println!();
-        if len > 0 {
-            self.history[self.count % HISTORY] = (*line, len);
-            self.count += 1;
-        }
-        core::str::from_utf8(&line[..len]).ok()
-    }
-
-    /// The line from `back` lines ago; none is the empty one.
-    fn recall(&self, line: &mut [u8; WIDTH], back: usize) -> (usize, usize) {
-        let len = match back {
-            0 => 0,
-            back => {
-                let (old, len) = &self.history[(self.count - back) % HISTORY];
-                *line = *old;
-                *len
-            }
-        };
-        redraw(&line[..len], len);
-        (len, len)
-    }
-}
-
-/// Shows the line anew, with the cursor at `at`.
-fn redraw(line: &[u8], at: usize) {
-    let text = core::str::from_utf8(line).unwrap_or("?");
-    print!("\r> {text}\x1b[K\r\x1b[{}C", at + 2);
 }

@@ -1,0 +1,27 @@
+# shellcheck shell=bash
+# The example monitor, talked to through a terminal: monitor.py says what is typed.
+
+# monitor SCENE OPTION..
+monitor() {
+    local scene=$1 elf
+    shift
+    elf=$(staged example monitor)
+    timeout -k 5 280 python3 "$ROOT/scripts/test.d/monitor.py" "$scene" 4 "$ROOT/scripts/runner" "$elf" "$@" </dev/null \
+        || fail 'not the conversation expected'
+}
+check monitor/talk/gic2 --limit 300 monitor talk --gic 2
+check monitor/talk/gic3 --limit 300 monitor talk --gic 3
+check monitor/talk/raspi4/mini --limit 300 monitor talk --board raspi4b
+check monitor/talk/raspi4/pl011 --limit 300 monitor talk --board raspi4b --console pl011
+check monitor/panic/gic3 --limit 300 monitor panic
+check monitor/panic/raspi4 --limit 300 monitor panic --board raspi4b
+check monitor/leave --limit 300 monitor leave
+
+interactive_options() {
+    refused '--interactive: stdin is no terminal' "$ROOT/scripts/run" --interactive
+    # Without a terminal it is an example like others.
+    "$ROOT/scripts/runner" "$(staged example monitor)" --timeout 3 </dev/null >"$DIR/console" 2>"$DIR/err" && fail 'it ends by itself'
+    grep -q '"help" lists the commands' "$DIR/console" || fail 'it does not boot'
+    grep -q 'stopped after 3 s' "$DIR/err" || fail 'it was not stopped'
+}
+check monitor/options interactive_options

@@ -1,0 +1,311 @@
+#!/usr/bin/env python3
+"""Talks to the example monitor through a terminal, as a person would, with every command and with nonsense.
+
+usage: monitor.py SCENE CPUS COMMAND..
+
+COMMAND boots the example in interactive mode. Scenes: `talk` is all commands, a reset among them, and ends with `off`; `panic` ends
+with that; `leave` ends QEMU by its keys. Every wait has a limit. The exit code is 1 if something was not as expected.
+"""
+
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import termios
+import time
+
+# What the monitor prints before it waits for the first key of a line.
+PROMPT = b"\r> \x1b[K\r\x1b[2C"
+PATIENCE = 60
+UP, DOWN, RIGHT, LEFT = b"\x1b[A", b"\x1b[B", b"\x1b[C", b"\x1b[D"
+HOME, END, DELETE = b"\x1b[H", b"\x1b[F", b"\x1b[3~"
+NUMBER = r"[0-9]+"
+
+
+class Failure(Exception):
+    """What was not as expected, in words."""
+
+
+class Terminal:
+    """A command at the other end of a terminal."""
+
+    def __init__(self, command):
+        self.master, self.slave = pty.openpty()
+        self.before = termios.tcgetattr(self.slave)
+        self.process = subprocess.Popen(
+            command, stdin=self.slave, stdout=self.slave, stderr=self.slave, start_new_session=True
+        )
+        self.unread = b""
+
+    def type(self, keys):
+        """Sends keys, each when the one before it has been taken by the terminal."""
+        os.write(self.master, keys)
+
+    def until(self, pattern, what, patience=PATIENCE):
+        """Everything up to a match of the pattern, and the match."""
+        limit = time.monotonic() + patience
+        while True:
+            found = re.search(pattern, self.unread)
+            if found:
+                seen, self.unread = self.unread[: found.end()], self.unread[found.end() :]
+                return seen.decode("ascii", "replace"), found
+            left = limit - time.monotonic()
+            if left <= 0 or not self.receive(left):
+                raise Failure(f"{what}: it did not come; what came last: {self.unread[-400:]!r}")
+
+    def receive(self, seconds):
+        """Waits for output. False: there will be none any more, or not in that time."""
+        limit = time.monotonic() + seconds
+        while time.monotonic() < limit:
+            if select.select([self.master], [], [], 0.1)[0]:
+                data = os.read(self.master, 4096)
+                sys.stdout.write(data.decode("ascii", "replace").replace("\r", ""))
+                self.unread += data
+                return True
+            if self.process.poll() is not None:
+                return False
+        return False
+
+    def prompt(self):
+        """Waits for the prompt; the lines before it."""
+        seen, _ = self.until(re.escape(PROMPT), "the prompt")
+        text = seen.removesuffix(PROMPT.decode())
+        return [line for line in re.sub(r"\x1b\[[0-9]*[A-Z]", "", text).replace("\r", "").split("\n") if line]
+
+    def ask(self, keys):
+        """Types a line, and gives back what is printed for it."""
+        self.type(keys + b"\r")
+        seen, _ = self.until(rb"\n", "the end of the line")
+        return self.prompt()
+
+    def end(self):
+        """Waits for the command to end, and gives back its exit code. The terminal is as it was before."""
+        limit = time.monotonic() + PATIENCE
+        while self.process.poll() is None:
+            if time.monotonic() > limit:
+                raise Failure("it does not end")
+            self.receive(0.2)
+        if termios.tcgetattr(self.slave) != self.before:
+            raise Failure("the terminal is not as it was")
+        return self.process.returncode
+
+    def close(self):
+        """Ends whatever is left of the command."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGTERM)
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+
+
+def lines_match(lines, *patterns):
+    """Exactly these lines."""
+    if len(lines) != len(patterns) or not all(map(re.fullmatch, patterns, lines)):
+        raise Failure(f"expected {patterns}, not {lines}")
+    return lines
+
+
+def check(holds, what):
+    if not holds:
+        raise Failure(f"not so: {what}")
+
+
+CPU = re.compile(
+    rf"cpu ({NUMBER}) +mpidr 0x[0-9a-f]+ ([a-z]+) +generation ({NUMBER}) +stage ({NUMBER})( penned)? "
+    rf"calls in ({NUMBER}) +out ({NUMBER}) +idle +({NUMBER}) %"
+)
+
+
+def cpus(terminal, count):
+    """What `cpus` says: state, generation, calls in, calls out and idle share of each."""
+    found = [CPU.fullmatch(line) for line in terminal.ask(b"cpus")]
+    check(len(found) == count and all(found), "a line for each CPU")
+    check([int(cpu[1]) for cpu in found] == list(range(count)), "in their order")
+    return [(cpu[2], int(cpu[3]), int(cpu[6]), int(cpu[7]), int(cpu[8])) for cpu in found]
+
+
+def boot(terminal, count):
+    """From the start to the first prompt."""
+    lines = terminal.prompt()
+    check(any(re.fullmatch(rf"roll call: {count} possible, {count} online, .*", line) for line in lines), "all are online")
+    check(lines[-1].endswith('; "help" lists the commands'), "it says how to go on")
+    check(not any("asked again" in line for line in lines), "the console has an interrupt")
+
+
+NONSENSE = [
+    (b"frobnicate", 'frobnicate: no such command; "help" lists them'),
+    (b"CPUS", "CPUS: no such command; .*"),
+    (b"up", "the number of a CPU is missing"),
+    (b"up x", "x: not a number"),
+    (b"up -1", "-1: not a number"),
+    (b"up 1 2", "2: one word too many"),
+    (b"up 99", "there is no cpu 99; the last one is [0-9]+"),
+    (b"up 99999999999999999999999", "99999999999999999999999: not a number"),
+    (b"down 512", "there is no cpu 512; .*"),
+    (b"down 0", "the CPU cannot leave: it runs main"),
+    (b"call", "the number of a CPU is missing"),
+    (b"call everyone", "everyone: not a number"),
+    (b"storm", "the number of seconds is missing"),
+    (b"storm 1s", "1s: not a number"),
+    (b"key", "on or off is missing"),
+    (b"key sideways", "sideways: neither on nor off"),
+    (b"key on off", "off: one word too many"),
+    (b"cpus now", "now: one word too many"),
+    (b"bench 2", "2: one word too many"),
+    (b"mem 2", "2: one word too many"),
+    (b"dt / /cpus", "/cpus: one word too many"),
+    (b"dt /nowhere", "/nowhere: no such node"),
+    (b"dt cpus", "cpus: no such node"),
+    (b"backtrace 1", "1: one word too many"),
+    (b"panic now", "now: one word too many"),
+    (b"reset 1", "1: one word too many"),
+    (b"off 1", "1: one word too many"),
+    (b"help me", "me: one word too many"),
+    (b"b\xc3\xa4h", "there are characters in it that are not ASCII"),
+    (b"x" * 300, "a line has 256 characters at most"),
+]
+
+
+def editing(terminal):
+    """Each key of the line editor, and the history."""
+    lines_match(terminal.ask(b""))
+    lines_match(terminal.ask(b"   "))
+    one = terminal.ask(b"call 1")
+    lines_match(one, rf"cpu 1 answers 1 after {NUMBER} ns")
+    # "alX 1", to the left, back, "c", one to the right, and the rest.
+    lines_match(terminal.ask(b"alX 1" + LEFT * 2 + b"\x7fl" + HOME + b"c"), rf"cpu 1 answers 1 after {NUMBER} ns")
+    lines_match(terminal.ask(b"ccall 2" + HOME + RIGHT + DELETE + END + b"\b1"), rf"cpu 1 answers 1 after {NUMBER} ns")
+    lines_match(terminal.ask(b"nonsense\x15call 1"), rf"cpu 1 answers 1 after {NUMBER} ns")
+    lines_match(terminal.ask(b"nonsense\x03call 1"), rf"cpu 1 answers 1 after {NUMBER} ns")
+    lines_match(terminal.ask(b"call 1 and more" + LEFT * 9 + b"\x0b"), rf"cpu 1 answers 1 after {NUMBER} ns")
+    # Keys that mean nothing, and sequences that nobody knows.
+    lines_match(terminal.ask(b"\x1b[15~\x1b[1;5Pca\tll\x0e \x1b[Z1" + RIGHT + DELETE + DOWN), rf"cpu 1 answers 1 after {NUMBER} ns")
+    # What was typed before, without what was typed twice.
+    terminal.ask(b"key sideways")
+    lines_match(terminal.ask(UP), "sideways: neither on nor off")
+    lines_match(terminal.ask(UP + UP), rf"cpu 1 answers 1 after {NUMBER} ns")
+    lines_match(terminal.ask(UP * 3 + DOWN), "sideways: neither on nor off")
+    lines_match(terminal.ask(UP + DOWN + b"key"), "on or off is missing")
+    # A line that is longer than what is shown of it.
+    lines_match(terminal.ask(b"call 1" + b" " * 200), rf"cpu 1 answers 1 after {NUMBER} ns")
+    lines_match(terminal.ask(b" " * 200 + b"x" + HOME + b"call 1" + END + b"\x7f"), rf"cpu 1 answers 1 after {NUMBER} ns")
+    # Far up: as far as it goes, and no further.
+    check(len(terminal.ask(UP * 100)) == 1, "the oldest line is there")
+    lines_match(terminal.ask(b"help\n")[:1], "cpus .*")
+    lines_match(terminal.prompt())
+
+
+def talk(terminal, count):
+    boot(terminal, count)
+    for line, answer in NONSENSE:
+        lines_match(terminal.ask(line), answer)
+    editing(terminal)
+
+    # Nonsense has changed nothing.
+    before = cpus(terminal, count)
+    check(all(state == "online" for state, *_ in before), "all are online")
+    check(before[0][1] == 0 and all(cpu[1] == 1 for cpu in before[1:]), "and were started once")
+    last = count - 1
+    for target in range(count):
+        lines_match(terminal.ask(b"call %d" % target), rf"cpu {target} answers {target} after {NUMBER} ns")
+    lines_match(terminal.ask(b"key on"), "[1-9][0-9]* sites patched")
+    lines_match(terminal.ask(b"call %d" % last), rf"cpu {last} answers {1000 + last} after {NUMBER} ns")
+    lines_match(terminal.ask(b"key off"), "[1-9][0-9]* sites patched")
+    lines_match(terminal.ask(b"call %d" % last), rf"cpu {last} answers {last} after {NUMBER} ns")
+
+    (line,) = terminal.ask(b"storm 1")
+    storm = re.fullmatch(rf"({NUMBER}) calls, ({NUMBER}) posts of which ({NUMBER}) ran, ({NUMBER}) refused", line)
+    check(storm and storm[2] == storm[3] and int(storm[1]) > 0, "a storm loses nothing")
+    after = cpus(terminal, count)
+    check(after[last][2] - before[last][2] >= int(storm[2]) // count, "calls of the last CPU were counted")
+    check(after[0][3] - before[0][3] >= int(storm[2]) * (count - 1) // count, "and those that came from here")
+    # A long one, which a key ends.
+    terminal.type(b"storm 99999\r")
+    terminal.until(rb"\n", "the end of the line")
+    time.sleep(0.5)
+    terminal.type(b" ")
+    lines_match(terminal.prompt(), rf"{NUMBER} calls, {NUMBER} posts of which {NUMBER} ran, {NUMBER} refused")
+    lines_match(
+        terminal.ask(b"bench"), rf"a call of cpu 1: {NUMBER} ticks", rf"a stop-machine of {count} CPUs: {NUMBER} ticks"
+    )
+
+    lines_match(terminal.ask(b"down %d" % last), f"cpu {last} is gone")
+    gone = cpus(terminal, count)
+    check(gone[last][0] in ("gone", "offline"), "the CPU that left is gone")
+    check(len(terminal.ask(b"call %d" % last)) == 1, "it takes no calls")
+    lines_match(terminal.ask(b"down %d" % last), "the CPU is not online")
+    check(len(terminal.ask(b"backtrace")) > count - 2, "the others say where they are")
+    lines_match(terminal.ask(b"up %d" % last), f"cpu {last}: Online")
+    lines_match(terminal.ask(b"up %d" % last), f"cpu {last}: Online")
+    back = cpus(terminal, count)
+    check(back[last][:2] == ("online", 2), "it is back, started a second time")
+    check(all(cpu[4] > 0 for cpu in back[1:last]), "the others idle while nobody types")
+    for other in range(1, count):
+        lines_match(terminal.ask(b"down %d" % other), f"cpu {other} is gone")
+    lines_match(terminal.ask(b"bench"), rf"a stop-machine of 1 CPUs?: {NUMBER} ticks")
+    lines_match(terminal.ask(b"backtrace"), "no other CPU is online")
+    for other in range(1, count):
+        lines_match(terminal.ask(b"up %d" % other), f"cpu {other}: Online")
+
+    traces = terminal.ask(b"backtrace")
+    for other in range(1, count):
+        check(any(re.match(rf"cpu {other} is here", line) for line in traces), f"cpu {other} says where it is")
+    root = terminal.ask(b"dt /")
+    check(root[0] == "/" and any(line.strip() == "cpus/" for line in root), "the root of the tree has CPUs")
+    check(terminal.ask(b"dt") == root, "and is what one gets without a path")
+    tree = terminal.ask(b"dt /cpus/cpu@%d" % last)
+    check(tree[0] == f"/cpus/cpu@{last}" and any(line.strip() == 'device_type = "cpu"' for line in tree), "a CPU is one")
+    memory = terminal.ask(b"mem")
+    check(memory and all(re.fullmatch(rf"0x[0-9a-f]+ +{NUMBER} KiB", line) for line in memory), "there is memory")
+    check(len(terminal.ask(b"help")) >= 14, "there is help")
+
+    terminal.type(b"reset\r")
+    boot(terminal, count)
+    check([cpu[:2] for cpu in cpus(terminal, count)][1:] == [("online", 1)] * last, "all were started anew")
+    terminal.type(b"off\r")
+    check(terminal.end() == 0, "it ends, and nothing is wrong")
+
+
+def panic(terminal, count):
+    boot(terminal, count)
+    terminal.type(b"panic\r")
+    terminal.until(rb"panic on cpu 0 at [0-9.]* s: as you wish", "the report")
+    terminal.until(rb"end of the report: %d CPUs: %d parked, 0 not stopped" % (count, count - 1), "the end of the report")
+    check(terminal.end() == 101, "the exit code of a panic")
+
+
+def leave(terminal, count):
+    boot(terminal, count)
+    # QEMU's own monitor, and back.
+    terminal.type(b"\x01c")
+    terminal.until(rb"\(qemu\)", "QEMU's monitor")
+    terminal.type(b"\x01c")
+    terminal.ask(b"")
+    check(len(terminal.ask(b"\x03cpus")) == count, "Ctrl-C is the guest's")
+    terminal.type(b"\x01x")
+    check(terminal.end() == 0, "Ctrl-A X ends it")
+
+
+def main():
+    if len(sys.argv) < 4 or sys.argv[1] not in ("talk", "panic", "leave"):
+        print(__doc__, file=sys.stderr)
+        return 2
+    scene = {"talk": talk, "panic": panic, "leave": leave}[sys.argv[1]]
+    terminal = Terminal(sys.argv[3:])
+    try:
+        scene(terminal, int(sys.argv[2]))
+    except Failure as failure:
+        print(f"\nmonitor.py: {failure}", file=sys.stderr)
+        return 1
+    finally:
+        terminal.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
