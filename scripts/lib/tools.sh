@@ -106,6 +106,36 @@ missing_tools() {
     ((${major:-0} >= QEMU_WANTED)) || printf 'qemu\n'
 }
 
+# Tools that only scripts/test --full and --coverage want, and only when it comes to them: cargo's own are built from source.
+EXTRA_TOOLS=(
+    miri
+    cargo-mutants=27.1.0
+    cargo-llvm-cov=0.9.1
+)
+
+# Where those that cargo builds are put.
+extra_tools_dir() {
+    printf '%s\n' "${CARGO_TARGET_DIR:-$ROOT/target}/tools"
+}
+
+has_extra_tool() {
+    local dir
+    case $1 in
+    miri)
+        RUSTUP_AUTO_INSTALL=0 cargo +nightly miri --version >/dev/null 2>&1 || return
+        dir=$(rustc +nightly --print sysroot)/lib/rustlib/src/rust/library
+        [[ -d $dir ]]
+        ;;
+    *) [[ -x $(extra_tools_dir)/bin/$1 ]] ;;
+    esac
+}
+
+# Have one of EXTRA_TOOLS, or install it, or stop. Afterwards cargo finds it as its subcommand.
+need_extra() {
+    has_extra_tool "$1" || "$ROOT/scripts/setup" --extra "$1" >&2 || die "cannot go on without $1"
+    PATH=$(extra_tools_dir)/bin:$PATH
+}
+
 # Have everything of this level, or install it, or stop.
 need() {
     local level=$1 missing option=()

@@ -77,6 +77,18 @@ mutants() {
 }
 check mutants --full --alone --limit 2400 mutants
 
+# The protocols of calls, and of stopping and leaving, with threads under Miri: each seed is another order of steps, and
+# weak memory as C11 allows it. Miri also sees what the tests do with memory that only the protocol guards.
+miri_seeds() {
+    local seeds=$1 test=$2
+    need_extra miri
+    say "+ export MIRIFLAGS=-Zmiri-many-seeds=0..$seeds"
+    MIRIFLAGS=-Zmiri-many-seeds=0..$seeds CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$ROOT/target}/miri \
+        run_cargo +nightly miri test -p reveille-protocol --target "$(host_triple)" --test "$test"
+}
+check miri/calls --full --alone --limit 1800 miri_seeds 64 call_threads
+check miri/stops --full --alone --limit 1800 miri_seeds 64 stop_threads
+
 # The page of planted faults is the list of those that are planted.
 mutants_page() {
     "$ROOT/scripts/model" --table | diff -u -- "$ROOT/docs/mutants.md" - \
