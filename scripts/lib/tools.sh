@@ -107,6 +107,7 @@ missing_tools() {
 }
 
 # Tools that only scripts/test --full and --coverage want, and only when it comes to them: cargo's own are built from source.
+# shellcheck disable=SC2034 # read by scripts/setup
 EXTRA_TOOLS=(
     miri
     cargo-mutants=27.1.0

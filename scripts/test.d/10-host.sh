@@ -33,7 +33,7 @@ clippy_host() {
     local host
     host=$(host_triple)
     run_cargo clippy -p reveille-protocol -p reveille-models -p reveille-trees --all-targets \
-        --features reveille-models/mutants,reveille-trees/describe --target "$host" -- -D warnings
+        --features reveille-models/mutants,reveille-trees/describe,reveille-trees/fuzz --target "$host" -- -D warnings
     run_cargo clippy -p reveille --lib --tests --target "$host" -- -D warnings
 }
 check clippy/host clippy_host
@@ -101,6 +101,12 @@ trees() {
     run_cargo test -p reveille-trees --target "$(host_triple)"
 }
 check trees/reader --limit 900 trees
+
+# New inputs for the reader and the command line, beside those that were kept, which `trees/reader` tries.
+fuzz() {
+    "$ROOT/scripts/fuzz" --seconds 120
+}
+check fuzz --full --limit 900 fuzz
 
 # The same reader over the trees of real boards, which are fetched, not kept here.
 trees_corpus() {

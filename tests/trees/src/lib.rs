@@ -15,4 +15,6 @@ pub mod blobs;
 #[cfg(not(target_os = "none"))]
 pub mod dts;
 #[cfg(not(target_os = "none"))]
+pub mod fuzz;
+#[cfg(not(target_os = "none"))]
 pub mod truth;
