@@ -59,28 +59,47 @@ pub fn ran(sender: CpuId, number: u64) {
     violated(wrong, format_args!("post {number} of cpu {sender}: {wrong:?}"));
 }
 
+/// What `cpu` had accepted and did not do, or did too often: which way it is wrong, what, how much of it there was, how
+/// much ran.
+fn left_undone(cpu: CpuId) -> Option<(Wrong, &'static str, u64, u64)> {
+    let posts =
+        cpu::possible().iter().map(|from| Account::of(from, cpu)).find(|account| account.sent != account.ran);
+    [
+        ("posts", posts.map_or((0, 0), |account| (account.sent, account.ran))),
+        ("closures", (get(LAUNCHED.of(cpu)), get(LAUNCHES_RUN.of(cpu)))),
+        ("timers", (get(TIMERS_SET.of(cpu)), get(TIMERS_FIRED.of(cpu)))),
+    ]
+    .into_iter()
+    .find(|(_, (begun, ran))| begun != ran)
+    .map(|(what, (begun, ran))| (if begun > ran { Wrong::Lost } else { Wrong::Doubled }, what, begun, ran))
+}
+
 /// `cpu` has just been taken down: whatever it had accepted has run. Says nothing if it is coming back already.
 pub fn check_gone(cpu: CpuId) {
     let before = fault::slot(cpu);
     if before.state != State::Gone {
         return;
     }
-    let posts =
-        cpu::possible().iter().map(|from| Account::of(from, cpu)).find(|account| account.sent != account.ran);
-    let launches = (get(LAUNCHED.of(cpu)), get(LAUNCHES_RUN.of(cpu)));
-    let timers = (get(TIMERS_SET.of(cpu)), get(TIMERS_FIRED.of(cpu)));
+    let found = left_undone(cpu);
     if fault::slot(cpu) != before {
         return;
     }
-    if let Some(Account { from, sent, ran, .. }) = posts {
-        let wrong = if sent > ran { Wrong::Lost } else { Wrong::Doubled };
-        violated(wrong, format_args!("cpu {cpu} has left: of {sent} posts of cpu {from}, {ran} ran"));
+    if let Some((wrong, what, begun, ran)) = found {
+        violated(wrong, format_args!("cpu {cpu} has left: of {begun} {what}, {ran} ran"));
     }
-    for (what, (begun, ran)) in [("closures", launches), ("timers", timers)] {
-        if begun != ran {
-            let wrong = if begun > ran { Wrong::Lost } else { Wrong::Doubled };
-            violated(wrong, format_args!("cpu {cpu} has left: of {begun} {what}, {ran} ran"));
-        }
+}
+
+/// `own` comes up, and can accept nothing yet: all that it had accepted in its former lives has run.
+pub fn check_comes(own: CpuId) {
+    if fault::slot(own).state == State::Online {
+        // It could not leave, and has never been closed.
+        return;
+    }
+    if let Some((wrong, what, begun, ran)) = left_undone(own) {
+        violated(
+            wrong,
+            format_args!("cpu {own} comes back: of {begun} {what} in its former lives, {ran} ran"),
+        );
     }
 }
 

@@ -124,7 +124,7 @@ pub fn look_at(cpu: CpuId) {
 /// A time to stand still: mostly short, now and then long enough for every limit of the runtime but the watchdog's.
 fn span(number: u64) -> u64 {
     let us = match number >> 8 & 15 {
-        0 => number >> 16 & 0x7fff,
+        0 => number >> 16 & 0xffff,
         1..4 => number >> 16 & 0xfff,
         _ => number >> 16 & 0x1ff,
     };

@@ -131,6 +131,7 @@ fn main(system: &'static System) -> ExitCode {
         |cpu| {
             expect(!PRESENT.swap(true, Ordering::Relaxed), Wrong::Unaccounted, "callbacks run in pairs");
             expect(cpu == cpu::current(), Wrong::Unaccounted, "callbacks run where they should");
+            books::check_comes(cpu);
             Ok(())
         },
         |cpu| {

@@ -33,25 +33,13 @@ pub fn operate(own: CpuId, kind: Kind, random: &mut Random) {
         Kind::Post => post(target, 0),
         Kind::PostEach => post_each(&some(random)),
         Kind::Answer => answer(own, target),
-        // Counted where they happen.
-        Kind::Callback => {
-            return if !post(target, 1 + (number & 1) as u8) {
-                count(kind, true)
-            };
-        }
-        Kind::Handler => {
-            return if !crate::ticks::want(Duration::from_nanos(number & 0x7fff)) {
-                count(kind, true)
-            };
-        }
-        Kind::Timer => {
-            return if !timer(own, number) {
-                count(kind, true)
-            };
-        }
+        // Counted where they happen, if they come to that.
+        Kind::Callback => return count_if(!post(target, 1 + (number & 1) as u8), kind),
+        Kind::Handler => return count_if(!crate::ticks::want(Duration::from_nanos(number & 0x7fff)), kind),
+        Kind::Timer => timer(own, number),
         Kind::Masked => masked(number, random),
         Kind::Launch => launch(target),
-        Kind::Lock => lock(),
+        Kind::Lock => lock(own, number),
         Kind::Local => local(own),
         Kind::Look => look(target),
         Kind::Wake => {
@@ -67,19 +55,28 @@ pub fn operate(own: CpuId, kind: Kind, random: &mut Random) {
         Kind::Down => return take_down(own, target),
         Kind::Leave => return leave(own),
         Kind::Up => {
-            return if bring_up(number).is_none() {
-                instead(own, random)
-            };
+            if bring_up(number).is_none() {
+                instead(own, random);
+            }
+            return;
         }
         Kind::UpShort => {
-            return if bring_up_short(number).is_none() {
-                instead(own, random)
-            };
+            if bring_up_short(number).is_none() {
+                instead(own, random);
+            }
+            return;
         }
         Kind::Alone => return alone(own, random),
         Kind::Watchdog => watch(number),
     };
     count(kind, !done);
+}
+
+/// Counts what was refused before it came to anything.
+fn count_if(refused: bool, kind: Kind) {
+    if refused {
+        count(kind, true);
+    }
 }
 
 /// What is done in the place of what cannot be done now.
@@ -271,6 +268,8 @@ fn posted(sender: CpuId, number: u64, sealed: [u64; 2], times: u8) {
             let refused = stop_machine(long(), || ()) == Err(StopError::WouldDeadlock);
             expect(refused, Wrong::Unaccounted, "no gathering from a callback");
         }
+        // Timers are set in callbacks too, and while the CPU is about to leave.
+        5..25 => count(Kind::Timer, !timer(cpu::current(), choice)),
         _ => {}
     }
 }
@@ -299,7 +298,7 @@ fn timer(own: CpuId, number: u64) -> bool {
     let set = time::after(Duration::from_nanos(number & 0xffff), move || {
         expect(cpu::current() == own, Wrong::Unaccounted, "a timer fires where it was set");
         TIMERS_FIRED.fetch_add(1, Ordering::Relaxed);
-        count(Kind::Timer, !post(any(number >> 16), 0));
+        post(any(number >> 16), 0);
     });
     if set.is_ok() {
         TIMERS_SET.fetch_add(1, Ordering::Relaxed);
@@ -340,15 +339,29 @@ fn launch(target: CpuId) -> bool {
 
 // --- data -------------------------------------------------------------------------------------------------------------
 
-/// Both locks: one at a time, and no update is lost.
-fn lock() -> bool {
+/// Both locks: one at a time, and no update is lost. Who holds a mutex, or a pin, does not leave.
+fn lock(own: CpuId, number: u64) -> bool {
     static INSIDE: AtomicBool = AtomicBool::new(false);
     *SPIN.lock() += 1;
     let mut mutex = MUTEX.lock();
     expect(!INSIDE.swap(true, Ordering::Relaxed), Wrong::Doubled, "a mutex excludes");
     *mutex += 1;
+    if number & 7 == 0 {
+        cpu::offline_point();
+    }
     INSIDE.store(false, Ordering::Relaxed);
     drop(mutex);
+    if number & 7 == 1 {
+        let life = fault::slot(own).generation;
+        let pin = hotplug::pin();
+        cpu::offline_point();
+        expect(
+            fault::slot(own).generation == life,
+            Wrong::Unaccounted,
+            "a CPU that is pinned does not leave",
+        );
+        drop(pin);
+    }
     LOCKED.fetch_add(1, Ordering::Relaxed);
     true
 }
@@ -549,6 +562,10 @@ fn gathered(own: CpuId, number: u64) {
         faults::stand_still(number);
     }
     expect(moves() == before, Wrong::Doubled, "nobody moves while the job runs");
+    if number >> 36 & 7 == 0 && cpu::online().len() > 1 {
+        let alone = patch::sites().any(|site| site.key == "ALONE" && site.enabled);
+        expect(!alone, Wrong::Unaccounted, "with several CPUs online the locks are in the form for several");
+    }
     INSIDE.store(false, Ordering::Relaxed);
 }
 
@@ -764,7 +781,7 @@ fn alone(own: CpuId, random: &mut Random) {
     if cpu::online().len() == 1 {
         for _ in 0..operations {
             let form = patch::sites().find(|site| site.key == "ALONE").is_some_and(|site| site.enabled);
-            lock();
+            lock(own, random.number());
             post(own, 0);
             count(Kind::Alone, !form);
         }
