@@ -185,6 +185,9 @@ struct Counts {
     kinds: [AtomicU64; KINDS.len()],
     refused: [AtomicU64; KINDS.len()],
     faults: [AtomicU64; FAULTS.len()],
+    /// Ticks that it was in operations of a kind, as they were chosen; the same for faults.
+    spent: [AtomicU64; KINDS.len()],
+    spent_on_faults: [AtomicU64; FAULTS.len()],
 }
 
 reveille::percpu! {
@@ -192,6 +195,8 @@ reveille::percpu! {
         kinds: [const { AtomicU64::new(0) }; KINDS.len()],
         refused: [const { AtomicU64::new(0) }; KINDS.len()],
         faults: [const { AtomicU64::new(0) }; FAULTS.len()],
+        spent: [const { AtomicU64::new(0) }; KINDS.len()],
+        spent_on_faults: [const { AtomicU64::new(0) }; FAULTS.len()],
     };
 }
 
@@ -207,6 +212,26 @@ pub fn count(kind: Kind, refused: bool) {
 /// One that was counted was refused.
 pub fn count_refused(kind: Kind) {
     COUNTS.refused[kind as usize].fetch_add(1, Ordering::Relaxed);
+}
+
+/// An operation that was chosen as one of this kind has taken so many ticks.
+pub fn spent(kind: Kind, ticks: u64) {
+    COUNTS.spent[kind as usize].fetch_add(ticks, Ordering::Relaxed);
+}
+
+/// The same for a fault.
+pub fn spent_on_fault(fault: Fault, ticks: u64) {
+    COUNTS.spent_on_faults[fault as usize].fetch_add(ticks, Ordering::Relaxed);
+}
+
+/// Ticks that all CPUs together were in operations of this kind.
+pub fn time_of(kind: Kind) -> u64 {
+    sum(|counts| &counts.spent[kind as usize])
+}
+
+/// The same for faults.
+pub fn time_of_fault(fault: Fault) -> u64 {
+    sum(|counts| &counts.spent_on_faults[fault as usize])
 }
 
 /// This CPU has brought about one.

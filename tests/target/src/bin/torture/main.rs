@@ -196,7 +196,9 @@ fn life(own: CpuId) -> ! {
         RANDOM.store(random.state(), Ordering::Relaxed);
         operate(own, kinds::choose(choice), now, &mut random);
         if let Some(fault) = kinds::choose_fault(extra) {
+            let now = Instant::now().ticks();
             faults::happen(own, fault, &mut random);
+            kinds::spent_on_fault(fault, Instant::now().ticks() - now);
         }
         RANDOM.store(random.state(), Ordering::Relaxed);
         SINCE.store(0, Ordering::Relaxed);
@@ -217,6 +219,7 @@ fn operate(own: CpuId, kind: Kind, now: u64, random: &mut Random) {
     DOING.store(kind as u64 + 1, Ordering::Relaxed);
     SINCE.store(now, Ordering::Relaxed);
     ops::operate(own, kind, random);
+    kinds::spent(kind, Instant::now().ticks() - now);
 }
 
 /// What must not be, and is done all the same if the bootarg `plant` says so.

@@ -1,9 +1,9 @@
 //! The operations.
 
 use crate::books::{
-    BACK, BEGUN, EXPECTED, LAUNCHED, LAUNCHES_RUN, LOCAL, LOCKED, MUTEX, NMIS_ASKED, NMIS_RAN, OVER, SERVED,
-    SPIN, TIMERS_FIRED, TIMERS_SET, accepted, add, check_gone, get, last_ran, last_sent, next_number, ran,
-    scrambled,
+    BACK, BEGUN, EXPECTED, LAUNCHED, LAUNCHES_RUN, LAUNCHING, LOCAL, LOCKED, MUTEX, NMIS_ASKED, NMIS_RAN,
+    OVER, SERVED, SPIN, TIMERS_FIRED, TIMERS_SET, accepted, add, check_gone, get, last_ran, last_sent,
+    next_number, ran, scrambled,
 };
 use crate::kinds::{Kind, count, count_refused};
 use crate::verdict::{Wrong, expect, violated};
@@ -38,7 +38,7 @@ pub fn operate(own: CpuId, kind: Kind, random: &mut Random) {
         Kind::Handler => return count_if(!crate::ticks::want(Duration::from_nanos(number & 0x7fff)), kind),
         Kind::Timer => timer(own, number),
         Kind::Masked => masked(number, random),
-        Kind::Launch => launch(target),
+        Kind::Launch => launch(target, number),
         Kind::Lock => lock(own, number),
         Kind::Local => local(own),
         Kind::Look => look(target),
@@ -250,6 +250,7 @@ reveille::percpu! {
 fn posted(sender: CpuId, number: u64, sealed: [u64; 2], times: u8) {
     expect(irq::is_masked() && irq::in_interrupt(), Wrong::Unaccounted, "a post runs in interrupt context");
     expect(sealed == seal(sender, number), Wrong::Reordered, "a post comes whole");
+    MOVES.fetch_add(1, Ordering::Relaxed);
     ran(sender, number);
     add(&CHOICES, 1);
     let choice = scrambled(get(&CHOICES) ^ number << 32);
@@ -322,18 +323,22 @@ fn masked(number: u64, random: &mut Random) -> bool {
     true
 }
 
-/// A closure for the thread context of a CPU.
-fn launch(target: CpuId) -> bool {
-    let _masked = irq::mask();
+/// A closure for the thread context of a CPU. Interrupts are open now and then: the target may leave in the middle of it.
+fn launch(target: CpuId, number: u64) -> bool {
+    let masked = (number & 1 == 0).then(irq::mask);
     let run = move || {
         let right = cpu::current() == target && !irq::in_interrupt() && !irq::is_masked();
         expect(right, Wrong::Unaccounted, "a launched closure runs in the thread context of its CPU");
         LAUNCHES_RUN.of(target).fetch_add(1, Ordering::Relaxed);
     };
+    // Release and Acquire: who sees nobody under way sees what they have counted.
+    LAUNCHING.of(target).fetch_add(1, Ordering::AcqRel);
     let done = cpu::launch(target, run).is_ok();
     if done {
         LAUNCHED.of(target).fetch_add(1, Ordering::Relaxed);
     }
+    LAUNCHING.of(target).fetch_sub(1, Ordering::AcqRel);
+    drop(masked);
     done
 }
 
@@ -553,7 +558,8 @@ fn gathered(own: CpuId, number: u64) {
         }
     }
     if number >> 40 & 7 == 0 {
-        // Lets others have a go.
+        // Lets others have a go, with something to do.
+        count(Kind::Post, !post(any(number >> 48), 0));
         for _ in 0..4 {
             pause();
         }
@@ -570,7 +576,7 @@ fn gathered(own: CpuId, number: u64) {
 }
 
 fn stop(limit: Duration, number: u64) -> bool {
-    add(&MOVES, 1);
+    MOVES.fetch_add(1, Ordering::Relaxed);
     let own = cpu::current();
     let mut ran = 0;
     let result = stop_machine(limit, || {
@@ -596,7 +602,7 @@ fn stop(limit: Duration, number: u64) -> bool {
 }
 
 fn stop_each(limit: Duration) -> bool {
-    add(&MOVES, 1);
+    MOVES.fetch_add(1, Ordering::Relaxed);
     let own = cpu::current();
     let (ran, again, online) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let result = stop_machine_each(limit, |cpu| {
@@ -653,9 +659,10 @@ fn watch(number: u64) -> bool {
 /// One CPU is taking all others down: nobody brings any up.
 static ALONE: AtomicBool = AtomicBool::new(false);
 
-/// Time for a CPU to leave: most are at an offline point much sooner.
+/// Time for a CPU to leave. Most are at an offline point much sooner; one that waits to start, stop or gather CPUs itself
+/// comes there only when this time is over.
 fn patience() -> Duration {
-    Duration::from_millis(4)
+    Duration::from_micros(700)
 }
 
 /// Another CPU is taken down.

@@ -120,18 +120,28 @@ pub fn progress() {
     );
 }
 
+/// Counts, shares, and the part of all CPUs' time that was spent so.
 fn table() {
     let operations = kinds::operations().max(1);
-    println!("torture: operation          count   share     refused");
+    let all = (Instant::now().ticks() - began().ticks()).max(1) * cpu::possible().len() as u64;
+    let percent = |part: u64, of: u64| part.saturating_mul(10_000) / of;
+    println!("torture: operation          count   share     refused    time");
     for (kind, name, _) in KINDS {
         let (count, refused) = kinds::counted(*kind);
-        let share = count * 10_000 / operations;
-        println!("torture: {name:14} {count:9} {:4}.{:02} % {refused:10}", share / 100, share % 100);
+        let (share, time) = (percent(count, operations), percent(kinds::time_of(*kind), all));
+        println!(
+            "torture: {name:14} {count:9} {:4}.{:02} % {refused:10} {:4}.{:02} %",
+            share / 100,
+            share % 100,
+            time / 100,
+            time % 100
+        );
     }
-    println!("torture: fault              count");
+    println!("torture: fault              count                        time");
     for (fault, name, _) in FAULTS {
         if kinds::is_wanted(*fault) {
-            println!("torture: {name:14} {:9}", kinds::faults_counted(*fault));
+            let (count, time) = (kinds::faults_counted(*fault), percent(kinds::time_of_fault(*fault), all));
+            println!("torture: {name:14} {count:9} {:24}.{:02} %", time / 100, time % 100);
         } else {
             println!("torture: {name:14}  not here");
         }
