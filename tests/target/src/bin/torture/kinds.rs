@@ -175,6 +175,11 @@ pub fn choose_fault(number: u64) -> Option<Fault> {
     pick(&FAULT_WEIGHTS, (number >> 32) as u32 % OUT_OF).map(|index| FAULTS[index].0)
 }
 
+/// Whether this operation is part of this run.
+pub fn is_in_mix(kind: Kind) -> bool {
+    WEIGHTS[kind as usize].load(Ordering::Relaxed) != 0
+}
+
 /// Whether this fault may happen in this run.
 pub fn is_wanted(fault: Fault) -> bool {
     FAULT_WEIGHTS[fault as usize].load(Ordering::Relaxed) != 0

@@ -5,7 +5,7 @@ use crate::books::{
     OVER, SERVED, SPIN, TIMERS_FIRED, TIMERS_SET, accepted, add, check_gone, get, last_ran, last_sent,
     next_number, ran, scrambled,
 };
-use crate::kinds::{Kind, count, count_refused};
+use crate::kinds::{Kind, count, count_refused, is_in_mix};
 use crate::verdict::{Wrong, expect, violated};
 use crate::{Event, PRESENT, faults, long, note};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
@@ -270,7 +270,7 @@ fn posted(sender: CpuId, number: u64, sealed: [u64; 2], times: u8) {
             expect(refused, Wrong::Unaccounted, "no gathering from a callback");
         }
         // Timers are set in callbacks too, and while the CPU is about to leave.
-        5..25 => count(Kind::Timer, !timer(cpu::current(), choice)),
+        5..25 if is_in_mix(Kind::Timer) => count(Kind::Timer, !timer(cpu::current(), choice)),
         _ => {}
     }
 }
