@@ -389,8 +389,9 @@ impl CpuInterface for NmiCpu {
             return Cpu::settle(acknowledged);
         }
         let intid: u64;
-        // SAFETY: ICC_NMIAR1_EL1, which exists where ICC_IAR1_EL1 gives that answer. Reading it acknowledges.
-        unsafe { asm!("mrs {}, S3_0_C12_C9_5", out(reg) intid, options(nostack, preserves_flags)) };
+        // SAFETY: ICC_NMIAR1_EL1, which exists where ICC_IAR1_EL1 gives that answer. Reading it acknowledges. The ISB is that
+        // of `acknowledge`.
+        unsafe { asm!("mrs {}, S3_0_C12_C9_5", "isb", out(reg) intid, options(nostack, preserves_flags)) };
         Cpu::settle(intid as u32)
     }
 
