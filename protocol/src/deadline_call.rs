@@ -214,4 +214,15 @@ mod tests {
         drop(second);
         assert!(call.start(ticket).is_none());
     }
+
+    #[test]
+    fn a_call_that_ran_leaves_its_ticket() {
+        let call = DeadlineCall::<Host>::new();
+        let first = call.begin().unwrap();
+        let ticket = first.ticket();
+        drop(call.start(ticket).unwrap());
+        assert_eq!(first.state(), DeadlineState::Done);
+        drop(first);
+        assert_ne!(call.begin().unwrap().ticket(), ticket);
+    }
 }

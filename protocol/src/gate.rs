@@ -293,14 +293,16 @@ mod tests {
     #[test]
     fn phases_move_forward_and_by_the_owner_alone() {
         let gate = Gate::<Host>::new();
-        assert!(!gate.set_phase(0, Phase::Acting));
-        assert_eq!(gate.stop_begin(0), Entry::Reporter);
-        assert_eq!(gate.stop_begin(0), Entry::Nested(Phase::Halting));
-        assert_eq!(gate.enter(0), Entry::Reporter);
-        assert_eq!(gate.stop_begin(0), Entry::Nested(Phase::Stopping));
+        assert!(!gate.set_phase(5, Phase::Acting));
+        assert_eq!(gate.stop_begin(5), Entry::Reporter);
+        assert_eq!(gate.owner(), Some(5));
+        assert_eq!(gate.stop_begin(5), Entry::Nested(Phase::Halting));
+        assert_eq!(gate.enter(5), Entry::Reporter);
+        assert_eq!(gate.stop_begin(5), Entry::Nested(Phase::Stopping));
         assert!(!gate.set_phase(1, Phase::Acting));
-        assert!(gate.set_phase(0, Phase::Acting));
-        assert!(!gate.set_phase(0, Phase::Reporting));
+        assert!(gate.set_phase(5, Phase::Acting));
+        assert!(!gate.set_phase(5, Phase::Acting), "it has come to it already");
+        assert!(!gate.set_phase(5, Phase::Reporting));
         assert_eq!(gate.phase(), Phase::Acting);
     }
 

@@ -886,6 +886,25 @@ mod tests {
     }
 
     #[test]
+    fn a_cpu_gives_up() {
+        let slot = slot(7, 2, State::Alive);
+        assert!(slot.fail(7, 5));
+        assert_eq!(slot.read(), Snapshot::new(7, 5, State::Failed));
+    }
+
+    #[test]
+    fn states_have_names() {
+        extern crate std;
+        let names = State::ALL.map(|state| std::format!("{state}"));
+        assert_eq!(names[0], "offline");
+        assert!(
+            names
+                .iter()
+                .all(|name| !name.is_empty() && names.iter().filter(|other| *other == name).count() == 1)
+        );
+    }
+
+    #[test]
     fn a_cpu_acts_on_its_own_start_alone() {
         for generation in [6, 8] {
             let slot = slot(7, 0, State::Alive);
@@ -953,6 +972,7 @@ mod tests {
     fn a_cpu_that_never_comes_is_revoked() {
         let slot = slot(1, 0, State::Gone);
         let mut booter = Booter::new(slot.claim().ok().unwrap().kick(), LIMITS, 1000);
+        assert_eq!(booter.generation(), 2);
         assert_eq!(booter.step(1000), Step::Waiting);
         assert_eq!(booter.step(1099), Step::Waiting);
         assert!(booter.is_awaiting_arrival());

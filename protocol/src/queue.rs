@@ -490,6 +490,39 @@ mod tests {
     }
 
     #[test]
+    fn what_moved_twice_has_moved() {
+        let (queue, links) = (open(), links());
+        assert_eq!(queue.post(&links, 0), FIRST);
+        assert!(queue.is_stalled(1_000, 10), "nothing was ever taken");
+        for _ in 0..2 {
+            assert!(!queue.take(&links).is_empty());
+            assert_eq!(queue.post(&links, 0), FIRST);
+        }
+        assert!(!queue.is_stalled(1_020, 10), "it has moved since the last look");
+    }
+
+    #[test]
+    fn a_counter_beyond_what_the_watch_keeps_leaves_the_time_alone() {
+        let links = links();
+        let queue = Queue::<Host>::from_parts(AtomicU64::new(0), AtomicU64::new(1 << 20), AtomicU64::new(0));
+        assert_eq!(queue.post(&links, 0), FIRST);
+        assert!(!queue.is_stalled(0, 10));
+        assert!(queue.is_stalled(16, 10));
+    }
+
+    #[test]
+    fn a_batch_is_empty_when_nothing_is_left() {
+        let (queue, links) = (open(), links());
+        assert_eq!(queue.post(&links, 0), FIRST);
+        assert!(!queue.take(&links).is_empty());
+        assert_eq!(queue.call(0), FIRST);
+        let mut batch = queue.take(&links);
+        assert!(!batch.is_empty());
+        assert_eq!(batch.next(), Some(Message::Call(0)));
+        assert!(batch.is_empty());
+    }
+
+    #[test]
     fn the_parts_of_the_word_do_not_overlap() {
         let (queue, callers) = (open(), Queue::<Host>::CALLERS);
         let links: Vec<AtomicU64> = (0..Queue::<Host>::NODES).map(|_| AtomicU64::new(0)).collect();

@@ -76,12 +76,6 @@ impl Stage {
             _ => Self::Aborted,
         }
     }
-
-    /// Whether a round in this stage can still be called off.
-    #[must_use]
-    pub const fn is_gathering(self) -> bool {
-        matches!(self, Self::Prepare | Self::MaskInactive | Self::MaskActive)
-    }
 }
 
 /// Who does the job of a round.

@@ -66,7 +66,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "rendezvous.rs",
         edits: &[(
             "while (seen.round, seen.stage) == (round, stage) {",
-            "while (seen.round, seen.stage) == (round, stage) || seen.stage.is_gathering() {",
+            "while (seen.round, seen.stage) == (round, stage) || (Stage::Prepare..=Stage::MaskActive).contains(&seen.stage) {",
         )],
         model: "stop_rendezvous::latecomer",
     },
