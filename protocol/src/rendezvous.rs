@@ -728,6 +728,7 @@ mod tests {
         assert!(initiator.standing().left == 2 && initiator.standing().lacks(&one));
         let mut first = rendezvous.join(&one).unwrap();
         let mut second = rendezvous.join(&two).unwrap();
+        assert_eq!((first.round(), second.round()), (2, 2));
         assert_eq!((first.step(), second.step()), (Action::Mask, Action::Mask));
         assert_eq!(first.step(), Action::Wait);
         // The round is called off between its look and its acknowledgement.

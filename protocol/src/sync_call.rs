@@ -142,6 +142,8 @@ impl<A: Arch> Drop for Calling<'_, A> {
 
 #[cfg(test)]
 mod tests {
+    use core::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
     use crate::testing::Host;
 
@@ -162,6 +164,41 @@ mod tests {
         });
         assert_eq!(looks, 1);
         assert!(call.begin(0).unwrap().is_done());
+    }
+
+    #[test]
+    fn the_only_callee_ends_the_call() {
+        let call = SyncCall::<Host>::new();
+        let calling = call.begin(1).unwrap();
+        call.finish_only();
+        assert!(calling.is_done());
+    }
+
+    /// A host on which the callee is done as soon as the caller waits for it.
+    enum Prompt {}
+
+    static PROMPT: SyncCall<Prompt> = SyncCall::from_parts(AtomicU64::new(0));
+
+    impl Arch for Prompt {
+        type Word = AtomicU64;
+
+        fn now() -> u64 {
+            0
+        }
+
+        fn relax() {
+            PROMPT.finish();
+        }
+
+        fn fence(order: Ordering) {
+            Host::fence(order);
+        }
+    }
+
+    #[test]
+    fn dropped_it_waits() {
+        drop(PROMPT.begin(1).unwrap());
+        assert!(PROMPT.begin(0).is_some(), "dropped, and the callee is not done");
     }
 
     #[test]

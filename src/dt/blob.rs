@@ -17,10 +17,10 @@ pub const MAX_BLOB_SIZE: usize = 16 << 20;
 /// that a strings block without terminators cannot make the check quadratic.
 const MAX_NAME: usize = 255;
 
-const BEGIN_NODE: u32 = 1;
-const END_NODE: u32 = 2;
-const PROP: u32 = 3;
-const NOP: u32 = 4;
+pub(super) const BEGIN_NODE: u32 = 1;
+pub(super) const END_NODE: u32 = 2;
+pub(super) const PROP: u32 = 3;
+pub(super) const NOP: u32 = 4;
 const END: u32 = 9;
 
 /// The length in bytes that a blob starting with `header` claims to have.

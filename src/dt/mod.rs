@@ -284,7 +284,7 @@ fn check(blob: &[u8]) -> Result<(Tree<'_>, Result<(), Error<'_>>), Error<'_>> {
         return Err(Error::header("header does not fit the blob"));
     };
     let (nodes, verdict) = blob::check_structure(&fdt);
-    Ok((Tree { blob, nodes }, verdict))
+    Ok((Tree { blob, nodes, is_whole: verdict.is_ok() }, verdict))
 }
 
 /// The chosen console, else `first`; and why it is not the chosen one.

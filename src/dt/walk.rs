@@ -4,7 +4,9 @@
 //! property list once. Nothing is cached but what [`Machine`](super::Machine) keeps.
 //!
 //! Of the `fdt` crate only the raw iteration over nodes and properties is used. Its search by path takes a
-//! grandchild for a child, and its nodes know one parent, which is not enough to translate an address.
+//! grandchild for a child, and its nodes know one parent, which is not enough to translate an address. And it
+//! begins only if the structure block ends as it should, and passes a node only if it has an end: so the sound part
+//! of a damaged tree is iterated over by [`Tokens`].
 
 use core::fmt;
 
@@ -13,7 +15,7 @@ use fdt::nodes::AsNode;
 use fdt::nodes::root::AllNodesIter;
 use fdt::parsing::{NoPanic, unaligned::UnalignedParser};
 
-use super::blob::be32;
+use super::blob::{self, be32};
 use super::error::{Error, Fault};
 use super::{Region, Regions};
 
@@ -36,18 +38,25 @@ const MAX_RANGES: usize = 1024;
 pub(super) struct Tree<'a> {
     pub blob: &'a [u8],
     pub nodes: u32,
+    /// Everything after these nodes did too.
+    pub is_whole: bool,
 }
 
 impl<'a> Tree<'a> {
     #[inline(never)]
     pub fn walk(self) -> Walk<'a> {
-        // Without a single sound node the block may be too short for the crate.
-        let blob = (self.nodes > 0).then_some(self.blob);
-        let root = blob.and_then(|blob| Fdt::new_unaligned_fallible(blob).ok()?.root().ok());
+        let (root, tokens) = match Fdt::new_unaligned_fallible(self.blob) {
+            Ok(fdt) if self.is_whole => (fdt.root().ok(), None),
+            Ok(fdt) => {
+                (None, Some(Tokens { structs: fdt.structs_block(), strings: fdt.strings_block(), depth: 0 }))
+            }
+            Err(_) => (None, None),
+        };
         Walk {
             tree: self,
             root: root.map(|root| root.as_node()),
             rest: root.and_then(|root| root.all_nodes().ok()),
+            tokens,
             levels: [Level::EMPTY; MAX_DEPTH],
             next: 0,
         }
@@ -141,11 +150,11 @@ macro_rules! props {
         }
 
         impl<'a> Props<'a> {
-            fn read(raw: &UnalignedFallibleNode<'a>) -> Self {
+            fn read(raw: &Raw<'a>) -> Self {
                 let mut props = Self::default();
-                for property in raw.properties().into_iter().flatten().flatten() {
-                    match property.name {
-                        $($name $(| $old)? => { props.$field.get_or_insert(property.value); })*
+                for (name, value) in raw.properties() {
+                    match name {
+                        $($name $(| $old)? => { props.$field.get_or_insert(value); })*
                         _ => {}
                     }
                 }
@@ -169,10 +178,101 @@ props! {
     status = "status",
 }
 
+/// The tokens of the sound part of a tree that is damaged after it, from the next one on.
+#[derive(Clone, Copy)]
+struct Tokens<'a> {
+    structs: &'a [u8],
+    strings: &'a [u8],
+    /// Of the node that begins next, if one does.
+    depth: usize,
+}
+
+impl<'a> Tokens<'a> {
+    fn word(&mut self) -> Option<u32> {
+        let (word, rest) = self.structs.split_first_chunk()?;
+        self.structs = rest;
+        Some(u32::from_be_bytes(*word))
+    }
+
+    /// Bytes, and what aligns the token after them.
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (bytes, rest) = self.structs.split_at_checked(length)?;
+        self.structs = rest.get(length.next_multiple_of(4) - length..)?;
+        Some(bytes)
+    }
+
+    /// On to the next property, unless something else comes before it.
+    fn property(&mut self) -> Option<(&'a str, &'a [u8])> {
+        loop {
+            let mut ahead = *self;
+            match ahead.word()? {
+                blob::NOP => *self = ahead,
+                blob::PROP => {
+                    let length = ahead.word()? as usize;
+                    let name = string(self.strings.get(ahead.word()? as usize..)?)?;
+                    let value = ahead.take(length)?;
+                    *self = ahead;
+                    return Some((name, value));
+                }
+                _ => return None,
+            }
+        }
+    }
+
+    /// On to what follows the name of the next node, with its depth.
+    fn node(&mut self) -> Option<(usize, Raw<'a>)> {
+        loop {
+            while self.property().is_some() {}
+            match self.word()? {
+                blob::BEGIN_NODE => {
+                    let length = self.structs.iter().position(|&byte| byte == 0)?;
+                    let name = string(self.take(length + 1)?)?;
+                    let depth = self.depth;
+                    self.depth += 1;
+                    return Some((depth, Raw::Cut(name, *self)));
+                }
+                blob::END_NODE => self.depth = self.depth.checked_sub(1)?,
+                _ => return None,
+            }
+        }
+    }
+}
+
+/// A node before it is looked into: as the crate has it, or its name and the tokens after it.
+#[derive(Clone, Copy)]
+enum Raw<'a> {
+    Whole(UnalignedFallibleNode<'a>),
+    Cut(&'a str, Tokens<'a>),
+}
+
+impl<'a> Raw<'a> {
+    fn name(&self) -> Option<Name<'a>> {
+        match self {
+            Self::Whole(node) => {
+                node.name().ok().map(|name| Name { base: name.name, unit: name.unit_address })
+            }
+            Self::Cut("", _) => Some(Name { base: "/", unit: None }),
+            Self::Cut(name, _) => Some(match name.split_once('@') {
+                Some((base, unit)) => Name { base, unit: Some(unit) },
+                None => Name { base: name, unit: None },
+            }),
+        }
+    }
+
+    fn properties(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
+        let (whole, mut cut) = match self {
+            Self::Whole(node) => (node.properties().ok(), None),
+            Self::Cut(_, tokens) => (None, Some(*tokens)),
+        };
+        let whole = whole.into_iter().flatten().flatten().map(|property| (property.name, property.value));
+        whole.chain(core::iter::from_fn(move || cut.as_mut()?.property()))
+    }
+}
+
 /// A node as the walk meets it.
 #[derive(Clone, Copy)]
 pub(super) struct Node<'a> {
-    raw: UnalignedFallibleNode<'a>,
+    raw: Raw<'a>,
     pub path: Path<'a>,
     pub depth: usize,
     pub name: Name<'a>,
@@ -185,7 +285,7 @@ pub(super) struct Node<'a> {
 
 impl<'a> Node<'a> {
     pub fn properties(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
-        self.raw.properties().into_iter().flatten().flatten().map(|property| (property.name, property.value))
+        self.raw.properties()
     }
 
     /// A property that is not among [`Props`].
@@ -260,6 +360,8 @@ pub(super) struct Walk<'a> {
     tree: Tree<'a>,
     root: Option<UnalignedFallibleNode<'a>>,
     rest: Option<AllNodesIter<'a, Mode<'a>>>,
+    /// In place of these two, for a tree that is not whole.
+    tokens: Option<Tokens<'a>>,
     levels: [Level<'a>; MAX_DEPTH],
     next: u32,
 }
@@ -272,15 +374,18 @@ impl<'a> Walk<'a> {
         if self.next == self.tree.nodes {
             return None;
         }
-        let (depth, raw) = match self.root.take() {
-            Some(root) => (0, root),
-            None => self.rest.as_mut()?.next()?.ok()?,
+        let (depth, raw) = match (&mut self.tokens, self.root.take()) {
+            (Some(tokens), _) => tokens.node()?,
+            (None, Some(root)) => (0, Raw::Whole(root)),
+            (None, None) => {
+                let (depth, node) = self.rest.as_mut()?.next()?.ok()?;
+                (depth, Raw::Whole(node))
+            }
         };
         let index = self.next;
         self.next += 1;
 
-        let name = raw.name().ok()?;
-        let name = Name { base: name.name, unit: name.unit_address };
+        let name = raw.name()?;
         let props = Props::read(&raw);
         let above = match depth.checked_sub(1) {
             Some(above) => *self.levels.get(above)?,

@@ -28,6 +28,17 @@ pub fn everything(blob: &[u8]) -> Option<Fault> {
         }
     };
 
+    // With its last token lost the tree is refused, and its console is salvaged: by another iteration over the nodes.
+    let mut cut = blob.to_vec();
+    if let Some(last) = last_token(blob).and_then(|last| cut.get_mut(last..last + 4)) {
+        last.fill(0xee);
+        assert!(Machine::parse(&cut).is_err());
+        let salvaged = salvage_console(&cut).map(|console| format!("{console:?}"));
+        if let Some(console) = machine.console.ok().filter(|console| console.is_chosen) {
+            assert_eq!(salvaged, Some(format!("{console:?}")));
+        }
+    }
+
     // The crate stops silently where it meets what it does not like; the check before it must have seen to that.
     assert_eq!(machine.nodes().count(), machine.node_count());
 
@@ -83,6 +94,12 @@ pub fn everything(blob: &[u8]) -> Option<Fault> {
     }
     let _ = reader(&machine);
     None
+}
+
+/// Where the structure block of a sound blob has its last word.
+fn last_token(blob: &[u8]) -> Option<usize> {
+    let field = |at: usize| Some(u32::from_be_bytes(*blob.get(at..)?.first_chunk()?) as usize);
+    (field(8)? + field(36)?).checked_sub(4)
 }
 
 fn check_error(error: &Error<'_>) {

@@ -486,6 +486,17 @@ fn salvage() {
     let console = salvage_console(&blob).expect("a console");
     assert_eq!((console.registers.base, console.is_chosen), (0x1_0000_2000, true));
     assert!(salvage_console(&damaged("wide", b"psci")).is_none());
+    // Cut in its last node, or before the end of it all.
+    let mut blob = compile("wide");
+    let end = u32::from_be_bytes(blob[8..12].try_into().expect("four bytes"))
+        + u32::from_be_bytes(blob[36..40].try_into().expect("four bytes"));
+    for cut in [4, 12, 40] {
+        blob[end as usize - cut..end as usize].fill(0);
+        assert_eq!(everything(&blob), Some(Fault::Structure));
+        let console = salvage_console(&blob).expect("a console");
+        assert_eq!((console.registers.base, console.is_chosen), (0x1_0000_2000, true));
+        assert_eq!(console.path.to_string(), "/bus@100000000/serial@2000", "{cut}");
+    }
     // The chosen one is disabled, so it is not touched; nor is it as the first one.
     let blob = damaged("choices", b"gic@0");
     assert_eq!(salvage_console(&blob).expect("a console").registers.base, 0x2000_0000);
