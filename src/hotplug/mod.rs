@@ -79,23 +79,19 @@ pub fn cpu_down(cpu: CpuId, deadline: impl Into<Deadline>) -> Result<(), Hotplug
         return Err(HotplugError::WouldDeadlock);
     }
     let target = area::of(cpu);
+    let mut held = None;
     let lock = if cpu == cpu::current() {
-        // Whoever has the lock may wait for this very CPU to leave. It may as well; and if it cannot, because it holds
-        // something, it lets go of that sooner by not waiting here.
-        let mut hold = None;
-        let lock = Lifecycle::lock_with(deadline, || {
+        // Whoever has the lock may wait for this very CPU to leave. It may as well; and what it holds until its thread
+        // goes on is to keep neither of the two waiting.
+        Lifecycle::lock_with(deadline, || {
             check(target);
-            hold = holds::of(target).filter(|_| target.leave.is_asked());
-            hold.is_none()
-        });
-        if let Some(hold) = hold {
-            return Err(HotplugError::Held(hold));
-        }
-        lock
+            held = holds::of(target).filter(|hold| *hold != Hold::Timer);
+            held.is_none()
+        })
     } else {
         Lifecycle::lock(deadline)
     };
-    let lock = lock.ok_or(HotplugError::Busy)?;
+    let lock = lock.ok_or_else(|| held.map_or(HotplugError::Busy, HotplugError::Held))?;
     if target.slot.0.read().state != State::Online {
         return Err(HotplugError::NotOnline);
     }
