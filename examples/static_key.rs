@@ -20,6 +20,9 @@ reveille::percpu! {
     static DETOURS: AtomicU64 = AtomicU64::new(0);
 }
 
+/// Turns to wait for after each toggle.
+const TURNS: u64 = 10_000;
+
 fn hot_loop() {
     while !DONE.load(Ordering::Relaxed) {
         // So that no toggle falls between the branch and the count.
@@ -46,7 +49,8 @@ fn main(system: &'static System) -> ExitCode {
     if !system.bring_up_all(system.deadline()).is_complete() {
         return ExitCode::FAILURE;
     }
-    for cpu in cpu::online().without(cpu::current()) {
+    let others = cpu::online().without(cpu::current());
+    for cpu in others {
         if cpu::launch(cpu, hot_loop).is_err() {
             println!("cpu {cpu} takes no closure");
         }
@@ -56,12 +60,15 @@ fn main(system: &'static System) -> ExitCode {
         let on = round % 2 == 0;
         let sites = if on { DETOUR.enable() } else { DETOUR.disable() };
         let before = turns();
-        let until = Deadline::after(Duration::from_millis(2));
-        while !until.has_passed() {
+        let until = Deadline::after(Duration::from_secs(10));
+        let (straight, detours) = loop {
+            let now = turns();
+            let (straight, detours) = (now.0 - before.0, now.1 - before.1);
+            if straight + detours >= TURNS || others.is_empty() || until.has_passed() {
+                break (straight, detours);
+            }
             core::hint::spin_loop();
-        }
-        let after = turns();
-        let (straight, detours) = (after.0 - before.0, after.1 - before.1);
+        };
         match sites {
             Ok(sites) => println!(
                 "key {on}: {sites} site patched; {straight} turns straight on, {detours} by the detour"

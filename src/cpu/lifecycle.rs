@@ -2,8 +2,8 @@
 
 use super::area;
 use crate::arch::{self, Hw, HwWord};
-use crate::panic;
 use crate::time::Deadline;
+use crate::{hotplug, panic};
 use reveille_protocol::{Holder, LifecycleLock, Tenure};
 
 static LOCK: LifecycleLock<Hw> = LifecycleLock::from_parts(HwWord::with(LifecycleLock::<Hw>::FREE));
@@ -15,27 +15,31 @@ impl Lifecycle {
     /// Waits for the right until `deadline`, interrupts as the caller has them: open, or it could not take part in
     /// the round of the CPU that it waits for.
     pub(crate) fn lock(deadline: Deadline) -> Option<Self> {
-        Self::lock_with(deadline, || true)
+        let own = area::current();
+        Self::lock_with(deadline, || {
+            hotplug::decline(own);
+            true
+        })
     }
 
     /// The same; `meanwhile` is called between looks, and says whether to go on waiting.
     pub(crate) fn lock_with(deadline: Deadline, mut meanwhile: impl FnMut() -> bool) -> Option<Self> {
         let own = area::current();
         let me = Holder { cpu: own.id.index() as u32, generation: own.slot.0.read().generation };
-        loop {
+        let lock = loop {
             let slot = |cpu: u32| area::areas()[cpu as usize].slot.0.read();
             if let Ok(tenure) = LOCK.try_acquire(me, slot) {
-                return Some(Self(Some(tenure)));
+                break Some(Self(Some(tenure)));
             }
-            if deadline.has_passed() {
-                return None;
-            }
+            own.holds.set_waiting(true);
             panic::poll_gate();
-            if !meanwhile() {
-                return None;
+            if deadline.has_passed() || !meanwhile() {
+                break None;
             }
             arch::wfe();
-        }
+        };
+        own.holds.set_waiting(false);
+        lock
     }
 
     /// For a CPU that leaves: others take the right over once its slot says that it is gone.

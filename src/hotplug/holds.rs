@@ -24,6 +24,8 @@ pub enum Hold {
     Mutex = 6,
     /// It has agreed to leave, but does not come to the end of its offline callbacks.
     Callback = 7,
+    /// It waits until it may itself start, stop or gather CPUs.
+    Waiting = 8,
 }
 
 impl fmt::Display for Hold {
@@ -36,6 +38,7 @@ impl fmt::Display for Hold {
             Self::Mutex => "it holds a mutex",
             Self::NotIdle => "it does not come to an offline point",
             Self::Callback => "it does not come to the end of its offline callbacks",
+            Self::Waiting => "it waits to start, stop or gather CPUs itself",
         })
     }
 }
@@ -45,11 +48,18 @@ pub(crate) struct Holds {
     main: AtomicBool,
     pins: AtomicU32,
     mutexes: AtomicU32,
+    /// Whether it waits for the right to start, stop or gather CPUs.
+    waiting: AtomicBool,
 }
 
 impl Holds {
     pub(crate) const fn new() -> Self {
-        Self { main: AtomicBool::new(false), pins: AtomicU32::new(0), mutexes: AtomicU32::new(0) }
+        Self {
+            main: AtomicBool::new(false),
+            pins: AtomicU32::new(0),
+            mutexes: AtomicU32::new(0),
+            waiting: AtomicBool::new(false),
+        }
     }
 
     /// A mutex was taken on this CPU.
@@ -66,6 +76,16 @@ impl Holds {
     /// `main` begins, or has ended, on this CPU.
     pub(crate) fn set_main(&self, runs: bool) {
         self.main.store(runs, Ordering::Relaxed);
+    }
+
+    /// This CPU begins or ends to wait for the right to start, stop or gather CPUs.
+    pub(crate) fn set_waiting(&self, waits: bool) {
+        self.waiting.store(waits, Ordering::Relaxed);
+    }
+
+    /// Whether it does. Relaxed, and so old news: good for letting it go first, not for relying on it.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed)
     }
 }
 
@@ -123,6 +143,7 @@ pub(super) fn from_code(code: u16) -> Hold {
         4 => Hold::Timer,
         6 => Hold::Mutex,
         7 => Hold::Callback,
+        8 => Hold::Waiting,
         _ => Hold::NotIdle,
     }
 }

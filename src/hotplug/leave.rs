@@ -68,6 +68,17 @@ pub(crate) fn check(area: &'static Area) {
     }
 }
 
+/// For a CPU that waits for the right to start, stop or gather CPUs, and cannot leave meanwhile: if it was asked to, it says
+/// so at once, and whoever asked lets it have that right first. Otherwise the two would wait for each other until their
+/// deadlines.
+pub(crate) fn decline(area: &'static Area) {
+    if area.leave.is_asked()
+        && let Some(leaving) = area.leave.accept()
+    {
+        leaving.stayed(holds::of(area).unwrap_or(Hold::Waiting) as u16);
+    }
+}
+
 /// The calling CPU leaves; returns only on an error.
 pub(super) fn now(lock: Lifecycle, deadline: Deadline) -> Result<(), HotplugError> {
     let area = area::current();

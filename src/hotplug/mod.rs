@@ -15,7 +15,7 @@ pub(crate) use callbacks::online_all;
 pub use callbacks::{RegisterError, register};
 pub(crate) use holds::Holds;
 pub use holds::{Hold, Pin, pin};
-pub(crate) use leave::{check, is_due};
+pub(crate) use leave::{check, decline, is_due};
 
 use crate::cpu::area::{self, Area};
 use crate::cpu::lifecycle::Lifecycle;
@@ -24,6 +24,7 @@ use crate::irq::{self, Sgi};
 use crate::time::Deadline;
 use crate::{arch, gic, panic, patch, stop};
 use core::fmt;
+use core::time::Duration;
 use reveille_protocol::{Progress, State};
 
 /// Why a CPU did not leave.
@@ -79,38 +80,55 @@ pub fn cpu_down(cpu: CpuId, deadline: impl Into<Deadline>) -> Result<(), Hotplug
         return Err(HotplugError::WouldDeadlock);
     }
     let target = area::of(cpu);
+    if cpu == cpu::current() {
+        return leave_self(target, deadline);
+    }
+    // Beyond the deadline, for a CPU that has agreed to leave.
+    let limit = Deadline::at(deadline.instant() + stop::patience());
     let mut held = None;
-    let lock = if cpu == cpu::current() {
-        // Whoever has the lock may wait for this very CPU to leave. It may as well; and what it holds until its thread
-        // goes on is to keep neither of the two waiting.
-        Lifecycle::lock_with(deadline, || {
-            check(target);
-            held = holds::of(target).filter(|hold| *hold != Hold::Timer);
-            held.is_none()
-        })
-    } else {
-        Lifecycle::lock(deadline)
-    };
+    loop {
+        let lock = Lifecycle::lock(deadline);
+        let lock = lock.ok_or_else(|| held.map_or(HotplugError::Busy, HotplugError::Held))?;
+        may_go(target)?;
+        match ask(target, deadline, limit) {
+            Ok(()) => return await_gone(target, limit, &lock),
+            // It had something at that moment; there is time for it to let go.
+            Err(HotplugError::Held(hold)) if !deadline.has_passed() => held = Some(hold),
+            Err(error) => return Err(error),
+        }
+        drop(lock);
+        let_go_first(target);
+    }
+}
+
+/// The same for the calling CPU.
+fn leave_self(own: &'static Area, deadline: Deadline) -> Result<(), HotplugError> {
+    let mut held = None;
+    // Whoever has the lock may wait for this very CPU to leave. It may as well; and what it holds until its thread goes on
+    // is to keep neither of the two waiting.
+    let lock = Lifecycle::lock_with(deadline, || {
+        check(own);
+        held = holds::of(own).filter(|hold| *hold != Hold::Timer);
+        held.is_none()
+    });
     let lock = lock.ok_or_else(|| held.map_or(HotplugError::Busy, HotplugError::Held))?;
+    may_go(own)?;
+    leave::now(lock, deadline)
+}
+
+/// Whether the CPU of `target` can be spared. Under the lock.
+fn may_go(target: &Area) -> Result<(), HotplugError> {
     if target.slot.0.read().state != State::Online {
         return Err(HotplugError::NotOnline);
     }
     if cpu::online().len() == 1 {
         return Err(HotplugError::LastCpu);
     }
-    if cpu == cpu::current() {
-        return leave::now(lock, deadline);
-    }
-    // Beyond the deadline, for a CPU that has agreed to leave.
-    let limit = Deadline::at(deadline.instant() + stop::patience());
-    loop {
-        match ask(target, deadline, limit) {
-            Ok(()) => break,
-            // It had something at that moment; there is time for it to let go.
-            Err(HotplugError::Held(_)) if !deadline.has_passed() => pause(),
-            Err(error) => return Err(error),
-        }
-    }
+    Ok(())
+}
+
+/// Waits for the end of a CPU that leaves.
+fn await_gone(target: &Area, limit: Deadline, lock: &Lifecycle) -> Result<(), HotplugError> {
     while matches!(target.slot.0.read().state, State::Online | State::Dying) {
         if limit.has_passed() {
             return Err(HotplugError::StillDying);
@@ -118,9 +136,24 @@ pub fn cpu_down(cpu: CpuId, deadline: impl Into<Deadline>) -> Result<(), Hotplug
         pause();
     }
     // Whoever is left may be alone now.
-    patch::settle(&lock);
+    patch::settle(lock);
     Ok(())
 }
+
+/// Gives a CPU that waits for the lock, which this one has just given up, the time to take it: it is awake, and needs a few
+/// instructions.
+fn let_go_first(target: &Area) {
+    let own = area::current();
+    let until = Deadline::after(TURN);
+    while target.holds.is_waiting() && !until.has_passed() {
+        decline(own);
+        pause();
+    }
+    pause();
+}
+
+/// The longest that [`let_go_first`] takes.
+const TURN: Duration = Duration::from_millis(1);
 
 /// Asks the CPU of `target` to leave by `deadline`. `Ok`: it does.
 fn ask(target: &'static Area, deadline: Deadline, limit: Deadline) -> Result<(), HotplugError> {

@@ -6,7 +6,7 @@
 mod checks {
     use core::sync::atomic::{AtomicU64, Ordering};
     use core::time::Duration;
-    use reveille::cpu;
+    use reveille::cpu::{self, CpuId};
     use reveille::time::Deadline;
 
     /// Numbers that look random, the same for the same seed (xorshift64*).
@@ -82,10 +82,18 @@ mod checks {
             pause();
         }
     }
+
+    /// Waits until `cpu`, another one, has come to `cpu::idle` in its own thread since this was called.
+    pub fn come_to_idle(cpu: CpuId) {
+        // The first closure may wait there for long; that there is room for a second says that the first has run.
+        for what in ["it takes a closure", "it comes to idle"] {
+            eventually(what, || cpu::launch(cpu, || ()).is_ok());
+        }
+    }
 }
 
 #[cfg(target_os = "none")]
-pub use checks::{Random, check, eventually, on_all_others, pause, set_patience};
+pub use checks::{Random, check, come_to_idle, eventually, on_all_others, pause, set_patience};
 
 #[cfg(target_os = "none")]
 pub mod books;

@@ -17,7 +17,7 @@ use reveille::hotplug::{self, HotplugError};
 use reveille::sync::{Mutex, SpinLock};
 use reveille::time::{self, Deadline, Instant};
 use reveille::{ExitCode, StopError, System, irq, power, println, static_key, stop_machine};
-use reveille_tests::{Random, check, eventually, pause};
+use reveille_tests::{Random, check, come_to_idle, eventually, pause};
 
 reveille::entry!(main, secondary = life);
 
@@ -407,7 +407,7 @@ fn finish(own: CpuId) -> ! {
     }
     for cpu in cpu::possible().without(own) {
         // Idle, so it has left the loop of traffic.
-        eventually("everyone is idle", || cpu::launch(cpu, || ()).is_ok());
+        come_to_idle(cpu);
     }
     eventually("all timers fire", || {
         cpu::possible().iter().all(|cpu| get(TIMERS_SET.of(cpu)) == get(TIMERS_FIRED.of(cpu)))

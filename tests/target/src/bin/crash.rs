@@ -249,11 +249,11 @@ fn fail(system: &'static System, case: &str) {
                 spin();
             });
             eventually("the lock is held", || READY.load(Ordering::Relaxed) == 1);
-            check(panic::stop_others(Duration::from_secs(2)).is_complete(), "all are stopped");
+            check(panic::stop_others(Duration::from_millis(200)).is_complete(), "all are stopped");
             *LOCK.lock() += 1;
         }
         "call-after-stop" => {
-            check(panic::stop_others(Duration::from_secs(2)).is_complete(), "all are stopped");
+            check(panic::stop_others(Duration::from_millis(200)).is_complete(), "all are stopped");
             let _ = call::on(last, cpu::current);
         }
         other => println!("case={other}: unknown"),

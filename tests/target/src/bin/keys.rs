@@ -16,7 +16,7 @@ use reveille::cpu::{self, CpuId};
 use reveille::fault::{self, State};
 use reveille::patch::{Batch, PatchError, Site, SiteFault, sites};
 use reveille::{ExitCode, StopError, System, call, hotplug, irq, println, static_key, stop_machine};
-use reveille_tests::{Random, check, eventually, pause};
+use reveille_tests::{Random, check, come_to_idle, eventually, pause};
 
 reveille::entry!(main, secondary = secondary);
 
@@ -187,14 +187,9 @@ fn toggles(rounds: u64) -> u64 {
         }
     }
     STOP.store(true, Ordering::Relaxed);
-    // A closure runs when its CPU idles: until then it may be about to toggle its key.
-    static IDLE: AtomicU64 = AtomicU64::new(0);
-    let others = cpu::online().without(CpuId::BOOT);
-    for cpu in others {
-        let idle = || _ = IDLE.fetch_add(1, Ordering::Relaxed);
-        eventually("everyone takes a closure", || cpu::launch(cpu, idle).is_ok());
+    for cpu in cpu::online().without(CpuId::BOOT) {
+        come_to_idle(cpu);
     }
-    eventually("everyone is idle", || IDLE.load(Ordering::Relaxed) == others.len() as u64);
     for site in sites() {
         let meant = if site.enabled { is_branch(site.instruction) } else { site.instruction == NOP };
         check(meant, "every site reads back as what it should be");

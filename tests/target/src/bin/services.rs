@@ -58,11 +58,29 @@ fn timers() {
             FIRED.fetch_add(1, Ordering::Relaxed);
         }
     };
-    let start = Instant::now();
-    let late = time::after(Duration::from_millis(30), fire(3));
-    let soon = time::after(Duration::from_millis(10), fire(1));
-    let middle = time::after(Duration::from_millis(20), fire(2));
-    let never = time::after(Duration::from_millis(15), fire(9));
+    // Which is due first is certain only if they are set in less time than lies between them: the host may look away.
+    let set = || {
+        let start = Instant::now();
+        let late = time::after(Duration::from_millis(30), fire(3));
+        let soon = time::after(Duration::from_millis(10), fire(1));
+        let middle = time::after(Duration::from_millis(20), fire(2));
+        let never = time::after(Duration::from_millis(15), fire(9));
+        (start, late, soon, middle, never)
+    };
+    let mut timers = set();
+    eventually("they are set in less than 5 ms", || {
+        if Instant::now() - timers.0 < Duration::from_millis(5) {
+            return true;
+        }
+        let (_, late, soon, middle, never) = core::mem::replace(&mut timers, set());
+        for timer in [late, soon, middle, never] {
+            let _ = timer.is_ok_and(time::Timer::cancel);
+        }
+        ORDER.store(0, Ordering::Relaxed);
+        FIRED.store(0, Ordering::Relaxed);
+        false
+    });
+    let (start, late, soon, middle, never) = timers;
     check(late.is_ok() && soon.is_ok() && middle.is_ok(), "timers can be set");
     check(never.is_ok_and(time::Timer::cancel), "a running timer can be cancelled");
     eventually("three timers fire", || {
@@ -75,10 +93,10 @@ fn timers() {
 
     // All of them at once, and one more.
     for _ in 0..time::TIMERS_PER_CPU {
-        check(time::after(Duration::from_millis(5), fire(0)).is_ok(), "every timer can be used");
+        check(time::after(Duration::from_millis(200), fire(0)).is_ok(), "every timer can be used");
     }
     check(
-        time::after(Duration::from_millis(5), fire(0)).err() == Some(TimerError::Full),
+        time::after(Duration::from_millis(200), fire(0)).err() == Some(TimerError::Full),
         "one timer too many is refused",
     );
     eventually("all timers fire", || {
