@@ -104,11 +104,11 @@ pub fn cpu_down(cpu: CpuId, deadline: impl Into<Deadline>) -> Result<(), Hotplug
 /// The same for the calling CPU.
 fn leave_self(own: &'static Area, deadline: Deadline) -> Result<(), HotplugError> {
     let mut held = None;
-    // Whoever has the lock may wait for this very CPU to leave. It may as well; and what it holds until its thread goes on
-    // is to keep neither of the two waiting.
+    // Whoever has the lock may wait for this very CPU to leave. It may as well; and if it cannot, because it holds what only
+    // its thread lets go of, it does so sooner by not waiting here.
     let lock = Lifecycle::lock_with(deadline, || {
         check(own);
-        held = holds::of(own).filter(|hold| *hold != Hold::Timer);
+        held = holds::of(own).filter(|hold| own.leave.is_asked() && *hold != Hold::Timer);
         held.is_none()
     });
     let lock = lock.ok_or_else(|| held.map_or(HotplugError::Busy, HotplugError::Held))?;
