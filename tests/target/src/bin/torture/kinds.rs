@@ -61,10 +61,10 @@ names! {
         Stop "stop" 21,
         /// Stop-machine, with a job for each CPU.
         StopEach "stop_each" 21,
-        /// Stop-machine, with a deadline that is likely to pass.
+        /// One of the two, with a deadline that is likely to pass.
         StopLate "stop_late" 21,
         /// Another CPU is taken down.
-        Down "down" 24,
+        Down "down" 27,
         /// The CPU takes itself down.
         Leave "leave" 21,
         /// A CPU is brought up.
@@ -72,7 +72,7 @@ names! {
         /// A CPU is brought up by a deadline that is shorter than its way.
         UpShort "up_short" 120,
         /// The last CPU online, the locks in their form for one.
-        Alone "alone" 40,
+        Alone "alone" 22,
         /// The watchdog is given another period, or is stopped and started.
         Watchdog "watchdog" 21,
     }

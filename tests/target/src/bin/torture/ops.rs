@@ -51,7 +51,8 @@ pub fn operate(own: CpuId, kind: Kind, random: &mut Random) {
         Kind::Batch => batch(),
         Kind::Stop => stop(Duration::from_millis(20), number),
         Kind::StopEach => stop_each(Duration::from_millis(20)),
-        Kind::StopLate => stop(Duration::from_nanos(number & 0xffff), number),
+        Kind::StopLate if number >> 20 & 1 == 0 => stop(Duration::from_nanos(number & 0xffff), number),
+        Kind::StopLate => stop_each(Duration::from_nanos(number & 0xffff)),
         Kind::Down => return take_down(own, target),
         Kind::Leave => return leave(own),
         Kind::Up => {
@@ -781,7 +782,13 @@ fn alone(own: CpuId, random: &mut Random) {
             break;
         }
         for cpu in others {
-            down(cpu);
+            if !down(cpu) {
+                // Most likely it waits for its turn to start, stop or gather CPUs itself, and is to have it.
+                let turn = Deadline::after(Duration::from_micros(100));
+                while !turn.has_passed() {
+                    pause();
+                }
+            }
         }
     }
     // Who was on its way up when it began may still come.
