@@ -118,6 +118,34 @@ cargo_run() {
 }
 check scripts/cargo-run cargo_run
 
+# The program of the README, as a reader would copy it: four files beside a clone.
+readme_program() {
+    local file block=0 rc=0 beside
+    # Outside of this workspace, as theirs is.
+    beside=$(mktemp -d)
+    # shellcheck disable=SC2064 # this folder
+    trap "rm -rf -- '$beside'" EXIT
+    mkdir -p -- "$beside/hello/src" "$beside/hello/.cargo"
+    ln -s -- "$ROOT" "$beside/reveille"
+    for file in Cargo.toml .cargo/config.toml rust-toolchain.toml src/main.rs; do
+        block=$((block + 1))
+        awk -v wanted="$block" '
+            /^## / { here = $0 == "## A program of your own" }
+            here && /^```(toml|rust)$/ { number++; copies = number == wanted; next }
+            /^```$/ { copies = 0 }
+            copies' "$ROOT/README.md" >"$beside/hello/$file"
+        [[ -s $beside/hello/$file ]] || fail "the README has no $file"
+    done
+    # The versions that everything else here is tested with.
+    cp -- "$ROOT/Cargo.lock" "$beside/hello/"
+    (cd "$beside/hello" && CARGO_TARGET_DIR=$STATE/readme-target cargo run --release -- --gic 2 --el 2 --timeout 60) \
+        >"$DIR/console" <&- || rc=$?
+    cat -- "$DIR/console"
+    ((rc == 0)) || fail "exit code $rc"
+    tr -d '\r' <"$DIR/console" | grep -qx 'the ids of the CPUs online add up to 6' || fail 'not what the README says'
+}
+check scripts/readme-program --limit 900 readme_program
+
 # The debugger finds the code where the image was loaded: it stops in a function of the runtime.
 debugger() {
     local command pid i
