@@ -99,3 +99,31 @@ firmware_file() {
 firmware_version() {
     printf '%s\n' "$(<"$FIRMWARE/$1/PACKAGE")"
 }
+
+# A Linux for arm64 with QEMU in its first file system: FIRMWARE/linux/vmlinuz, programs.cpio and PACKAGE.
+fetch_linux() (
+    local apt_options=() package file version
+    [[ -e $FIRMWARE/linux ]] && return
+    command -v python3 >/dev/null || die 'python3 is missing, which packs the first file system of Linux (scripts/setup --test installs it)'
+    say "fetching Debian's arm64 kernel and QEMU (110 MB are downloaded, once)"
+    scratch_dir
+    open_apt "$SCRATCH" "$FETCH_SUITE"
+    mkdir -- "$SCRATCH/root" "$SCRATCH/linux" "$SCRATCH/kernel"
+    timeout -k 5 1200 apt-get "${apt_options[@]}" -o Debug::NoLocking=1 -y --no-install-recommends --download-only install \
+        qemu-system-arm busybox-static </dev/null >&2 || die 'cannot download qemu-system-arm and what it depends on'
+    for file in "$SCRATCH"/cache/archives/*.deb; do
+        dpkg-deb -x "$file" "$SCRATCH/root"
+    done
+    package=$(apt-cache "${apt_options[@]}" show linux-image-arm64 | awk '$1 == "Depends:" { print $2; exit }')
+    file=$(apt_download "$SCRATCH" "$package")
+    dpkg-deb --fsys-tarfile "$file" | tar -x -C "$SCRATCH/kernel" --wildcards './boot/vmlinuz-*'
+    mv -- "$SCRATCH"/kernel/boot/vmlinuz-* "$SCRATCH/linux/vmlinuz"
+    python3 "$ROOT/platform/kvm/archive.py" programs "$(llvm_tools_dir)/llvm-objdump" "$SCRATCH/root" "$SCRATCH/linux/programs.cpio" \
+        || die 'the first file system of Linux could not be packed'
+    version=$(apt-cache "${apt_options[@]}" show qemu-system-arm | awk '$1 == "Version:" { print $2; exit }')
+    printf '%s, qemu-system-arm %s\n' "$(basename -- "$file" .deb)" "$version" >"$SCRATCH/linux/PACKAGE"
+    mkdir -p "$FIRMWARE"
+    rm -rf -- "${FIRMWARE:?}/.linux"
+    mv -- "$SCRATCH/linux" "$FIRMWARE/.linux"
+    mv -- "$FIRMWARE/.linux" "$FIRMWARE/linux"
+)

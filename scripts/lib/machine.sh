@@ -327,9 +327,16 @@ start_machine() {
         terminal=$(stty -g)
     fi
     started=$SECONDS
+    # What the board makes of the console, if anything.
+    local output=1 filter=''
+    if declare -F board_output >/dev/null; then
+        exec {output}> >(board_output)
+        filter=$!
+    fi
     # In the background, so that a signal to this script ends QEMU as well.
-    timeout --foreground -k 5 "$limit" "${qemu[@]}" <&0 &
+    timeout --foreground -k 5 "$limit" "${qemu[@]}" <&0 >&"$output" &
     pid=$!
+    [[ -z $filter ]] || exec {output}>&-
     local ended=0
     trap 'ended=130; kill -TERM "$pid" 2>/dev/null || true' INT
     trap 'ended=143; kill -TERM "$pid" 2>/dev/null || true' TERM HUP
@@ -338,6 +345,7 @@ start_machine() {
         rc=0
         wait "$pid" || rc=$?
     done
+    [[ -z $filter ]] || wait "$filter" || true
     trap - INT TERM HUP
     [[ -z $terminal ]] || stty "$terminal"
     ((ended == 0)) || exit "$ended"

@@ -271,10 +271,14 @@ impl GicV3 {
         if read32(self.distributor + GICD_CTLR) & CTLR_DS != 0 {
             let waker = read32(redistributor + GICR_WAKER);
             write32(redistributor + GICR_WAKER, waker | WAKER_PROCESSOR_SLEEP);
-            // A redistributor that does not fall asleep is woken all the same when its CPU comes back.
-            let _ = wait_until("GICR_WAKER.ChildrenAsleep", || {
-                read32(redistributor + GICR_WAKER) & WAKER_CHILDREN_ASLEEP != 0
-            });
+            // KVM has one security state and no such register: what was written does not stay, and nothing falls asleep, which
+            // a million accesses that trap would take a minute to find out. A redistributor that has it, and does not fall
+            // asleep, is woken all the same when its CPU comes back.
+            if read32(redistributor + GICR_WAKER) & WAKER_PROCESSOR_SLEEP != 0 {
+                let _ = wait_until("GICR_WAKER.ChildrenAsleep", || {
+                    read32(redistributor + GICR_WAKER) & WAKER_CHILDREN_ASLEEP != 0
+                });
+            }
         }
         arch::dsb_sy();
     }

@@ -6,6 +6,7 @@
 mod checks {
     use core::sync::atomic::{AtomicU64, Ordering};
     use core::time::Duration;
+    use reveille::System;
     use reveille::cpu::{self, CpuId};
     use reveille::time::Deadline;
 
@@ -69,6 +70,20 @@ mod checks {
         PATIENCE.store(patience.as_millis() as u64, Ordering::Relaxed);
     }
 
+    /// How long [`short`] is, ms.
+    static SHORT: AtomicU64 = AtomicU64::new(0);
+
+    /// Sets what [`short`] says: the bootarg `short_ms`, for machines whose CPUs do not run all the time, or `default`.
+    pub fn set_short(system: &System, default: Duration) {
+        let wanted = system.arg("short_ms").and_then(|ms| ms.parse().ok());
+        SHORT.store(wanted.unwrap_or(default.as_millis() as u64), Ordering::Relaxed);
+    }
+
+    /// A time that is to run out, with enough in it for what does not take part in that.
+    pub fn short() -> Duration {
+        Duration::from_millis(SHORT.load(Ordering::Relaxed))
+    }
+
     /// Waits until `done`, at most half a minute or what [`set_patience`] says.
     ///
     /// # Panics
@@ -93,7 +108,9 @@ mod checks {
 }
 
 #[cfg(target_os = "none")]
-pub use checks::{Random, check, come_to_idle, eventually, on_all_others, pause, set_patience};
+pub use checks::{
+    Random, check, come_to_idle, eventually, on_all_others, pause, set_patience, set_short, short,
+};
 
 #[cfg(target_os = "none")]
 pub mod books;

@@ -22,7 +22,7 @@ use reveille::sync::Mutex;
 use reveille::time::{self, Deadline, TimerError};
 use reveille::{ExitCode, StopError, System, println, stop_machine};
 use reveille_tests::shim::{self, Plan};
-use reveille_tests::{check, eventually, pause};
+use reveille_tests::{check, eventually, pause, set_short, short};
 
 reveille::entry!(main, secondary = secondary);
 
@@ -36,10 +36,9 @@ reveille::percpu! {
 }
 
 const LONG: Duration = Duration::from_secs(20);
-/// Time for a CPU that will not leave.
-const SHORT: Duration = Duration::from_millis(10);
 
 fn main(system: &'static System) -> ExitCode {
+    set_short(system, Duration::from_millis(10));
     let registered = hotplug::register(
         |cpu| {
             CAME.of(cpu).fetch_add(1, Ordering::Relaxed);
@@ -226,7 +225,7 @@ fn up(cpu: CpuId) {
 }
 
 fn refusals(cpu: CpuId) {
-    check(hotplug::cpu_down(CpuId::BOOT, SHORT) == Err(HotplugError::Held(Hold::Main)), "main is a hold");
+    check(hotplug::cpu_down(CpuId::BOOT, short()) == Err(HotplugError::Held(Hold::Main)), "main is a hold");
     static HOLD: AtomicU64 = AtomicU64::new(1);
     eventually("an idle CPU takes a closure", || {
         cpu::launch(cpu, move || {
@@ -240,7 +239,7 @@ fn refusals(cpu: CpuId) {
         })
         .is_ok()
     });
-    check(hotplug::cpu_down(cpu, SHORT) == Err(HotplugError::Held(Hold::Closure)), "a closure is a hold");
+    check(hotplug::cpu_down(cpu, short()) == Err(HotplugError::Held(Hold::Closure)), "a closure is a hold");
     check(cpu::online().contains(cpu), "a CPU that holds something stays");
     HOLD.store(0, Ordering::Relaxed);
     eventually("the closure ends", || HOLD.load(Ordering::Relaxed) == 2);
@@ -280,7 +279,7 @@ fn holds(cpu: CpuId) {
     ];
     for (order, hold) in cases {
         tell(cpu, order);
-        let held = hotplug::cpu_down(cpu, SHORT);
+        let held = hotplug::cpu_down(cpu, short());
         assert!(held == Err(HotplugError::Held(hold)), "{order:?}: {held:?}");
         check(call::on(cpu, cpu::current) == Ok(cpu), "it stays, and works on");
         let_go_soon();
@@ -295,7 +294,7 @@ fn waits_for_a_callee(cpu: CpuId, callee: CpuId) {
     CALLEE.store(callee.index() as u64, Ordering::Relaxed);
     tell(cpu, Order::Call);
     check(
-        hotplug::cpu_down(cpu, SHORT) == Err(HotplugError::Held(Hold::NotIdle)),
+        hotplug::cpu_down(cpu, short()) == Err(HotplugError::Held(Hold::NotIdle)),
         "a CPU that waits for its call stays",
     );
     let_go_soon();
@@ -453,7 +452,7 @@ fn gate(cpu: CpuId, sender: CpuId) {
                     RAN.fetch_add(1, Ordering::Relaxed);
                     check(cpu::current() == cpu && irq::in_interrupt(), "it runs where it was sent");
                     check(
-                        time::after(SHORT, || ()).err() == Some(TimerError::Leaving),
+                        time::after(short(), || ()).err() == Some(TimerError::Leaving),
                         "a CPU on its way out takes no timer",
                     );
                     GATE.store(1, Ordering::Release);
@@ -512,7 +511,7 @@ fn called_off(cpu: CpuId, masked: CpuId) {
     });
     eventually("it masks", || HELD.load(Ordering::Relaxed) == 1);
     let (came, went) = (CAME.of(cpu).load(Ordering::Relaxed), WENT.of(cpu).load(Ordering::Relaxed));
-    check(matches!(hotplug::cpu_down(cpu, SHORT), Err(HotplugError::TimedOut(_))), "it is called off");
+    check(matches!(hotplug::cpu_down(cpu, short()), Err(HotplugError::TimedOut(_))), "it is called off");
     check(cpu::online().contains(cpu), "the CPU stays");
     check(call::on(cpu, || 3) == Ok(3), "takes calls");
     settle(cpu);
@@ -576,13 +575,13 @@ fn still_dying(cpu: CpuId, sender: CpuId) {
         })
         .is_ok()
     });
-    check(hotplug::cpu_down(cpu, SHORT) == Err(HotplugError::StillDying), "it is not gone in time");
+    check(hotplug::cpu_down(cpu, short()) == Err(HotplugError::StillDying), "it is not gone in time");
     check(!cpu::online().contains(cpu), "but no longer online");
     check(stop_machine(LONG, || 1) == Ok(1), "the others can be gathered without it");
     check(KEY.enable() == Err(PatchError::Busy(cpu)), "nothing can be patched under it");
     check(!KEY.is_enabled(), "and nothing was");
-    check(cpu_up(cpu, SHORT) == Verdict::Busy, "it cannot be brought up");
-    check(hotplug::cpu_down(cpu, SHORT) == Err(HotplugError::NotOnline), "nor taken down again");
+    check(cpu_up(cpu, short()) == Verdict::Busy, "it cannot be brought up");
+    check(hotplug::cpu_down(cpu, short()) == Err(HotplugError::NotOnline), "nor taken down again");
     GATE.store(2, Ordering::Release);
     eventually("it is gone in the end", || matches!(fault::slot(cpu).state, State::Gone | State::Offline));
     check(KEY.enable() == Ok(2) && KEY.is_enabled(), "then patching is possible again");
@@ -593,10 +592,10 @@ fn still_dying(cpu: CpuId, sender: CpuId) {
 /// The offline callback takes too long: nobody waits for the CPU any more, so it stays.
 fn slow_callback(cpu: CpuId) {
     OFFLINE.store(WAIT, Ordering::Relaxed);
-    let asked = hotplug::cpu_down(cpu, SHORT);
+    let asked = hotplug::cpu_down(cpu, short());
     check(asked == Err(HotplugError::Held(Hold::Callback)), "whoever asked does not wait for ever");
     check(at_door() && cpu::online().contains(cpu), "the CPU is still in its callback");
-    check(hotplug::cpu_down(cpu, SHORT) == Err(HotplugError::Busy), "a second request has to wait");
+    check(hotplug::cpu_down(cpu, short()) == Err(HotplugError::Busy), "a second request has to wait");
     check(stop_machine(LONG, || 1) == Ok(1), "it can be gathered");
     open_door();
     eventually("it comes out of the callback", || call::on(cpu, || 1) == Ok(1) && launches(cpu));

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use reveille::cpu::{self, CpuId, CpuSet};
 use reveille::{ExitCode, StopError, System, call, irq, println, stop_machine, stop_machine_each, time};
-use reveille_tests::{Random, check, eventually, on_all_others, pause};
+use reveille_tests::{Random, check, eventually, on_all_others, pause, set_short, short};
 
 reveille::entry!(main);
 
@@ -17,10 +17,9 @@ reveille::percpu! {
 }
 
 const LONG: Duration = Duration::from_secs(20);
-/// Time for a round that is to be called off.
-const SHORT: Duration = Duration::from_millis(20);
 
 fn main(system: &'static System) -> ExitCode {
+    set_short(system, Duration::from_millis(20));
     let rounds: u64 = system.arg("rounds").and_then(|rounds| rounds.parse().ok()).unwrap_or(200);
     check(system.bring_up_all(system.deadline()).is_complete(), "all CPUs come online");
     if let Some(stage) = system.arg("panic") {
@@ -163,9 +162,9 @@ fn called_off() {
     for cpu in others {
         hold(cpu);
         let before = JOBS.load(Ordering::Relaxed);
-        let result = stop_machine(SHORT, job);
+        let result = stop_machine(short(), job);
         check(result == Err(StopError::TimedOut(one(cpu))), "a round without it is called off, and names it");
-        check(stop_machine_each(SHORT, |_| _ = job()).is_err(), "and so is a round for each");
+        check(stop_machine_each(short(), |_| _ = job()).is_err(), "and so is a round for each");
         check(JOBS.load(Ordering::Relaxed) == before, "the job of a round that was called off never runs");
         let_go(cpu);
         eventually("it unmasks", || has_gone_on(cpu));
@@ -173,7 +172,7 @@ fn called_off() {
     }
     // All of them.
     others.into_iter().for_each(hold);
-    let result = stop_machine(SHORT, job);
+    let result = stop_machine(short(), job);
     check(others.is_empty() || result == Err(StopError::TimedOut(others)), "all that are missing are named");
     others.into_iter().for_each(let_go);
     check(stop_machine(LONG, || ()).is_ok(), "they come late to one round, and are counted in the next");
@@ -192,13 +191,13 @@ fn latecomers() {
         hold(later);
         let mut both = one(late);
         both.insert(later);
-        check(stop_machine(SHORT, job) == Err(StopError::TimedOut(both)), "two are missing");
+        check(stop_machine(short(), job) == Err(StopError::TimedOut(both)), "two are missing");
         // One comes now, and finds nothing to join. It does not stand in for the other in the next round.
         let_go(late);
         eventually("the first goes on unharmed", || has_gone_on(late));
         let before = JOBS.load(Ordering::Relaxed);
         for _ in 0..3 {
-            check(stop_machine(SHORT, job) == Err(StopError::TimedOut(one(later))), "one is missing");
+            check(stop_machine(short(), job) == Err(StopError::TimedOut(one(later))), "one is missing");
         }
         // The other comes in the middle of a round, while everyone waits for it.
         let timer = time::after(Duration::from_millis(2), move || let_go(later));
@@ -235,7 +234,7 @@ fn held_by_a_callback() {
     });
     check(timer.is_ok(), "a timer can be set");
     let before = JOBS.load(Ordering::Relaxed);
-    let result = stop_machine(2 * SHORT, job);
+    let result = stop_machine(2 * short(), job);
     check(INSIDE.load(Ordering::Relaxed) == 1, "a CPU that has joined serves calls");
     check(result == Err(StopError::TimedOut(one(victim))), "it cannot mask, and is named");
     INSIDE.store(2, Ordering::Relaxed);
@@ -272,7 +271,7 @@ fn gate_of_a_gathered_cpu() {
         .is_ok()
     });
     eventually("the victim waits at the gate", || GATE.load(Ordering::Relaxed) == 1);
-    check(stop_machine(SHORT, job) == Err(StopError::TimedOut(one(victim))), "a hang becomes an abort");
+    check(stop_machine(short(), job) == Err(StopError::TimedOut(one(victim))), "a hang becomes an abort");
     GATE.store(2, Ordering::Relaxed);
     eventually("the gate opens", || GATE.load(Ordering::Relaxed) == 4);
     check(stop_machine(LONG, || 7) == Ok(7), "the next round is complete");
