@@ -33,7 +33,7 @@ const MAX_CELLS: u32 = 4;
 /// and `ranges` from costing the product of the two.
 const MAX_RANGES: usize = 1024;
 
-/// A blob whose header and first `nodes` nodes passed the checks of [`blob`](super::blob).
+/// A blob whose header and first `nodes` nodes passed the checks of [`blob`].
 #[derive(Clone, Copy)]
 pub(super) struct Tree<'a> {
     pub blob: &'a [u8],
