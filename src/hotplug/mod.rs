@@ -71,6 +71,8 @@ impl fmt::Display for HotplugError {
 /// [`Mutex`](crate::sync::Mutex), no launched closure, no timer, not `main`. It has until `deadline` for that, and for its
 /// callbacks and what it still has to run another ten seconds (bootarg `stop_wait_ms`).
 ///
+/// A CPU that takes itself down is told what it holds, instead of waiting until it lets go.
+///
 /// # Errors
 ///
 /// A [`HotplugError`]. But for `StillDying` nothing has changed then.

@@ -19,7 +19,7 @@ use reveille::hotplug::{self, Hold, HotplugError};
 use reveille::irq::{self, Trigger};
 use reveille::patch::PatchError;
 use reveille::sync::Mutex;
-use reveille::time::{self, Deadline, TimerError};
+use reveille::time::{self, Deadline, Instant, TimerError};
 use reveille::{ExitCode, StopError, System, println, stop_machine};
 use reveille_tests::shim::{self, Plan};
 use reveille_tests::{check, eventually, pause, set_short, short};
@@ -59,6 +59,7 @@ fn main(system: &'static System) -> ExitCode {
     refusals(first);
     in_order(system);
     holds(first);
+    both_want_it(first);
     by_itself(first);
     stale_sgis(system, first);
     shared_interrupts(system, first);
@@ -287,6 +288,29 @@ fn holds(cpu: CpuId) {
         check(MUTEX.try_lock().is_some(), "nothing that it held is left held");
         up(cpu);
     }
+}
+
+/// A CPU that wants to leave, while another asks it to, does not wait for that one with what keeps it from leaving.
+fn both_want_it(cpu: CpuId) {
+    static ASKED: AtomicU64 = AtomicU64::new(0);
+    ASKED.store(0, Ordering::Relaxed);
+    eventually("an idle CPU takes a closure", || {
+        cpu::launch(cpu, move || {
+            eventually("it is about to be asked", || ASKED.load(Ordering::Relaxed) == 1);
+            let until = Deadline::after(short());
+            while !until.has_passed() {
+                pause();
+            }
+            let start = Instant::now();
+            let own = hotplug::cpu_down(cpu, LONG);
+            check(own == Err(HotplugError::Held(Hold::Closure)), "the closure holds it, whoever asks");
+            check(Instant::now() - start < LONG / 2, "and it hears of that at once");
+        })
+        .is_ok()
+    });
+    ASKED.store(1, Ordering::Relaxed);
+    down(cpu);
+    up(cpu);
 }
 
 /// A CPU that waits for its own call is no more at an offline point than one that computes.
