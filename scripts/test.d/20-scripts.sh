@@ -49,6 +49,14 @@ bad_options() {
     refused 'no case matches .no such case.' "$test" 'no such case'
     refused "unknown option '--all'" "$test" --all
     refused "unknown option '--all'" "$setup" --all
+    refused "there is no 'kani', only miri, " "$setup" --extra kani
+    refused '--coverage stands alone' "$test" --coverage --full
+    refused "unknown option '--all'" "$ROOT/scripts/model" --all
+    refused '--list is of models alone' "$ROOT/scripts/model" --list --mutants
+    refused "no target 'mmu', only tree, command-line" "$ROOT/scripts/fuzz" mmu
+    refused '--seconds: 0 is outside' "$ROOT/scripts/fuzz" --seconds 0
+    refused "cannot read the figures '/nonexistent'" "$ROOT/scripts/bench" --compare /nonexistent
+    refused '--verify measures, --from does not' "$ROOT/scripts/bench" --verify --from "$ROOT/benches/figures.json"
 }
 check scripts/bad-options bad_options
 
