@@ -175,7 +175,8 @@ fn call_deadline(own: CpuId, target: CpuId, number: u64) -> bool {
     let nth = get(&OVER) + 1;
     let span =
         if number & 3 == 0 { Duration::from_millis(20) } else { Duration::from_nanos(number >> 8 & 0x7fff) };
-    let result = call::on_deadline(target, span, move || {
+    let limit = Deadline::after(span);
+    let result = call::on_deadline(target, limit, move || {
         expect(
             cpu::current() == target && irq::is_masked(),
             Wrong::Unaccounted,
@@ -193,7 +194,11 @@ fn call_deadline(own: CpuId, target: CpuId, number: u64) -> bool {
             SERVED.fetch_add(1, Ordering::Relaxed);
             true
         }
-        Err(CallError::TimedOut | CallError::Offline) => false,
+        Err(CallError::TimedOut) => {
+            expect(limit.has_passed(), Wrong::Lost, "a call is not taken back before its time");
+            false
+        }
+        Err(CallError::Offline) => false,
         Err(error) => violated(Wrong::Lost, format_args!("a call with a deadline to cpu {target}: {error}")),
     }
 }
@@ -297,8 +302,11 @@ fn answer(own: CpuId, target: CpuId) -> bool {
 /// A timer that posts.
 fn timer(own: CpuId, number: u64) -> bool {
     let _masked = irq::mask();
-    let set = time::after(Duration::from_nanos(number & 0xffff), move || {
+    let delay = Duration::from_nanos(number & 0xffff);
+    let due = Deadline::after(delay);
+    let set = time::after(delay, move || {
         expect(cpu::current() == own, Wrong::Unaccounted, "a timer fires where it was set");
+        expect(due.has_passed(), Wrong::Reordered, "a timer does not fire before its time");
         TIMERS_FIRED.fetch_add(1, Ordering::Relaxed);
         post(any(number >> 16), 0);
     });
@@ -580,6 +588,7 @@ fn stop(limit: Duration, number: u64) -> bool {
     MOVES.fetch_add(1, Ordering::Relaxed);
     let own = cpu::current();
     let mut ran = 0;
+    let limit = Deadline::after(limit);
     let result = stop_machine(limit, || {
         gathered(own, number);
         ran += 1;
@@ -596,6 +605,7 @@ fn stop(limit: Duration, number: u64) -> bool {
         }
         Err(StopError::Busy | StopError::TimedOut(_)) => {
             expect(ran == 0, Wrong::Doubled, "the job of a round that was called off does not run");
+            expect(limit.has_passed(), Wrong::Lost, "a round is not called off before its time");
             false
         }
         Err(error) => violated(Wrong::Lost, format_args!("stop-machine: {error}")),
@@ -606,6 +616,7 @@ fn stop_each(limit: Duration) -> bool {
     MOVES.fetch_add(1, Ordering::Relaxed);
     let own = cpu::current();
     let (ran, again, online) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let limit = Deadline::after(limit);
     let result = stop_machine_each(limit, |cpu| {
         expect(
             cpu == cpu::current() && irq::is_masked(),
@@ -628,6 +639,7 @@ fn stop_each(limit: Duration) -> bool {
         }
         Err(StopError::Busy | StopError::TimedOut(_)) => {
             expect(ran == 0, Wrong::Doubled, "the job of a round that was called off does not run");
+            expect(limit.has_passed(), Wrong::Lost, "a round is not called off before its time");
             false
         }
         Err(error) => violated(Wrong::Lost, format_args!("stop-machine for each: {error}")),
