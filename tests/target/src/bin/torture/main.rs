@@ -177,6 +177,7 @@ fn life(own: CpuId) -> ! {
         if now >= END.load(Ordering::Relaxed) {
             rest(own);
         }
+        ticks::check(now);
         let next = NEXT_LINE.load(Ordering::Relaxed);
         if now >= next {
             let after = (Instant::from_ticks(next) + Duration::from_secs(1)).ticks();

@@ -12,10 +12,14 @@ use reveille::{System, cpu};
 
 /// Each CPU looks around this often.
 const LOOK: Duration = Duration::from_millis(100);
+/// A CPU that runs, and has not taken such an interrupt for so long, does not get them.
+const SILENCE: Duration = Duration::from_secs(2);
 
 reveille::percpu! {
     /// An interrupt is wanted, for an operation.
     static WANTED: AtomicBool = AtomicBool::new(false);
+    /// When it took the last one, or began its life, ticks.
+    static LAST: AtomicU64 = AtomicU64::new(0);
     /// The number of its next random choice.
     static CHOICES: AtomicU64 = AtomicU64::new(0);
 }
@@ -48,7 +52,19 @@ fn set(at: Instant) {
 /// This CPU looks around from now on. In thread context: it has just come online.
 pub fn arm() {
     WANTED.store(false, Ordering::Relaxed);
+    LAST.store(Instant::now().ticks(), Ordering::Relaxed);
     set(Instant::now() + LOOK);
+}
+
+/// In thread context, interrupts open: they come.
+pub fn check(now: u64) {
+    let last = Instant::from_ticks(LAST.load(Ordering::Relaxed));
+    if Instant::from_ticks(now).since(last) > SILENCE {
+        violated(
+            Wrong::Lost,
+            format_args!("the physical timer of cpu {} no longer interrupts it", cpu::current()),
+        );
+    }
 }
 
 /// An interrupt after about this time, whose handler posts. `false` if one is under way.
@@ -63,6 +79,7 @@ pub fn want(after: Duration) -> bool {
 
 fn tick(_: u32) {
     let now = Instant::now();
+    LAST.store(now.ticks(), Ordering::Relaxed);
     set(now + LOOK);
     if WANTED.swap(false, Ordering::Relaxed) {
         let choice = reveille_tests::books::scrambled(
