@@ -160,19 +160,24 @@ impl Timer {
     }
 }
 
-/// Runs every timer of this CPU that is due. In the timer's interrupt.
+/// Runs every timer of this CPU that is due, in the order in which they are. In the timer's interrupt.
 pub(crate) fn expired() {
     let timers = &area::current().timers;
-    for entry in &timers.entries {
-        if entry.due.get().is_some_and(|due| due <= Instant::now().ticks()) {
-            let closure = ClosureCell::new();
-            // SAFETY: interrupts are masked, so only we use this CPU's timers. The closure leaves its entry before
-            // it runs, so that it may set a timer itself; the new cell is empty and nobody else's.
-            unsafe {
-                entry.closure.move_to(&closure);
-                entry.due.set(None);
-                closure.run();
-            }
+    let now = Instant::now().ticks();
+    // No more often than there are entries: one that a closure sets for at once has the next interrupt.
+    for _ in &timers.entries {
+        let due = timers.entries.iter().filter_map(|entry| Some((entry.due.get()?, entry)));
+        let Some((due, entry)) = due.min_by_key(|&(due, _)| due) else { break };
+        if due > now {
+            break;
+        }
+        let closure = ClosureCell::new();
+        // SAFETY: interrupts are masked, so only we use this CPU's timers. The closure leaves its entry before
+        // it runs, so that it may set a timer itself; the new cell is empty and nobody else's.
+        unsafe {
+            entry.closure.move_to(&closure);
+            entry.due.set(None);
+            closure.run();
         }
     }
     if timers.tick.get().is_some_and(|due| due <= Instant::now().ticks()) {

@@ -91,6 +91,27 @@ fn timers() {
     check(ORDER.load(Ordering::Relaxed) == 123, "timers fire in the order in which they are due");
     check(soon.is_ok_and(|timer| !timer.cancel()), "a timer that has fired cannot be cancelled");
 
+    // The same if all are due by the time that the CPU takes the interrupt.
+    ORDER.store(0, Ordering::Relaxed);
+    FIRED.store(0, Ordering::Relaxed);
+    let masked = irq::mask();
+    let start = Instant::now();
+    for (delay, digit) in [(3, 3), (1, 1), (4, 4), (2, 2)] {
+        let due = start + Duration::from_millis(10 * delay);
+        check(time::after(due - Instant::now(), fire(digit)).is_ok(), "timers can be set while masked");
+    }
+    let until = Deadline::at(start + Duration::from_millis(60));
+    while !until.has_passed() {
+        core::hint::spin_loop();
+    }
+    check(FIRED.load(Ordering::Relaxed) == 0, "no timer fires while interrupts are masked");
+    drop(masked);
+    eventually("four timers fire", || FIRED.load(Ordering::Relaxed) == 4);
+    check(
+        ORDER.load(Ordering::Relaxed) == 1234,
+        "timers that are late fire in the order in which they are due",
+    );
+
     // All of them at once, and one more.
     for _ in 0..time::TIMERS_PER_CPU {
         check(time::after(Duration::from_millis(200), fire(0)).is_ok(), "every timer can be used");
@@ -101,7 +122,7 @@ fn timers() {
     );
     eventually("all timers fire", || {
         cpu::idle();
-        FIRED.load(Ordering::Relaxed) as usize == 3 + time::TIMERS_PER_CPU
+        FIRED.load(Ordering::Relaxed) as usize == 4 + time::TIMERS_PER_CPU
     });
 
     // Masked: not now, but not lost.
@@ -110,11 +131,11 @@ fn timers() {
     check(time::after(Duration::from_millis(1), fire(0)).is_ok(), "a timer can be set while masked");
     let until = Deadline::after(Duration::from_millis(10));
     while !until.has_passed() {}
-    check(FIRED.load(Ordering::Relaxed) as usize == 3 + time::TIMERS_PER_CPU, "no timer fires while masked");
+    check(FIRED.load(Ordering::Relaxed) as usize == 4 + time::TIMERS_PER_CPU, "no timer fires while masked");
     drop(masked);
     check(!irq::is_masked(), "dropping the guard unmasks");
     eventually("the timer fires once unmasked", || {
-        FIRED.load(Ordering::Relaxed) as usize == 4 + time::TIMERS_PER_CPU
+        FIRED.load(Ordering::Relaxed) as usize == 5 + time::TIMERS_PER_CPU
     });
 }
 
