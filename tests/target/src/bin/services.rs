@@ -95,12 +95,13 @@ fn timers() {
     ORDER.store(0, Ordering::Relaxed);
     FIRED.store(0, Ordering::Relaxed);
     let masked = irq::mask();
-    let start = Instant::now();
-    for (delay, digit) in [(3, 3), (1, 1), (4, 4), (2, 2)] {
-        let due = start + Duration::from_millis(10 * delay);
+    // Far enough from now, and from each other, that nothing which delays the setting makes another order of it.
+    let start = Instant::now() + Duration::from_millis(200);
+    for digit in [3, 1, 4, 2] {
+        let due = start + Duration::from_millis(50 * digit);
         check(time::after(due - Instant::now(), fire(digit)).is_ok(), "timers can be set while masked");
     }
-    let until = Deadline::at(start + Duration::from_millis(60));
+    let until = Deadline::at(start + Duration::from_millis(300));
     while !until.has_passed() {
         core::hint::spin_loop();
     }
