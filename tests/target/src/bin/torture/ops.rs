@@ -49,8 +49,8 @@ pub fn operate(own: CpuId, kind: Kind, random: &mut Random) {
         Kind::Nmi => ask(&some(random)),
         Kind::Key => toggle(number),
         Kind::Batch => batch(),
-        Kind::Stop => stop(Duration::from_millis(20), number),
-        Kind::StopEach => stop_each(Duration::from_millis(20)),
+        Kind::Stop => stop(gathering(), number),
+        Kind::StopEach => stop_each(gathering()),
         Kind::StopLate if number >> 20 & 1 == 0 => stop(Duration::from_nanos(number & 0xffff), number),
         Kind::StopLate => stop_each(Duration::from_nanos(number & 0xffff)),
         Kind::Down => return take_down(own, target),
@@ -71,6 +71,11 @@ pub fn operate(own: CpuId, kind: Kind, random: &mut Random) {
         Kind::Watchdog => watch(number),
     };
     count(kind, !done);
+}
+
+/// Time for a gathering that is to succeed most times.
+fn gathering() -> Duration {
+    Duration::from_millis(20 + 5 * (cpu::possible().len() as u64).saturating_sub(8))
 }
 
 /// Counts what was refused before it came to anything.
@@ -673,9 +678,11 @@ fn watch(number: u64) -> bool {
 static ALONE: AtomicBool = AtomicBool::new(false);
 
 /// Time for a CPU to leave. Most are at an offline point much sooner; one that waits to start, stop or gather CPUs itself
-/// comes there only when this time is over.
+/// comes there only when this time is over. With many CPUs each has its turn less often, and to
+/// gather them takes long.
 fn patience() -> Duration {
-    Duration::from_micros(700)
+    let cpus = cpu::possible().len() as u64;
+    Duration::from_micros(300 + 100 * cpus + 500 * cpus.saturating_sub(8))
 }
 
 /// Another CPU is taken down.
