@@ -84,6 +84,7 @@ torture_options() {
     refused "what is 'roll_call'" "$torture" roll_call
     refused "unknown option '--secnods'" "$torture" --secnods 5
     refused '--gdb: not with torture' "$torture" --gdb
+    refused '--interactive: not with torture' "$torture" --interactive
 }
 check torture/options torture_options
 
