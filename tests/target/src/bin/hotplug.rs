@@ -35,7 +35,7 @@ reveille::percpu! {
     static DOING: AtomicU64 = AtomicU64::new(0);
 }
 
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(60);
 
 fn main(system: &'static System) -> ExitCode {
     set_short(system, Duration::from_millis(10));
