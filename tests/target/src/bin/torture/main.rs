@@ -7,7 +7,8 @@
 //! and the books are closed.
 //!
 //! `scripts/torture` builds this, runs it, and reads what it prints. Bootargs: `seed=N`, `seconds=N` of guest time,
-//! `mix=NAME=WEIGHT,..` (see `kinds.rs`), `hang_ms=N`: an operation that takes so long is a hang. `plant=lost`, `doubled`,
+//! `mix=NAME=WEIGHT,..` (see `kinds.rs`), `hang_ms=N`: an operation that takes so long is a hang; `slow=N`: CPUs
+//! get N times the time to come together (vCPUs that run at the same time take long). `plant=lost`, `doubled`,
 //! `reordered`, `unaccounted`, `hang` or `masked` does what must not be, after a second, to see that it is found.
 
 #![no_std]
@@ -94,6 +95,14 @@ static CLOSER: AtomicU32 = AtomicU32::new(0);
 /// An operation that takes so long is a hang, ms.
 static HANG_MS: AtomicU64 = AtomicU64::new(0);
 
+/// How much longer it takes to gather CPUs than where they run in turns.
+static SLOWNESS: AtomicU32 = AtomicU32::new(1);
+
+/// By how much the time for gatherings and for CPUs that leave is multiplied.
+pub fn slowness() -> u32 {
+    SLOWNESS.load(Ordering::Relaxed)
+}
+
 /// Time for what is to succeed: less than what counts as a hang.
 pub fn long() -> Duration {
     Duration::from_millis(HANG_MS.load(Ordering::Relaxed) * 2 / 3)
@@ -103,6 +112,7 @@ fn main(system: &'static System) -> ExitCode {
     let number = |name, default| system.arg(name).and_then(|value| value.parse().ok()).unwrap_or(default);
     let (seed, seconds) = (number("seed", 1_u64), number("seconds", 10_u64));
     HANG_MS.store(number("hang_ms", 30_000).max(3), Ordering::Relaxed);
+    SLOWNESS.store(number("slow", 1).clamp(1, 1000) as u32, Ordering::Relaxed);
     if cpu::possible().len() > MOST {
         println!("torture: at most {MOST} CPUs");
         return ExitCode::FAILURE;

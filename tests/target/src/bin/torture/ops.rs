@@ -75,7 +75,8 @@ pub fn operate(own: CpuId, kind: Kind, random: &mut Random) {
 
 /// Time for a gathering that is to succeed most times.
 fn gathering() -> Duration {
-    Duration::from_millis(20 + 5 * (cpu::possible().len() as u64).saturating_sub(8))
+    let cpus = cpu::possible().len() as u64;
+    Duration::from_millis(20 + 5 * cpus.saturating_sub(8)) * crate::slowness()
 }
 
 /// Counts what was refused before it came to anything.
@@ -682,7 +683,7 @@ static ALONE: AtomicBool = AtomicBool::new(false);
 /// gather them takes long.
 fn patience() -> Duration {
     let cpus = cpu::possible().len() as u64;
-    Duration::from_micros(300 + 100 * cpus + 500 * cpus.saturating_sub(8))
+    Duration::from_micros(300 + 100 * cpus + 500 * cpus.saturating_sub(8)) * crate::slowness()
 }
 
 /// Another CPU is taken down.
