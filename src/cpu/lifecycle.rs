@@ -1,12 +1,41 @@
 //! Who may start CPUs, take them down, or gather them: one CPU at a time.
 
-use super::area;
+use super::area::{self, Area};
 use crate::arch::{self, Hw, HwWord};
 use crate::time::Deadline;
 use crate::{hotplug, panic};
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
 use reveille_protocol::{Holder, LifecycleLock, Tenure};
 
 static LOCK: LifecycleLock<Hw> = LifecycleLock::from_parts(HwWord::with(LifecycleLock::<Hw>::FREE));
+
+/// The index of the CPU that had the right last. Relaxed, like all that is about turns: who is mistaken waits a little, or not.
+static LAST: AtomicU64 = AtomicU64::new(u64::MAX);
+
+/// The longest that a CPU lets others go first. They are awake, and need a few instructions.
+const TURN: Duration = Duration::from_millis(1);
+
+/// Whoever had the right last lets those have it first that wait for it: a CPU that asks again and again, perhaps because one
+/// of those will not leave before it had its turn, must not keep it from all others. `false` at the deadline, or if `meanwhile` says so.
+fn give_turn(own: &'static Area, deadline: Deadline, meanwhile: &mut impl FnMut() -> bool) -> bool {
+    let is_ours = || {
+        LAST.load(Ordering::Relaxed) == own.id.index() as u64
+            && area::areas().iter().any(|area| area.id != own.id && area.holds.is_waiting())
+    };
+    if !is_ours() {
+        return true;
+    }
+    let until = Deadline::after(TURN);
+    while is_ours() && !until.has_passed() {
+        panic::poll_gate();
+        if deadline.has_passed() || !meanwhile() {
+            return false;
+        }
+        arch::yield_now();
+    }
+    true
+}
 
 /// The right to change which CPUs there are.
 pub(crate) struct Lifecycle(Option<Tenure<'static, Hw>>);
@@ -26,9 +55,13 @@ impl Lifecycle {
     pub(crate) fn lock_with(deadline: Deadline, mut meanwhile: impl FnMut() -> bool) -> Option<Self> {
         let own = area::current();
         let me = Holder { cpu: own.id.index() as u32, generation: own.slot.0.read().generation };
+        if !give_turn(own, deadline, &mut meanwhile) {
+            return None;
+        }
         let lock = loop {
             let slot = |cpu: u32| area::areas()[cpu as usize].slot.0.read();
             if let Ok(tenure) = LOCK.try_acquire(me, slot) {
+                LAST.store(u64::from(me.cpu), Ordering::Relaxed);
                 break Some(Self(Some(tenure)));
             }
             own.holds.set_waiting(true);

@@ -84,7 +84,7 @@ impl Holds {
     }
 
     /// Whether it does. Relaxed, and so old news: good for letting it go first, not for relying on it.
-    pub(super) fn is_waiting(&self) -> bool {
+    pub(crate) fn is_waiting(&self) -> bool {
         self.waiting.load(Ordering::Relaxed)
     }
 }

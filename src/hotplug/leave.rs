@@ -54,6 +54,8 @@ pub(crate) fn check(area: &'static Area) {
         return;
     }
     let Some(leaving) = area.leave.accept() else { return };
+    // If it did, it does no longer once it is gone.
+    area.holds.set_waiting(false);
     let deadline = Deadline::at(Instant::from_ticks(leaving.deadline()));
     let mut leaving = Some(leaving);
     // The requester has the lifecycle lock, and keeps it until this CPU is gone; or it has given up, and then this CPU

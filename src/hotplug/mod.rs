@@ -24,7 +24,6 @@ use crate::irq::{self, Sgi};
 use crate::time::Deadline;
 use crate::{arch, gic, panic, patch, stop};
 use core::fmt;
-use core::time::Duration;
 use reveille_protocol::{Progress, State};
 
 /// Why a CPU did not leave.
@@ -98,8 +97,9 @@ pub fn cpu_down(cpu: CpuId, deadline: impl Into<Deadline>) -> Result<(), Hotplug
             Err(HotplugError::Held(hold)) if !deadline.has_passed() => held = Some(hold),
             Err(error) => return Err(error),
         }
+        // If it waits for the lock, that is its turn.
         drop(lock);
-        let_go_first(target);
+        pause();
     }
 }
 
@@ -141,21 +141,6 @@ fn await_gone(target: &Area, limit: Deadline, lock: &Lifecycle) -> Result<(), Ho
     patch::settle(lock);
     Ok(())
 }
-
-/// Gives a CPU that waits for the lock, which this one has just given up, the time to take it: it is awake, and needs a few
-/// instructions.
-fn let_go_first(target: &Area) {
-    let own = area::current();
-    let until = Deadline::after(TURN);
-    while target.holds.is_waiting() && !until.has_passed() {
-        decline(own);
-        pause();
-    }
-    pause();
-}
-
-/// The longest that [`let_go_first`] takes.
-const TURN: Duration = Duration::from_millis(1);
 
 /// Asks the CPU of `target` to leave by `deadline`. `Ok`: it does.
 fn ask(target: &'static Area, deadline: Deadline, limit: Deadline) -> Result<(), HotplugError> {

@@ -60,6 +60,7 @@ fn main(system: &'static System) -> ExitCode {
     in_order(system);
     holds(first);
     both_want_it(first);
+    turns(first);
     by_itself(first);
     stale_sgis(system, first);
     shared_interrupts(system, first);
@@ -106,10 +107,17 @@ enum Order {
     Busy = 5,
     /// Take itself down.
     Leave = 6,
+    /// Gather all CPUs, until told to let go; no offline points.
+    Gather = 7,
 }
 
 /// Ends what was ordered.
 static LET_GO: AtomicBool = AtomicBool::new(false);
+/// How often [`Order::Gather`] has gathered, how often the CPU was asked to leave meanwhile, and how often that was more than
+/// three times while it waited for its turn.
+static GATHERED: AtomicU64 = AtomicU64::new(0);
+static ASKED: AtomicU64 = AtomicU64::new(0);
+static OVERTAKEN: AtomicU64 = AtomicU64::new(0);
 static CALLEE: AtomicU64 = AtomicU64::new(0);
 static MUTEX: Mutex<u64> = Mutex::new(0);
 
@@ -140,6 +148,15 @@ fn secondary(own: CpuId) -> ! {
             check(call::on(callee, || until_let_go(|| ())) == Ok(()), "the call is served");
         } else if order == Order::Busy as u64 {
             until_let_go(|| ());
+        } else if order == Order::Gather as u64 {
+            until_let_go(|| {
+                let before = ASKED.load(Ordering::Relaxed);
+                check(stop_machine(LONG, || ()) == Ok(()), "it has its turn");
+                if ASKED.load(Ordering::Relaxed) - before > 3 {
+                    OVERTAKEN.fetch_add(1, Ordering::Relaxed);
+                }
+                GATHERED.fetch_add(1, Ordering::Release);
+            });
         } else if order == Order::Leave as u64 {
             let stayed = hotplug::cpu_down(own, LONG);
             panic!("cpu_down() of the own CPU came back: {stayed:?}");
@@ -311,6 +328,29 @@ fn both_want_it(cpu: CpuId) {
     ASKED.store(1, Ordering::Relaxed);
     down(cpu);
     up(cpu);
+}
+
+/// A CPU that is asked to leave again and again, each time in vain, gets to gather CPUs all the same: whoever asks does not take
+/// the right to do so away from it by asking anew.
+fn turns(cpu: CpuId) {
+    tell(cpu, Order::Gather);
+    let until = Deadline::after(LONG);
+    while GATHERED.load(Ordering::Acquire) < 100 {
+        check(!until.has_passed(), "it gathers CPUs while it is asked to leave");
+        match hotplug::cpu_down(cpu, Duration::ZERO) {
+            Err(HotplugError::Held(_)) => _ = ASKED.fetch_add(1, Ordering::Relaxed),
+            // It is the other one's turn.
+            Err(HotplugError::Busy) => {}
+            other => panic!("it comes to no offline point: {other:?}"),
+        }
+    }
+    LET_GO.store(true, Ordering::Release);
+    down(cpu);
+    up(cpu);
+    let (gathered, overtaken) = (GATHERED.load(Ordering::Relaxed), OVERTAKEN.load(Ordering::Relaxed));
+    println!("hotplug: {gathered} turns, {overtaken} of them after more than three of another CPU");
+    // It may be asked before it says that it waits.
+    check(overtaken * 4 < gathered, "it has its turn when it waits for one");
 }
 
 /// A CPU that waits for its own call is no more at an offline point than one that computes.
