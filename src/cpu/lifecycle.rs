@@ -13,16 +13,29 @@ static LOCK: LifecycleLock<Hw> = LifecycleLock::from_parts(HwWord::with(Lifecycl
 /// The index of the CPU that had the right last. Relaxed, like all that is about turns: who is mistaken waits a little, or not.
 static LAST: AtomicU64 = AtomicU64::new(u64::MAX);
 
+/// How many CPUs wait for it.
+static WAITING: AtomicU64 = AtomicU64::new(0);
+
+/// The CPU of `own`, which is the calling one, waits for the right, or does no longer: also if it leaves while it waits.
+pub(crate) fn set_waiting(own: &Area, waits: bool) {
+    if !own.holds.set_waiting(waits) {
+        return;
+    }
+    if waits {
+        WAITING.fetch_add(1, Ordering::Relaxed);
+    } else {
+        WAITING.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// The longest that a CPU lets others go first. They are awake, and need a few instructions.
 const TURN: Duration = Duration::from_millis(1);
 
 /// Whoever had the right last lets those have it first that wait for it: a CPU that asks again and again, perhaps because one
 /// of those will not leave before it had its turn, must not keep it from all others. `false` at the deadline, or if `meanwhile` says so.
 fn give_turn(own: &'static Area, deadline: Deadline, meanwhile: &mut impl FnMut() -> bool) -> bool {
-    let is_ours = || {
-        LAST.load(Ordering::Relaxed) == own.id.index() as u64
-            && area::areas().iter().any(|area| area.id != own.id && area.holds.is_waiting())
-    };
+    let is_ours =
+        || LAST.load(Ordering::Relaxed) == own.id.index() as u64 && WAITING.load(Ordering::Relaxed) != 0;
     if !is_ours() {
         return true;
     }
@@ -64,14 +77,14 @@ impl Lifecycle {
                 LAST.store(u64::from(me.cpu), Ordering::Relaxed);
                 break Some(Self(Some(tenure)));
             }
-            own.holds.set_waiting(true);
+            set_waiting(own, true);
             panic::poll_gate();
             if deadline.has_passed() || !meanwhile() {
                 break None;
             }
             arch::wfe();
         };
-        own.holds.set_waiting(false);
+        set_waiting(own, false);
         lock
     }
 

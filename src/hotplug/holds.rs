@@ -78,14 +78,12 @@ impl Holds {
         self.main.store(runs, Ordering::Relaxed);
     }
 
-    /// This CPU begins or ends to wait for the right to start, stop or gather CPUs.
-    pub(crate) fn set_waiting(&self, waits: bool) {
+    /// This CPU begins or ends to wait for the right to start, stop or gather CPUs. Whether that is news.
+    pub(crate) fn set_waiting(&self, waits: bool) -> bool {
+        // No read-modify-write: only this CPU writes it.
+        let news = self.waiting.load(Ordering::Relaxed) != waits;
         self.waiting.store(waits, Ordering::Relaxed);
-    }
-
-    /// Whether it does. Relaxed, and so old news: good for letting it go first, not for relying on it.
-    pub(crate) fn is_waiting(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed)
+        news
     }
 }
 

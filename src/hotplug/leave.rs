@@ -4,7 +4,7 @@ use super::holds::{self, Hold, from_code};
 use super::{HotplugError, callbacks};
 use crate::bringup::arrival;
 use crate::cpu::area::{self, Area};
-use crate::cpu::lifecycle::Lifecycle;
+use crate::cpu::lifecycle::{self, Lifecycle};
 use crate::cpu::{self, CpuSet};
 use crate::stop::{Round, StopError};
 use crate::time::{Deadline, Instant};
@@ -55,7 +55,7 @@ pub(crate) fn check(area: &'static Area) {
     }
     let Some(leaving) = area.leave.accept() else { return };
     // If it did, it does no longer once it is gone.
-    area.holds.set_waiting(false);
+    lifecycle::set_waiting(area, false);
     let deadline = Deadline::at(Instant::from_ticks(leaving.deadline()));
     let mut leaving = Some(leaving);
     // The requester has the lifecycle lock, and keeps it until this CPU is gone; or it has given up, and then this CPU
