@@ -20,6 +20,9 @@ import time
 # What the monitor prints before it waits for the first key of a line.
 PROMPT = b"\r> \x1b[K\r\x1b[2C"
 PATIENCE = 60
+# Keys at a time, and the silence after which they have been read.
+CHUNK = 64
+QUIET = 0.5
 UP, DOWN, RIGHT, LEFT = b"\x1b[A", b"\x1b[B", b"\x1b[C", b"\x1b[D"
 HOME, END, DELETE = b"\x1b[H", b"\x1b[F", b"\x1b[3~"
 NUMBER = r"[0-9]+"
@@ -41,8 +44,13 @@ class Terminal:
         self.unread = b""
 
     def type(self, keys):
-        """Sends keys, each when the one before it has been taken by the terminal."""
-        os.write(self.master, keys)
+        """Sends keys. Not more at a time than the guest has room for: it drops what nobody has read, and a host that is
+        busy may let it read late."""
+        for begin in range(0, len(keys), CHUNK):
+            os.write(self.master, keys[begin : begin + CHUNK])
+            if begin + CHUNK < len(keys):
+                while self.receive(QUIET):
+                    pass
 
     def until(self, pattern, what, patience=PATIENCE):
         """Everything up to a match of the pattern, and the match."""
