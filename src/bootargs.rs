@@ -1,5 +1,7 @@
 //! The kernel command line: words of the form `name` or `name=value`, separated by blanks.
 
+use core::time::Duration;
+
 /// The words of a command line.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct BootArgs<'a>(pub(crate) &'a str);
@@ -31,6 +33,28 @@ impl<'a> BootArgs<'a> {
             },
         }
     }
+
+    /// The value of `name` as a number of milliseconds above 0; `default` if there is none, and also, which is said, if it
+    /// is not one.
+    pub(crate) fn milliseconds(self, name: &str, default: Duration) -> Duration {
+        match self.number(name) {
+            Ok(ms) => ms.map_or(default, Duration::from_millis),
+            Err(value) => {
+                log::error!("bootargs: {name}={value}: not a number of milliseconds; it stays {default:?}");
+                default
+            }
+        }
+    }
+
+    /// Whether the value of `name` is `other`, and not `default`. It is `default` if there is none, and also, which is said,
+    /// if it is neither.
+    pub(crate) fn chooses(self, name: &str, default: &str, other: &str) -> bool {
+        let Some(value) = self.get(name).filter(|value| *value != default) else { return false };
+        if value != other {
+            log::error!("bootargs: {name}={value}: neither {default} nor {other}; it stays {default}");
+        }
+        value == other
+    }
 }
 
 #[cfg(test)]
@@ -51,6 +75,19 @@ mod tests {
     #[test]
     fn the_last_word_counts() {
         assert_eq!(BootArgs("a=1 a=2").get("a"), Some("2"));
+    }
+
+    #[test]
+    fn what_makes_no_sense_leaves_the_default() {
+        const DEFAULT: Duration = Duration::from_secs(1);
+        assert_eq!(BootArgs("").milliseconds("ms", DEFAULT), DEFAULT);
+        assert_eq!(BootArgs("ms=20").milliseconds("ms", DEFAULT), Duration::from_millis(20));
+        assert_eq!(BootArgs("ms=soon").milliseconds("ms", DEFAULT), DEFAULT);
+        for (args, chosen) in
+            [("", false), ("how=a", false), ("how=b", true), ("how=c", false), ("how", false)]
+        {
+            assert_eq!(BootArgs(args).chooses("how", "a", "b"), chosen, "{args}");
+        }
     }
 
     #[test]

@@ -205,16 +205,7 @@ fn advance(_lock: &Lifecycle, area: &'static Area) -> bool {
 
 /// The time limit that the bootargs or the default give.
 pub(crate) fn default_deadline(args: crate::bootargs::BootArgs<'_>) -> Duration {
-    match args.number("deadline_ms") {
-        Ok(Some(ms)) => Duration::from_millis(ms),
-        Ok(None) => DEFAULT_DEADLINE,
-        Err(value) => {
-            log::error!(
-                "bootargs: deadline_ms={value}: not a number of milliseconds; it stays {DEFAULT_DEADLINE:?}"
-            );
-            DEFAULT_DEADLINE
-        }
-    }
+    args.milliseconds("deadline_ms", DEFAULT_DEADLINE)
 }
 
 impl From<Duration> for Deadline {

@@ -95,14 +95,8 @@ static TO_THE_PEN: AtomicBool = AtomicBool::new(false);
 /// Reads the bootarg `reveille.cpu_off`: `firmware` (default), or `pen` for firmware that does not bring back what it has
 /// turned off. CPUs that leave then wait in the pen, as they do on machines without such firmware. By the boot CPU.
 pub(crate) fn choose_off(args: BootArgs<'_>) {
-    match args.get("reveille.cpu_off") {
-        None | Some("firmware") => {}
-        // Relaxed: before any other CPU runs.
-        Some("pen") => TO_THE_PEN.store(true, Ordering::Relaxed),
-        Some(other) => {
-            log::error!("bootargs: reveille.cpu_off={other}: neither firmware nor pen; it stays firmware")
-        }
-    }
+    // Relaxed: before any other CPU runs.
+    TO_THE_PEN.store(args.chooses("reveille.cpu_off", "firmware", "pen"), Ordering::Relaxed);
 }
 
 /// How a CPU turns itself off: (conduit as `reveille_leave` wants it, function id). `(0, 0)` if it cannot.

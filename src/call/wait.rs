@@ -28,21 +28,9 @@ static PANICS: AtomicBool = AtomicBool::new(false);
 /// Reads the bootargs. By the boot CPU, once the counter's frequency is known.
 pub(crate) fn init(args: BootArgs<'_>) {
     STALL_TICKS.store(to_ticks(STALL), Ordering::Relaxed);
-    let report = match args.number("call_report_ms") {
-        Ok(ms) => ms.map_or(REPORT, Duration::from_millis),
-        Err(value) => {
-            log::error!(
-                "bootargs: call_report_ms={value}: not a number of milliseconds; it stays {REPORT:?}"
-            );
-            REPORT
-        }
-    };
+    let report = args.milliseconds("call_report_ms", REPORT);
     REPORT_TICKS.store(to_ticks(report), Ordering::Relaxed);
-    match args.get("call_report") {
-        Some("panic") => PANICS.store(true, Ordering::Relaxed),
-        None | Some("log") => {}
-        Some(other) => log::error!("bootargs: call_report={other}: neither log nor panic; it stays log"),
-    }
+    PANICS.store(args.chooses("call_report", "log", "panic"), Ordering::Relaxed);
 }
 
 /// Whether the SGI for what is in a queue seems to have been lost.

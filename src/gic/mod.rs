@@ -194,13 +194,7 @@ static DAIF_WANTED: AtomicBool = AtomicBool::new(false);
 
 /// Reads the bootarg `reveille.mask`: `priority` (default) or `daif`. By the boot CPU, before [`init_cpu`].
 pub(crate) fn choose_masking(args: BootArgs<'_>) {
-    match args.get("reveille.mask") {
-        None | Some("priority") => {}
-        Some("daif") => DAIF_WANTED.store(true, Ordering::Relaxed),
-        Some(other) => {
-            log::error!("bootargs: reveille.mask={other}: neither priority nor daif; it stays priority")
-        }
-    }
+    DAIF_WANTED.store(args.chooses("reveille.mask", "priority", "daif"), Ordering::Relaxed);
 }
 
 /// What an NMI-class interrupt gets at, beyond CPUs that take any.

@@ -22,15 +22,7 @@ static PATIENCE_TICKS: AtomicU64 = AtomicU64::new(u64::MAX);
 
 /// Reads the bootarg. By the boot CPU, once the counter's frequency is known.
 pub(crate) fn init(args: BootArgs<'_>) {
-    let patience = match args.number("stop_wait_ms") {
-        Ok(ms) => ms.map_or(PATIENCE, Duration::from_millis),
-        Err(value) => {
-            log::error!(
-                "bootargs: stop_wait_ms={value}: not a number of milliseconds; it stays {PATIENCE:?}"
-            );
-            PATIENCE
-        }
-    };
+    let patience = args.milliseconds("stop_wait_ms", PATIENCE);
     PATIENCE_TICKS.store(to_ticks(patience), Ordering::Relaxed);
 }
 

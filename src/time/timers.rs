@@ -47,13 +47,7 @@ static LOOK_AROUND_TICKS: AtomicU64 = AtomicU64::new(u64::MAX);
 
 /// Reads the bootarg `idle_ms`. By the boot CPU, once the counter's frequency is known.
 pub(crate) fn init_look_around(args: BootArgs<'_>) {
-    let span = match args.number("idle_ms") {
-        Ok(ms) => ms.map_or(LOOK_AROUND, Duration::from_millis),
-        Err(value) => {
-            log::error!("bootargs: idle_ms={value}: not a number of milliseconds; it stays {LOOK_AROUND:?}");
-            LOOK_AROUND
-        }
-    };
+    let span = args.milliseconds("idle_ms", LOOK_AROUND);
     LOOK_AROUND_TICKS.store(to_ticks(span), Ordering::Relaxed);
 }
 

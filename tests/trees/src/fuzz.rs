@@ -6,6 +6,7 @@ mod bootargs;
 
 use crate::ask::everything;
 use bootargs::BootArgs;
+use std::time::Duration;
 
 /// One thing that is fuzzed.
 #[derive(Clone, Copy)]
@@ -107,6 +108,9 @@ fn command_line(bytes: &[u8]) {
             },
         };
         assert_eq!(args.number(name).map_err(str::as_bytes), number, "{name} in {line:?}");
+        let ms = number.ok().flatten().map_or(Duration::MAX, Duration::from_millis);
+        assert_eq!(args.milliseconds(name, Duration::MAX), ms, "{name} in {line:?}");
+        assert_eq!(args.chooses(name, "0", "+1"), expected == Some(b"+1"), "{name} in {line:?}");
     }
 }
 
