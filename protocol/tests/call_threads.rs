@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
 use reveille_protocol::{DeadlineCall, Message, Pool, Queue, SyncCall, Ticket, Word};
-use threads::{Host, HostWord, Plain};
+use threads::{EndAll, Host, HostWord, Plain};
 
 const CPUS: usize = 3;
 const NODES: usize = 2;
@@ -196,17 +196,6 @@ impl Machine {
             self.serve(me);
         }
         sent
-    }
-}
-
-/// A CPU that fails ends the test: the others would wait for it.
-struct EndAll;
-
-impl Drop for EndAll {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            std::process::abort();
-        }
     }
 }
 

@@ -21,7 +21,7 @@ use reveille_protocol::{
     Action, Arrival, Ending, Entrance, Gate, Holder, Job, LifecycleLock, Mark, Rendezvous, Slot, Snapshot,
     State, Tenure, Word,
 };
-use threads::{Host, HostWord, Plain};
+use threads::{EndAll, Host, HostWord, Plain};
 
 fn add(plain: &Plain<u64>, value: u64) {
     plain.write(plain.read() + value);
@@ -282,17 +282,6 @@ fn run(machine: &Machine, me: usize) {
     while machine.busy.load(Ordering::Relaxed) > 0 {
         life.up();
         life.pause();
-    }
-}
-
-/// A CPU that fails ends the test: the others would wait for it.
-struct EndAll;
-
-impl Drop for EndAll {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            std::process::abort();
-        }
     }
 }
 

@@ -79,3 +79,14 @@ impl<T: Copy> Plain<T> {
         unsafe { *self.0.get() = value }
     }
 }
+
+/// A CPU that fails ends the test: the others would wait for it.
+pub struct EndAll;
+
+impl Drop for EndAll {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            std::process::abort();
+        }
+    }
+}

@@ -17,4 +17,6 @@ pub mod dts;
 #[cfg(not(target_os = "none"))]
 pub mod fuzz;
 #[cfg(not(target_os = "none"))]
+pub mod random;
+#[cfg(not(target_os = "none"))]
 pub mod truth;

@@ -11,6 +11,7 @@ use std::{env, thread};
 use reveille_trees::ask::everything;
 use reveille_trees::blobs::{compile, compile_text, qemu};
 use reveille_trees::dt::{Fault, Machine};
+use reveille_trees::random::Random;
 
 /// Far above what any of the blobs takes on a loaded machine, far below what anything quadratic would.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -119,27 +120,6 @@ fn truncation() {
         }
     }
     println!("mutation by truncation: {:?}", tally.0);
-}
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit.max(1) as u64) as usize
-    }
-
-    fn pick<T: Copy>(&mut self, list: &[T]) -> T {
-        list[self.below(list.len())]
-    }
 }
 
 /// Tokens, counts of cells, lengths and sizes that sit on an edge.

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use std::{env, fs, ptr, thread};
 
 use reveille_trees::fuzz::{TARGETS, Target};
+use reveille_trees::random::Random;
 
 /// One input takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -43,23 +44,6 @@ fn counters() -> &'static mut [u8] {
     // SAFETY: the bounds of an array of bytes in the image (the caller's of the function above). Instrumented code counts
     // in it only while `Fuzzer::run` runs a target, and there this slice is not used.
     unsafe { std::slice::from_raw_parts_mut(start, end.offset_from_unsigned(start)) }
-}
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit.max(1) as u64) as usize
-    }
 }
 
 /// What is being tried, for the watchdog, and since when (in milliseconds; 0: nothing).
