@@ -23,9 +23,6 @@ board_check() {
     [[ -z $opt_dtb ]] || usage_error "--dtb: not with --board kvm, whose QEMU makes the tree"
     [[ $opt_icount == no ]] || usage_error "--icount: not with --board kvm"
     [[ $opt_append != *\'* ]] || usage_error "--append: no single quotes with --board kvm"
-    if ((opt_gic == 2 && opt_cpus > 8)); then
-        usage_error "--cpus: $opt_cpus CPUs with --gic 2, but a GICv2 has 8 at most"
-    fi
     check_cpu_model virt
     command -v python3 >/dev/null || die "python3 is missing, which --board kvm takes (scripts/setup --test installs it)"
 }

@@ -15,9 +15,6 @@ board_check() {
     [[ $opt_el == 1 ]] || usage_error "--el: with --board lying the image is entered at EL1"
     [[ -z $opt_at ]] || usage_error "--at: with --board lying the image is at $LYING_IMAGE"
     [[ -z $opt_dtb ]] || usage_error "--dtb: not with --board lying, which edits the tree of QEMU"
-    if ((opt_gic == 2 && opt_cpus > 8)); then
-        usage_error "--cpus: $opt_cpus CPUs with --gic 2, but a GICv2 has 8 at most"
-    fi
     check_cpu_model virt
 }
 

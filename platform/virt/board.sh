@@ -18,9 +18,6 @@ board_defaults() {
 }
 
 board_check() {
-    if ((opt_gic == 2 && opt_cpus > 8)); then
-        usage_error "--cpus: $opt_cpus CPUs with --gic 2, but a GICv2 has 8 at most"
-    fi
     check_cpu_model virt
     if [[ -n $opt_at ]]; then
         [[ $opt_el != 3 ]] || usage_error "--at: with --el 3 the ELF is loaded, where it was linked for"

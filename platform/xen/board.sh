@@ -25,9 +25,6 @@ board_check() {
     [[ -z $opt_dtb ]] || usage_error "--dtb: Xen makes the tree of its guest"
     [[ $opt_interactive != yes ]] || usage_error "--interactive: Xen's console does not listen for its guest"
     [[ $opt_icount == no ]] || usage_error "--icount: not with --board xen"
-    if ((opt_gic == 2 && opt_cpus > 8)); then
-        usage_error "--cpus: $opt_cpus CPUs with --gic 2, but a GICv2 has 8 at most"
-    fi
     ((opt_cpus <= 128)) || usage_error "--cpus: a guest of Xen has 128 at most"
     check_cpu_model virt
     command -v dtc >/dev/null || die "dtc is missing, which --board xen takes: install Debian's device-tree-compiler (scripts/setup --test does)"

@@ -37,6 +37,11 @@ default_target() {
     printf '%s\n' "${targets[0]}"
 }
 
+# What the compiler makes programs for that run here.
+host_triple() {
+    rustc_says -vV | sed -n 's/^host: //p'
+}
+
 check_target() {
     local targets
     read -ra targets <<<"$(toolchain_key targets)"

@@ -4,7 +4,6 @@
 # Reads common.sh, tools.sh and build.sh first.
 
 STATE=${CARGO_TARGET_DIR:-$ROOT/target}/reveille-test
-CPUS_HERE=$(nproc 2>/dev/null || echo 2)
 
 # One entry per case in each of these.
 case_names=() case_tiers=() case_weights=() case_limits=() case_kinds=()

@@ -19,6 +19,9 @@ PATH=$PATH:/usr/sbin:/sbin
 # A closed stdin (some CI systems) would become whatever file is opened next.
 { : <&0; } 2>/dev/null || exec </dev/null
 
+# How much can be done at once.
+CPUS_HERE=$(nproc 2>/dev/null || echo 2)
+
 # Exit codes beside the guest's own.
 readonly EXIT_USAGE=2 EXIT_BUILD=101 EXIT_TIMEOUT=124
 

@@ -71,20 +71,26 @@ board_tree() {
     printf '%s\n' "$TREES/$FETCH_SUITE/$1"
 }
 
+# What fetches works in a directory of its own, and keeps what it made there: keep_firmware DIRECTORY NAME. In one step, so that
+# who finds it finds all of it.
+keep_firmware() {
+    mkdir -p "$FIRMWARE"
+    rm -rf -- "${FIRMWARE:?}/.$2"
+    mv -- "$1" "$FIRMWARE/.$2"
+    mv -- "$FIRMWARE/.$2" "$FIRMWARE/$2"
+}
+
 fetch_firmware() (
-    local package=$1 component=$2 apt_options=() file
+    local package=$1 component=$2 apt_options=() file work
     [[ -e $FIRMWARE/$package ]] && return
     say "fetching Debian's $package (once)"
-    scratch_dir
-    open_apt "$SCRATCH" "$FETCH_SUITE" "$component"
-    file=$(apt_download "$SCRATCH" "$package")
-    dpkg-deb -x "$file" "$SCRATCH/files"
-    basename -- "$file" .deb >"$SCRATCH/files/PACKAGE"
-    mkdir -p "$FIRMWARE"
-    # In one step, so that who finds it finds all of it.
-    rm -rf -- "${FIRMWARE:?}/.$package"
-    mv -- "$SCRATCH/files" "$FIRMWARE/.$package"
-    mv -- "$FIRMWARE/.$package" "$FIRMWARE/$package"
+    work=$(mktemp -d "${TMPDIR:-/tmp}/reveille.XXXXXX")
+    trap 'rm -rf -- "$work"' EXIT
+    open_apt "$work" "$FETCH_SUITE" "$component"
+    file=$(apt_download "$work" "$package")
+    dpkg-deb -x "$file" "$work/files"
+    basename -- "$file" .deb >"$work/files/PACKAGE"
+    keep_firmware "$work/files" "$package"
 )
 
 # The path of a file of a package, which is in the component main or the one that is named:
@@ -102,28 +108,26 @@ firmware_version() {
 
 # A Linux for arm64 with QEMU in its first file system: FIRMWARE/linux/vmlinuz, programs.cpio and PACKAGE.
 fetch_linux() (
-    local apt_options=() package file version
+    local apt_options=() package file version work
     [[ -e $FIRMWARE/linux ]] && return
     command -v python3 >/dev/null || die 'python3 is missing, which packs the first file system of Linux (scripts/setup --test installs it)'
     say "fetching Debian's arm64 kernel and QEMU (110 MB are downloaded, once)"
-    scratch_dir
-    open_apt "$SCRATCH" "$FETCH_SUITE"
-    mkdir -- "$SCRATCH/root" "$SCRATCH/linux" "$SCRATCH/kernel"
+    work=$(mktemp -d "${TMPDIR:-/tmp}/reveille.XXXXXX")
+    trap 'rm -rf -- "$work"' EXIT
+    open_apt "$work" "$FETCH_SUITE"
+    mkdir -- "$work/root" "$work/linux" "$work/kernel"
     timeout -k 5 1200 apt-get "${apt_options[@]}" -o Debug::NoLocking=1 -y --no-install-recommends --download-only install \
         qemu-system-arm busybox-static </dev/null >&2 || die 'cannot download qemu-system-arm and what it depends on'
-    for file in "$SCRATCH"/cache/archives/*.deb; do
-        dpkg-deb -x "$file" "$SCRATCH/root"
+    for file in "$work"/cache/archives/*.deb; do
+        dpkg-deb -x "$file" "$work/root"
     done
     package=$(apt-cache "${apt_options[@]}" show linux-image-arm64 | awk '$1 == "Depends:" { print $2; exit }')
-    file=$(apt_download "$SCRATCH" "$package")
-    dpkg-deb --fsys-tarfile "$file" | tar -x -C "$SCRATCH/kernel" --wildcards './boot/vmlinuz-*'
-    mv -- "$SCRATCH"/kernel/boot/vmlinuz-* "$SCRATCH/linux/vmlinuz"
-    python3 "$ROOT/platform/kvm/archive.py" programs "$(llvm_tools_dir)/llvm-objdump" "$SCRATCH/root" "$SCRATCH/linux/programs.cpio" \
+    file=$(apt_download "$work" "$package")
+    dpkg-deb --fsys-tarfile "$file" | tar -x -C "$work/kernel" --wildcards './boot/vmlinuz-*'
+    mv -- "$work"/kernel/boot/vmlinuz-* "$work/linux/vmlinuz"
+    python3 "$ROOT/platform/kvm/archive.py" programs "$(llvm_tools_dir)/llvm-objdump" "$work/root" "$work/linux/programs.cpio" \
         || die 'the first file system of Linux could not be packed'
     version=$(apt-cache "${apt_options[@]}" show qemu-system-arm | awk '$1 == "Version:" { print $2; exit }')
-    printf '%s, qemu-system-arm %s\n' "$(basename -- "$file" .deb)" "$version" >"$SCRATCH/linux/PACKAGE"
-    mkdir -p "$FIRMWARE"
-    rm -rf -- "${FIRMWARE:?}/.linux"
-    mv -- "$SCRATCH/linux" "$FIRMWARE/.linux"
-    mv -- "$FIRMWARE/.linux" "$FIRMWARE/linux"
+    printf '%s, qemu-system-arm %s\n' "$(basename -- "$file" .deb)" "$version" >"$work/linux/PACKAGE"
+    keep_firmware "$work/linux" linux
 )

@@ -151,6 +151,9 @@ choose_board() {
     one_of --console "$opt_console" "${board_consoles[@]}"
     board_defaults
     board_check
+    if ((opt_gic == 2 && opt_cpus > 8)); then
+        usage_error "--cpus: $opt_cpus CPUs with --gic 2, but a GICv2 has 8 at most"
+    fi
     if [[ $opt_interactive == yes ]]; then
         [[ -t 0 ]] || usage_error '--interactive: stdin is no terminal'
         [[ $opt_icount == no ]] || usage_error '--interactive: not with --icount, where time flies while the guest waits for a key'
@@ -161,7 +164,7 @@ choose_board() {
 describe_board() {
     local tree host
     tree=$(board_tree "$board_tree_only")
-    host=$(rustc_says -vV | sed -n 's/^host: //p')
+    host=$(host_triple)
     say "QEMU has no $opt_board; this is what its tree says:"
     # shellcheck disable=SC2046 # one word or none
     in_root cargo run --quiet $(cargo_locked) -p reveille-trees --features describe --bin describe --target "$host" -- "$tree" \

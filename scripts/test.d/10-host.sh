@@ -1,10 +1,6 @@
 # shellcheck shell=bash
 # Checks that need no QEMU. Each command is cargo's own, so that it can be typed again as it stands in the log.
 
-host_triple() {
-    rustc_says -vV | sed -n 's/^host: //p'
-}
-
 # Run a cargo command in the checkout and show it. In CI the lock file is the law.
 run_cargo() {
     local command=(cargo "$@")
@@ -126,10 +122,6 @@ check fuzz --full --limit 900 fuzz
 
 # The same reader over the trees of real boards, which are fetched, not kept here.
 trees_corpus() {
-    # shellcheck source=../lib/apt.sh
-    source "$ROOT/scripts/lib/apt.sh"
-    # shellcheck source=../lib/fetch.sh
-    source "$ROOT/scripts/lib/fetch.sh"
     fetching "$ROOT/tests/trees/fetch-corpus" --into "$TREES"
     REVEILLE_TREES=$TREES run_cargo test -p reveille-trees --release --target "$(host_triple)" --test corpus \
         -- --include-ignored --nocapture

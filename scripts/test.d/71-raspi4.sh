@@ -3,10 +3,6 @@
 
 # Fetched before the boots begin, which have little time; and they are what they should be.
 raspi4_files() {
-    # shellcheck source=../lib/apt.sh
-    source "$ROOT/scripts/lib/apt.sh"
-    # shellcheck source=../lib/fetch.sh
-    source "$ROOT/scripts/lib/fetch.sh"
     local tree bl31 uboot
     tree=$(board_tree broadcom/bcm2711-rpi-4-b.dtb)
     bl31=$(firmware_file arm-trusted-firmware usr/lib/arm-trusted-firmware/rpi4/bl31.bin)

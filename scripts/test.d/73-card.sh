@@ -152,6 +152,21 @@ card_psci() {
 }
 check card/psci --limit 900 card_psci
 
+# Firmware is fetched when a card is half made, and what is there of the card stays.
+card_fetch() {
+    card_room
+    mkdir -p scratch/files
+    : >scratch/files/kernel8.img
+    (
+        # shellcheck disable=SC2030,SC2031,SC2034 # of this shell, for what it calls
+        SCRATCH=$PWD/scratch FIRMWARE=$PWD/firmware
+        firmware_file arm-trusted-firmware usr/lib/arm-trusted-firmware/rpi4/bl31.bin
+    )
+    [[ -s firmware/arm-trusted-firmware/usr/lib/arm-trusted-firmware/rpi4/bl31.bin ]] || fail 'nothing was fetched'
+    [[ $(find scratch -type f) == scratch/files/kernel8.img ]] || fail "what was being made has changed: $(find scratch -type f)"
+}
+check card/fetch --limit 300 card_fetch
+
 card_errors() {
     local image=$ROOT/scripts/image flash=$ROOT/scripts/flash
     card_room
