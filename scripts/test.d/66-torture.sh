@@ -84,16 +84,37 @@ torture_options() {
     refused '--cpus: torture has room for 64' "$torture" --cpus 65
     refused '--parallel: not with --icount' "$torture" --parallel --icount
     refused "what is 'roll_call'" "$torture" roll_call
+    refused "--record: no run 'gic9'; there are: gic2, " "$torture" --record gic9
+    refused '--page stands alone' "$torture" --page gic2
     refused "unknown option '--secnods'" "$torture" --secnods 5
     refused '--gdb: not with torture' "$torture" --gdb
     refused '--interactive: not with torture' "$torture" --interactive
 }
 check torture/options torture_options
 
-# Ten minutes each: every kind of operation has its share, every kind of fault happens often enough.
-check torture/full/gic2 --full --alone --limit 1500 tortured 0 faults=20 share=1 -- --gic 2 --seconds 600 --seed 21
-check torture/full/gic3 --full --alone --limit 1500 tortured 0 faults=20 share=1 -- --seconds 600 --seed 22
-check torture/full/el2-kept --full --alone --limit 1500 tortured 0 faults=20 share=1 -- --el 2 --features el2 --seconds 600 --seed 23
-check torture/full/raspi4 --full --alone --limit 1500 tortured 0 faults=20 share=1 -- --board raspi4 --seconds 600 --seed 24
-check torture/full/parallel --full --alone --limit 1500 tortured 0 faults=1 -- --cpus 2 --parallel --seconds 300 --seed 25
-check torture/full/many-cpus --full --alone --limit 1500 tortured 0 -- --cpus 64 --seconds 120 --seed 26
+# The long runs: every kind of operation has its share, every kind of fault happens often enough.
+torture_series() {
+    local options words
+    mapfile -t options < <(series options "$1")
+    read -ra words < <(series words "$1") || true
+    tortured 0 "${words[@]}" -- "${options[@]}"
+}
+series() {
+    python3 "$ROOT/scripts/lib/torture_series.py" "$1" "$ROOT/tests/target/torture.series" "${@:2}"
+}
+while read -r name; do
+    check "torture/full/$name" --full --alone --limit 1500 torture_series "$name"
+done < <(series list)
+unset name
+
+# The page is what the figures say, and each run in it is as it has to be.
+torture_page() {
+    local name words
+    "$ROOT/scripts/torture" --page | diff -u -- "$ROOT/docs/torture.md" - || fail 'docs/torture.md is not what docs/torture.json has: scripts/torture --page'
+    for name in $(series list); do
+        read -ra words < <(series words "$name") || true
+        python3 -c 'import json, sys; print(json.dumps(json.load(open(sys.argv[1]))[sys.argv[2]]["run"]))' "$ROOT/docs/torture.json" "$name" \
+            | python3 "$ROOT/scripts/test.d/torture.py" "${words[@]}"
+    done
+}
+check torture/page torture_page

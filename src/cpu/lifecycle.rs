@@ -31,8 +31,9 @@ pub(crate) fn set_waiting(own: &Area, waits: bool) {
 /// The longest that a CPU lets others go first. They are awake, and need a few instructions.
 const TURN: Duration = Duration::from_millis(1);
 
-/// Whoever had the right last lets those have it first that wait for it: a CPU that asks again and again, perhaps because one
-/// of those will not leave before it had its turn, must not keep it from all others. `false` at the deadline, or if `meanwhile` says so.
+/// Whoever had the right last lets those have it first that wait for it: a CPU that asks again and again, perhaps because
+/// one of those will not leave before it had its turn, must not keep it from all others. `false` at the deadline, or if
+/// `meanwhile` says so.
 fn give_turn(own: &'static Area, deadline: Deadline, meanwhile: &mut impl FnMut() -> bool) -> bool {
     let is_ours =
         || LAST.load(Ordering::Relaxed) == own.id.index() as u64 && WAITING.load(Ordering::Relaxed) != 0;

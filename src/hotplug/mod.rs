@@ -88,8 +88,7 @@ pub fn cpu_down(cpu: CpuId, deadline: impl Into<Deadline>) -> Result<(), Hotplug
     let limit = Deadline::at(deadline.instant() + stop::patience());
     let mut held = None;
     loop {
-        let lock = Lifecycle::lock(deadline);
-        let lock = lock.ok_or_else(|| held.map_or(HotplugError::Busy, HotplugError::Held))?;
+        let lock = Lifecycle::lock(deadline).ok_or_else(|| not_in_time(held))?;
         may_go(target)?;
         match ask(target, deadline, limit) {
             Ok(()) => return await_gone(target, limit, &lock),
@@ -113,9 +112,14 @@ fn leave_self(own: &'static Area, deadline: Deadline) -> Result<(), HotplugError
         held = holds::of(own).filter(|hold| own.leave.is_asked() && *hold != Hold::Timer);
         held.is_none()
     });
-    let lock = lock.ok_or_else(|| held.map_or(HotplugError::Busy, HotplugError::Held))?;
+    let lock = lock.ok_or_else(|| not_in_time(held))?;
     may_go(own)?;
     leave::now(lock, deadline)
+}
+
+/// The deadline has passed without the lock. What the CPU held meanwhile says more than that others had it.
+fn not_in_time(held: Option<Hold>) -> HotplugError {
+    held.map_or(HotplugError::Busy, HotplugError::Held)
 }
 
 /// Whether the CPU of `target` can be spared. Under the lock.

@@ -188,8 +188,9 @@ reveille_el_setup:
 1:  isb
     ret
 
-// Vectors of the levels we have left, and of the one we are at until its own are set. A call to firmware that is not there answers NOT_SUPPORTED, as SMCCC
-// asks of an unknown function; anything else cannot be returned from, and stops this CPU alone.
+// Vectors of the levels we have left, and of the one we are at until its own are set. A call to firmware that is not there
+// answers NOT_SUPPORTED, as SMCCC asks of an unknown function; anything else cannot be returned from, and stops this CPU
+// alone.
 .balign 2048
 reveille_el2_stub:
     // Current level with SP_EL0: what this table is for never runs so, and `reveille_probe` borrows the place. Its load

@@ -43,6 +43,15 @@ mod checks {
         }
     }
 
+    /// The number that the boot argument `name` gives, or `default`. Panics where it is no number.
+    #[track_caller]
+    pub fn argument(system: &System, name: &str, default: u64) -> u64 {
+        system.arg(name).map_or(default, |value| match value.parse() {
+            Ok(number) => number,
+            Err(_) => panic!("{name}: '{value}' is not a number"),
+        })
+    }
+
     /// Launches `f` on every other CPU.
     pub fn on_all_others<F: FnOnce() + Copy + Send + 'static>(f: F) {
         for cpu in cpu::online().without(cpu::current()) {
@@ -109,7 +118,7 @@ mod checks {
 
 #[cfg(target_os = "none")]
 pub use checks::{
-    Random, check, come_to_idle, eventually, on_all_others, pause, set_patience, set_short, short,
+    Random, argument, check, come_to_idle, eventually, on_all_others, pause, set_patience, set_short, short,
 };
 
 #[cfg(target_os = "none")]

@@ -17,7 +17,7 @@ use reveille::hotplug::{self, HotplugError};
 use reveille::sync::{Mutex, SpinLock};
 use reveille::time::{self, Deadline, Instant};
 use reveille::{ExitCode, StopError, System, irq, power, println, static_key, stop_machine};
-use reveille_tests::{Random, check, come_to_idle, eventually, pause};
+use reveille_tests::{Random, argument, check, come_to_idle, eventually, pause};
 
 reveille::entry!(main, secondary = life);
 
@@ -97,9 +97,8 @@ fn get(counter: &AtomicU64) -> u64 {
 }
 
 fn main(system: &'static System) -> ExitCode {
-    let number = |name, default| system.arg(name).and_then(|value| value.parse().ok()).unwrap_or(default);
-    CYCLES.store(number("cycles", 100), Ordering::Relaxed);
-    SEED.store(number("seed", 1), Ordering::Relaxed);
+    CYCLES.store(argument(system, "cycles", 100), Ordering::Relaxed);
+    SEED.store(argument(system, "seed", 1), Ordering::Relaxed);
     if cpu::possible().len() > MOST || cpu::possible().len() < 2 {
         println!("churn: wants 2 to {MOST} CPUs");
         return ExitCode::FAILURE;

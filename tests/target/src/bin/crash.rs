@@ -17,7 +17,7 @@ use reveille::panic::{self, Action, CrashReport};
 use reveille::sync::SpinLock;
 use reveille::time::{self, Deadline, Instant};
 use reveille::{ExitCode, System, bringup, call, hotplug, irq, nmi, power, println, stop_machine};
-use reveille_tests::{check, eventually};
+use reveille_tests::{argument, check, eventually};
 
 reveille::entry!(main);
 
@@ -44,7 +44,7 @@ fn main(system: &'static System) -> ExitCode {
     let others = system.arg("others").unwrap_or("idle");
     if case == "bringup" {
         // The timer strikes somewhere in the middle, or before, or after.
-        let us = system.arg("us").and_then(|us| us.parse().ok()).unwrap_or(100);
+        let us = argument(system, "us", 100);
         check(
             time::after(Duration::from_micros(us), || panic!("during bring-up")).is_ok(),
             "a timer can be set",

@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 use critical_section::{CriticalSection, Mutex};
 use reveille::{ExitCode, System, call, cpu, irq, println, time};
-use reveille_tests::{check, on_all_others};
+use reveille_tests::{argument, check, on_all_others};
 
 reveille::entry!(main);
 
@@ -33,7 +33,7 @@ reveille::percpu! {
 }
 
 fn main(system: &'static System) -> ExitCode {
-    let rounds: u64 = system.arg("rounds").and_then(|rounds| rounds.parse().ok()).unwrap_or(5000);
+    let rounds = argument(system, "rounds", 5000);
     check(system.bring_up_all(system.deadline()).is_complete(), "all CPUs come online");
     restores();
     let count = cpu::online().len();

@@ -14,7 +14,7 @@ use reveille::cpu::{self, CpuId, CpuSet};
 use reveille::fault::{LostSgi, lose_sgis, lost_sgis};
 use reveille::time::{Deadline, Instant};
 use reveille::{ExitCode, System, call, irq, println};
-use reveille_tests::{check, eventually};
+use reveille_tests::{argument, check, eventually};
 
 reveille::entry!(main);
 
@@ -44,12 +44,14 @@ struct Bounds {
 
 fn main(system: &'static System) -> ExitCode {
     check(system.bring_up_all(system.deadline()).is_complete(), "all CPUs come online");
-    let argument = |name, default| {
-        Duration::from_millis(system.arg(name).and_then(|value| value.parse().ok()).unwrap_or(default))
+    let milliseconds = |name, default| Duration::from_millis(argument(system, name, default));
+    let waited = milliseconds("bound_ms", 15);
+    let mut bounds = Bounds {
+        waited,
+        looked_for: waited + milliseconds("idle_ms", 100),
+        faults: 0,
+        worst: Duration::ZERO,
     };
-    let waited = argument("bound_ms", 15);
-    let mut bounds =
-        Bounds { waited, looked_for: waited + argument("idle_ms", 100), faults: 0, worst: Duration::ZERO };
     let others = cpu::online().without(cpu::current());
     for target in [others.iter().next(), others.iter().last()].into_iter().flatten() {
         for task in [IDLE, BUSY, MASKED] {

@@ -14,7 +14,7 @@ use reveille::cpu::{self, CpuId};
 use reveille::hotplug;
 use reveille::sync::{Mutex, SpinLock};
 use reveille::{ExitCode, System, patch, power, println};
-use reveille_tests::{check, eventually, pause};
+use reveille_tests::{argument, check, eventually, pause};
 
 reveille::entry!(main, secondary = secondary);
 
@@ -75,7 +75,7 @@ fn secondary(own: CpuId) -> ! {
 }
 
 fn main(system: &'static System) -> ExitCode {
-    let rounds: u64 = system.arg("rounds").and_then(|rounds| rounds.parse().ok()).unwrap_or(20);
+    let rounds = argument(system, "rounds", 20);
     check(is_alone(), "a machine with one CPU running locks in the form for one");
     lse();
     let others = cpu::possible().without(CpuId::BOOT);

@@ -16,7 +16,7 @@ use reveille::cpu::{self, CpuId};
 use reveille::fault::{self, State};
 use reveille::patch::{Batch, PatchError, Site, SiteFault, sites};
 use reveille::{ExitCode, StopError, System, call, hotplug, irq, println, static_key, stop_machine};
-use reveille_tests::{Random, check, come_to_idle, eventually, pause};
+use reveille_tests::{Random, argument, check, come_to_idle, eventually, pause};
 
 reveille::entry!(main, secondary = secondary);
 
@@ -41,7 +41,7 @@ const LONG: Duration = Duration::from_secs(20);
 const NOP: u32 = 0xd503_201f;
 
 fn main(system: &'static System) -> ExitCode {
-    let rounds: u64 = system.arg("rounds").and_then(|rounds| rounds.parse().ok()).unwrap_or(200);
+    let rounds = argument(system, "rounds", 200);
     check(fast() == 0 && safe() == 1, "keys begin with their defaults");
     check(SAFE.disable() == Ok(1) && safe() == 0, "a key that begins enabled can be disabled, alone");
     check(SAFE.enable() == Ok(1) && safe() == 1, "and enabled again");

@@ -15,7 +15,7 @@ use reveille::fault::{self, State};
 use reveille::{ExitCode, System, irq, println};
 use reveille_tests::lives::{self, await_run, is_penned, last_run, secondary};
 use reveille_tests::shim::{self, Plan};
-use reveille_tests::{check, eventually};
+use reveille_tests::{argument, check, eventually};
 
 reveille::entry!(main, secondary = secondary);
 
@@ -29,7 +29,7 @@ fn main(system: &'static System) -> ExitCode {
         println!("late: wants the shim as firmware, and 3 CPUs");
         return ExitCode::FAILURE;
     }
-    let rounds = system.arg("rounds").and_then(|rounds| rounds.parse().ok()).unwrap_or(20_u32);
+    let rounds = argument(system, "rounds", 20);
     let others = cpu::possible().without(CpuId::BOOT);
     let victim = others.into_iter().last().unwrap_or(CpuId::BOOT);
 
@@ -154,7 +154,7 @@ fn once_more(victim: CpuId) {
 }
 
 /// All CPUs but this one come too late together; the roll call says so, and the next one has them all.
-fn all_at_once(system: &System, round: u32) {
+fn all_at_once(system: &System, round: u64) {
     let others = cpu::possible().without(CpuId::BOOT);
     for cpu in others {
         shim::plan(cpu, Plan::Honest);

@@ -14,7 +14,7 @@ use reveille::sync::SpinLock;
 use reveille::time::{self, Instant};
 use reveille::{ExitCode, System, call, irq, panic, println};
 use reveille_tests::reboots::Reboots;
-use reveille_tests::{Random, check, eventually};
+use reveille_tests::{Random, argument, check, eventually};
 
 reveille::entry!(main);
 
@@ -23,21 +23,20 @@ static START: AtomicBool = AtomicBool::new(false);
 static LOCK: SpinLock<u64> = SpinLock::new(0);
 
 fn main(system: &'static System) -> ExitCode {
-    let number = |name, default| system.arg(name).and_then(|value| value.parse().ok()).unwrap_or(default);
     let lives = Reboots::begin(system);
     let life = lives.number();
     check(
         panic::last_words().is_some() == (life > 0),
         "the report of the life before has survived, if there was one",
     );
-    if life == number("lives", 10) {
+    if life == argument(system, "lives", 10) {
         println!("storm: {life} lives");
         return ExitCode::SUCCESS;
     }
     check(system.bring_up_all(system.deadline()).is_complete(), "all CPUs come online");
     println!("storm: life {life}");
     let all = system.arg("mode") != Some("mixed");
-    let mut random = Random::new(number("seed", 1) << 20 | life);
+    let mut random = Random::new(argument(system, "seed", 1) << 20 | life);
     let others = cpu::online().without(cpu::current());
     for cpu in others {
         let (role, delay) = (random.below(if all { 8 } else { 16 }), random.below(3000));

@@ -20,7 +20,7 @@ use reveille::fault::{LostSgi, lose_sgis, lost_sgis};
 use reveille::time::{self, Deadline, Instant};
 use reveille::{ExitCode, System, irq, println};
 use reveille_tests::books::{self, Account, MOST, Wrong, accepted, add, next_number, scrambled};
-use reveille_tests::{Random, check, eventually, on_all_others};
+use reveille_tests::{Random, argument, check, eventually, on_all_others};
 
 reveille::entry!(main);
 
@@ -102,9 +102,8 @@ fn count(kind: Kind) {
 }
 
 fn main(system: &'static System) -> ExitCode {
-    let argument =
-        |name, default: u64| system.arg(name).and_then(|value| value.parse().ok()).unwrap_or(default);
-    let (ops, seed, lose) = (argument("ops", 100_000), argument("seed", 1), argument("lose", 0));
+    let number = |name, default| argument(system, name, default);
+    let (ops, seed, lose) = (number("ops", 100_000), number("seed", 1), number("lose", 0));
     check(system.bring_up_all(system.deadline()).is_complete(), "all CPUs come online");
     let cpus = cpu::online();
     check(cpus.len() <= MOST, "there are at most 64 CPUs");

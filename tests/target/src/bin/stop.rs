@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use reveille::cpu::{self, CpuId, CpuSet};
 use reveille::{ExitCode, StopError, System, call, irq, println, stop_machine, stop_machine_each, time};
-use reveille_tests::{Random, check, eventually, on_all_others, pause, set_short, short};
+use reveille_tests::{Random, argument, check, eventually, on_all_others, pause, set_short, short};
 
 reveille::entry!(main);
 
@@ -20,7 +20,7 @@ const LONG: Duration = Duration::from_secs(20);
 
 fn main(system: &'static System) -> ExitCode {
     set_short(system, Duration::from_millis(20));
-    let rounds: u64 = system.arg("rounds").and_then(|rounds| rounds.parse().ok()).unwrap_or(200);
+    let rounds = argument(system, "rounds", 200);
     check(system.bring_up_all(system.deadline()).is_complete(), "all CPUs come online");
     if let Some(stage) = system.arg("panic") {
         panic_in(stage);

@@ -16,7 +16,7 @@ use core::time::Duration;
 use reveille::cpu::{self, CpuId};
 use reveille::time::{self, Instant};
 use reveille::{ExitCode, System, call, println};
-use reveille_tests::{Random, check, on_all_others};
+use reveille_tests::{Random, argument, check, on_all_others};
 
 reveille::entry!(main);
 
@@ -24,8 +24,7 @@ reveille::entry!(main);
 const MISSED: Duration = Duration::from_secs(2);
 
 fn main(system: &'static System) -> ExitCode {
-    let argument = |name, default| system.arg(name).and_then(|value| value.parse().ok()).unwrap_or(default);
-    let (rounds, seed): (u64, u64) = (argument("rounds", 2000), argument("seed", 1));
+    let (rounds, seed) = (argument(system, "rounds", 2000), argument(system, "seed", 1));
     check(system.bring_up_all(system.deadline()).is_complete(), "all CPUs come online");
     let start = Instant::now();
     let random = Delays(Cell::new(seed));

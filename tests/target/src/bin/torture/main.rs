@@ -32,7 +32,7 @@ use reveille::panic::{self, Action};
 use reveille::time::{Deadline, Instant};
 use reveille::{ExitCode, System, call, hotplug, irq, println};
 use reveille_tests::books::{MOST, scrambled};
-use reveille_tests::{Random, pause, shim, trace};
+use reveille_tests::{Random, argument, pause, shim, trace};
 
 reveille::entry!(main, secondary = life);
 
@@ -109,8 +109,8 @@ pub fn long() -> Duration {
 }
 
 fn main(system: &'static System) -> ExitCode {
-    let number = |name, default| system.arg(name).and_then(|value| value.parse().ok()).unwrap_or(default);
-    let (seed, seconds) = (number("seed", 1_u64), number("seconds", 10_u64));
+    let number = |name, default| argument(system, name, default);
+    let (seed, seconds) = (number("seed", 1), number("seconds", 10));
     HANG_MS.store(number("hang_ms", 30_000).max(3), Ordering::Relaxed);
     SLOWNESS.store(number("slow", 1).clamp(1, 1000) as u32, Ordering::Relaxed);
     if cpu::possible().len() > MOST {

@@ -802,13 +802,7 @@ fn alone(own: CpuId, random: &mut Random) {
             break;
         }
         for cpu in others {
-            if !down(cpu) {
-                // Most likely it waits for its turn to start, stop or gather CPUs itself, and is to have it.
-                let turn = Deadline::after(Duration::from_micros(100));
-                while !turn.has_passed() {
-                    pause();
-                }
-            }
+            down(cpu);
         }
     }
     // Who was on its way up when it began may still come.
