@@ -32,16 +32,43 @@ def read_series(path):
 
 
 def read_figures(path):
+    """Name: {host, run}; none yet if there is no such file."""
     try:
         with open(path, encoding="utf-8") as file:
-            return json.load(file)
+            figures = json.load(file)
     except FileNotFoundError:
         return {}
+    except ValueError as error:
+        sys.exit(f"{path}: not JSON: {error}")
+    if not isinstance(figures, dict):
+        sys.exit(f"{path}: not an object with a run for each name")
+    for name, figure in figures.items():
+        if not isinstance(figure, dict) or not isinstance(figure.get("host"), str) or not is_run(figure.get("run")):
+            sys.exit(f"{path}: '{name}' is not a run as scripts/torture --record keeps it")
+    return figures
+
+
+def is_run(run):
+    """Has it what the page is made of?"""
+    return (
+        isinstance(run, dict)
+        and all(isinstance(run.get(name), (int, float)) for name in ("seconds", "operations", *WRONGS))
+        and run["seconds"] > 0
+        and all(
+            isinstance(run.get(name), dict) and all(isinstance(count, int) for count in run[name].values())
+            for name in ("by_kind", "faults")
+        )
+    )
 
 
 def keep(series, path, name, host):
     """Several runs may end at the same time: who writes holds the lock of the series."""
-    run = json.load(sys.stdin)
+    try:
+        run = json.load(sys.stdin)
+    except ValueError as error:
+        sys.exit(f"{name}: its last line is not JSON: {error}")
+    if not is_run(run):
+        sys.exit(f"{name}: its last line is not the JSON of a run")
     with open(sys.argv[2], encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         figures = read_figures(path)
@@ -112,10 +139,15 @@ def main():
     if len(sys.argv) < 3:
         print(__doc__, file=sys.stderr, end="")
         sys.exit(2)
-    series = read_series(sys.argv[2])
+    try:
+        series = read_series(sys.argv[2])
+    except OSError as error:
+        sys.exit(f"cannot read the series: {error}")
     match sys.argv[1], sys.argv[3:]:
         case "list", []:
             print("\n".join(series))
+        case "options" | "words", [name] if name not in series:
+            sys.exit(f"no run '{name}'; there are: {', '.join(series)}")
         case "options", [name]:
             print("\n".join(series[name][1]))
         case "words", [name]:

@@ -118,3 +118,45 @@ torture_page() {
     done
 }
 check torture/page torture_page
+
+# What is kept of runs, and the page of them: what is damaged or missing is said, and nothing of it gets in.
+# shellcheck disable=SC2016 # the backquotes are Markdown
+torture_kept() {
+    local tool=$ROOT/scripts/lib/torture_series.py judge=$ROOT/scripts/test.d/torture.py series=$DIR/series figures=$DIR/figures.json run
+    printf '# a comment\n\none | a run | --seconds 2 | share=1 rate=50\ntwo | another | --seconds 3 |\n' >"$series"
+    rm -f -- "$figures"
+    run='{"seed":1,"seconds":2,"operations":100,"by_kind":{"post":60,"call":40},"faults":{"freeze":3},"lost":0,"doubled":0,"reordered":0,"unaccounted":0,"hangs":0}'
+    [[ $(python3 "$tool" words "$series" one) == 'share=1 rate=50' ]] || fail 'not the words of the series'
+    python3 "$judge" share=1 rate=50 faults=3 <<<"$run"
+    wrong 'torture.py: 50 operations a second, fewer than 51' python3 "$judge" rate=51 <<<"$run"
+    wrong 'torture.py: faults that happened less than 4 times' python3 "$judge" faults=4 <<<"$run"
+    wrong "torture.py: wrong are {'lost'}" python3 "$judge" <<<"${run/\"lost\":0/\"lost\":1}"
+    wrong 'torture.py: not JSON' python3 "$judge" <<<"${run%?}"
+    wrong "torture.py: unknown word 'rates'" python3 "$judge" rates=5 <<<"$run"
+    python3 "$tool" keep "$series" "$figures" two 'a host' <<<"$run"
+    wrong 'no figures of one: scripts/torture --record one' python3 "$tool" page "$series" "$figures"
+    wrong 'one: its last line is not JSON' python3 "$tool" keep "$series" "$figures" one 'a host' <<<"${run%?}"
+    wrong 'one: its last line is not the JSON of a run' python3 "$tool" keep "$series" "$figures" one 'a host' <<<'{"seed":1}'
+    wrong 'no figures of one' python3 "$tool" page "$series" "$figures"
+    python3 "$tool" keep "$series" "$figures" one 'a host' <<<"$run"
+    python3 "$tool" page "$series" "$figures" >"$DIR/page"
+    grep -qxF '| one: a run | `--seconds 2` | 2 | 100 | 50 | 3 | 0 | 0 | 0 | 0 | 0 |' "$DIR/page" || fail 'not the row of a run'
+    grep -qxF '| `post` | 60 | 60 |' "$DIR/page" || fail 'not the counts of both runs'
+    wrong "no run 'three'; there are: one, two" python3 "$tool" words "$series" three
+    sed -i 's/"operations"/"operators"/' "$figures"
+    wrong "figures.json: 'one' is not a run as scripts/torture --record keeps it" python3 "$tool" page "$series" "$figures"
+    truncate -s -5 "$figures"
+    wrong 'figures.json: not JSON' python3 "$tool" keep "$series" "$figures" one 'a host' <<<"$run"
+    printf 'one | a run | --seconds 2\n' >>"$series"
+    wrong 'series:5: not NAME | WHAT | OPTIONS | WORDS, or that name again' python3 "$tool" list "$series"
+}
+# wrong TEXT COMMAND..: it fails with this in the one line that it says.
+wrong() {
+    local text=$1 rc=0
+    shift
+    "$@" >"$DIR/said" 2>&1 || rc=$?
+    cat -- "$DIR/said"
+    ((rc == 1 || rc == 2)) || fail "exit code $rc"
+    [[ $(wc -l <"$DIR/said") == 1 && $(<"$DIR/said") == *"$text"* ]] || fail "not one line with '$text'"
+}
+check torture/kept torture_kept
