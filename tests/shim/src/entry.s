@@ -46,7 +46,8 @@ shim_secondary:
     bl      {ARRIVED}
     // falls through
 
-// Down to EL1, as a CPU comes from firmware. x0: what to enter, see `Entry`.
+// Down to EL1, as a CPU comes from firmware; or to where it is, for the image to take this CPU over. x0: what to enter, see
+// `Entry`.
 shim_lower:
     ldp     x1, x2, [x0]                // entry, context id
     ldp     x3, x4, [x0, #16]           // SCTLR_EL1, TTBR0_EL1
@@ -55,7 +56,7 @@ shim_lower:
     msr     ttbr0_el1, x4
     msr     tcr_el1, x5
     msr     mair_el1, x6
-    mov     x3, #0x3c5                  // EL1h, DAIF masked
+    ldr     x3, [x0, #48]               // SPSR
     msr     spsr_el2, x3
     msr     elr_el2, x1
     mov     x0, x2

@@ -45,13 +45,15 @@ mod call {
     /// x0 = a [`super::stage`], x1 = number of `CPU_ON` calls for it, x2 = how often it was started, x3 = how often it
     /// has entered EL1.
     pub(super) const LOOK: u64 = 0xc600_0003;
-    /// The next time that the CPU comes here, it goes to its entry point again instead of back. x2 = context id,
-    /// x3 = 1: with the MMU as it is.
+    /// The next time that the CPU comes here, it goes to the entry point of the last `CPU_ON` for any CPU instead of back.
+    /// x2 = context id, x3 = 1: with the MMU as it is.
     pub(super) const AGAIN: u64 = 0xc600_0004;
     /// Starts the CPU, unasked, at the entry point of the last `CPU_ON` for any CPU. x2 = context id.
     pub(super) const START: u64 = 0xc600_0005;
     /// Holds the CPU that calls for x1 ticks.
     pub(super) const FREEZE: u64 = 0xc600_0006;
+    /// The CPU that calls gets an SError.
+    pub(super) const SERROR: u64 = 0xc600_0007;
 }
 
 const NAME: u64 = u32::from_be_bytes(*b"SHIM") as u64;
@@ -74,6 +76,10 @@ mod plan {
     pub(super) const STAY: u64 = 6;
     /// It enters with the MMU on, as it was when it last left by `CPU_OFF`; off if it never did.
     pub(super) const MMU_ON: u64 = 7;
+    /// It enters at EL2, and is the image's from there on: the stub does not see it again before its next start.
+    pub(super) const AT_EL2: u64 = 8;
+    /// It enters with an SError pending.
+    pub(super) const SERROR: u64 = 9;
 }
 
 /// Where a CPU is.
@@ -88,7 +94,7 @@ mod stage {
     pub(super) const ENTERED: u64 = 3;
 }
 
-/// How a CPU enters EL1; read by assembly.
+/// How a CPU enters the image; read by assembly.
 #[repr(C)]
 struct Entry {
     pc: AtomicU64,
@@ -97,8 +103,9 @@ struct Entry {
     ttbr: AtomicU64,
     tcr: AtomicU64,
     mair: AtomicU64,
+    spsr: AtomicU64,
 }
-const _: () = assert!(offset_of!(Entry, mair) == 40);
+const _: () = assert!(offset_of!(Entry, spsr) == 48);
 
 #[repr(C, align(64))]
 struct Cpu {
@@ -125,6 +132,8 @@ struct Cpu {
     /// What to answer `CPU_OFF`; 0: it is passed on.
     stay: AtomicU64,
     mmu_on: AtomicU64,
+    at_el2: AtomicU64,
+    serror: AtomicU64,
     /// 0: no; 1: enter again with the MMU off; 2: with the MMU as it is.
     again: AtomicU64,
     again_context: AtomicU64,
@@ -143,6 +152,7 @@ impl Cpu {
                 ttbr: zero(),
                 tcr: zero(),
                 mair: zero(),
+                spsr: zero(),
             },
             asked_context: zero(),
             stage: zero(),
@@ -160,6 +170,8 @@ impl Cpu {
             hold: zero(),
             stay: zero(),
             mmu_on: zero(),
+            at_el2: zero(),
+            serror: zero(),
             again: zero(),
             again_context: zero(),
         }
@@ -176,6 +188,8 @@ impl Cpu {
                 set(&self.hold, 0);
                 set(&self.stay, 0);
                 set(&self.mmu_on, 0);
+                set(&self.at_el2, 0);
+                set(&self.serror, 0);
             }
             plan::ANSWER => {
                 set(&self.answer, a);
@@ -190,6 +204,8 @@ impl Cpu {
             plan::HOLD => set(&self.hold, 1),
             plan::STAY => set(&self.stay, a),
             plan::MMU_ON => set(&self.mmu_on, 1),
+            plan::AT_EL2 => set(&self.at_el2, 1),
+            plan::SERROR => set(&self.serror, 1),
             _ => return NOT_THERE,
         }
         OK
@@ -229,13 +245,17 @@ impl Cpu {
         answer
     }
 
-    /// It is about to go to EL1, for the first time or again.
+    /// This CPU is about to enter the image, for the first time or again.
     fn enter(&self, context: u64, mmu: [u64; 4]) -> &Entry {
         set(&self.entry.context, context);
         set(&self.entry.sctlr, mmu[0]);
         set(&self.entry.ttbr, mmu[1]);
         set(&self.entry.tcr, mmu[2]);
         set(&self.entry.mair, mmu[3]);
+        set(&self.entry.spsr, if get(&self.at_el2) != 0 { EL2H } else { EL1H });
+        if get(&self.serror) != 0 {
+            raise_serror();
+        }
         set(&self.entries, get(&self.entries) + 1);
         set(&self.stage, stage::ENTERED);
         &self.entry
@@ -248,6 +268,10 @@ static LAST_PC: AtomicU64 = AtomicU64::new(0);
 
 /// SCTLR_EL1 as a CPU has it that comes from firmware: RES1, MMU and caches off.
 const MMU_OFF: [u64; 4] = [0x30d0_0800, 0, 0, 0];
+
+/// SPSR_EL2 with DAIF masked.
+const EL1H: u64 = 0x3c5;
+const EL2H: u64 = 0x3c9;
 
 const OK: u64 = 0;
 /// NOT_SUPPORTED, INVALID_PARAMETERS, ALREADY_ON (Arm DEN 0022, 5.2.2).
@@ -278,6 +302,17 @@ fn now() -> u64 {
 fn wfe() {
     // SAFETY: only waits, and in QEMU not even that: other CPUs get their turn.
     unsafe { asm!("wfe", options(nomem, nostack, preserves_flags)) };
+}
+
+/// EL1 of this CPU gets a virtual SError, as soon as it has `PSTATE.A` clear: HCR_EL2.VSE, which goes by itself then and
+/// means something only with AMO (Arm ARM D1.3.6, "Virtual interrupts").
+fn raise_serror() {
+    const AMO: u64 = 1 << 5;
+    const VSE: u64 = 1 << 8;
+    // SAFETY: the register is ours; the two bits change nothing at EL2, which masks SErrors.
+    unsafe {
+        asm!("mrs {x}, hcr_el2", "orr {x}, {x}, {bits}", "msr hcr_el2, {x}", "isb", x = out(reg) _, bits = in(reg) AMO | VSE, options(nomem, nostack, preserves_flags));
+    }
 }
 
 macro_rules! el1 {
@@ -419,6 +454,8 @@ extern "C" fn trap(frame: &mut Frame, esr: u64) -> Option<&'static Entry> {
     let again = get(&own.again);
     (again != 0).then(|| {
         set(&own.again, 0);
+        // The boot CPU has an entry point of its own, which is not for a second time.
+        set(&own.entry.pc, get(&LAST_PC));
         own.enter(get(&own.again_context), if again == 2 { mmu() } else { MMU_OFF })
     })
 }
@@ -442,6 +479,11 @@ fn hvc(frame: &mut Frame) {
         while now() < until {
             wfe();
         }
+        frame.x[0] = OK;
+        return;
+    }
+    if function == call::SERROR {
+        raise_serror();
         frame.x[0] = OK;
         return;
     }

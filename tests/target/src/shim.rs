@@ -36,6 +36,10 @@ pub enum Plan {
     Stay(i32),
     /// It arrives with the MMU on, as it was when it left.
     MmuOn,
+    /// It arrives at EL2. There the shim has no hold on it any more: no plan reaches it until the next start after it is off.
+    AtEl2,
+    /// It arrives with an SError pending.
+    SError,
 }
 
 /// What the shim knows of a CPU.
@@ -90,6 +94,8 @@ pub fn plan(cpu: CpuId, plan: Plan) {
         Plan::Hold => (5, 0, 0),
         Plan::Stay(answer) => (6, code(answer), 0),
         Plan::MmuOn => (7, 0, 0),
+        Plan::AtEl2 => (8, 0, 0),
+        Plan::SError => (9, 0, 0),
     };
     let [answer, ..] = hvc(0xc600_0001, [cpu::mpidr(cpu), kind, a, b]);
     assert!(answer == 0, "the shim has no plan {plan:?} for cpu {cpu}");
@@ -106,7 +112,7 @@ pub fn look(cpu: CpuId) -> Look {
     Look { stage, calls, starts, entries }
 }
 
-/// Sends `cpu` to its entry point again, at its next WFI or call; with the MMU off, or as it is.
+/// Sends `cpu` to the entry point of secondaries, at its next WFI or call; with the MMU off, or as it is.
 pub fn again(cpu: CpuId, context: u64, keep_mmu: bool) {
     hvc(0xc600_0004, [cpu::mpidr(cpu), context, keep_mmu.into(), 0]);
 }
@@ -114,6 +120,11 @@ pub fn again(cpu: CpuId, context: u64, keep_mmu: bool) {
 /// Starts `cpu`, which nobody has asked for. What firmware would have said: 0 is success.
 pub fn start(cpu: CpuId, context: u64) -> i32 {
     hvc(0xc600_0005, [cpu::mpidr(cpu), context, 0, 0])[0] as i32
+}
+
+/// This CPU gets an SError, now or as soon as it lets SErrors through.
+pub fn serror() {
+    hvc(0xc600_0007, [0; 4]);
 }
 
 /// This CPU stands still at EL2 for so many ticks, in whatever context it calls this.

@@ -17,6 +17,7 @@ use reveille::panic::{self, Action, CrashReport};
 use reveille::sync::SpinLock;
 use reveille::time::{self, Deadline, Instant};
 use reveille::{ExitCode, System, bringup, call, hotplug, irq, nmi, power, println, stop_machine};
+use reveille_tests::shim::{self, Plan};
 use reveille_tests::{argument, check, eventually};
 
 reveille::entry!(main);
@@ -49,6 +50,14 @@ fn main(system: &'static System) -> ExitCode {
             time::after(Duration::from_micros(us), || panic!("during bring-up")).is_ok(),
             "a timer can be set",
         );
+    }
+    if case.ends_with("serror") {
+        check(shim::is_present(system), "the shim is there, which makes SErrors");
+    }
+    if case == "arriving-serror"
+        && let Some(last) = cpu::possible().iter().last()
+    {
+        shim::plan(last, Plan::SError);
     }
     let absent = if others == "offline" { cpu::possible().iter().last() } else { None };
     for cpu in cpu::possible().iter().filter(|cpu| absent != Some(*cpu) && case != "bringup") {
@@ -179,6 +188,21 @@ fn fail(system: &'static System, case: &str) {
         "bad-sp" => bad_stack(),
         "bad-frames" => bad_frames(system),
         "full-stack" => println!("{}", fill_up(0)),
+        "serror" => shim::serror(),
+        "secondary-serror" => launch(last, shim::serror),
+        "masked-serror" => {
+            let _masked = irq::mask();
+            shim::serror();
+        }
+        "timer-serror" => {
+            // Held back until the handler is over.
+            in_timer(|| {
+                shim::serror();
+                println!("the handler goes on");
+            });
+            wait();
+        }
+        "arriving-serror" => wait(),
         "secondary" => launch(last, || panic!("on a secondary")),
         "secondary-overflow" => launch(last, || println!("{}", overflow(0))),
         "secondary-exception" => launch(last, bad_stack),

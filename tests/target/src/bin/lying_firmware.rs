@@ -1,7 +1,8 @@
 //! Firmware that lies: every lie has its verdict, the machine works on, and an honest start later succeeds.
 //!
 //! With the shim at EL2 as firmware, and at least 4 CPUs. The bootarg `twice=WHEN` instead has a CPU that is in use
-//! sent to its entry point again, and the panic report is the result.
+//! sent to its entry point again, and the panic report is the result. With the feature `el2` the only lie is the exception
+//! level: a CPU comes at EL2, and the others, the boot CPU among them, live at EL1.
 
 #![no_std]
 #![no_main]
@@ -43,6 +44,11 @@ fn main(system: &'static System) -> ExitCode {
     if let Some(when) = system.arg("twice") {
         let context = system.arg("context").unwrap_or("token");
         return twice(subject, when, context, system.arg("mmu") == Some("on"));
+    }
+    if cfg!(feature = "el2") {
+        other_level(&Test { subject, worker }, fresh);
+        println!("lying firmware: 1 cases, 0 wrong");
+        return ExitCode::SUCCESS;
     }
     let test = Test { subject, worker };
     let mut cases = 0;
@@ -416,13 +422,36 @@ fn mmu_on(test: &Test) {
     test.honest();
 }
 
+/// A CPU comes at EL2 where the others live at EL1, with what EL1 wants in its registers: it goes to the pen before it has
+/// used anything of that, start after start, and each start is called off.
+fn other_level(test: &Test, fresh: CpuId) {
+    /// Far more than an arrival takes: one that is taken must not be called off first.
+    const TIME: Duration = Duration::from_secs(2);
+    shim::plan(test.subject, Plan::Honest);
+    shim::plan(test.subject, Plan::AtEl2);
+    for starts in [1, 0] {
+        let (verdict, generation, done) = test.up(TIME);
+        report("comes at EL2", verdict, generation);
+        check(verdict == Verdict::Revoked, "who comes at another level than the others is called off");
+        check(done.starts == starts, "the first time it is started, and then it is in the pen");
+        eventually("it comes to the pen", || is_penned(test.subject, generation));
+        test.check_revoked(generation);
+        check(
+            fault::crumbs(test.subject).is_some_and(|crumbs| crumbs.stage == 1),
+            "and never turned its MMU on with what the others have",
+        );
+        test.works_on();
+    }
+    check(cpu_up(fresh, PATIENCE) == Verdict::Online, "others come online as ever");
+}
+
 /// Sends a CPU that is in use to its entry point again.
 fn twice(subject: CpuId, when: &str, context: &'static str, keep_mmu: bool) -> ExitCode {
     let again = move |cpu: CpuId| {
-        let generation = u64::from(fault::slot(cpu).generation);
+        let generation = fault::slot(cpu).generation;
         let context = match context {
-            "token" => TAG | generation,
-            "old" => TAG | (generation - 1),
+            "token" => TAG | u64::from(generation),
+            "old" => TAG | u64::from(generation.wrapping_sub(1)),
             _ => 0,
         };
         shim::again(cpu, context, keep_mmu);
@@ -439,6 +468,8 @@ fn twice(subject: CpuId, when: &str, context: &'static str, keep_mmu: bool) -> E
             again(subject);
             cpu::wake(subject);
         }
+        // In its thread, here; and where it is idle there is nobody else to send it on its way.
+        "boot" => again(CpuId::BOOT),
         "printing" => {
             /// Resets its CPU while that holds the lock of the console.
             struct Reset<F>(F);
