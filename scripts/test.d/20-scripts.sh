@@ -188,3 +188,49 @@ image_size() {
     ((total > 0 && total <= 160 * 1024)) || fail "$total bytes are more than 163840"
 }
 check size/roll-call image_size
+
+# What scripts/test counts, in a tree of its own with two cases: behind each case, in total, and against what is promised.
+test_totals() {
+    local copy=$DIR/copy rc=0
+    rm -rf -- "$copy"
+    mkdir -p -- "$copy/scripts/test.d" "$copy/tests/target"
+    ln -s -- "$ROOT/scripts/lib" "$copy/scripts/lib"
+    ln -s -- "$ROOT/rust-toolchain.toml" "$copy/rust-toolchain.toml"
+    cp -- "$ROOT/scripts/test" "$copy/scripts/test"
+    cat >"$copy/scripts/test.d/10.sh" <<'TEXT'
+check one printf '%s\n' 'x: 1234000 rounds, 0 lost' 'x: 5 rounds, 1 lost' 'y: seen' 'y: seen'
+check two printf '%s\n' 'x: 66 rounds, 0 lost'
+check three false
+TEXT
+    # shellcheck disable=SC2016 # a regular expression
+    printf '# x\nx | rounds | ^x: ([0-9]+) rounds, 0 lost$ | 1234067\ny | sights | ^y: seen$ | 2\nz | bars | ^z$ |\n' >"$copy/scripts/test.d/totals"
+    in_copy() {
+        rc=0
+        CARGO_TARGET_DIR=$copy/target REVEILLE_TOOLS_CHECKED=yes "$copy/scripts/test" --jobs 1 "$@" >"$DIR/said" 2>&1 </dev/null || rc=$?
+        cat -- "$DIR/said"
+    }
+    in_copy --full
+    ((rc == 1)) || fail "exit code $rc"
+    sed -E 's/\([0-9.]+ s\)/(s)/' "$DIR/said" | grep -v '^    ' | diff -u - <(printf '%s\n' 'ok one (s) 1 234 000 rounds, 2 sights' \
+        'ok two (s) 66 rounds' 'FAILED three (s)' 'FAILED totals/x (s)' 'ok totals/y (s)' \
+        'total: x 1 234 066 rounds in 2 cases' 'total: y 2 sights in 1 case' '3 passed, 2 failed') || fail 'not these lines'
+    grep -qxF '    | x: 1 234 066 rounds, promised are 1 234 067' "$DIR/said" || fail 'it does not say what is missing'
+    # What is enough is enough, and only a run of everything is held to it.
+    sed -i 's/1234067/1234066/' "$copy/scripts/test.d/totals"
+    in_copy --full
+    grep -q '^ok totals/x ' "$DIR/said" || fail 'just enough is not enough'
+    in_copy --full two
+    ((rc == 0)) || fail 'a part is held to the whole'
+    [[ $(tail -n 2 -- "$DIR/said") == $'total: x 66 rounds in 1 case\n1 passed, 0 failed' ]] || fail 'not the total of the part'
+    in_copy --list --full
+    grep -qx totals/x "$DIR/said" || fail 'not in the list'
+    in_copy --list
+    ! grep -q totals "$DIR/said" || fail 'in the list of the ci tier'
+    printf 'x | rounds | ^x$ | 1\n' >>"$copy/scripts/test.d/totals"
+    refused "scripts/test.d/totals:5: group 'x' is there twice" "$copy/scripts/test" --list
+    printf 'x | rounds | ^(x$ | 1\n' >"$copy/scripts/test.d/totals"
+    refused 'scripts/test.d/totals:1: .* is no regular expression' "$copy/scripts/test" --list
+    printf 'x | rounds | ^x$ | many\n' >"$copy/scripts/test.d/totals"
+    refused "scripts/test.d/totals:1: promised: 'many' is not a number" "$copy/scripts/test" --list
+}
+check scripts/totals test_totals

@@ -29,13 +29,13 @@ fn main(system: &'static System) -> ExitCode {
         panic::last_words().is_some() == (life > 0),
         "the report of the life before has survived, if there was one",
     );
+    let all = system.arg("mode") != Some("mixed");
     if life == argument(system, "lives", 10) {
-        println!("storm: {life} lives");
+        println!("storm: {life} lives, {}", if all { "every CPU fails" } else { "some CPUs stand by" });
         return ExitCode::SUCCESS;
     }
     check(system.bring_up_all(system.deadline()).is_complete(), "all CPUs come online");
     println!("storm: life {life}");
-    let all = system.arg("mode") != Some("mixed");
     let mut random = Random::new(argument(system, "seed", 1) << 20 | life);
     let others = cpu::online().without(cpu::current());
     for cpu in others {
