@@ -61,7 +61,8 @@ fn main(system: &'static System) -> ExitCode {
                 check(shim::is_present(system), "the firmware is one that can delay a start");
                 secondaries.into_iter().for_each(|cpu| shim::plan(cpu, Plan::Delay(delay)));
             }
-            arrive(secondaries, rounds, numbers)
+            // Without firmware to turn them off, CPUs that leave wait in the pen.
+            arrive(secondaries, rounds, numbers, system.machine().psci.is_err())
         }
         "online" => online(secondaries, rounds, numbers),
         other => panic!("race={other}: unknown"),
@@ -157,8 +158,8 @@ impl fmt::Display for Tally {
     }
 }
 
-/// A CPU comes from firmware after a life, and from the pen after a start that was called off: the two take different
-/// times and different paths.
+/// A CPU comes from firmware after a life, and from the pen after a start that was called off, or if nothing turned it off:
+/// the two take different times and different paths.
 struct Origin {
     name: &'static str,
     /// Limit to arrive.
@@ -186,8 +187,8 @@ impl fmt::Display for Origin {
     }
 }
 
-/// `Kicked` to `Alive` by the CPU, or to `Revoked` by the booter.
-fn arrive(cpus: CpuSet, rounds: u64, mut numbers: Random) -> ExitCode {
+/// `Kicked` to `Alive` by the CPU, or to `Revoked` by the booter. `always_penned`: nothing turns a CPU off here.
+fn arrive(cpus: CpuSet, rounds: u64, mut numbers: Random, always_penned: bool) -> ExitCode {
     let mut span = 0;
     for cpu in cpus {
         let begun = Instant::now();
@@ -199,7 +200,13 @@ fn arrive(cpus: CpuSet, rounds: u64, mut numbers: Random) -> ExitCode {
     fault::limit_online(Some(ticks(PATIENCE)));
     let mut origins = [Origin::new("firmware", span), Origin::new("the pen", span)];
     for (_, cpu) in (0..rounds).zip(core::iter::repeat_with(|| cpus.into_iter()).flatten()) {
-        let origin = &mut origins[usize::from(fault::slot(cpu).state == State::Revoked)];
+        let before = fault::slot(cpu);
+        let penned = is_penned(cpu, before.generation);
+        check(
+            penned == (always_penned || before.state == State::Revoked),
+            "after a lost race a CPU waits in the pen, otherwise it is off",
+        );
+        let origin = &mut origins[usize::from(penned)];
         let stage = arrive_once(cpu, around(origin.middle.ticks, &mut numbers));
         origin.middle.learn(stage.is_some());
         match stage {
@@ -230,10 +237,6 @@ fn arrive(cpus: CpuSet, rounds: u64, mut numbers: Random) -> ExitCode {
 /// One race. `None` if the CPU won, otherwise how far it had come. Afterwards it is off, or in the pen.
 fn arrive_once(cpu: CpuId, limit: u64) -> Option<usize> {
     let before = fault::slot(cpu);
-    check(
-        is_penned(cpu, before.generation) == (before.state == State::Revoked),
-        "after a lost race a CPU waits in the pen, otherwise it is off",
-    );
     fault::forget_stage(cpu);
     let verdict = cpu_up(cpu, until(limit));
     let stage = fault::crumbs(cpu).map_or(0, |crumbs| crumbs.stage);
