@@ -96,10 +96,8 @@ def compare(old_path, new_path):
 
 
 def columns(figures):
-    """The machines of the table: all of GICv3, and GICv2's largest that GICv3 has too."""
-    three = sorted({cpus for _, gic, cpus in figures if gic == 3})
-    two = sorted({cpus for _, gic, cpus in figures if gic == 2})
-    return [(3, cpus) for cpus in three] + [(2, cpus) for cpus in two if cpus in (4, 8)]
+    """The machines of the table: those of GICv3, then those of GICv2."""
+    return sorted({(gic, cpus) for _, gic, cpus in figures}, key=lambda machine: (-machine[0], machine[1]))
 
 
 def operations(figures):

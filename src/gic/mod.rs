@@ -455,8 +455,10 @@ fn send(what: u64) {
     }
 }
 
-/// Collects CPUs to interrupt: one register write for each 16 neighbours (GICv3), or one in all (GICv2). What is
-/// collected is sent when the next CPU is no neighbour, and at the drop.
+/// Collects CPUs to interrupt: one register write for each run of CPUs, in the order in which they are added, that one
+/// target list reaches (GICv3: up to 16 of a cluster), or one in all (GICv2). What is collected is sent when the next CPU is
+/// not of that cluster, and at the drop. Sets are gone through by id, and ids follow the tree: so it is one write for each
+/// cluster where the tree lists the CPUs of a cluster together, and up to one for each CPU where it does not.
 pub(crate) struct SgiBatch {
     sgi: Sgi,
     /// What the register takes; 0: nobody yet.
@@ -484,7 +486,6 @@ impl SgiBatch {
 
     #[inline(always)]
     fn add_raw(&mut self, what: u64) {
-        // Ids follow the tree, and trees list the CPUs of a cluster together.
         if !v3::same_cluster(what, self.what) {
             self.send();
         }
