@@ -62,8 +62,13 @@ host_tests() {
 }
 check host-tests --alone --limit 1200 host_tests
 
+# All of them in under ten minutes on two cores, whatever else the machine has to do meanwhile.
 models() {
-    "$ROOT/scripts/model"
+    local spent
+    "$ROOT/scripts/model" | tee "$DIR/output"
+    spent=$(sed -nE 's/^[0-9]+ models, [0-9]+ executions, [0-9]+ s, ([0-9]+) s of CPU time$/\1/p' "$DIR/output")
+    [[ -n $spent ]] || fail 'it does not say what it took'
+    ((spent < 2 * 600)) || fail "$spent s of CPU time are more than ten minutes on two cores"
 }
 check models --alone --limit 1500 models
 
