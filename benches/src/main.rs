@@ -2,7 +2,8 @@
 //! instruction, where each figure is the number of instructions that all CPUs together execute until the caller has
 //! its answer, the same on every run.
 //!
-//! Prints one line per operation: `bench NAME INSTRUCTIONS`.
+//! Prints one line per operation: `bench NAME INSTRUCTIONS`. With the bootarg `only=bringup_per_cpu` that and the
+//! floor alone.
 
 #![no_std]
 #![no_main]
@@ -36,9 +37,15 @@ fn main(system: &'static System) -> ExitCode {
     let count = cpu::possible().len() as u64;
     if count > 1 {
         report("bringup_per_cpu", ticks / (count - 1));
+        if system.arg("only") == Some("bringup_per_cpu") {
+            busy_callees();
+            floor();
+            return ExitCode::SUCCESS;
+        }
         hotplug();
         busy_callees();
     }
+    floor();
     calls();
     report("stop_machine", least(|| _ = stop_machine(LONG, || ())));
     keys();
@@ -80,7 +87,7 @@ fn give_way() {
 
 /// One CPU goes and comes back.
 fn hotplug() {
-    let other: CpuId = cpu::online().without(cpu::current()).iter().next().unwrap_or(CpuId::BOOT);
+    let other = other();
     let (mut down, mut up) = (u64::MAX, u64::MAX);
     for _ in 0..4 {
         let start = Instant::now();
@@ -118,10 +125,18 @@ fn least(mut operation: impl FnMut()) -> u64 {
     measure(true) - empty
 }
 
-/// Alone, a CPU interrupts, calls and posts to itself.
-fn calls() {
-    let other: CpuId = cpu::online().without(cpu::current()).iter().next().unwrap_or(CpuId::BOOT);
+/// Who is interrupted, called and posted to: alone, a CPU itself.
+fn other() -> CpuId {
+    cpu::online().without(cpu::current()).iter().next().unwrap_or(CpuId::BOOT)
+}
+
+fn floor() {
+    let other = other();
     report("sgi_floor", least(|| bench::sgi_round_trip(other)));
+}
+
+fn calls() {
+    let other = other();
     report("sync_call", least(|| _ = call::on(other, || ())));
     static POSTED: AtomicU64 = AtomicU64::new(0);
     let mut posts = 0;

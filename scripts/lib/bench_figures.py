@@ -191,12 +191,18 @@ def plot(path):
             out.append(f'<polyline points="{path_text}" fill="none" stroke="{colour}" stroke-width="1.8"{dashes}/>')
             if gic == 3:
                 out.extend(f'<circle cx="{x(cpus):.1f}" cy="{y(count):.1f}" r="3" fill="{colour}"/>' for cpus, count in points)
-                labels.append([y(points[-1][1]), y(points[-1][1]), name, colour])
+                labels.append([y(points[-1][1]), y(points[-1][1]), name, colour, x(points[-1][0])])
     # Labels at the right end, pushed apart.
     labels.sort()
     for above, label in zip(labels, labels[1:]):
         label[0] = max(label[0], above[0] + 15)
-    for at, point, name, colour in labels:
+    for at, point, name, colour, end in labels:
+        # From where the line ends, which is not at the edge if the largest machines do not have it.
+        if end < WIDTH - RIGHT:
+            out.append(
+                f'<line x1="{end + 4:.1f}" x2="{WIDTH - RIGHT + 4}" y1="{point:.1f}" y2="{point:.1f}" stroke="{colour}" '
+                'stroke-width="0.5"/>'
+            )
         out.append(f'<line x1="{WIDTH - RIGHT + 4}" x2="{WIDTH - RIGHT + 16}" y1="{point:.1f}" y2="{at:.1f}" stroke="{colour}"/>')
         out.append(f'<text x="{WIDTH - RIGHT + 20}" y="{at + 4:.1f}" fill="{colour}">{name}</text>')
     out.append("</svg>")

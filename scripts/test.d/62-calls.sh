@@ -62,6 +62,7 @@ for name in (
 ):
     for gic, cpus in ((2, 2), (2, 4), (2, 8), (3, 2), (3, 4), (3, 8), (3, 16), (3, 64)):
         assert (name, gic, cpus) in places, f"{name} on GICv{gic} with {cpus} CPUs is missing"
+assert ("bringup_per_cpu", 3, 256) in places, "the bring-up of 256 CPUs is missing"
 assert all(cpus <= 8 for _, gic, cpus in places if gic == 2), "a GICv2 with more than 8 CPUs"
 TEXT
 }
