@@ -23,21 +23,37 @@ expect_stop_cost() {
 }
 
 # Parked means parked: after the report every CPU but the ones named is in the park loop, and stays there, though all others
-# send it SGIs and events. panic_parked EXCEPT OPTIONS..
+# send it SGIs and events. panic_parked EXCEPT OPTIONS..; with SAID set, after a line that matches it.
 panic_parked() {
     local except=$1 elf
     shift
     elf=$(staged 'test' crash)
     python3 "$ROOT/scripts/test.d/panic_parked.py" --nm "$(llvm_tools_dir)/llvm-nm" --elf "$elf" --except "$except" \
-        --dir "$DIR" -- "$ROOT/scripts/runner" "$elf" --print --timeout 60 --append case=panic "$@"
+        --dir "$DIR" ${SAID:+--said "$SAID"} -- "$ROOT/scripts/runner" "$elf" --print --append case=panic "$@"
 }
 check panic/parked/gic2 panic_parked '' --gic 2 --append reveille.panic=park
 check panic/parked/gic3 panic_parked '' --gic 3 --append reveille.panic=park
 check panic/parked/storm/gic2 panic_parked 0 --gic 2 --append hook=storm
 check panic/parked/storm/gic3 panic_parked 0 --gic 3 --append hook=storm
 check panic/parked/storm/no-feat-nmi panic_parked 0 --cpu cortex-a76 --append hook=storm
-check panic/parked/storm/masked panic_parked 0 --append hook=storm --append others=masked --append stop_ms=100
+check panic/parked/storm/masked panic_parked 0 --append hook=storm --append others=masked --append stop_ms=100 --append nmi_ms=20000
 check panic/parked/storm/el2 panic_parked 0 --el 2 --append hook=storm
+
+# The report, and what becomes of its CPU: panic_ends_parked SAID KEY=VALUE.. -- OPTIONS..
+panic_ends_parked() {
+    local SAID=$1 keys=()
+    for ((; $# > 1; )); do
+        shift
+        [[ $1 != -- ]] || break
+        keys+=("$1")
+    done
+    shift
+    panic_parked '' "$@"
+    CONSOLE=$DIR/console expect_panic_report 4 reporter=0 "${keys[@]}"
+}
+check panic/action/park panic_ends_parked '' then=park -- --append reveille.panic=park --append stop_ms=20000
+check panic/nested/hook panic_ends_parked '^panic while a panic was reported: in the hook at' then=hook -- \
+    --append hook=panic --append stop_ms=20000
 
 # An exception before the MMU is on parks its CPU, and nothing else happens. An undefined instruction is planted in the
 # image where a symbol is.
@@ -46,7 +62,7 @@ panic_before_mmu() {
     shift 2
     elf=$(staged 'test' crash)
     python3 "$ROOT/scripts/test.d/panic_parked.py" --nm "$(llvm_tools_dir)/llvm-nm" --elf "$elf" --dir "$DIR" \
-        --plant "$symbol" --stopped "$who" -- "$ROOT/scripts/runner" "$elf" --print --timeout 60 "$@"
+        --plant "$symbol" --stopped "$who" -- "$ROOT/scripts/runner" "$elf" --print "$@"
 }
 check panic/before-mmu/boot panic_before_mmu all reveille_early_tables
 check panic/before-mmu/secondary panic_before_mmu others reveille_try --append deadline_ms=800 --append case=bringup \

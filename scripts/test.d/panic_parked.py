@@ -1,13 +1,15 @@
 """Are the CPUs of this machine in the park loop, and do they stay there?
 
-usage: panic_parked.py --elf ELF --nm LLVM_NM --dir DIR [--except CPUS] [--plant SYMBOL --stopped all|others]
+usage: panic_parked.py --elf ELF --nm LLVM_NM --dir DIR [--except CPUS] [--said REGEX] [--plant SYMBOL --stopped all|others]
                        -- RUNNER ELF --print OPTIONS..
 
-Runs the command that RUNNER prints, with a QEMU monitor beside it, and looks at the program counters of all CPUs, many
-times over. Without --plant this begins when the report of a panic has ended, and every CPU but those of --except must be
-in the loop of `reveille_park`. With it, an undefined instruction is planted at SYMBOL in a copy of the image first; the
-CPUs that come there must park: `all` of them, and nothing is on the console; or all `others` than the first, whose starts
-are revoked, which a panic of the first says later.
+Runs the command that RUNNER prints, with a QEMU monitor beside it, waits until all CPUs have come to the loop of
+`reveille_park`, and looks at their program counters many times over: there they must stay. Without --plant the wait begins
+when the report of a panic has ended, or, with --said, when the console has a line that matches; the CPUs of --except go their
+own way: they send a storm of interrupts, and say so. With it, an undefined instruction is planted at SYMBOL in a copy of the
+image first; the CPUs that come there must park: `all` of them, and nothing is on the console; or all `others` than the
+first, whose starts are revoked, which a panic of the first says later. Every wait has a limit. The console is left in the
+file `console`.
 """
 
 import argparse
@@ -22,7 +24,12 @@ import threading
 import time
 
 LOOKS = 40
+# Lines of the storm that have to come while somebody looks.
+STORM_LINES = 2
+# Seconds for a machine to come as far as is waited for, on a host that has other things to do.
+PATIENCE = 60
 END = re.compile(rb"end of the report: (\d+) CPUs")
+STORM = re.compile(rb"hook: \d+ SGIs sent")
 IMAGE = re.compile(rb"  image (0x[0-9a-f]+) to ")
 UNDEFINED = b"\0\0\0\0"
 
@@ -35,7 +42,7 @@ class Monitor:
     """QEMU's machine protocol, as far as it is needed."""
 
     def __init__(self, path):
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while True:
             self.socket = socket.socket(socket.AF_UNIX)
             try:
@@ -46,7 +53,7 @@ class Monitor:
                 if time.monotonic() > deadline:
                     fail("QEMU's monitor does not answer")
                 time.sleep(0.1)
-        self.socket.settimeout(30)
+        self.socket.settimeout(PATIENCE)
         self.file = self.socket.makefile("rw")
         self.file.readline()
         self.execute("qmp_capabilities")
@@ -69,6 +76,16 @@ class Monitor:
         return {int(cpu): int(pc, 16) for cpu, pc in found}
 
 
+def wait_for(what, condition):
+    """Waits until the condition holds, and returns what it said."""
+    deadline = time.monotonic() + PATIENCE
+    while not (found := condition()):
+        if time.monotonic() > deadline:
+            fail(f"not in {PATIENCE} s: {what() if callable(what) else what}")
+        time.sleep(0.05)
+    return found
+
+
 def symbols(nm, elf):
     listing = subprocess.run([nm, elf], check=True, capture_output=True, text=True).stdout
     return {line.split()[2]: int(line.split()[0], 16) for line in listing.splitlines() if len(line.split()) == 3}
@@ -79,6 +96,7 @@ def main():
     for option in ("--elf", "--nm", "--dir"):
         parser.add_argument(option, required=True)
     parser.add_argument("--except", dest="excepted", default="")
+    parser.add_argument("--said")
     parser.add_argument("--plant")
     parser.add_argument("--stopped", choices=["all", "others"], default="all")
     parser.add_argument("runner", nargs="+")
@@ -103,7 +121,7 @@ def main():
     if os.path.exists(path):
         os.remove(path)
     # The path of a socket may have 107 bytes: a relative one is short enough.
-    command = ["timeout", "-k", "5", "60", *command, "-qmp", "unix:qmp,server=on,wait=off"]
+    command = ["timeout", "-k", "5", "240", *command, "-qmp", "unix:qmp,server=on,wait=off"]
     os.chdir(options.dir)
     machine = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     console = bytearray()
@@ -122,54 +140,52 @@ def main():
         reader.join()
         sys.stdout.buffer.write(bytes(console)[-6000:])
         sys.stdout.flush()
+        with open("console", "wb") as copy:
+            copy.write(console)
 
 
 def look(monitor, options, console, names, start, park, excepted):
     if options.plant:
-        load = None
-        wanted = None
-        deadline = time.monotonic() + 20
-        while wanted is None and time.monotonic() < deadline:
-            time.sleep(0.2)
-            if options.stopped == "all":
-                wanted = {0}
-            elif b"end of the report: " in console:
-                wanted = {0, 1, 2, 3}
-        if wanted is None:
-            fail("no report")
         # QEMU loads the flat image at 2 MiB into the RAM.
-        load = 0x40200000
-        time.sleep(1)
+        load, wanted = 0x40200000, {0}
+        if options.stopped == "others":
+            wait_for("a report", lambda: END.search(console))
+            wanted = {0, 1, 2, 3}
     else:
-        deadline = time.monotonic() + 30
-        while not END.search(console):
-            if time.monotonic() > deadline:
-                fail("no report")
-            time.sleep(0.1)
-        count = int(END.search(console)[1])
+        end = wait_for("a report", lambda: END.search(console))
         load = int(IMAGE.search(console)[1], 16)
-        wanted = set(range(count)) - excepted
-        # The storm has begun, and the report's own CPU has parked.
-        time.sleep(0.5)
-    # msr daifset; 1: wfi; b 1b
+        wanted = set(range(int(end[1]))) - excepted
+    if options.said:
+        wait_for(f"a line {options.said}", lambda: re.search(options.said.encode(), console, re.MULTILINE))
+    # msr daifset; 1: wfi; b 1b. After a WFI that was not woken the counter may stand behind it.
     loop = range(park - start + load + 4, park - start + load + 12, 4)
-    for _ in range(LOOKS):
+
+    def strays():
         counters = monitor.counters()
         if not wanted <= set(counters):
             fail(f"the monitor shows CPUs {sorted(counters)}")
-        for cpu in wanted:
-            # After a WFI that was not woken the counter may stand behind it.
-            if counters[cpu] not in loop:
-                fail(f"cpu {cpu} is at {counters[cpu]:#x}, the park loop at {loop.start:#x}: {counters}")
+        return {cpu: hex(counters[cpu]) for cpu in sorted(wanted) if counters[cpu] not in loop}
+
+    # The last one parks after the last line, and the storm begins after the report.
+    wait_for(lambda: f"parked at {loop.start:#x}: {strays()}", lambda: not strays())
+    before = 0
+    if excepted:
+        wait_for("a storm", lambda: STORM.search(console))
+        before = len(STORM.findall(console))
+    looks, deadline = 0, time.monotonic() + PATIENCE
+    while looks < LOOKS or excepted and len(STORM.findall(console)) < before + STORM_LINES:
+        if moved := strays():
+            fail(f"these are not in the park loop at {loop.start:#x} any more: {moved}")
+        looks += 1
+        if time.monotonic() > deadline:
+            fail(f"{looks} looks, and the storm has come to an end")
         time.sleep(0.05)
-    print(f"{LOOKS} looks: CPUs {sorted(wanted)} are parked at {loop.start:#x}")
+    print(f"{looks} looks: CPUs {sorted(wanted)} are parked at {loop.start:#x}")
     text = bytes(console)
     if options.plant and options.stopped == "all" and text.strip():
         fail("a machine without an MMU has said something")
     if options.plant and options.stopped == "others" and text.count(b" revoked generation 1: was not running") != 3:
         fail("the report does not say that the others were revoked")
-    if excepted and len(re.findall(rb"hook: \d+ SGIs sent", text)) < 2:
-        fail("there was no storm")
 
 
 main()

@@ -267,8 +267,8 @@ impl fmt::Display for StopReport {
 /// another CPU has begun to stop the machine, this one is stopped like all others, and the call does not return. Called
 /// again it tries again with those that are left, and says what there is to say now.
 ///
-/// What a parked CPU held, it holds for ever: a [`SpinLock`](crate::sync::SpinLock) for which this CPU then waits is a
-/// panic. The console is not affected: this CPU prints past its lock from now on.
+/// What a parked CPU held, it holds for ever: a [`SpinLock`](crate::sync::SpinLock) or [`Mutex`](crate::sync::Mutex) for which
+/// this CPU then waits is a panic. The console is not affected: this CPU prints past its lock from now on.
 pub fn stop_others(deadline: impl Into<Deadline>) -> StopReport {
     let deadline = deadline.into();
     let _masked = irq::mask();

@@ -49,14 +49,15 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// # Panics
     ///
-    /// With interrupts masked or in interrupt context: the holder may be the CPU that was interrupted.
+    /// With interrupts masked or in interrupt context: the holder may be the CPU that was interrupted. If it has to wait on
+    /// the CPU that has [stopped the others](crate::panic::stop_others()): whoever holds it does so for ever.
     pub fn lock(&self) -> MutexGuard<'_, T> {
         assert!(!irq::is_masked(), "Mutex::lock() with interrupts masked or in interrupt context");
         loop {
             if let Some(guard) = self.try_lock() {
                 return guard;
             }
-            panic::poll_gate();
+            panic::poll_gate_for_another();
             arch::wfe();
         }
     }

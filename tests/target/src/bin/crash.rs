@@ -26,6 +26,9 @@ reveille::entry!(main);
 static HELD: AtomicBool = AtomicBool::new(false);
 static LOCK: SpinLock<u32> = SpinLock::new(0);
 static READY: AtomicU32 = AtomicU32::new(0);
+/// CPUs that are to come to the lock, and those that are there.
+static SPINNERS: AtomicU32 = AtomicU32::new(0);
+static AT_LOCK: AtomicU32 = AtomicU32::new(0);
 static FOR_EVER: AtomicBool = AtomicBool::new(true);
 
 fn main(system: &'static System) -> ExitCode {
@@ -138,11 +141,15 @@ fn printing() {
 }
 
 fn spinning() {
+    SPINNERS.fetch_add(1, Ordering::Relaxed);
     READY.fetch_add(1, Ordering::Relaxed);
     // Until the failing CPU has it; that it is taken tells nothing, as the others try too.
     while !HELD.load(Ordering::Acquire) {
         core::hint::spin_loop();
     }
+    // Masked from before it is said that this CPU is there, as it is in the lock's own wait.
+    let _masked = irq::mask();
+    AT_LOCK.fetch_add(1, Ordering::Relaxed);
     *LOCK.lock() += 1;
     println!("got a lock that nobody gave back");
 }
@@ -189,7 +196,7 @@ fn fail(system: &'static System, case: &str) {
         "bad-frames" => bad_frames(system),
         "full-stack" => println!("{}", fill_up(0)),
         "serror" => shim::serror(),
-        "secondary-serror" => launch(last, shim::serror),
+        "secondary-serror" => fail_on(last, shim::serror),
         "masked-serror" => {
             let _masked = irq::mask();
             shim::serror();
@@ -203,9 +210,9 @@ fn fail(system: &'static System, case: &str) {
             wait();
         }
         "arriving-serror" => wait(),
-        "secondary" => launch(last, || panic!("on a secondary")),
-        "secondary-overflow" => launch(last, || println!("{}", overflow(0))),
-        "secondary-exception" => launch(last, bad_stack),
+        "secondary" => fail_on(last, || panic!("on a secondary")),
+        "secondary-overflow" => fail_on(last, || println!("{}", overflow(0))),
+        "secondary-exception" => fail_on(last, bad_stack),
         "masked" => {
             let _masked = irq::mask();
             panic!("in a masked section");
@@ -213,9 +220,10 @@ fn fail(system: &'static System, case: &str) {
         "holding" => {
             let _held = LOCK.lock();
             HELD.store(true, Ordering::Release);
-            // The others have come to spin on it by then.
-            let until = Deadline::after(Duration::from_millis(5));
-            while !until.has_passed() {}
+            // Nothing in here may wait in a way that looks for the gate.
+            while AT_LOCK.load(Ordering::Relaxed) != SPINNERS.load(Ordering::Relaxed) {
+                core::hint::spin_loop();
+            }
             panic!("while holding a lock");
         }
         "timer" => {
@@ -284,23 +292,24 @@ fn fail(system: &'static System, case: &str) {
     }
 }
 
-fn launch(cpu: CpuId, f: impl FnOnce() + Send + 'static) {
+/// Has `cpu` fail by `f`, and waits for that.
+fn fail_on(cpu: CpuId, f: impl FnOnce() + Send + 'static) {
     if cpu == cpu::current() {
         return f();
     }
+    launch(cpu, f);
+    wait();
+}
+
+fn launch(cpu: CpuId, f: impl FnOnce() + Send + 'static) {
     check(cpu::launch(cpu, f).is_ok(), "an idle CPU takes a closure");
-    if READY.load(Ordering::Relaxed) == 0 {
-        let until = Deadline::after(Duration::from_millis(300));
-        while !until.has_passed() {
-            cpu::idle();
-        }
-    }
 }
 
 fn in_timer(f: impl FnOnce() + Send + 'static) {
     check(time::after(Duration::from_millis(3), f).is_ok(), "a timer can be set");
 }
 
+/// For the failure of another, which comes soon where the host does not keep it waiting.
 fn wait() {
     let until = Deadline::after(Duration::from_secs(20));
     while !until.has_passed() {
