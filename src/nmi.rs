@@ -190,10 +190,10 @@ impl Note {
 
     /// Written by its own CPU in its handler. Relaxed throughout: the summons orders it before its end is seen.
     fn take(&self, frame: &IrqFrame) {
-        self.pc.store(frame.elr, Ordering::Relaxed);
+        self.pc.store(frame.pc(), Ordering::Relaxed);
         self.lr.store(frame.lr, Ordering::Relaxed);
         self.sp.store(frame.stack_pointer(), Ordering::Relaxed);
-        self.spsr.store(frame.spsr, Ordering::Relaxed);
+        self.spsr.store(frame.spsr(), Ordering::Relaxed);
         let mut len = 0;
         for (entry, address) in self.frames.iter().zip(panic::Backtrace::new(frame.fp)) {
             entry.store(address, Ordering::Relaxed);

@@ -143,6 +143,9 @@ global_asm!(
     IRQ_FRAME = const super::exception::IRQ_FRAME_SIZE,
     IRQ = sym crate::irq::entry::interrupt,
     FATAL_FRAME = const super::exception::FATAL_FRAME_SIZE,
+    EMERGENCY_ROOM = const super::exception::EMERGENCY_ROOM,
+    STOPPED = const super::exception::STOPPED,
+    REGISTERS = const size_of::<super::exception::Registers>(),
     FATAL = sym super::exception::fatal,
 );
 

@@ -1,5 +1,7 @@
 //! Frames of exceptions, syndromes in words, and the end of the fatal path.
 
+use super::regs;
+use core::cell::Cell;
 use core::fmt;
 
 /// What the interrupt vector saves (see `asm/vectors.s`, which knows the offsets).
@@ -9,8 +11,9 @@ pub(crate) struct IrqFrame {
     pub(crate) lr: u64,
     /// Frame record: the interrupted frame pointer and where it was interrupted.
     pub(crate) fp: u64,
-    pub(crate) elr: u64,
-    pub(crate) spsr: u64,
+    /// Where the interrupt returns to, and how. Cells: see [`IrqFrame::return_to_stopped`].
+    elr: Cell<u64>,
+    spsr: Cell<u64>,
     unused: u64,
     #[cfg(target_feature = "neon")]
     simd: [u128; 32],
@@ -18,14 +21,51 @@ pub(crate) struct IrqFrame {
     fpsr_fpcr: [u64; 2],
 }
 
+/// `SPSR_ELx`: the exception level, the stack pointer it uses, and the masks (Arm ARM C5.2.19).
+const SPSR_EL: u64 = 0b1100;
+const SPSR_SP: u64 = 1;
+const SPSR_DAIF: u64 = 0b1111 << 6;
+const SPSR_ALLINT: u64 = 1 << 13;
+
 impl IrqFrame {
+    /// Where it was interrupted.
+    pub(crate) fn pc(&self) -> u64 {
+        self.elr.get()
+    }
+
+    /// `PSTATE` of what was interrupted.
+    pub(crate) fn spsr(&self) -> u64 {
+        self.spsr.get()
+    }
+
+    /// Has the interrupt return to where stopped CPUs save every register and go on to [`crate::panic::stopped`], on
+    /// the emergency stack and with everything masked. The handler has only to return.
+    ///
+    /// What the compiled code of the handlers has put away is back by then, which costs the other interrupts nothing.
+    ///
+    /// Does not come back to what was interrupted: whose place and state are to be kept before.
+    pub(crate) fn return_to_stopped(&self) {
+        unsafe extern "C" {
+            fn reveille_stopped_el1() -> !;
+            #[cfg(feature = "el2")]
+            fn reveille_stopped_el2() -> !;
+        }
+        #[cfg(feature = "el2")]
+        let landing = if regs::at_el2() { reveille_stopped_el2 } else { reveille_stopped_el1 };
+        #[cfg(not(feature = "el2"))]
+        let landing = reveille_stopped_el1;
+        let allint = if regs::has_allint() { SPSR_ALLINT } else { 0 };
+        self.elr.set(landing as *const () as u64);
+        self.spsr.set(self.spsr.get() & SPSR_EL | SPSR_SP | SPSR_DAIF | allint);
+    }
+
     /// The stack pointer of what was interrupted. In the handler, on the CPU that took the interrupt.
     pub(crate) fn stack_pointer(&self) -> u64 {
         // SPSR.M[0]: it ran on the stack of exceptions, which goes on below this frame.
-        if self.spsr & 1 != 0 {
+        if self.spsr.get() & SPSR_SP != 0 {
             core::ptr::from_ref(self) as u64 + IRQ_FRAME_SIZE as u64
         } else {
-            super::regs::thread_stack_pointer()
+            regs::thread_stack_pointer()
         }
     }
 }
@@ -61,6 +101,45 @@ const _: () = assert!(core::mem::offset_of!(FatalFrame, elr) == 264);
 const _: () = assert!(core::mem::offset_of!(FatalFrame, esr) == 280);
 const _: () = assert!(core::mem::offset_of!(FatalFrame, kind) == 296);
 const _: () = assert!(FATAL_FRAME_SIZE.is_multiple_of(16));
+
+/// What an exception on the emergency stack must find of it below its stack pointer, or it begins at the top again: room
+/// for its frame, and for what is done about it.
+pub(crate) const EMERGENCY_ROOM: usize = super::mmu::PAGE;
+const _: () = assert!(FATAL_FRAME_SIZE + 2048 <= EMERGENCY_ROOM);
+
+/// [`FatalFrame::kind`] of a CPU that was stopped: no exception at all.
+pub(crate) const STOPPED: u64 = 16;
+
+/// What a function call leaves of the registers (see `asm/vectors.s`, which knows the offsets).
+#[repr(C, align(16))]
+pub(crate) struct Registers {
+    pub(crate) fp: u64,
+    pub(crate) lr: u64,
+    /// x19 to x28.
+    pub(crate) x: [u64; 10],
+    pub(crate) sp: u64,
+    /// Where the call was.
+    pub(crate) pc: u64,
+    /// `PSTATE`, as an SPSR has it.
+    pub(crate) spsr: u64,
+    unused: u64,
+}
+const _: () = assert!(core::mem::offset_of!(Registers, x) == 16);
+const _: () = assert!(core::mem::offset_of!(Registers, sp) == 96);
+const _: () = assert!(core::mem::offset_of!(Registers, spsr) == 112);
+const _: () = assert!(size_of::<Registers>().is_multiple_of(16));
+
+/// Calls `f` with `data` and the registers as they are here, where a caller's frame begins: x19 to x28 hold what the
+/// function into which this is inlined has them for.
+#[inline(always)]
+pub(crate) fn with_registers<T>(data: *const T, f: extern "C" fn(*const T, &Registers)) {
+    unsafe extern "C" {
+        fn reveille_with_registers(data: *const (), f: *const ());
+    }
+    // SAFETY: it calls `f` as its type says, with `data` and a reference to what it has saved on this stack; and keeps to
+    // AAPCS64.
+    unsafe { reveille_with_registers(data.cast(), f as *const ()) }
+}
 
 /// The class of an exception (`ESR_ELx.EC`, Arm ARM D24.2.40) in words.
 fn class(esr: u64) -> &'static str {
@@ -112,6 +191,11 @@ fn fault(esr: u64) -> Option<&'static str> {
 }
 
 impl FatalFrame {
+    /// The stack pointer of what the exception interrupted.
+    pub(crate) fn interrupted_sp(&self) -> u64 {
+        if self.spsr & SPSR_SP != 0 { self.sp } else { self.sp_el0 }
+    }
+
     fn vector(&self) -> &'static str {
         match self.kind {
             0 => "synchronous exception in a thread",
@@ -153,8 +237,11 @@ impl fmt::Display for FatalFrame {
     }
 }
 
-/// The end of the fatal path: an unhandled exception is a panic of this CPU.
+/// The end of the fatal path: an unhandled exception is a panic of this CPU; one that was stopped parks.
 #[unsafe(link_section = ".never_patch")]
-pub(super) extern "C" fn fatal(frame: &FatalFrame) -> ! {
+pub(super) extern "C" fn fatal(frame: &mut FatalFrame) -> ! {
+    if frame.kind == STOPPED {
+        crate::panic::stopped(frame)
+    }
     crate::panic::exception(frame)
 }

@@ -141,7 +141,7 @@ pub(crate) extern "C" fn secondary(area: &'static Area) -> ! {
             call::run_kept(area, kept);
             panic::park_wedged()
         }
-        Entrance::Stop => panic::stop_requested(panic::ParkedBy::Gate, None),
+        Entrance::Stop => panic::stop_noticed(),
     }
     // Wakes the booter, which waits for the word just written.
     arch::dsb_ishst();

@@ -52,13 +52,13 @@ fn other<C: CpuInterface>(area: &'static Area, frame: &IrqFrame, interrupt: u32)
     if intid == Sgi::Stop as u32 {
         // Nothing is opened, and no call is looked for.
         C::end(interrupt);
-        return panic::stop_requested(panic::ParkedBy::Sgi, Some(frame));
+        return panic::stop_requested(panic::ParkedBy::Sgi, frame);
     }
     if intid == Sgi::Nmi as u32 {
         // It may have come into the middle of anything.
         if panic::is_stopping() {
             C::end(interrupt);
-            return panic::stop_requested(panic::ParkedBy::Nmi, Some(frame));
+            return panic::stop_requested(panic::ParkedBy::Nmi, frame);
         }
         // Ended last, so that there is one at a time.
         nmi::answer(area, frame);

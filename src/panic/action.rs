@@ -4,10 +4,10 @@ use super::{GATE, StopReport, last_words, me, report};
 use crate::arch;
 use crate::bootargs::BootArgs;
 use crate::cpu::{CpuId, area};
+use crate::gic;
 use crate::power::{self, ExitCode};
 use crate::system::{self, memory};
 use crate::time::Instant;
-use crate::{console, gic};
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use reveille_protocol::Phase;
@@ -133,7 +133,7 @@ pub(super) fn name() -> &'static str {
 /// Does it. The report is written, and its record sealed.
 pub(super) fn act() -> ! {
     GATE.set_phase(me(), Phase::Acting);
-    console::flush();
+    report::flush();
     match chosen() {
         Action::Park => {}
         Action::Reset => {

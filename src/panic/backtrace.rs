@@ -2,7 +2,6 @@
 
 use crate::arch::mmu;
 use crate::system::memory;
-use core::arch::asm;
 use core::fmt;
 
 /// Frames of one backtrace.
@@ -11,15 +10,6 @@ const DEPTH: usize = 1024;
 const ENTRIES: usize = 32;
 /// Changes of stack in one backtrace: emergency, exception, thread, and one of the application's own.
 const STACKS: usize = 4;
-
-/// The frame pointer of the caller.
-#[inline(always)]
-pub(super) fn frame_pointer() -> u64 {
-    let fp: u64;
-    // SAFETY: reads a register.
-    unsafe { asm!("mov {}, x29", out(reg) fp, options(nomem, nostack, preserves_flags)) };
-    fp
-}
 
 /// Writes the addresses of a backtrace, each after a blank, those that repeat themselves once and with their number: the
 /// way into a recursion is worth more than the recursion.

@@ -37,13 +37,13 @@ pub(crate) use last_words::{region_size, remember};
 pub(crate) use stop::nmi_time;
 pub use stop::{Fate, Obstacle, StopReport, stop_others};
 
-use crate::arch::exception::{FatalFrame, IrqFrame};
+use crate::arch::exception::{FatalFrame, IrqFrame, Registers, with_registers};
 use crate::arch::{self, HwGate, HwWord, regs};
 use crate::bootargs::BootArgs;
 use crate::cpu::area::{self, Area};
 use crate::gic;
 use core::panic::PanicInfo;
-use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use reveille_protocol::{Entry, Phase, Snapshot};
 
 static GATE: HwGate = HwGate::from_parts(HwWord::with(HwGate::FREE));
@@ -82,17 +82,25 @@ pub(crate) enum ParkedBy {
     Wedged = 5,
 }
 
+impl ParkedBy {
+    fn from_byte(byte: u8) -> Option<Self> {
+        [Self::Sgi, Self::Nmi, Self::OwnPanic, Self::Gate, Self::Wedged]
+            .into_iter()
+            .find(|how| *how as u8 == byte)
+    }
+}
+
 /// What a CPU leaves behind that parks: where the reporter finds what it was doing.
 #[derive(Clone, Copy)]
 enum Evidence<'a> {
-    /// Nothing but the frames that its frame pointer leads to.
-    Frames,
-    /// The interrupt that stopped it.
-    Interrupt(&'a IrqFrame),
+    /// It came by itself, from this place.
+    Call(&'a Registers),
+    /// It was interrupted.
+    Stopped(&'a FatalFrame),
     /// Its own exception.
     Exception(&'a FatalFrame),
     /// Its own panic.
-    Panic(&'a PanicInfo<'a>),
+    Panic(&'a PanicInfo<'a>, &'a Registers),
 }
 
 /// How and where a CPU parked; read by the reporter.
@@ -100,35 +108,41 @@ enum Evidence<'a> {
 /// Written once in a life, by its own CPU, which then never leaves the frames that it points to.
 pub(crate) struct ParkMark {
     how: AtomicU8,
-    /// Frame pointer.
-    fp: AtomicU64,
-    /// Stack pointer of what was interrupted; 0 unknown.
-    sp: AtomicU64,
-    /// Address of the [`Evidence`], its kind in bits 1:0.
+    /// Address of the registers of the [`Evidence`], its kind in bits 1:0.
     evidence: AtomicU64,
+    /// Address of the `PanicInfo`, where the kind is that.
+    info: AtomicU64,
+    /// Of a CPU that is about to park because of an interrupt: the [`ParkedBy`], and where and how it was interrupted. For
+    /// itself alone.
+    by: AtomicU8,
+    elr: AtomicU64,
+    spsr: AtomicU64,
 }
 
 impl ParkMark {
     pub(crate) const fn new() -> Self {
         Self {
             how: AtomicU8::new(0),
-            fp: AtomicU64::new(0),
-            sp: AtomicU64::new(0),
             evidence: AtomicU64::new(0),
+            info: AtomicU64::new(0),
+            by: AtomicU8::new(0),
+            elr: AtomicU64::new(0),
+            spsr: AtomicU64::new(0),
         }
     }
 
     #[inline(always)]
-    fn set(&self, how: ParkedBy, fp: u64, evidence: Evidence<'_>) {
-        let (word, sp) = match evidence {
-            Evidence::Frames => (0, 0),
-            Evidence::Interrupt(frame) => (core::ptr::from_ref(frame) as u64 | 1, frame.stack_pointer()),
+    fn set(&self, how: ParkedBy, evidence: Evidence<'_>) {
+        let (word, info) = match evidence {
+            Evidence::Call(registers) => (core::ptr::from_ref(registers) as u64, 0),
+            Evidence::Stopped(frame) => (core::ptr::from_ref(frame) as u64 | 1, 0),
             Evidence::Exception(frame) => (core::ptr::from_ref(frame) as u64 | 2, 0),
-            Evidence::Panic(info) => (core::ptr::from_ref(info) as u64 | 3, 0),
+            Evidence::Panic(info, registers) => {
+                (core::ptr::from_ref(registers) as u64 | 3, core::ptr::from_ref(info) as u64)
+            }
         };
-        self.fp.store(fp, Ordering::Relaxed);
-        self.sp.store(sp, Ordering::Relaxed);
         self.evidence.store(word, Ordering::Relaxed);
+        self.info.store(info, Ordering::Relaxed);
         // Release: pairs with the Acquire of `how`. The reporter reads the rest, and this CPU's stacks, which are final.
         self.how.store(how as u8, Ordering::Release);
     }
@@ -136,22 +150,7 @@ impl ParkMark {
     /// How it parked; `None` while it has not. After `Some` everything that it left behind may be read.
     fn how(&self) -> Option<ParkedBy> {
         // Acquire: pairs with the Release of `set`.
-        Some(match self.how.load(Ordering::Acquire) {
-            1 => ParkedBy::Sgi,
-            2 => ParkedBy::Nmi,
-            3 => ParkedBy::OwnPanic,
-            4 => ParkedBy::Gate,
-            5 => ParkedBy::Wedged,
-            _ => return None,
-        })
-    }
-
-    fn frame_pointer(&self) -> u64 {
-        self.fp.load(Ordering::Relaxed)
-    }
-
-    fn stack_pointer(&self) -> u64 {
-        self.sp.load(Ordering::Relaxed)
+        ParkedBy::from_byte(self.how.load(Ordering::Acquire))
     }
 
     /// What it left behind.
@@ -162,14 +161,15 @@ impl ParkMark {
     unsafe fn evidence(&self) -> Evidence<'static> {
         let word = self.evidence.load(Ordering::Relaxed);
         let address = word & !3;
-        // SAFETY: `set` stored the address of a reference with the kind of what it refers to, and its CPU has been parked
-        // since, inside the function that was given the reference.
+        let info = self.info.load(Ordering::Relaxed);
+        // SAFETY: `set` stored the addresses of references with the kind of what they refer to, and its CPU has been parked
+        // since, inside the function that was given the references.
         unsafe {
             match word & 3 {
-                1 => Evidence::Interrupt(&*(address as *const IrqFrame)),
+                1 => Evidence::Stopped(&*(address as *const FatalFrame)),
                 2 => Evidence::Exception(&*(address as *const FatalFrame)),
-                3 => Evidence::Panic(&*(address as *const PanicInfo<'static>)),
-                _ => Evidence::Frames,
+                3 => Evidence::Panic(&*(info as *const PanicInfo<'static>), &*(address as *const Registers)),
+                _ => Evidence::Call(&*(address as *const Registers)),
             }
         }
     }
@@ -179,7 +179,7 @@ impl ParkMark {
 #[inline(always)]
 pub(crate) fn poll_gate() {
     if GATE.is_taken_by_other(me()) {
-        stop_requested(ParkedBy::Gate, None);
+        stop_noticed();
     }
 }
 
@@ -210,19 +210,59 @@ pub(crate) fn is_stopper() -> bool {
     GATE.owner() == Some(me())
 }
 
-/// This CPU was told to stop, or saw that it should: it parks if somebody else has the gate. A stray request returns.
-/// `frame`: the interrupt that told it so.
+/// An interrupt of `frame` told this CPU to stop: if somebody else has the gate it parks when its handler returns, which is
+/// to be at once and without enabling anything. A stray request changes nothing.
 #[inline(never)]
 #[unsafe(link_section = ".never_patch")]
-pub(crate) fn stop_requested(how: ParkedBy, frame: Option<&IrqFrame>) {
-    if GATE.join(me()) {
-        park(how, frame.map_or(Evidence::Frames, Evidence::Interrupt));
+pub(crate) fn stop_requested(how: ParkedBy, frame: &IrqFrame) {
+    // One that is on its way to park was told twice.
+    let mark = &area::current().parked;
+    if mark.by.load(Ordering::Relaxed) == 0 && GATE.join(me()) {
+        mark.by.store(how as u8, Ordering::Relaxed);
+        mark.elr.store(frame.pc(), Ordering::Relaxed);
+        mark.spsr.store(frame.spsr(), Ordering::Relaxed);
+        frame.return_to_stopped();
     }
+}
+
+/// The end of a CPU that was stopped by an interrupt: `frame` is what it was doing.
+#[unsafe(link_section = ".never_patch")]
+pub(crate) fn stopped(frame: &mut FatalFrame) -> ! {
+    let mark = &area::current().parked;
+    frame.elr = mark.elr.load(Ordering::Relaxed);
+    frame.spsr = mark.spsr.load(Ordering::Relaxed);
+    let how = ParkedBy::from_byte(mark.by.load(Ordering::Relaxed)).unwrap_or(ParkedBy::Sgi);
+    park(how, Evidence::Stopped(frame))
+}
+
+/// This CPU saw by itself that it should stop: it parks if somebody else has the gate.
+#[inline(always)]
+pub(crate) fn stop_noticed() {
+    with_registers(&raw const GATE, join);
+}
+
+#[unsafe(link_section = ".never_patch")]
+extern "C" fn join(_: *const HwGate, registers: &Registers) {
+    if GATE.join(me()) {
+        park(ParkedBy::Gate, Evidence::Call(registers));
+    }
+}
+
+/// Parks this CPU, which has been counted at the gate, or was given up before there was one.
+#[inline(always)]
+fn park_here(how: ParkedBy) -> ! {
+    #[unsafe(link_section = ".never_patch")]
+    extern "C" fn park_as(how: *const ParkedBy, registers: &Registers) {
+        // SAFETY: the pointer of the call below, whose frame is still there.
+        park(unsafe { how.read() }, Evidence::Call(registers))
+    }
+    with_registers(&raw const how, park_as);
+    arch::park()
 }
 
 /// Parks a CPU that bring-up has given up on. Its stacks are its own for ever, so it may leave its mark.
 pub(crate) fn park_wedged() -> ! {
-    park(ParkedBy::Wedged, Evidence::Frames)
+    park_here(ParkedBy::Wedged)
 }
 
 #[inline(never)]
@@ -231,7 +271,7 @@ fn park(how: ParkedBy, evidence: Evidence<'_>) -> ! {
     regs::mask_all();
     gic::silence();
     if let Some(area) = area::find_current() {
-        area.parked.set(how, backtrace::frame_pointer(), evidence);
+        area.parked.set(how, evidence);
     }
     arch::park()
 }
@@ -239,24 +279,29 @@ fn park(how: ParkedBy, evidence: Evidence<'_>) -> ! {
 /// What a panic is about.
 #[derive(Clone, Copy)]
 enum Cause<'a> {
-    Panic(&'a PanicInfo<'a>),
+    Panic(&'a PanicInfo<'a>, &'a Registers),
     Exception(&'a FatalFrame),
-    Restarted(Snapshot),
+    Restarted(Snapshot, &'a Registers),
 }
 
 impl<'a> Cause<'a> {
     fn evidence(self) -> Evidence<'a> {
         match self {
-            Self::Panic(info) => Evidence::Panic(info),
+            Self::Panic(info, registers) => Evidence::Panic(info, registers),
             Self::Exception(frame) => Evidence::Exception(frame),
-            Self::Restarted(_) => Evidence::Frames,
+            Self::Restarted(_, registers) => Evidence::Call(registers),
         }
     }
 }
 
 #[panic_handler]
 fn on_panic(info: &PanicInfo<'_>) -> ! {
-    fail(Cause::Panic(info))
+    extern "C" fn panicked(info: *const PanicInfo<'_>, registers: &Registers) {
+        // SAFETY: the pointer of the call below, whose frame is still there.
+        fail(Cause::Panic(unsafe { &*info }, registers))
+    }
+    with_registers(info, panicked);
+    arch::park()
 }
 
 /// An exception that nothing handles.
@@ -267,14 +312,12 @@ pub(crate) fn exception(frame: &FatalFrame) -> ! {
 /// This CPU was started a second time while it was in use: its former life has ended without letting go of
 /// anything. Called on its porch.
 pub(crate) fn restarted(_area: &'static Area, life: Snapshot) -> ! {
-    fail(Cause::Restarted(life))
-}
-
-/// What the reporter takes along to its emergency stack.
-struct Failure<'a> {
-    cause: Cause<'a>,
-    /// Where its backtrace begins.
-    fp: u64,
+    extern "C" fn noticed(life: *const Snapshot, registers: &Registers) {
+        // SAFETY: the pointer of the call below, whose frame is still there.
+        fail(Cause::Restarted(unsafe { life.read() }, registers))
+    }
+    with_registers(&raw const life, noticed);
+    arch::park()
 }
 
 #[inline(always)]
@@ -286,41 +329,78 @@ fn fail(cause: Cause<'_>) -> ! {
         Entry::Reporter => {}
         Entry::Nested(phase) => nested(phase, cause),
     }
-    let failure = Failure { cause, fp: backtrace::frame_pointer() };
     if let Some(area) = area::find_current()
         && !area.is_on_emergency_stack(arch::stack_pointer())
         && area.emergency_top() != 0
     {
         // SAFETY: this CPU's emergency stack, on which nothing is in use: it is not the current one, and nobody but a
         // CPU with the gate comes here. 32 bytes at its top are the exception vectors' own.
-        unsafe { arch::continue_on(area.emergency_top() - 32, report_and_act, &raw const failure) }
+        unsafe { arch::continue_on(area.emergency_top() - 32, report_and_act, &raw const cause) }
     }
-    report_and_act(&raw const failure)
+    report_and_act(&raw const cause)
 }
 
-extern "C" fn report_and_act(failure: *const Failure<'_>) -> ! {
+extern "C" fn report_and_act(cause: *const Cause<'_>) -> ! {
     // SAFETY: `fail` made it from a reference, on a stack that it has left for good and that nothing else uses.
-    let failure = unsafe { &*failure };
+    let cause = unsafe { *cause };
     stop::stop_all(stop::sgi_time(), stop::nmi_time());
     GATE.set_phase(me(), Phase::Reporting);
-    report::write(failure);
-    last_words::seal(false);
-    action::act()
+    report::write(cause);
+    if begins(Step::Seal) {
+        last_words::seal(false);
+    }
+    act()
 }
 
-/// This CPU failed again, in `phase` of its report.
-#[cold]
-fn nested(phase: Phase, cause: Cause<'_>) -> ! {
-    match phase {
-        // Even saying so has failed.
-        Phase::Mute => {}
-        Phase::Acting => report::nested(cause),
-        _ => {
-            report::nested(cause);
-            last_words::seal(true);
-            action::act()
-        }
+/// What is done once, however often this CPU fails on the way.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+enum Step {
+    /// The bare stop, where the full one failed.
+    Stop = 1 << 0,
+    Seal = 1 << 1,
+    Act = 1 << 2,
+}
+
+/// The steps that have begun. Written by the CPU with the gate alone.
+static BEGUN: AtomicU32 = AtomicU32::new(0);
+/// How often it failed again.
+static FAILED_AGAIN: AtomicU32 = AtomicU32::new(0);
+/// One for each step, each place that text goes to, and the end of each; after that nothing is tried any more.
+const MOST_FAILURES: u32 = 8;
+
+/// Whether `step` has not begun before. It counts as begun now: if it fails, what comes after it is tried.
+fn begins(step: Step) -> bool {
+    let begun = BEGUN.load(Ordering::Relaxed);
+    BEGUN.store(begun | step as u32, Ordering::Relaxed);
+    begun & step as u32 == 0
+}
+
+/// The action, or, if that was what failed, the end.
+fn act() -> ! {
+    if begins(Step::Act) {
+        action::act()
     }
     gic::silence();
     arch::park()
+}
+
+/// This CPU failed again, in `phase` of its report: what failed is given up, what is left is done.
+#[cold]
+fn nested(phase: Phase, cause: Cause<'_>) -> ! {
+    let failures = FAILED_AGAIN.load(Ordering::Relaxed);
+    FAILED_AGAIN.store(failures + 1, Ordering::Relaxed);
+    // The gate comes to `Mute` step by step. If it is there at once, the memory is not what it was.
+    if failures >= MOST_FAILURES || phase == Phase::Mute && failures == 0 {
+        arch::park()
+    }
+    report::give_up_what_failed();
+    if phase == Phase::Stopping && begins(Step::Stop) {
+        stop::stop_bare();
+    }
+    report::nested(cause);
+    if begins(Step::Seal) {
+        last_words::seal(true);
+    }
+    act()
 }

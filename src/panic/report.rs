@@ -4,8 +4,8 @@
 //! buffer in between.
 
 use super::stop::{Fate, StopReport};
-use super::{Cause, Evidence, Failure, action, backtrace, last_words};
-use crate::arch::exception::{FatalFrame, IrqFrame};
+use super::{Cause, Evidence, action, backtrace, last_words};
+use crate::arch::exception::{FatalFrame, Registers};
 use crate::arch::regs;
 use crate::console;
 use crate::cpu::area::{self, Area};
@@ -13,14 +13,53 @@ use crate::system::memory;
 use crate::time::Instant;
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
+use core::sync::atomic::{AtomicU8, Ordering};
+
+/// A place that text goes to. What is known of it is for the CPU with the gate alone.
+struct Sink(AtomicU8);
+
+impl Sink {
+    const IDLE: u8 = 0;
+    const BUSY: u8 = 1;
+    const FAILED: u8 = 2;
+
+    /// Does `f` with it, unless it has failed before.
+    fn with(&self, f: impl FnOnce()) {
+        if self.0.load(Ordering::Relaxed) != Self::FAILED {
+            self.0.store(Self::BUSY, Ordering::Relaxed);
+            f();
+            self.0.store(Self::IDLE, Ordering::Relaxed);
+        }
+    }
+
+    fn give_up_if_busy(&self) {
+        if self.0.load(Ordering::Relaxed) == Self::BUSY {
+            self.0.store(Self::FAILED, Ordering::Relaxed);
+        }
+    }
+}
+
+static RECORD: Sink = Sink(AtomicU8::new(Sink::IDLE));
+static CONSOLE: Sink = Sink(AtomicU8::new(Sink::IDLE));
+
+/// This CPU has failed: if that was in the middle of the console's or the record's work, that is not used any more.
+pub(super) fn give_up_what_failed() {
+    RECORD.give_up_if_busy();
+    CONSOLE.give_up_if_busy();
+}
+
+/// Waits, a bounded time, until what was written has left the machine.
+pub(super) fn flush() {
+    CONSOLE.with(console::flush);
+}
 
 /// Where the report goes.
 struct Out;
 
 impl Write for Out {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        last_words::append(text);
-        console::write_raw(text);
+        RECORD.with(|| last_words::append(text));
+        CONSOLE.with(|| console::write_raw(text));
         Ok(())
     }
 }
@@ -35,12 +74,12 @@ macro_rules! out {
 impl fmt::Display for Cause<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Panic(info) => {
+            Self::Panic(info, _) => {
                 write!(f, "{}", info.message())?;
                 info.location().map_or(Ok(()), |place| write!(f, "\n  at {place}"))
             }
             Self::Exception(frame) => frame.fmt(f),
-            Self::Restarted(life) => write!(
+            Self::Restarted(life, _) => write!(
                 f,
                 "this CPU was started again while it was {} (generation {}): all that its former life held is lost",
                 life.state, life.generation
@@ -50,24 +89,26 @@ impl fmt::Display for Cause<'_> {
 }
 
 /// Writes the report. The caller has the gate, and the others are stopped, or their time is over.
-pub(super) fn write(failure: &Failure<'_>) {
+pub(super) fn write(cause: Cause<'_>) {
     let time = Instant::now().uptime();
     match area::find(regs::affinity()) {
         Some(cpu) => out!("\npanic on cpu {cpu} at "),
         None => out!("\npanic on mpidr {:#012x} at ", regs::affinity()),
     }
-    out!("{}.{:06} s: {}\n", time.as_secs(), time.subsec_micros(), failure.cause);
+    out!("{}.{:06} s: {cause}\n", time.as_secs(), time.subsec_micros());
     let (start, end) = memory::image();
     out!("  image {start:#x} to {end:#x}, build {:016x}\n", memory::build_id());
-    match failure.cause {
+    match cause {
         Cause::Exception(frame) => exception(frame),
-        _ => frames(None, failure.fp),
+        // The panic machinery's own functions are left out.
+        Cause::Panic(_, registers) => called(registers, None),
+        Cause::Restarted(_, registers) => called(registers, Some(registers.pc)),
     }
     for area in area::areas().iter().filter(|area| area.mpidr != regs::affinity()) {
         other(area);
     }
     out!("end of the report: {}; then: {}\n", StopReport::now(), action::name());
-    console::flush();
+    flush();
 }
 
 /// Another CPU.
@@ -86,15 +127,15 @@ fn other(area: &Area) {
     // SAFETY: the mark is set, looked at just now.
     let evidence = unsafe { area.parked.evidence() };
     match evidence {
-        Evidence::Frames => frames(None, area.parked.frame_pointer()),
-        Evidence::Interrupt(frame) => interrupted(frame, area.parked.stack_pointer()),
+        Evidence::Call(registers) => called(registers, Some(registers.pc)),
+        Evidence::Stopped(frame) => stopped(frame),
         Evidence::Exception(frame) => {
             out!("  {frame}\n");
             exception(frame);
         }
-        Evidence::Panic(info) => {
+        Evidence::Panic(info, registers) => {
             own_panic(info);
-            frames(None, area.parked.frame_pointer());
+            called(registers, None);
         }
     }
 }
@@ -109,23 +150,31 @@ fn own_panic(info: &PanicInfo<'_>) {
     }
 }
 
-/// What an interrupt has saved.
-fn interrupted(frame: &IrqFrame, sp: u64) {
-    out!("  pc {:#x} lr {:#x} sp {sp:#x} spsr {:#x}\n", frame.elr, frame.lr, frame.spsr);
-    registers(&frame.x);
-    frames(Some(frame.elr), frame.fp);
+/// A CPU that came by itself: what a call keeps.
+fn called(saved: &Registers, pc: Option<u64>) {
+    out!("  pc {:#x} lr {:#x} sp {:#x} spsr {:#x}\n", saved.pc, saved.lr, saved.sp, saved.spsr);
+    registers(19, &saved.x);
+    frames(pc, saved.fp);
+}
+
+/// A CPU that was stopped by an interrupt.
+fn stopped(frame: &FatalFrame) {
+    let sp = frame.interrupted_sp();
+    out!("  pc {:#x} lr {:#x} sp {sp:#x} spsr {:#x}\n", frame.elr, frame.x[30], frame.spsr);
+    registers(0, &frame.x);
+    frames(Some(frame.elr), frame.x[29]);
 }
 
 /// What a fatal exception has saved.
 fn exception(frame: &FatalFrame) {
     out!("  pc {:#x} lr {:#x} sp {:#x} thread sp {:#x}\n", frame.elr, frame.x[30], frame.sp, frame.sp_el0);
-    registers(&frame.x);
+    registers(0, &frame.x);
     frames(Some(frame.elr), frame.x[29]);
 }
 
-fn registers(x: &[u64]) {
+fn registers(first: usize, x: &[u64]) {
     for (row, values) in x.chunks(4).enumerate() {
-        out!("  x{:<2}", row * 4);
+        out!("  x{:<2}", first + row * 4);
         for value in values {
             out!(" {value:016x}");
         }
@@ -144,21 +193,21 @@ fn frames(pc: Option<u64>, fp: u64) {
 pub(super) fn nested(cause: Cause<'_>) {
     out!("\npanic while a panic was reported: ");
     match cause {
-        Cause::Panic(info) => {
+        Cause::Panic(info, _) => {
             out!("{}", info.message().as_str().unwrap_or("(formatted message)"));
             if let Some(place) = info.location() {
                 out!(" at {}:{}", place.file(), place.line());
             }
         }
         Cause::Exception(frame) => out!("ESR {:#x} ELR {:#x} FAR {:#x}", frame.esr, frame.elr, frame.far),
-        Cause::Restarted(_) => out!("this CPU was started again"),
+        Cause::Restarted(..) => out!("this CPU was started again"),
     }
     out!("\n");
-    console::flush();
+    flush();
 }
 
 /// A line past the report.
 pub(super) fn raw_line(text: fmt::Arguments<'_>) {
     out!("{text}\n");
-    console::flush();
+    flush();
 }

@@ -1,6 +1,6 @@
 //! Stopping every other CPU, and saying what became of each.
 
-use super::{GATE, ParkedBy, me, park};
+use super::{GATE, ParkedBy, me, park_here};
 use crate::arch::{self, regs};
 use crate::bootargs::BootArgs;
 use crate::cpu::area::{self, Area};
@@ -73,6 +73,21 @@ pub(super) fn stop_all(limit: Deadline, nmi: Duration) {
         await_parked(&mut left, Deadline::after(nmi));
     }
     TICKS.store(Instant::now().ticks() - start.ticks(), Ordering::Relaxed);
+}
+
+/// Stops every other CPU, where [`stop_all`] has failed: one after the other, with as little as possible that may fail too.
+pub(super) fn stop_bare() {
+    for (sgi, limit) in [(Sgi::Stop, sgi_time()), (Sgi::Nmi, Deadline::after(nmi_time()))] {
+        let mut left = CpuSet::EMPTY;
+        for area in area::areas().iter().filter(|area| area.mpidr != regs::affinity()) {
+            area.slot.0.revoke_if_kicked();
+            if is_running(area) {
+                left.insert(area.id);
+                gic::send_sgi(sgi, area.id);
+            }
+        }
+        await_parked(&mut left, limit);
+    }
 }
 
 /// Waits until none of `left` runs any more or the time is up; leaves in it those that may. One that was leaving the
@@ -273,7 +288,7 @@ pub fn stop_others(deadline: impl Into<Deadline>) -> StopReport {
     let deadline = deadline.into();
     let _masked = irq::mask();
     match GATE.stop_begin(me()) {
-        Entry::Other => park(ParkedBy::Gate, super::Evidence::Frames),
+        Entry::Other => park_here(ParkedBy::Gate),
         Entry::Reporter => stop_all(deadline, nmi_time()),
         Entry::Nested(_)
             if area::areas().iter().any(|area| area.mpidr != regs::affinity() && is_running(area)) =>

@@ -109,11 +109,13 @@
     // Already on the emergency stack: stay below what is in use there.
     mov     x1, sp
     sub     x2, x0, x1
-    cmp     x2, #{EMERGENCY_SIZE}
+    cmp     x2, #({EMERGENCY_SIZE} - {EMERGENCY_ROOM})
     b.hs    1f
     and     x1, x1, #~15
     sub     x1, x1, #{FATAL_FRAME}
     b       2f
+    // Not on it, or too little of it is left for a frame and what follows: from the top. Whoever came to be here lived
+    // above, and is not returned to.
 1:  sub     x1, x0, #({FATAL_FRAME} + 32)
 2:  stp     x3, x4, [x1, #24]
     stp     x5, x6, [x1, #40]
@@ -150,6 +152,15 @@
     b       reveille_park
 .endm
 
+// Where a stopped CPU continues: its interrupt has ended and returned here, with every register as it was where it was
+// interrupted. All exceptions are masked. The registers are saved as at a fatal exception.
+.macro stopped_entry el
+.balign 4
+.global reveille_stopped_el\el
+reveille_stopped_el\el:
+    fatal_slot \el, {STOPPED}
+.endm
+
 // Four groups - current EL with SP0, with SPx, lower EL in AArch64, in AArch32 - of synchronous, IRQ, FIQ,
 // SError (Arm ARM D1.3.1).
 .macro vector_group el, base
@@ -175,9 +186,38 @@ reveille_vectors_el\el:
 .Lirq_el\el:
     irq_entry \el
     fatal_entry \el
+    stopped_entry \el
 .endm
 
 vector_table 1
 .if {KEEP_EL2}
 vector_table 2
 .endif
+
+// f(x0, registers of the caller) for f in x1: `with_registers` in exception.rs, which knows the offsets. The stack pointer
+// and SPSR are those of the caller; x0 to x18 are nobody's in a call.
+.global reveille_with_registers
+reveille_with_registers:
+    stp     x29, x30, [sp, #-{REGISTERS}]!
+    stp     x19, x20, [sp, #16]
+    stp     x21, x22, [sp, #32]
+    stp     x23, x24, [sp, #48]
+    stp     x25, x26, [sp, #64]
+    stp     x27, x28, [sp, #80]
+    add     x2, sp, #{REGISTERS}
+    sub     x3, x30, #4                 // the call
+    stp     x2, x3, [sp, #96]
+    mrs     x2, nzcv
+    mrs     x3, daif
+    orr     x2, x2, x3
+    mrs     x3, currentel
+    orr     x2, x2, x3
+    mrs     x3, spsel
+    orr     x2, x2, x3
+    str     x2, [sp, #112]
+    mov     x29, sp
+    mov     x2, x1
+    mov     x1, sp
+    blr     x2
+    ldp     x29, x30, [sp], #{REGISTERS}
+    ret
