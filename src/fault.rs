@@ -15,7 +15,7 @@ use crate::dt::Region;
 use crate::patch::{self, PatchError};
 use crate::ranges::{Ranges, TooManyRanges};
 use crate::system::{System, memory};
-use crate::{call, gic, irq, time};
+use crate::{call, console, gic, irq, time};
 use core::arch::asm;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use reveille_protocol::Limits;
@@ -98,6 +98,51 @@ pub(crate) fn about_to_go_online(cpu: CpuId) {
         // SAFETY: what is stored there, besides null, is a `fn(CpuId)`.
         let hook: fn(CpuId) = unsafe { core::mem::transmute(hook) };
         hook(cpu);
+    }
+}
+
+static BEFORE_GIC: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+
+/// From now on each CPU that arrives calls `hook` before it sets up its part of the interrupt controller. As for
+/// [`before_online`].
+pub fn before_gic(hook: Option<fn(CpuId)>) {
+    let hook = hook.map_or(core::ptr::null_mut(), |hook| hook as *mut ());
+    // Release: pairs with `about_to_set_up_gic`. What the hook uses is there.
+    BEFORE_GIC.store(hook, Ordering::Release);
+}
+
+pub(crate) fn about_to_set_up_gic(cpu: CpuId) {
+    // Acquire: pairs with `before_gic`.
+    let hook = BEFORE_GIC.load(Ordering::Acquire);
+    if !hook.is_null() {
+        // SAFETY: what is stored there, besides null, is a `fn(CpuId)`.
+        let hook: fn(CpuId) = unsafe { core::mem::transmute(hook) };
+        hook(cpu);
+    }
+}
+
+static WHILE_STOPPING: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+
+/// The next CPU that stops all others calls `hook`, once, before it has stopped anybody.
+pub fn while_stopping(hook: fn()) {
+    // Release: pairs with `about_to_stop`.
+    WHILE_STOPPING.store(hook as *mut (), Ordering::Release);
+}
+
+pub(crate) fn about_to_stop() {
+    // Acquire: pairs with `while_stopping`.
+    let hook = WHILE_STOPPING.swap(core::ptr::null_mut(), Ordering::Acquire);
+    if !hook.is_null() {
+        // SAFETY: what is stored there, besides null, is a `fn()`.
+        let hook: fn() = unsafe { core::mem::transmute(hook) };
+        hook();
+    }
+}
+
+/// From now on every access to the console's registers is an abort.
+pub fn unmap_console() {
+    if let Some(base) = console::base() {
+        memory::unmap_device(base);
     }
 }
 

@@ -54,6 +54,8 @@ panic_ends_parked() {
 check panic/action/park panic_ends_parked '' then=park -- --append reveille.panic=park --append stop_ms=20000
 check panic/nested/hook panic_ends_parked '^panic while a panic was reported: in the hook at' then=hook -- \
     --append hook=panic --append stop_ms=20000
+check panic/nested/hook/overflow panic_ends_parked '^panic while a panic was reported: ESR' then=hook -- \
+    --append hook=overflow --append stop_ms=20000
 
 # An exception before the MMU is on parks its CPU, and nothing else happens. An undefined instruction is planted in the
 # image where a symbol is.

@@ -115,6 +115,8 @@ pub(crate) extern "C" fn secondary(area: &'static Area) -> ! {
     if lacks_features() {
         give_up(area, generation, Reason::Feature);
     }
+    #[cfg(feature = "fault-injection")]
+    crate::fault::about_to_set_up_gic(area.id);
     if let Err(_error) = gic::init_cpu(system::firmware_is_ours()) {
         give_up(area, generation, Reason::Gic);
     }

@@ -67,6 +67,11 @@ impl Uart {
         Self { base, model, stuck: AtomicBool::new(false) }
     }
 
+    #[cfg(feature = "fault-injection")]
+    pub(super) fn base(&self) -> u64 {
+        self.base as u64
+    }
+
     fn read(&self, register: usize) -> u32 {
         // SAFETY: a register of the UART, mapped by the caller of `new`, in the width that it has there.
         unsafe {

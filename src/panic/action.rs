@@ -133,7 +133,6 @@ pub(super) fn name() -> &'static str {
 /// Does it. The report is written, and its record sealed.
 pub(super) fn act() -> ! {
     GATE.set_phase(me(), Phase::Acting);
-    report::flush();
     match chosen() {
         Action::Park => {}
         Action::Reset => {

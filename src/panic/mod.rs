@@ -41,7 +41,7 @@ use crate::arch::exception::{FatalFrame, IrqFrame, Registers, with_registers};
 use crate::arch::{self, HwGate, HwWord, regs};
 use crate::bootargs::BootArgs;
 use crate::cpu::area::{self, Area};
-use crate::gic;
+use crate::{console, gic};
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use reveille_protocol::{Entry, Phase, Snapshot};
@@ -378,6 +378,7 @@ fn begins(step: Step) -> bool {
 
 /// The action, or, if that was what failed, the end.
 fn act() -> ! {
+    console::flush();
     if begins(Step::Act) {
         action::act()
     }

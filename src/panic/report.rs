@@ -13,44 +13,18 @@ use crate::system::memory;
 use crate::time::Instant;
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 
-/// A place that text goes to. What is known of it is for the CPU with the gate alone.
-struct Sink(AtomicU8);
-
-impl Sink {
-    const IDLE: u8 = 0;
-    const BUSY: u8 = 1;
-    const FAILED: u8 = 2;
-
-    /// Does `f` with it, unless it has failed before.
-    fn with(&self, f: impl FnOnce()) {
-        if self.0.load(Ordering::Relaxed) != Self::FAILED {
-            self.0.store(Self::BUSY, Ordering::Relaxed);
-            f();
-            self.0.store(Self::IDLE, Ordering::Relaxed);
-        }
-    }
-
-    fn give_up_if_busy(&self) {
-        if self.0.load(Ordering::Relaxed) == Self::BUSY {
-            self.0.store(Self::FAILED, Ordering::Relaxed);
-        }
-    }
-}
-
-static RECORD: Sink = Sink(AtomicU8::new(Sink::IDLE));
-static CONSOLE: Sink = Sink(AtomicU8::new(Sink::IDLE));
+/// This CPU is in the middle of the record: if it fails there the record is [`UNUSABLE`].
+static IN_RECORD: AtomicBool = AtomicBool::new(false);
+static UNUSABLE: AtomicBool = AtomicBool::new(false);
 
 /// This CPU has failed: if that was in the middle of the console's or the record's work, that is not used any more.
 pub(super) fn give_up_what_failed() {
-    RECORD.give_up_if_busy();
-    CONSOLE.give_up_if_busy();
-}
-
-/// Waits, a bounded time, until what was written has left the machine.
-pub(super) fn flush() {
-    CONSOLE.with(console::flush);
+    console::give_up_if_busy();
+    if IN_RECORD.load(Ordering::Relaxed) {
+        UNUSABLE.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Where the report goes.
@@ -58,8 +32,12 @@ struct Out;
 
 impl Write for Out {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        RECORD.with(|| last_words::append(text));
-        CONSOLE.with(|| console::write_raw(text));
+        if !UNUSABLE.load(Ordering::Relaxed) {
+            IN_RECORD.store(true, Ordering::Relaxed);
+            last_words::append(text);
+            IN_RECORD.store(false, Ordering::Relaxed);
+        }
+        console::write_raw(text);
         Ok(())
     }
 }
@@ -108,7 +86,7 @@ pub(super) fn write(cause: Cause<'_>) {
         other(area);
     }
     out!("end of the report: {}; then: {}\n", StopReport::now(), action::name());
-    flush();
+    console::flush();
 }
 
 /// Another CPU.
@@ -203,11 +181,11 @@ pub(super) fn nested(cause: Cause<'_>) {
         Cause::Restarted(..) => out!("this CPU was started again"),
     }
     out!("\n");
-    flush();
+    console::flush();
 }
 
 /// A line past the report.
 pub(super) fn raw_line(text: fmt::Arguments<'_>) {
     out!("{text}\n");
-    flush();
+    console::flush();
 }

@@ -53,6 +53,8 @@ fn is_running(area: &Area) -> bool {
 ///
 /// The order of looking is that of `Slot::go_online`'s proof: first the gate, with its fence, then the slots.
 pub(super) fn stop_all(limit: Deadline, nmi: Duration) {
+    #[cfg(feature = "fault-injection")]
+    crate::fault::about_to_stop();
     let own = regs::affinity();
     let start = Instant::now();
     let mut left = CpuSet::EMPTY;

@@ -230,6 +230,12 @@ pub(crate) fn map_device(start: u64, len: u64) -> Result<(), MapError> {
     map_identity(start, len, Use::Device)
 }
 
+/// Takes the page of the device register at `at` away again.
+#[cfg(feature = "fault-injection")]
+pub(crate) fn unmap_device(at: u64) {
+    with_mapper(|mapper| mapper.unmap_page(page_down(at)));
+}
+
 /// Where the device tree is mapped, wherever it lies: above the window of the patcher. It may lie at address 0, which no
 /// reference can point to.
 const TREE: u64 = 0x0000_f900_0000_0000;

@@ -16,7 +16,7 @@ use reveille::dt::Gic;
 use reveille::panic::{self, Action, CrashReport};
 use reveille::sync::SpinLock;
 use reveille::time::{self, Deadline, Instant};
-use reveille::{ExitCode, System, bringup, call, hotplug, irq, nmi, power, println, stop_machine};
+use reveille::{ExitCode, System, bringup, call, fault, hotplug, irq, nmi, power, println, stop_machine};
 use reveille_tests::shim::{self, Plan};
 use reveille_tests::{argument, check, eventually};
 
@@ -36,6 +36,8 @@ fn main(system: &'static System) -> ExitCode {
         None => {}
         Some("tell") => panic::set_action(Action::Hook(tell)),
         Some("panic") => panic::set_action(Action::Hook(fail_again)),
+        Some("overflow") => panic::set_action(Action::Hook(|_| push_for_ever())),
+        Some("deaf") => panic::set_action(Action::Hook(tell_without_console)),
         Some("storm") => {
             if let Ok(Gic::V2 { distributor, .. }) = &system.machine().gic {
                 DISTRIBUTOR.store(distributor.base, Ordering::Relaxed);
@@ -62,6 +64,15 @@ fn main(system: &'static System) -> ExitCode {
     {
         shim::plan(last, Plan::SError);
     }
+    if case == "unmapped-console"
+        && let Some(words) = panic::last_words()
+    {
+        // The boot after it.
+        return words.is_nested().into();
+    }
+    if case.starts_with("before-gic") {
+        before_gic(system, case);
+    }
     let absent = if others == "offline" { cpu::possible().iter().last() } else { None };
     for cpu in cpu::possible().iter().filter(|cpu| absent != Some(*cpu) && case != "bringup") {
         check(bringup::cpu_up(cpu, system.deadline()) == bringup::Verdict::Online, "the CPU comes online");
@@ -84,6 +95,8 @@ fn occupy(what: &str) {
         "busy" => busy,
         "masked" => masked,
         "daif" => daif,
+        "registers" => known_registers,
+        "registers-masked" => known_registers_masked,
         "printing" => printing,
         "calling" => calling,
         "gone" => {
@@ -131,6 +144,23 @@ fn daif() {
     // SAFETY: masks interrupts behind the back of the runtime, for ever: that is the test.
     unsafe { asm!("msr daifset, #2") };
     spin();
+}
+
+/// Every general register but the frame pointer holds 0x100 and its number.
+fn known_registers() {
+    READY.fetch_add(1, Ordering::Relaxed);
+    macro_rules! fill {
+        ($($n:literal)*) => {
+            // SAFETY: for ever, with nobody to need the registers.
+            unsafe { asm!($(concat!("mov x", $n, ", #(0x100 + ", $n, ")"),)* "2: b 2b", options(noreturn)) }
+        };
+    }
+    fill!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 30)
+}
+
+fn known_registers_masked() {
+    let _masked = irq::mask();
+    known_registers();
 }
 
 fn printing() {
@@ -268,6 +298,15 @@ fn fail(system: &'static System, case: &str) {
         }
         "printing" => println!("a line that ends in {}", Panics),
         "message" => panic!("a message that ends in {}", Panics),
+        "unmapped-console" => {
+            fault::unmap_console();
+            panic!("that nobody can read");
+        }
+        "stop-fails" => {
+            fault::while_stopping(|| panic!("in the stop"));
+            panic!("before it");
+        }
+        "emergency-overflow" => panic!("a message that ends in {}", Pushes),
         "twice" => panic!("{}", Faults),
         "print-loop" => {
             in_timer(|| panic!("in the middle of a line"));
@@ -372,6 +411,80 @@ impl fmt::Display for Faults {
         unsafe { asm!("udf #1") };
         Ok(())
     }
+}
+
+/// Uses up a stack, 16 bytes at a time.
+fn push_for_ever() -> ! {
+    // SAFETY: not safe at all: it ends below the stack, which is what the test is about.
+    unsafe { asm!("2: stp xzr, xzr, [sp, #-16]!", "b 2b", options(noreturn)) }
+}
+
+/// Needs more stack than there is when it is to be printed.
+struct Pushes;
+
+impl fmt::Display for Pushes {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        push_for_ever()
+    }
+}
+
+/// What the last CPU does before its part of the interrupt controller is set up: waits for ever, or fails, or goes on a
+/// little after another has begun to fail.
+fn before_gic(system: &'static System, case: &str) {
+    static THERE: AtomicBool = AtomicBool::new(false);
+    static FAILING: AtomicBool = AtomicBool::new(false);
+    fn stays(_: CpuId) {
+        THERE.store(true, Ordering::Relaxed);
+        while FOR_EVER.load(Ordering::Relaxed) {
+            core::hint::spin_loop();
+        }
+    }
+    fn goes_on(_: CpuId) {
+        THERE.store(true, Ordering::Relaxed);
+        while !FAILING.load(Ordering::Relaxed) {
+            core::hint::spin_loop();
+        }
+        let until = Deadline::after(Duration::from_millis(20));
+        while !until.has_passed() {}
+    }
+    fn fails(cpu: CpuId) {
+        panic!("cpu {cpu} has no interrupts yet");
+    }
+    let mut cpus = cpu::possible();
+    let Some(last) = cpus.iter().last().filter(|last| *last != CpuId::BOOT) else { return };
+    cpus.remove(last);
+    for cpu in cpus {
+        check(bringup::cpu_up(cpu, system.deadline()) == bringup::Verdict::Online, "the CPU comes online");
+    }
+    fault::before_gic(Some(match case {
+        "before-gic-stays" | "before-gic-wedged" => stays,
+        "before-gic-goes-on" => goes_on,
+        _ => fails,
+    }));
+    if case == "before-gic-wedged" {
+        let verdict = bringup::cpu_up(last, Deadline::after(Duration::from_millis(100)));
+        check(verdict == bringup::Verdict::Wedged, "it comes too late");
+        panic!("while one is wedged");
+    }
+    if case != "before-gic-fails" {
+        // Somebody else, as the booter waits.
+        let other = cpu::online().without(cpu::current()).iter().next().unwrap_or(CpuId::BOOT);
+        launch(other, || {
+            while !THERE.load(Ordering::Relaxed) {
+                core::hint::spin_loop();
+            }
+            FAILING.store(true, Ordering::Relaxed);
+            panic!("while one comes");
+        });
+    }
+    let verdict = bringup::cpu_up(last, Deadline::after(Duration::from_secs(40)));
+    println!("survived {case}: {verdict:?}");
+}
+
+/// Whether the report says why it has no end.
+fn tell_without_console(report: &CrashReport) -> ! {
+    let nested = report.text().contains("\npanic while a panic was reported: ESR ");
+    power::exit(ExitCode::from(if report.stop().is_complete() && nested { 7 } else { 8 }))
 }
 
 /// The application's own end.
