@@ -273,13 +273,52 @@ run_case() {
     AGAIN=$(quoted "${rerun[@]}")
 
     CODE=0
-    "$ROOT/scripts/runner" "$image_stage" "${options[@]}" </dev/null >"$DIR/console.raw" 2>"$DIR/stderr" || CODE=$?
+    if find_until "${case_expected[$number]}"; then
+        run_until "$UNTIL" "$image_stage" "${options[@]}"
+    else
+        "$ROOT/scripts/runner" "$image_stage" "${options[@]}" </dev/null >"$DIR/console.raw" 2>"$DIR/stderr" || CODE=$?
+    fi
     tr -d '\r' <"$DIR/console.raw" >"$DIR/console"
     CONSOLE=$DIR/console
     cat -- "$CONSOLE"
     sed 's/^/stderr: /' "$DIR/stderr"
     say "exit code $CODE"
     check_expectation "${case_expected[$number]}"
+}
+
+# Sets UNTIL to the pattern of the item `until /REGEX/` of an expectation. 1: there is none.
+find_until() {
+    local item
+    split "$1" ';'
+    for item in "${FIELDS[@]}"; do
+        if [[ $item == 'until /'*/ ]]; then
+            UNTIL=${item#until /}
+            UNTIL=${UNTIL%/}
+            return
+        fi
+    done
+    return 1
+}
+
+# run_until REGEX ELF OPTION..: a run that does not end. It is stopped two seconds after such a console line has come, as if at its
+# time limit.
+run_until() {
+    local pattern=$1 pid rc=0
+    shift
+    "$ROOT/scripts/runner" "$@" </dev/null >"$DIR/console.raw" 2>"$DIR/stderr" &
+    pid=$!
+    while kill -0 "$pid" 2>/dev/null; do
+        if tr -d '\r' <"$DIR/console.raw" | grep -Eqe "$pattern"; then
+            sleep 2
+            kill "$pid" 2>/dev/null || true
+            break
+        fi
+        sleep 0.2
+    done
+    wait "$pid" || rc=$?
+    # What the runner says when it is told to end.
+    ((rc != 143)) || rc=$EXIT_TIMEOUT
+    CODE=$rc
 }
 
 # Compare the console ($CONSOLE) and the exit code ($CODE) with an expectation, item by item.
@@ -298,6 +337,7 @@ check_expectation() {
     for item in "${items[@]}"; do
         case $item in
         '' | code\ *) ;;
+        'until /'*/) grep -Eqe "${item:7:-1}" -- "$CONSOLE" || fail "no console line matches /${item:7:-1}/" ;;
         '!/'*/)
             pattern=${item#!/}
             pattern=${pattern%/}

@@ -73,13 +73,15 @@ help_texts() {
 }
 check scripts/help help_texts
 
-# With everything in place, setup says nothing and takes no time.
+# With everything in place, setup says nothing and takes no time: of the processors, since a busy host lets everybody wait.
 setup_again() {
-    local begun=$SECONDS out
-    "$ROOT/scripts/setup" --test
+    local out spent TIMEFORMAT='%0U %0S'
     out=$("$ROOT/scripts/setup" 2>&1)
     [[ -z $out ]] || fail "setup did something: $out"
-    ((SECONDS - begun <= 2)) || fail "two calls took $((SECONDS - begun)) s"
+    { time "$ROOT/scripts/setup" --test >&2; } 2>"$DIR/spent"
+    cat -- "$DIR/spent"
+    read -ra spent < <(tail -n 1 -- "$DIR/spent")
+    ((spent[0] + spent[1] <= 2)) || fail "it took ${spent[0]} and ${spent[1]} s of the processors"
 }
 check scripts/setup-again setup_again
 

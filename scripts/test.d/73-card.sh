@@ -104,7 +104,7 @@ TEXT
     manifest_holds out
     cmp -- out/kernel8.img "$(staged example roll_call).img" || fail 'another image'
 
-    qemu=(qemu-system-aarch64 -machine raspi4b -kernel out/kernel8.img -dtb out/bcm2711-rpi-4-b.dtb -append reveille.exit=semihosting
+    qemu=(qemu-system-aarch64 -machine raspi4b -kernel out/kernel8.img -dtb out/bcm2711-rpi-4-b.dtb -append 'reveille.exit=semihosting deadline_ms=60000'
         -drive "if=sd,format=raw,file=$image" -nodefaults -display none -serial null -serial stdio
         -semihosting-config 'enable=on,target=native')
     say "+ $(quoted "${qemu[@]}")"
@@ -144,7 +144,7 @@ card_psci() {
     grep -qx armstub=bl31.bin out/config.txt || fail 'config.txt does not name the stub'
     cmp -- out/bl31.bin "${CARGO_TARGET_DIR:-$ROOT/target}/firmware/arm-trusted-firmware/usr/lib/arm-trusted-firmware/rpi4/bl31.bin" \
         || fail 'another stub'
-    "$ROOT/scripts/runner" "$(staged example roll_call)" --board raspi4b --firmware tf-a --dtb out/bcm2711-rpi-4-b.dtb --timeout 60 \
+    "$ROOT/scripts/runner" "$(staged example roll_call)" --board raspi4b --firmware tf-a --dtb out/bcm2711-rpi-4-b.dtb --timeout 60 --append deadline_ms=60000 \
         -- -drive if=sd,format=raw,file=card.img -serial file:mini </dev/null >pl011 || rc=$?
     cat -- pl011 mini
     tr -d '\r' <mini >console

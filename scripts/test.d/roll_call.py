@@ -1,10 +1,12 @@
 """Is this the roll call of exactly these CPUs?
 
-usage: roll_call.py CONSOLE EXIT_CODE CPUS [json] [mpidrs=M,M,..] [any-order] [MPIDR=VERDICT[:CODE]]..
+usage: roll_call.py CONSOLE EXIT_CODE CPUS [json] [mpidrs=M,M,..] [any-order] [no-delay] [MPIDR=VERDICT[:CODE]]..
 
 CPUS CPUs are expected, with the MPIDRs of QEMU's virt or those given, the boot CPU first, then in tree order. Those
 not named are online: the boot CPU with generation 0, the others with generation 1. The form of each line, the sums, and
-the exit code (0 if every CPU that is not disabled is online, else 1) must all fit.
+the exit code (0 if every CPU that is not disabled is online, else 1) must all fit. In JSON `us` is the time from the start to the
+verdict of each CPU that was started, and 0 for the boot CPU and those never started; with `no-delay` whoever came online had
+done so before anybody was given up.
 """
 
 import json
@@ -97,7 +99,7 @@ def read_json(lines):
 def main(path, code, count, *words):
     with open(path, encoding="utf-8", errors="replace") as console:
         lines = [line for line in console.read().splitlines() if line.strip()]
-    as_json = any_order = False
+    as_json = any_order = no_delay = False
     order = [(i // 16) << 8 | i % 16 for i in range(int(count))]
     verdicts = {}
     for word in words:
@@ -106,6 +108,8 @@ def main(path, code, count, *words):
             as_json = True
         elif word == "any-order":
             any_order = True
+        elif word == "no-delay":
+            no_delay = True
         elif key == "mpidrs":
             order = [int(item, 0) for item in value.split(",")]
         elif key.isdigit() or key.startswith("0x"):
@@ -134,8 +138,18 @@ def main(path, code, count, *words):
         started = cpu["cpu"] > 0 and cpu["verdict"] in SUMS
         if cpu["generation"] != (1 if started else 0):
             fail(f"{where}: generation {cpu['generation']}")
-        if cpu["us"] < 0 or cpu["us"] > 600e6 or (cpu["us"] and not (started and cpu["verdict"] == "online")):
+        # The lines of text have it for those alone that are online.
+        timed = started and (as_json or cpu["verdict"] == "online")
+        if cpu["us"] < 0 or cpu["us"] > 600e6 or (cpu["us"] and not timed):
             fail(f"{where}: {cpu['us']} us")
+        # A deadline had to pass.
+        if as_json and cpu["verdict"] in ("revoked", "wedged") and cpu["us"] == 0:
+            fail(f"{where}: {cpu['verdict']} at once")
+    if no_delay:
+        came = [cpu["us"] for cpu in cpus if cpu["verdict"] == "online"]
+        given_up = [cpu["us"] for cpu in cpus if cpu["verdict"] in ("revoked", "wedged")]
+        if not as_json or not given_up or max(came) >= min(given_up):
+            fail(f"online after {max(came)} us, given up after {given_up} us")
 
     counted = {key: sum(cpu["verdict"] == key for cpu in cpus) for key in SUMS}
     counted["possible"] = len(cpus)

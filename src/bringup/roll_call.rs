@@ -114,7 +114,7 @@ pub struct Entry {
     pub verdict: Verdict,
     /// Number of the start; 0 for the boot CPU, and where there was no start.
     pub generation: u32,
-    /// From the start to the verdict.
+    /// From the start to the verdict, whatever that is; zero for the boot CPU, and where there was no start.
     pub after: Duration,
     /// Whether it is the CPU that booted the image.
     pub boot: bool,
@@ -160,7 +160,11 @@ impl RollCall {
         self.iter().all(|entry| matches!(entry.verdict, Verdict::Online | Verdict::Disabled))
     }
 
-    /// The same as one line of JSON.
+    /// The same as one line of JSON: an object with an array `cpus` and the sums of the last line of text.
+    ///
+    /// Each CPU has its id as `cpu`, its `mpidr` as a number, its `verdict` as the word of the text, its `generation`, as `code` what
+    /// firmware answered if it is `refused` (negative as in PSCI) and the number of the [`Reason`] if it is `failed`, else 0, and as
+    /// `us` the microseconds from its start to its verdict, whatever that is: 0 for the boot CPU and for CPUs that were not started.
     pub fn json(&self) -> Json<'_> {
         Json(self)
     }

@@ -229,26 +229,33 @@ fn exhaustion() {
     check(call::post(cpu, || ()).is_ok(), "and the nodes are free again");
 }
 
-/// A target that masks interrupts for a while: posts take no longer for it.
+/// A target that masks interrupts until the post has been accepted, and a while longer.
 fn masked_target() {
     let Some(cpu) = others().iter().next() else { return };
     static MASKED: AtomicU32 = AtomicU32::new(0);
+    static POSTED: AtomicU32 = AtomicU32::new(0);
     static RAN_AT: AtomicU64 = AtomicU64::new(0);
-    let launched = cpu::launch(cpu, || {
+    let hold = || {
         let masked = irq::mask();
         MASKED.store(1, Ordering::Relaxed);
-        let until = Deadline::after(Duration::from_secs(1));
-        while !until.has_passed() {
+        // A post that waited for this CPU would wait until it gives up.
+        let limit = Deadline::after(Duration::from_secs(20));
+        while POSTED.load(Ordering::Relaxed) == 0 && !limit.has_passed() {
+            core::hint::spin_loop();
+        }
+        let until = Deadline::after(Duration::from_millis(300));
+        while POSTED.load(Ordering::Relaxed) == 1 && !until.has_passed() {
             core::hint::spin_loop();
         }
         MASKED.store(0, Ordering::Relaxed);
         drop(masked);
-    });
-    check(launched.is_ok(), "an idle CPU takes a closure");
+    };
+    eventually("an idle CPU takes a closure", || cpu::launch(cpu, hold).is_ok());
     eventually("the target masks", || MASKED.load(Ordering::Relaxed) == 1);
     let posted = call::post(cpu, || RAN_AT.store(Instant::now().ticks(), Ordering::Relaxed));
     check(posted.is_ok(), "a masked CPU takes a post");
     check(MASKED.load(Ordering::Relaxed) == 1, "the post did not wait for the target");
+    POSTED.store(1, Ordering::Relaxed);
     check(call::on(cpu, || ()).is_ok(), "a call waits until it unmasks");
     check(MASKED.load(Ordering::Relaxed) == 0 && RAN_AT.load(Ordering::Relaxed) != 0, "then both have run");
 }

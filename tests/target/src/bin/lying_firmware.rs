@@ -325,11 +325,11 @@ fn overtaken(test: &Test) {
         check(verdict == Verdict::Revoked, "it is held, so it is too late");
         let subject = test.subject;
         let calls = shim::look(subject).calls;
-        let launched = cpu::launch(test.worker, move || {
+        let release = move || {
             eventually("the next start begins", || shim::look(subject).calls > calls);
             shim::release(subject);
-        });
-        check(launched.is_ok(), "the worker is idle");
+        };
+        eventually("the worker takes a closure", || cpu::launch(test.worker, release).is_ok());
         let (verdict, next, second) = test.up(PATIENCE);
         report(format_args!("arrives in the middle of the next start with {name}"), verdict, next);
         check(verdict == Verdict::Online, "it comes online under the start that is under way");
@@ -378,19 +378,23 @@ fn both_at_once(test: &Test) {
         OTHER.store(0, Ordering::Relaxed);
         let (subject, before) = (test.subject, shim::look(test.subject));
         let generation = fault::slot(subject).generation;
-        let begin = Instant::now() + Duration::from_micros(200);
-        let boot = move || {
+        let boot_at = move |begin| {
             while Instant::now() < begin {
                 pause();
             }
             cpu_up(subject, PATIENCE)
         };
-        let launched = cpu::launch(test.worker, move || {
-            let verdict = boot();
-            OTHER.store(1 + u64::from(verdict != Verdict::Online), Ordering::Release);
+        let mut begin = Instant::now();
+        eventually("the worker takes a closure", || {
+            begin = Instant::now() + Duration::from_micros(200);
+            let begin = begin;
+            cpu::launch(test.worker, move || {
+                let verdict = boot_at(begin);
+                OTHER.store(1 + u64::from(verdict != Verdict::Online), Ordering::Release);
+            })
+            .is_ok()
         });
-        check(launched.is_ok(), "the worker is idle");
-        let mine = boot();
+        let mine = boot_at(begin);
         eventually("the other has its verdict", || OTHER.load(Ordering::Acquire) != 0);
         check(mine == Verdict::Online && OTHER.load(Ordering::Acquire) == 1, "both see it online");
         check(fault::slot(subject).generation == generation + 1, "one of them started it");

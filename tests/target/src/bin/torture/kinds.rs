@@ -262,6 +262,12 @@ pub fn faults_counted(fault: Fault) -> u64 {
     }
 }
 
+/// How often the rarest of the faults that may happen has happened.
+pub fn least_faults() -> u64 {
+    let wanted = FAULTS.iter().filter(|(fault, _, _)| is_wanted(*fault));
+    wanted.map(|(fault, _, _)| faults_counted(*fault)).min().unwrap_or(u64::MAX)
+}
+
 /// All operations.
 pub fn operations() -> u64 {
     KINDS.iter().map(|(kind, _, _)| counted(*kind).0).sum()

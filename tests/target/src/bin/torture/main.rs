@@ -7,8 +7,10 @@
 //! and the books are closed.
 //!
 //! `scripts/torture` builds this, runs it, and reads what it prints. Bootargs: `seed=N`, `seconds=N` of guest time,
-//! `mix=NAME=WEIGHT,..` (see `kinds.rs`), `hang_ms=N`: an operation that takes so long is a hang; `slow=N`: CPUs
-//! get N times the time to come together (vCPUs that run at the same time take long). `plant=lost`, `doubled`,
+//! `mix=NAME=WEIGHT,..` (see `kinds.rs`), `hang_ms=N`: an operation that takes so long is a hang; `long_ms=N`: time for what is
+//! to succeed (default: two thirds of `hang_ms`); `slow=N`: CPUs get N times the time to come together (vCPUs that run at the
+//! same time take long); `least_faults=N`: the time goes on until each fault of the mix has happened so often, at most 20 times as
+//! long. `plant=lost`, `doubled`,
 //! `reordered`, `unaccounted`, `hang` or `masked` does what must not be, after a second, to see that it is found.
 
 #![no_std]
@@ -88,12 +90,17 @@ reveille::percpu! {
 
 /// When the time is over, ticks.
 static END: AtomicU64 = AtomicU64::new(u64::MAX);
+/// The time goes on until each fault of the mix has happened so often, but not past the limit, ticks.
+static LEAST_FAULTS: AtomicU64 = AtomicU64::new(0);
+static LIMIT: AtomicU64 = AtomicU64::new(0);
 /// When the next line is due, ticks.
 static NEXT_LINE: AtomicU64 = AtomicU64::new(u64::MAX);
 /// Who closes the books: one more than its index; 0: nobody yet.
 static CLOSER: AtomicU32 = AtomicU32::new(0);
 /// An operation that takes so long is a hang, ms.
 static HANG_MS: AtomicU64 = AtomicU64::new(0);
+/// What [`long`] says, ms.
+static LONG_MS: AtomicU64 = AtomicU64::new(0);
 
 /// How much longer it takes to gather CPUs than where they run in turns.
 static SLOWNESS: AtomicU32 = AtomicU32::new(1);
@@ -103,15 +110,17 @@ pub fn slowness() -> u32 {
     SLOWNESS.load(Ordering::Relaxed)
 }
 
-/// Time for what is to succeed: less than what counts as a hang.
+/// Time for what is to succeed: less than what counts as a hang, if the bootargs do not say otherwise.
 pub fn long() -> Duration {
-    Duration::from_millis(HANG_MS.load(Ordering::Relaxed) * 2 / 3)
+    Duration::from_millis(LONG_MS.load(Ordering::Relaxed))
 }
 
 fn main(system: &'static System) -> ExitCode {
     let number = |name, default| argument(system, name, default);
     let (seed, seconds) = (number("seed", 1), number("seconds", 10));
-    HANG_MS.store(number("hang_ms", 30_000).max(3), Ordering::Relaxed);
+    let hang_ms = number("hang_ms", 30_000).max(3);
+    HANG_MS.store(hang_ms, Ordering::Relaxed);
+    LONG_MS.store(number("long_ms", hang_ms * 2 / 3), Ordering::Relaxed);
     SLOWNESS.store(number("slow", 1).clamp(1, 1000) as u32, Ordering::Relaxed);
     if cpu::possible().len() > MOST {
         println!("torture: at most {MOST} CPUs");
@@ -163,6 +172,8 @@ fn main(system: &'static System) -> ExitCode {
     let roll_call = system.bring_up_all(long());
     expect(roll_call.is_complete(), Wrong::Unaccounted, "all CPUs come online");
     let now = Instant::now();
+    LEAST_FAULTS.store(number("least_faults", 0), Ordering::Relaxed);
+    LIMIT.store((now + Duration::from_secs(20 * seconds)).ticks(), Ordering::Relaxed);
     END.store((now + Duration::from_secs(seconds)).ticks(), Ordering::Relaxed);
     // Release: pairs with `life`. From here on it goes.
     NEXT_LINE.store((now + Duration::from_secs(1)).ticks(), Ordering::Release);
@@ -184,7 +195,7 @@ fn life(own: CpuId) -> ! {
     let mut random = Random::resume(RANDOM.load(Ordering::Relaxed));
     loop {
         let now = Instant::now().ticks();
-        if now >= END.load(Ordering::Relaxed) {
+        if is_over(now) {
             rest(own);
         }
         ticks::check(now);
@@ -224,6 +235,13 @@ fn life(own: CpuId) -> ! {
             _ => cpu::offline_point(),
         }
     }
+}
+
+/// Whether the time is over. Once it is, it stays so: faults are only counted up.
+fn is_over(now: u64) -> bool {
+    now >= END.load(Ordering::Relaxed)
+        && (now >= LIMIT.load(Ordering::Relaxed)
+            || kinds::least_faults() >= LEAST_FAULTS.load(Ordering::Relaxed))
 }
 
 fn operate(own: CpuId, kind: Kind, now: u64, random: &mut Random) {
