@@ -75,8 +75,8 @@ impl fmt::Display for GicError {
 pub(crate) struct CpuPart {
     /// GICv3: address of its redistributor; 0 unknown.
     redistributor: AtomicU64,
-    /// What an SGI to it takes. GICv3: the target fields of ICC_SGI1R_EL1. GICv2: [`TARGET_V2`], and its bit in target
-    /// lists once it has come up and found out.
+    /// What an SGI to it takes. GICv3: the target fields of ICC_SGI1R_EL1. GICv2: [`TARGET_V2`], from before any other CPU
+    /// starts, and its bit in target lists once it has come up and found out: until then an SGI to it reaches nobody.
     target: AtomicU64,
     /// Which CPU interface its interrupt entry uses: [`V2`], [`V3`], [`V3_NMI`].
     entry: AtomicU8,
@@ -527,8 +527,13 @@ pub(crate) fn quiet_cpu() {
     }
 }
 
-/// Finds the redistributors of all CPUs, once the areas exist.
+/// What is known of all CPUs' parts before they come: their redistributors, or that they are of a GICv2. Once the areas
+/// exist.
 pub(crate) fn find_cpu_parts() {
+    if GIC_V2.get().is_some() {
+        // Whoever is to be stopped is sent to as soon as it has arrived.
+        area::areas().iter().for_each(|area| area.gic.target.store(TARGET_V2, Ordering::Relaxed));
+    }
     if let Some(v3) = GIC_V3.get() {
         v3.for_each_redistributor(|mpidr, address| {
             if let Some(cpu) = area::find(mpidr) {
