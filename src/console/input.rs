@@ -1,19 +1,59 @@
 //! What is typed, by interrupt where the console has one.
 
 use super::UART;
+use super::uart::Uart;
 use crate::cpu;
 use crate::dt::Console;
 use crate::irq::{self, IrqError, Trigger};
+use crate::sync::SpinLock;
 use core::fmt;
-use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicPtr, Ordering};
 
-/// Characters that wait to be read.
-const ROOM: u32 = 256;
+/// Characters that wait to be read. What does not fit waits in the device, and then with whoever sends it.
+const ROOM: usize = 256;
 
-static RING: [AtomicU8; ROOM as usize] = [const { AtomicU8::new(0) }; ROOM as usize];
-/// Characters put in by the handler, and taken out by readers, since the start.
-static HEAD: AtomicU32 = AtomicU32::new(0);
-static TAIL: AtomicU32 = AtomicU32::new(0);
+/// The characters that were collected, oldest first from `first` on, around the end.
+struct Ring {
+    bytes: [u8; ROOM],
+    first: usize,
+    count: usize,
+    /// It was full: the device does not interrupt until there is room.
+    held_back: bool,
+}
+
+/// Whoever has this may take characters from the device: they stay in order, and nobody finds taken what he just saw.
+static RING: SpinLock<Ring> = SpinLock::new(Ring { bytes: [0; ROOM], first: 0, count: 0, held_back: false });
+
+impl Ring {
+    /// Takes what the device has, as far as there is room.
+    fn fill(&mut self, uart: &Uart) {
+        while self.count < ROOM {
+            let Some(byte) = uart.receive() else { return };
+            self.bytes[(self.first + self.count) % ROOM] = byte;
+            self.count += 1;
+        }
+        self.held_back = true;
+        uart.interrupt_on_receive(false);
+    }
+
+    fn take(&mut self, uart: &Uart) -> Option<u8> {
+        if self.count == 0 {
+            return uart.receive();
+        }
+        let byte = self.bytes[self.first];
+        self.first = (self.first + 1) % ROOM;
+        self.count -= 1;
+        if self.held_back && self.count <= ROOM / 2 {
+            self.held_back = false;
+            self.fill(uart);
+            if !self.held_back {
+                uart.interrupt_on_receive(true);
+            }
+        }
+        Some(byte)
+    }
+}
+
 /// Called in the handler when there is something to read.
 static LISTENER: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
@@ -50,22 +90,14 @@ pub fn listen(console: &Console<'_>, listener: fn()) -> Result<(), InputError> {
     let trigger = if interrupt.trigger.is_edge() { Trigger::Edge } else { Trigger::Level };
     irq::register(interrupt.id, trigger, |_| collect()).map_err(InputError::Irq)?;
     irq::set_affinity(interrupt.id, cpu::current()).map_err(InputError::Irq)?;
-    uart.interrupt_on_receive();
+    uart.interrupt_on_receive(true);
     Ok(())
 }
 
-/// The handler: empties the device, which quiets it.
+/// The handler: empties the device, or has it hold back, which quiets it.
 fn collect() {
     let Some(uart) = UART.get() else { return };
-    while let Some(byte) = uart.receive() {
-        let head = HEAD.load(Ordering::Relaxed);
-        // Acquire: pairs with `take`. A place is written over only after it was read. What does not fit is lost.
-        if head.wrapping_sub(TAIL.load(Ordering::Acquire)) < ROOM {
-            RING[(head % ROOM) as usize].store(byte, Ordering::Relaxed);
-            // Release: pairs with `take`.
-            HEAD.store(head.wrapping_add(1), Ordering::Release);
-        }
-    }
+    RING.lock().fill(uart);
     let listener = LISTENER.load(Ordering::Acquire);
     if !listener.is_null() {
         // SAFETY: only `listen` stores here, and it stores a `fn()`.
@@ -74,15 +106,7 @@ fn collect() {
     }
 }
 
-/// The oldest character that was collected. One reader at a time.
-pub(super) fn take() -> Option<u8> {
-    let tail = TAIL.load(Ordering::Relaxed);
-    // Acquire: pairs with `collect`.
-    if HEAD.load(Ordering::Acquire) == tail {
-        return None;
-    }
-    let byte = RING[(tail % ROOM) as usize].load(Ordering::Relaxed);
-    // Release: pairs with `collect`.
-    TAIL.store(tail.wrapping_add(1), Ordering::Release);
-    Some(byte)
+/// The oldest character that was typed.
+pub(super) fn take(uart: &Uart) -> Option<u8> {
+    RING.lock().take(uart)
 }

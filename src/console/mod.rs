@@ -123,7 +123,7 @@ pub(crate) fn write_raw(text: &str) {
 
 /// Takes a character that was typed, if there is one.
 pub fn read_byte() -> Option<u8> {
-    input::take().or_else(|| UART.get()?.receive())
+    input::take(UART.get()?)
 }
 
 /// Waits, a bounded time, until everything printed has left the machine.

@@ -22,9 +22,10 @@ const CR_ENABLE: u32 = 1 | 1 << 8 | 1 << 9;
 
 /// 8250 register numbers, before `reg-shift`.
 const DATA: usize = 0;
-/// Interrupt enable: received data.
+/// Interrupt enable: received data, and with it line status, as Linux has both: of the BCM2711's mini-UART it is said that
+/// without the second the first does nothing. Both end when LSR and the data are read.
 const IER: usize = 1;
-const IER_RECEIVE: u8 = 1;
+const IER_RECEIVE: u8 = 1 | 1 << 2;
 const LSR: usize = 5;
 const LSR_DATA_READY: u32 = 1 << 0;
 const LSR_THR_EMPTY: u32 = 1 << 5;
@@ -127,17 +128,18 @@ impl Uart {
         }
     }
 
-    /// From now on interrupts while there is something to read.
-    pub(super) fn interrupt_on_receive(&self) {
+    /// Whether it interrupts while there is something to read, from now on.
+    pub(super) fn interrupt_on_receive(&self, on: bool) {
         match self.model {
             Model::Pl011 => {
                 // SAFETY: the interrupt mask register, which SBSA UARTs have too, mapped.
                 unsafe {
                     let mask: u32 = mmio::read(self.base + PL011_IMSC);
-                    mmio::write(self.base + PL011_IMSC, mask | IMSC_RECEIVE);
+                    let mask = if on { mask | IMSC_RECEIVE } else { mask & !IMSC_RECEIVE };
+                    mmio::write(self.base + PL011_IMSC, mask);
                 }
             }
-            Model::Uart8250 { .. } => self.write(IER, IER_RECEIVE),
+            Model::Uart8250 { .. } => self.write(IER, if on { IER_RECEIVE } else { 0 }),
         }
     }
 
