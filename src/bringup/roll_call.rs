@@ -101,6 +101,8 @@ impl Record {
 #[derive(Clone, Copy)]
 pub struct RollCall {
     areas: &'static [Area],
+    /// Whether CPUs could be started for it. If not, those that are not online are `Busy`, whatever came of others' attempts.
+    had_turn: bool,
 }
 
 /// One CPU in a [`RollCall`].
@@ -122,18 +124,27 @@ pub struct Entry {
 
 impl RollCall {
     pub(super) fn new(areas: &'static [Area]) -> Self {
-        Self { areas }
+        Self { areas, had_turn: true }
+    }
+
+    /// Others had the right to start CPUs until the deadline.
+    pub(super) fn without_turn(areas: &'static [Area]) -> Self {
+        Self { areas, had_turn: false }
     }
 
     /// The CPUs in id order.
     pub fn iter(&self) -> impl Iterator<Item = Entry> + use<> {
-        self.areas.iter().map(|area| {
+        let had_turn = self.had_turn;
+        self.areas.iter().map(move |area| {
             let record = &area.record.0;
             Entry {
                 cpu: area.id,
                 mpidr: area.mpidr,
                 // No attempt yet: somebody else is about to make one.
-                verdict: record.verdict().unwrap_or(Verdict::Busy),
+                verdict: record
+                    .verdict()
+                    .filter(|verdict| had_turn || *verdict == Verdict::Online)
+                    .unwrap_or(Verdict::Busy),
                 generation: record.generation.load(Ordering::Relaxed),
                 after: to_duration(record.ticks.load(Ordering::Relaxed)),
                 boot: area.id == CpuId::BOOT,
@@ -146,13 +157,9 @@ impl RollCall {
         self.areas.len()
     }
 
-    fn count(&self, is: impl Fn(Verdict) -> bool) -> usize {
-        self.iter().filter(|entry| is(entry.verdict)).count()
-    }
-
     /// CPUs that are online.
     pub fn online(&self) -> usize {
-        self.count(|verdict| verdict == Verdict::Online)
+        self.iter().filter(|entry| entry.verdict == Verdict::Online).count()
     }
 
     /// Whether every CPU is online that the device tree does not disable.
@@ -169,18 +176,23 @@ impl RollCall {
         Json(self)
     }
 
+    /// In one pass, so that the parts add up even while verdicts change.
     fn counts(&self) -> [(&'static str, usize); 7] {
-        let counts = [
-            ("possible", self.possible()),
-            ("online", self.online()),
-            ("revoked", self.count(|verdict| verdict == Verdict::Revoked)),
-            ("refused", self.count(|verdict| matches!(verdict, Verdict::Refused(_)))),
-            ("failed", self.count(|verdict| matches!(verdict, Verdict::Failed(_)))),
-            ("wedged", self.count(|verdict| verdict == Verdict::Wedged)),
-        ];
-        let other = counts[0].1 - counts[1..].iter().map(|(_, count)| count).sum::<usize>();
-        let [a, b, c, d, e, f] = counts;
-        [a, b, c, d, e, f, ("other", other)]
+        let mut counts =
+            ["possible", "online", "revoked", "refused", "failed", "wedged", "other"].map(|name| (name, 0));
+        for entry in self.iter() {
+            let place = match entry.verdict {
+                Verdict::Online => 1,
+                Verdict::Revoked => 2,
+                Verdict::Refused(_) => 3,
+                Verdict::Failed(_) => 4,
+                Verdict::Wedged => 5,
+                Verdict::NoMethod | Verdict::Disabled | Verdict::Busy | Verdict::Exhausted => 6,
+            };
+            counts[place].1 += 1;
+            counts[0].1 += 1;
+        }
+        counts
     }
 }
 
