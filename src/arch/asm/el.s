@@ -194,18 +194,30 @@ reveille_el_setup:
 .balign 2048
 reveille_el2_stub:
     // Current level with SP_EL0: what this table is for never runs so, and `reveille_probe` borrows the place. Its load
-    // has aborted: back to its caller with that as the answer.
+    // has aborted: back to its caller with that as the answer, SErrors masked as they were before.
     mrs     x0, CurrentEL
     tbnz    x0, #3, 1f
     msr     vbar_el1, x2
     msr     elr_el1, x30
+    mrs     x0, spsr_el1
+    orr     x0, x0, #(1 << 8)
+    msr     spsr_el1, x0
     b       2f
 1:  msr     vbar_el2, x2
     msr     elr_el2, x30
+    mrs     x0, spsr_el2
+    orr     x0, x0, #(1 << 8)
+    msr     spsr_el2, x0
 2:  mov     x0, #0
     mov     x1, #0
     eret
-.rept 7
+.rept 2
+    .balign 128
+    b       reveille_park
+.endr
+    .balign 128
+    b       reveille_el2_stub           // the load's abort, told as an SError
+.rept 4
     .balign 128
     b       reveille_park
 .endr
@@ -258,10 +270,11 @@ reveille_el3_stub:
 .endr
 
 // Reads 8 bytes where there may be no memory. On a thread's stack, with all exceptions masked and nothing but this
-// CPU running.
+// CPU running. An interconnect may tell of the abort by an SError, which is taken here, too: left pending it would end the
+// first code that lets SErrors through.
 //
 // in:   x0 address, mapped
-// out:  x0 the value, x1 1; or x0 0, x1 0 if nothing answered there
+// out:  x0 the value, x1 1; or x0 0, x1 0 if nothing answered there, or an SError was pending
 // uses: x2, x3
 .global reveille_probe
 reveille_probe:
@@ -272,7 +285,10 @@ reveille_probe:
     msr     vbar_el1, x1
     isb
     ldr     x0, [x0]
-    dsb     sy
+    dsb     sy                          // the load is over, and so is its abort
+    msr     daifclr, #4
+    isb                                 // what is pending is taken here
+    msr     daifset, #4
     msr     vbar_el1, x2
     b       2f
 1:  mrs     x2, vbar_el2
@@ -280,6 +296,9 @@ reveille_probe:
     isb
     ldr     x0, [x0]
     dsb     sy
+    msr     daifclr, #4
+    isb
+    msr     daifset, #4
     msr     vbar_el2, x2
 2:  isb
     mov     x1, #1
