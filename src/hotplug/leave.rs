@@ -7,6 +7,7 @@ use crate::cpu::area::{self, Area};
 use crate::cpu::lifecycle::{self, Lifecycle};
 use crate::cpu::{self, CpuSet};
 use crate::stop::{Round, StopError};
+use crate::sync::SpinLock;
 use crate::time::{Deadline, Instant};
 use crate::{call, panic};
 use reveille_protocol::{Job, Leaving};
@@ -16,11 +17,14 @@ const TIMED_OUT: u16 = 0x100;
 /// Reason of a refusal: the rendezvous was taken.
 const BUSY: u16 = 0x101;
 
+/// Who did not come to the last gathering that was called off so. Written before that answer, and read by who gets it: one CPU
+/// at a time is asked to leave.
+static MISSING: SpinLock<CpuSet> = SpinLock::new(CpuSet::EMPTY);
+
 /// What the number of a refusal means to the requester.
 pub(super) fn error(why: u16, deadline: Deadline) -> HotplugError {
     match why {
-        // Only the CPU that tried knew which.
-        TIMED_OUT => HotplugError::TimedOut(CpuSet::EMPTY),
+        TIMED_OUT => HotplugError::TimedOut(*MISSING.lock()),
         BUSY if deadline.has_passed() => HotplugError::TimedOut(CpuSet::EMPTY),
         BUSY => HotplugError::Busy,
         why => HotplugError::Held(from_code(why)),
@@ -63,7 +67,10 @@ pub(crate) fn check(area: &'static Area) {
     let refused = try_leave(area, deadline, || leaving.take().is_some_and(Leaving::left));
     if let Some(leaving) = leaving {
         leaving.stayed(match refused {
-            Refused::Late(_) => TIMED_OUT,
+            Refused::Late(missing) => {
+                *MISSING.lock() = missing;
+                TIMED_OUT
+            }
             Refused::Held(hold) => hold as u16,
             Refused::Busy => BUSY,
         });

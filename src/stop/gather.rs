@@ -105,12 +105,21 @@ pub(crate) struct Round<'a> {
 
 impl<'a> Round<'a> {
     /// Tells all `others` to come. The caller has the lifecycle lock, or acts for who has, and `others` are all CPUs that
-    /// are online beside it.
+    /// are online beside it. In thread context, interrupts open.
     pub(crate) fn begin(others: &'a CpuSet, job: Job, deadline: Deadline) -> Result<Self, StopError> {
         let own = area::current();
-        let initiator = RENDEZVOUS
-            .begin(&own.stop.mark, others.len() as u16, job, deadline.instant().ticks())
-            .map_err(|_| StopError::Busy)?;
+        let initiator = loop {
+            match RENDEZVOUS.begin(&own.stop.mark, others.len() as u16, job, deadline.instant().ticks()) {
+                Ok(initiator) => break initiator,
+                Err(_) if deadline.has_passed() => return Err(StopError::Busy),
+                // A CPU that was asked to leave gathers the others for who asked, who may have given up and let go of the lock
+                // since. Its round ends by itself, and needs this CPU, whose interrupts are open.
+                Err(_) => {
+                    panic::poll_gate();
+                    arch::wfe();
+                }
+            }
+        };
         gic::send_sgi_set(Sgi::Gather, others);
         Ok(Self { initiator, others, own })
     }

@@ -85,7 +85,7 @@ pub fn stop_machine_each<F: Fn(CpuId) + Sync>(deadline: impl Into<Deadline>, f: 
     let _lock = Lifecycle::lock(deadline).ok_or(StopError::Busy)?;
     let others = cpu::online().without(cpu::current());
     let call = |cpu| f(cpu);
-    // SAFETY: the lock is ours, so no round is under way, and the job is taken back before `f` goes.
+    // SAFETY: the lock is ours, so no round that runs a job for each is under way, and the job is taken back before `f` goes.
     let _job = unsafe { EACH.set(&call) };
     Round::begin(&others, Job::Each, deadline)?.run(|| f(cpu::current()))
 }

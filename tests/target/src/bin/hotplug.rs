@@ -575,7 +575,12 @@ fn called_off(cpu: CpuId, masked: CpuId) {
     });
     eventually("it masks", || HELD.load(Ordering::Relaxed) == 1);
     let (came, went) = (CAME.of(cpu).load(Ordering::Relaxed), WENT.of(cpu).load(Ordering::Relaxed));
-    check(matches!(hotplug::cpu_down(cpu, short()), Err(HotplugError::TimedOut(_))), "it is called off");
+    let result = hotplug::cpu_down(cpu, short());
+    let missing = [masked].into_iter().collect();
+    check(
+        result == Err(HotplugError::TimedOut(missing)),
+        "it is called off, for want of the one that is masked",
+    );
     check(cpu::online().contains(cpu), "the CPU stays");
     check(call::on(cpu, || 3) == Ok(3), "takes calls");
     settle(cpu);
