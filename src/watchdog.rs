@@ -15,7 +15,7 @@ use crate::irq::Sgi;
 use crate::time::{self, Deadline, Instant, has_timer, to_duration, to_ticks};
 use crate::{console, gic, nmi, panic};
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use core::time::Duration;
 use reveille_protocol::State;
 
@@ -137,6 +137,8 @@ fn half() -> u64 {
 }
 
 fn tell_all() {
+    // Pairs with the one in `Slot::go_online`: a CPU that is not found online below finds what was stored when it is.
+    fence(Ordering::SeqCst);
     apply();
     gic::send_sgi_set(Sgi::Private, &cpu::online().without(cpu::current()));
 }

@@ -233,10 +233,17 @@ impl<A: Arch> Queue<A> {
 
     /// The CPU of this queue is ready for messages. Does nothing if the queue is open.
     pub fn open(&self) {
-        if self.head.load(Relaxed) & CLOSED != 0 {
+        if self.is_closed() {
             // A plain store, as nobody else writes a closed queue. Release: pairs with `try_push`.
             self.head.store(0, Release);
         }
+    }
+
+    /// Whether messages are refused. A CPU that waits for another to open its queue looks here.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        // Relaxed: what it opens for is decided by whoever pushes.
+        self.head.load(Relaxed) & CLOSED != 0
     }
 
     /// Whether there is nothing to take. For the CPU of this queue, about to go idle: with interrupts masked,

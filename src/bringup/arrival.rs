@@ -122,8 +122,6 @@ pub(crate) extern "C" fn secondary(area: &'static Area) -> ! {
     }
     panic::poll_gate();
     time::init_cpu();
-    irq::apply_private();
-    watchdog::apply();
     gic::discard_pending();
     // The interrupt controller works before anyone can be told to interrupt us: device stores complete first.
     arch::dsb_sy();
@@ -131,23 +129,25 @@ pub(crate) extern "C" fn secondary(area: &'static Area) -> ! {
         quiet(area);
         give_up(area, generation, Reason::Callback);
     }
-    area.launch.open();
-    call::open(area);
+    // The callbacks may have taken long, and from here on its neighbour looks at it.
+    watchdog::apply();
     #[cfg(feature = "fault-injection")]
     crate::fault::about_to_go_online(area.id);
     match area.slot.0.go_online(generation, panic::gate(), panic::me()) {
         Entrance::Online => {}
-        Entrance::Wedged => {
-            // Final; but what was accepted in the meantime was promised to run.
-            let kept = call::close(area);
-            call::run_kept(area, kept);
-            panic::park_wedged()
-        }
+        Entrance::Wedged => panic::park_wedged(),
         Entrance::Stop => panic::stop_noticed(),
     }
-    // Wakes the booter, which waits for the word just written.
+    // Not before: from here on nobody but this CPU decides whether it stays, so what it accepts it runs.
+    area.launch.open();
+    call::open(area);
+    // Wakes the booter, which waits for the words just written.
     arch::dsb_ishst();
     arch::sev();
+    // Behind the fence in `go_online`, which pairs with those of `irq::register` and `watchdog::start`: who did not find this
+    // CPU online has stored what is to be found here.
+    irq::apply_private();
+    watchdog::apply();
     // SAFETY: vectors, interrupt controller and stacks are in place.
     unsafe { regs::daif_open() };
     call::run_pending(area);

@@ -24,7 +24,7 @@ use crate::cpu::area::{self, Area, Method};
 use crate::cpu::lifecycle::Lifecycle;
 use crate::cpu::{self, CpuId};
 use crate::time::{Deadline, Instant, to_ticks};
-use crate::{panic, patch, time};
+use crate::{call, panic, patch, time};
 use core::cell::RefCell;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
@@ -80,7 +80,18 @@ pub fn cpu_up(cpu: CpuId, deadline: impl Into<Deadline>) -> Verdict {
     while !advance(&lock, area) {
         pause();
     }
-    area.record.0.verdict().unwrap_or(Verdict::Busy)
+    let verdict = area.record.0.verdict().unwrap_or(Verdict::Busy);
+    if verdict == Verdict::Online {
+        await_calls(&lock, area, Deadline::after(span));
+    }
+    verdict
+}
+
+/// A verdict `Online` means that calls are let in, which is the next thing that the CPU does. It cannot leave meanwhile.
+fn await_calls(_lock: &Lifecycle, area: &Area, limit: Deadline) {
+    while !call::is_open(area) && !limit.has_passed() {
+        pause();
+    }
 }
 
 /// Brings up every CPU of the machine that is not online: all are kicked first, and then awaited together.
@@ -98,8 +109,13 @@ pub(crate) fn bring_up_all(deadline: Deadline) -> RollCall {
             while areas.iter().filter(|area| !advance(&lock, area)).count() != 0 {
                 pause();
             }
+            let limit = Deadline::after(span);
+            for area in areas.iter().filter(|area| area.record.0.verdict() == Some(Verdict::Online)) {
+                await_calls(&lock, area, limit);
+            }
         }
-        None => areas.iter().for_each(|area| area.record.0.busy()),
+        // The records are the lock holder's to write.
+        None => return RollCall::without_turn(areas),
     }
     RollCall::new(areas)
 }

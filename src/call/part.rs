@@ -242,12 +242,17 @@ pub(crate) fn set_up(shared: &Shared, areas: &mut [Area], room: u64) {
     }
 }
 
-/// Lets calls in. By its own CPU, as it comes online, its interrupts still masked.
+/// Lets calls in. By its own CPU, when it has come online, its interrupts still masked.
 pub(crate) fn open(area: &Area) {
     for (line, _) in Part::own_queues(area) {
         line.bell.connect(Sgi::Call, area);
         line.queue.open();
     }
+}
+
+/// Whether the CPU of `area` lets calls in.
+pub(crate) fn is_open(area: &Area) -> bool {
+    Part::own_queues(area).all(|(line, _)| !line.queue.is_closed())
 }
 
 /// How often the CPU of `area` has taken something from its queues.

@@ -6,7 +6,7 @@ use crate::closure::ClosureCell;
 use crate::gic;
 use crate::irq::Sgi;
 use core::fmt;
-use reveille_protocol::{LaunchRefusal, LaunchSlot, LaunchState, State};
+use reveille_protocol::{LaunchRefusal, LaunchSlot, LaunchState};
 
 /// Bytes that a launched closure may capture.
 pub const LAUNCH_BYTES: usize = 128;
@@ -104,10 +104,6 @@ impl Mailbox {
 pub fn launch<F: FnOnce() + Send + 'static>(cpu: CpuId, f: F) -> Result<(), LaunchError<F>> {
     let area = area::of(cpu);
     let mailbox = &area.launch;
-    // The mailbox opens just before its CPU goes online; one that was declared wedged in between leaves it open for ever.
-    if area.slot.0.read().state != State::Online {
-        return Err(LaunchError::Offline(f));
-    }
     let filling = match mailbox.slot.fill() {
         Ok(filling) => filling,
         Err(LaunchRefusal::Busy) => return Err(LaunchError::Busy(f)),

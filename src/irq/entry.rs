@@ -4,7 +4,7 @@ use super::Sgi;
 use crate::arch::exception::IrqFrame;
 use crate::cpu::area::{self, Area};
 use crate::gic::{self, CpuInterface};
-use crate::{call, nmi, panic, stop, time, watchdog};
+use crate::{call, nmi, panic, stop, watchdog};
 use core::sync::atomic::Ordering;
 
 /// Handles one interrupt. Called by the vector with `DAIF.I` set, which it is again on return.
@@ -79,7 +79,6 @@ fn other<C: CpuInterface>(area: &'static Area, frame: &IrqFrame, interrupt: u32)
             super::apply_private();
             watchdog::apply();
         }
-        timer if time::is_timer(timer) => time::expired(),
         other => super::dispatch(other),
     }
     // After any interrupt, so that a lost SGI only costs time.

@@ -5,7 +5,7 @@ use crate::cpu::{self, CpuId};
 use crate::gic;
 use crate::sync::SpinLock;
 use core::fmt;
-use core::sync::atomic::{AtomicPtr, AtomicU16, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU16, AtomicU32, Ordering, fence};
 
 /// How an interrupt line signals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +84,7 @@ pub fn register(intid: u32, trigger: Trigger, handler: fn(u32)) -> Result<(), Ir
     if !gic::is_present() {
         return Err(IrqError::NoController);
     }
-    if !(16..gic::interrupts().max(32)).contains(&intid) || crate::time::is_timer(intid) {
+    if !(16..gic::interrupts().max(32)).contains(&intid) {
         return Err(IrqError::BadNumber { intid });
     }
     let _setup = SETUP.lock();
@@ -95,6 +95,8 @@ pub fn register(intid: u32, trigger: Trigger, handler: fn(u32)) -> Result<(), Ir
     if intid < 32 {
         // Release: pairs with `apply_private`, whose CPU then finds the handler.
         PRIVATE.fetch_or(1 << intid, Ordering::Release);
+        // Pairs with the one in `Slot::go_online`: a CPU that is not found online below finds the bit when it is.
+        fence(Ordering::SeqCst);
         apply_private();
         gic::send_sgi_set(super::Sgi::Private, &cpu::online().without(cpu::current()));
     } else {

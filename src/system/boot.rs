@@ -13,7 +13,7 @@ use crate::cpu::{CpuId, MAX_CPUS, local};
 use crate::dt::{self, Machine, Region};
 use crate::power::{self, ExitCode};
 use crate::time::Deadline;
-use crate::{call, console, gic, irq, panic, patch, platform, stop, time, watchdog};
+use crate::{call, console, gic, panic, patch, platform, stop, time, watchdog};
 use core::fmt;
 use core::sync::atomic::Ordering;
 
@@ -27,6 +27,9 @@ pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
     let Ok(regime) = memory::init() else { arch::park() };
     FIRMWARE_IS_OURS.store(entry_el == 3, Ordering::Relaxed);
 
+    // SAFETY: the first word of the image, mapped; alone, masked, on the boot stack. The word answers, so what comes instead
+    // has been waiting.
+    let stale_serror = unsafe { arch::probe(memory::image().0) }.is_none();
     let Some(blob) = find_blob(blob) else { arch::park() };
     let machine = match Machine::parse(blob.bytes) {
         Ok(machine) => machine,
@@ -51,6 +54,9 @@ pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
         give_up(error);
     }
     report_notes(&machine, args);
+    if stale_serror {
+        log::warn!("an SError from before this image was pending when it was entered");
+    }
     platform::init(&machine);
     time::init_look_around(args);
     call::init(args);
@@ -97,8 +103,8 @@ extern "C" fn boot_on_own_stacks(area: &'static Area) -> ! {
     if let Err(error) = gic::init_cpu(ours) {
         give_up(format_args!("interrupt controller: {error}"));
     }
+    time::init_interrupt();
     time::init_cpu();
-    irq::apply_private();
     watchdog::apply();
     gic::discard_pending();
     area.launch.open();
@@ -182,8 +188,7 @@ fn carve<'a>(machine: &Machine<'a>, blob: Region, regime: Regime) -> Result<Memo
     let count = 1 + others;
 
     let last_words = memory.reserve_top(panic::region_size(count));
-    // 64 KiB of address space a CPU: 32 CPUs to a level 3 table.
-    memory.map_ram(count.div_ceil(32) + 4)?;
+    memory.map_ram(count.div_ceil(area::CPUS_PER_TABLE) + 4)?;
     let stacks = memory.carve((count * area::STACK_PAGES * PAGE) as u64)?;
     let areas = memory.carve((count * size_of::<Area>()) as u64)?;
     // The two kinds of line that are used without caches, each alone on its writeback granules: pages are.

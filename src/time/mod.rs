@@ -3,10 +3,11 @@
 mod timers;
 
 pub use timers::{TIMER_BYTES, TIMERS_PER_CPU, Timer, TimerError, after};
-pub(crate) use timers::{Timers, expired, init_look_around, look_around, set_tick};
+pub(crate) use timers::{Timers, init_look_around, look_around, set_tick};
 
 use crate::arch::regs;
 use crate::dt;
+use crate::irq::{self, Trigger};
 use core::fmt;
 use core::ops::{Add, Sub};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -144,25 +145,28 @@ pub(crate) fn init(timer: Option<&dt::Timer>) -> Result<(), TimeError> {
     Ok(())
 }
 
-/// Starts this CPU's timer: nothing due but its look around, event stream on, interrupt enabled.
+/// Has the timer's interrupt handled on every CPU. By the boot CPU, once, when there is an interrupt controller. Without, no
+/// timer fires.
+pub(crate) fn init_interrupt() {
+    let interrupt = INTERRUPT.load(Ordering::Relaxed);
+    if interrupt == 0 {
+        return;
+    }
+    if let Err(error) = irq::register(interrupt, Trigger::Level, |_| timers::expired()) {
+        log::error!("timer: {error}");
+        INTERRUPT.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Starts this CPU's timer: nothing due but its look around, event stream on. Its interrupt comes with those of all others.
 pub(crate) fn init_cpu() {
     look_around();
     regs::enable_event_stream(FREQUENCY.load(Ordering::Relaxed));
-    let interrupt = INTERRUPT.load(Ordering::Relaxed);
-    if interrupt != 0 {
-        crate::gic::enable(interrupt, true);
-    }
 }
 
 /// Stops this CPU's timer: it leaves.
 pub(crate) fn quiet_cpu() {
     regs::set_timer(None);
-}
-
-/// Whether `intid` is the runtime's own timer interrupt.
-#[inline(always)]
-pub(crate) fn is_timer(intid: u32) -> bool {
-    intid != 0 && intid == INTERRUPT.load(Ordering::Relaxed)
 }
 
 /// Whether timers can fire.

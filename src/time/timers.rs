@@ -155,7 +155,7 @@ impl Timer {
 }
 
 /// Runs every timer of this CPU that is due, in the order in which they are. In the timer's interrupt.
-pub(crate) fn expired() {
+pub(super) fn expired() {
     let timers = &area::current().timers;
     let now = Instant::now().ticks();
     // No more often than there are entries: one that a closure sets for at once has the next interrupt.

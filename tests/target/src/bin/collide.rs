@@ -21,6 +21,7 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use reveille::bringup::{Verdict, cpu_up};
+use reveille::call::{self, CallError, PostError};
 use reveille::cpu::{self, CpuId, CpuSet, LaunchError};
 use reveille::fault::{self, State};
 use reveille::time::{Deadline, Instant};
@@ -329,6 +330,9 @@ fn online(cpus: CpuSet, rounds: u64, mut numbers: Random) -> ExitCode {
                 }
                 Verdict::Wedged => {
                     expect(State::Wedged);
+                    // It may still be held, and might never go on: nothing is to be left with it.
+                    check(matches!(call::post(cpu, || ()), Err(PostError::Offline(_))), "it takes no posts");
+                    check(call::on(cpu, || ()) == Err(CallError::Offline), "and no call waits for it");
                     eventually("it goes on, not knowing", || {
                         CAME.load(Ordering::Acquire) == cpu.index() as u64
                     });
