@@ -7,7 +7,7 @@ use core::arch::global_asm;
 use core::cell::UnsafeCell;
 
 /// Pages of a thread stack, an exception stack, an emergency stack and a porch.
-pub(crate) const THREAD_PAGES: usize = 4;
+pub(crate) const THREAD_PAGES: usize = 3;
 pub(crate) const EXCEPTION_PAGES: usize = 2;
 pub(crate) const EMERGENCY_PAGES: usize = 2;
 pub(crate) const PORCH_PAGES: usize = 1;

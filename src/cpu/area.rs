@@ -105,6 +105,8 @@ pub(crate) const ENTRY: usize = offset_of!(Area, entry);
 const WINDOW: u64 = 0x0000_f000_0000_0000;
 /// Address space of one CPU's stacks, bytes.
 const WINDOW_STRIDE: u64 = 0x1_0000;
+/// CPUs whose stacks one table of pages maps.
+pub(crate) const CPUS_PER_TABLE: usize = 512 * PAGE / WINDOW_STRIDE as usize;
 
 /// The stacks of one CPU in its part of the window: (first page, pages, name). Page 0 and the page below each
 /// stack are never mapped.
@@ -326,11 +328,14 @@ pub(crate) fn find(mpidr: u64) -> Option<CpuId> {
     areas().iter().find(|area| area.mpidr == mpidr).map(|area| area.id)
 }
 
-/// Bytes of RAM that each CPU takes: stacks, area, boot line, breadcrumbs, call queue and nodes. Per-CPU variables of the
-/// application come on top, and 64 bytes for each 48 CPUs of the machine beyond the first 48.
+/// Bytes of RAM that each CPU takes: stacks and their share of a page table, area, boot line, breadcrumbs, call queue and
+/// nodes, its part of the last words. Per-CPU variables of the application come on top, and 64 bytes for each 48 CPUs of the
+/// machine beyond the first 48.
 pub const BYTES_PER_CPU: usize = STACK_PAGES * PAGE
+    + PAGE / CPUS_PER_TABLE
     + size_of::<Area>()
     + size_of::<BootLine>()
     + size_of::<Crumbs>()
-    + call::BYTES_PER_CPU;
+    + call::BYTES_PER_CPU
+    + panic::BYTES_PER_CPU;
 const _: () = assert!(BYTES_PER_CPU <= 40 * 1024, "a CPU may take at most 40 KiB of RAM");

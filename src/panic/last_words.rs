@@ -51,6 +51,9 @@ const _: () = assert!(HEADER == 64 && core::mem::offset_of!(Header, crc) == 60);
 const TEXT: usize = 4096;
 const TEXT_PER_CPU: usize = 1024;
 
+/// Bytes of RAM that each CPU adds to the two records, so long as they do not come to a page more.
+pub(crate) const BYTES_PER_CPU: usize = 2 * TEXT_PER_CPU;
+
 /// Bytes of RAM for the records of a machine with `cpus` CPUs.
 pub(crate) const fn region_size(cpus: usize) -> u64 {
     2 * ((HEADER + TEXT + TEXT_PER_CPU * cpus).next_multiple_of(PAGE)) as u64

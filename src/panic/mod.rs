@@ -32,8 +32,8 @@ pub(crate) use backtrace::Backtrace;
 #[cfg(feature = "fault-injection")]
 #[doc(hidden)]
 pub use last_words::record_address;
+pub(crate) use last_words::{BYTES_PER_CPU, region_size, remember};
 pub use last_words::{LastWords, last_words};
-pub(crate) use last_words::{region_size, remember};
 pub(crate) use stop::nmi_time;
 pub use stop::{Fate, Obstacle, StopReport, stop_others};
 
