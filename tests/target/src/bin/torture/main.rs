@@ -10,8 +10,8 @@
 //! `mix=NAME=WEIGHT,..` (see `kinds.rs`), `hang_ms=N`: an operation that takes so long is a hang; `long_ms=N`: time for what is
 //! to succeed (default: two thirds of `hang_ms`); `slow=N`: CPUs get N times the time to come together (vCPUs that run at the
 //! same time take long); `least_faults=N`: the time goes on until each fault of the mix has happened so often, at most 20 times as
-//! long. `plant=lost`, `doubled`,
-//! `reordered`, `unaccounted`, `hang` or `masked` does what must not be, after a second, to see that it is found.
+//! long. `plant=lost`, `doubled`, `reordered`, `unaccounted`, `hang`, `masked` or `silent` does what must not be, after a second, to
+//! see that it is found.
 
 #![no_std]
 #![no_main]
@@ -25,9 +25,11 @@ mod verdict;
 
 use crate::kinds::Kind;
 use crate::verdict::{Wrong, expect, violated};
+use core::arch::asm;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 use reveille::bringup::{Verdict, cpu_up};
+use reveille::call::PostError;
 use reveille::cpu::{self, CpuId};
 use reveille::fault::{self, State};
 use reveille::panic::{self, Action};
@@ -138,6 +140,7 @@ fn main(system: &'static System) -> ExitCode {
         };
         PLANT.store(index as u32 + 1, Ordering::Relaxed);
     }
+    trace::publish();
     verdict::begin(seed);
     panic::set_action(Action::Hook(verdict::after_panic));
     for cpu in cpu::possible() {
@@ -165,9 +168,10 @@ fn main(system: &'static System) -> ExitCode {
         return ExitCode::FAILURE;
     }
     println!(
-        "torture: seed {seed}, {} CPUs, {seconds} s, {}",
+        "torture: seed {seed}, {} CPUs, {seconds} s, {}; image at {:#x}",
         cpu::possible().len(),
-        if firmware { "firmware lies" } else { "firmware is honest" }
+        if firmware { "firmware lies" } else { "firmware is honest" },
+        trace::image()
     );
     let roll_call = system.bring_up_all(long());
     expect(roll_call.is_complete(), Wrong::Unaccounted, "all CPUs come online");
@@ -252,7 +256,7 @@ fn operate(own: CpuId, kind: Kind, now: u64, random: &mut Random) {
 }
 
 /// What must not be, and is done all the same if the bootarg `plant` says so.
-const PLANTS: [&str; 6] = ["lost", "doubled", "reordered", "unaccounted", "hang", "masked"];
+const PLANTS: [&str; 7] = ["lost", "doubled", "reordered", "unaccounted", "hang", "masked", "silent"];
 /// Its place among them, plus one; 0: nothing.
 static PLANT: AtomicU32 = AtomicU32::new(0);
 
@@ -278,12 +282,29 @@ fn plant(own: CpuId) {
         "hang" => loop {
             pause();
         },
+        "silent" => {
+            for cpu in &others {
+                while matches!(call::post(cpu, || fall_silent()), Err(PostError::Busy(_))) {
+                    pause();
+                }
+            }
+            fall_silent()
+        }
         _ => {
             let _masked = irq::mask();
             loop {
                 pause();
             }
         }
+    }
+}
+
+/// Nothing reaches this CPU any more.
+fn fall_silent() -> ! {
+    // SAFETY: masks all that can be masked; nothing here waits for an exception.
+    unsafe { asm!("msr daifset, #15", options(nomem, nostack)) };
+    loop {
+        pause();
     }
 }
 

@@ -1,0 +1,146 @@
+#!/usr/bin/env python3
+"""What every CPU of a guest that says nothing any more is doing, and was: out of its memory, through QEMU's monitor.
+
+usage: silent_guest.py --elf ELF --nm LLVM_NM --image ADDRESS --sources DIR MONITOR
+
+MONITOR is the path of QEMU's machine protocol on a pipe, without `.in` and `.out`; files are made beside it. ADDRESS is where
+the image was loaded; DIR, where the names of the events stand (tests/target/src/bin/torture). Prints for each CPU its
+registers and the addresses of its backtrace, then the last events in its ring (tests/target/src/trace.rs), in the words in
+which the image itself prints them. The guest stays stopped.
+"""
+
+import argparse
+import json
+import os
+import re
+import struct
+import subprocess
+import sys
+
+MAGIC = int.from_bytes(b"REVTRACE", "big")
+# Of the table of rings, and of an event, in words: see trace.rs.
+HEAD, EVENT = 4, 4
+# More CPUs and events than that are garbage.
+MOST_CPUS, MOST_EVENTS = 512, 1 << 20
+DEPTH = 64
+
+
+class Monitor:
+    """QEMU's machine protocol on a pair of pipes."""
+
+    def __init__(self, path):
+        self.path = path
+        # Written first: QEMU has both ends of either open already.
+        self.to = open(path + ".in", "w", encoding="utf-8")
+        self.answers = open(path + ".out", encoding="utf-8")
+        self.answers.readline()
+        self.execute("qmp_capabilities")
+
+    def execute(self, command, **arguments):
+        """The answer, or `None` if QEMU refuses."""
+        json.dump({"execute": command, "arguments": arguments}, self.to)
+        self.to.write("\n")
+        self.to.flush()
+        while True:
+            answer = json.loads(self.answers.readline())
+            if "return" in answer:
+                return answer["return"]
+            if "error" in answer:
+                return None
+
+    def words(self, address, count, cpu=None):
+        """So many 64-bit words at a physical address, or a virtual one of this CPU; `None` if there is no memory."""
+        name = self.path + ".memory"
+        if cpu is None:
+            done = self.execute("pmemsave", val=address, size=count * 8, filename=name)
+        else:
+            done = self.execute("memsave", **{"val": address, "size": count * 8, "filename": name, "cpu-index": cpu})
+        if done is None:
+            return None
+        with open(name, "rb") as file:
+            data = file.read()
+        return struct.unpack(f"<{count}Q", data) if len(data) == count * 8 else None
+
+
+def registers(monitor):
+    """Of each CPU: name to value."""
+    text = monitor.execute("human-monitor-command", **{"command-line": "info registers -a"}) or ""
+    cpus = {}
+    for part in re.split(r"^CPU#", text.replace("\r", ""), flags=re.M)[1:]:
+        number, _, rest = part.partition("\n")
+        cpus[int(number)] = {name: int(value, 16) for name, value in re.findall(r"\b(PC|SP|PSTATE|X\d\d)=([0-9a-f]+)", rest)}
+    return cpus
+
+
+def backtrace(monitor, cpu, cpus, state, start, end):
+    """As the runtime walks it (src/panic/backtrace.rs); stacks are mapped alike on all CPUs, but not while one is at another
+    exception level or has its MMU off."""
+    addresses = [state["PC"]]
+    fp = state["X29"]
+    for _ in range(DEPTH):
+        if fp == 0 or fp % 8:
+            break
+        for eyes in [cpu, *(other for other in cpus if other != cpu)]:
+            record = monitor.words(fp, 2, eyes)
+            if record and start <= record[1] - 4 < end:
+                break
+        else:
+            break
+        addresses.append(record[1] - 4)
+        fp = record[0]
+    return addresses
+
+
+def names_of(sources):
+    """What the numbers of events mean: the operations in their order, and the others."""
+    with open(os.path.join(sources, "kinds.rs"), encoding="utf-8") as file:
+        kinds = file.read().partition("KINDS of Kind {")[2].partition("\n    }\n")[0]
+    names = dict(enumerate(re.findall(r'^ +[A-Z]\w+ "(\w+)" \d+,$', kinds, flags=re.M)))
+    with open(os.path.join(sources, "main.rs"), encoding="utf-8") as file:
+        names.update((int(number), name) for number, name in re.findall(r'^ +(\d+) => "(\w+)",$', file.read(), flags=re.M))
+    return names
+
+
+def traces(monitor, address, names):
+    head = monitor.words(address, HEAD)
+    if head is None or head[0] != MAGIC or not 0 < head[1] <= MOST_EVENTS or not head[2] or head[3] > MOST_CPUS:
+        print("no traces: the guest has not begun, or has lost them")
+        return
+    _, events, frequency, count = head
+    for cpu, ring in enumerate(monitor.words(address + HEAD * 8, count) or ()):
+        words = monitor.words(ring, 1 + events * EVENT)
+        print(f"trace of cpu {cpu}" + ("" if words else f": no memory at {ring:#x}"))
+        if not words:
+            continue
+        for nth in range(max(0, words[0] - events), words[0]):
+            ticks, what, *numbers = words[1 + nth % events * EVENT :][:EVENT]
+            micros = ticks * 1_000_000 // frequency
+            numbers = " ".join(f"{number:#x}" for number in numbers)
+            print(f"  {nth} at {micros // 1_000_000}.{micros % 1_000_000:06} {names.get(what, '?')} {numbers}")
+
+
+def main():
+    parser = argparse.ArgumentParser(usage=__doc__.partition("usage: ")[2].partition("\n")[0])
+    for option in ("--elf", "--nm", "--image", "--sources"):
+        parser.add_argument(option, required=True)
+    parser.add_argument("monitor")
+    options = parser.parse_args()
+    listing = subprocess.run([options.nm, options.elf], check=True, capture_output=True, text=True).stdout
+    symbols = {line.split()[2]: int(line.split()[0], 16) for line in listing.splitlines() if len(line.split()) == 3}
+    offset = int(options.image, 16) - symbols["__image_start"]
+    monitor = Monitor(options.monitor)
+    # So that registers and memory are of one moment.
+    monitor.execute("stop")
+    cpus = registers(monitor)
+    start, end = symbols["__image_start"] + offset, symbols["__text_end"] + offset
+    for cpu, state in cpus.items():
+        print(f"cpu {cpu} as QEMU sees it: pc {state['PC']:#x} lr {state['X30']:#x} sp {state['SP']:#x} pstate {state['PSTATE']:#x}")
+        print("  backtrace: " + " ".join(f"{address:#x}" for address in backtrace(monitor, cpu, cpus, state, start, end)))
+    traces(monitor, symbols["REVEILLE_TRACES"] + offset, names_of(options.sources))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (OSError, ValueError, KeyError, struct.error, subprocess.SubprocessError) as error:
+        sys.exit(f"silent_guest.py: {type(error).__name__}: {error}")
