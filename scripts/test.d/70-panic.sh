@@ -23,13 +23,14 @@ expect_stop_cost() {
 }
 
 # Parked means parked: after the report every CPU but the ones named is in the park loop, and stays there, though all others
-# send it SGIs and events. panic_parked EXCEPT OPTIONS..; with SAID set, after a line that matches it.
+# send it SGIs and events. panic_parked EXCEPT OPTIONS.. With SAID set, after a line that matches it; with UNTIL, until after
+# one, when the others have parked too; with FEATURES, an image that has them.
 panic_parked() {
     local except=$1 elf
     shift
-    elf=$(staged 'test' crash)
+    elf=$(staged 'test' crash "$DEFAULT_TARGET" "${FEATURES:-}")
     python3 "$ROOT/scripts/test.d/panic_parked.py" --nm "$(llvm_tools_dir)/llvm-nm" --elf "$elf" --except "$except" \
-        --dir "$DIR" ${SAID:+--said "$SAID"} -- "$ROOT/scripts/runner" "$elf" --print --append case=panic "$@"
+        --dir "$DIR" ${SAID:+--said "$SAID"} ${UNTIL:+--until "$UNTIL"} -- "$ROOT/scripts/runner" "$elf" --print --append case=panic "$@"
 }
 check panic/parked/gic2 panic_parked '' --gic 2 --append reveille.panic=park
 check panic/parked/gic3 panic_parked '' --gic 3 --append reveille.panic=park
@@ -38,6 +39,18 @@ check panic/parked/storm/gic3 panic_parked 0 --gic 3 --append hook=storm
 check panic/parked/storm/no-feat-nmi panic_parked 0 --cpu cortex-a76 --append hook=storm
 check panic/parked/storm/masked panic_parked 0 --append hook=storm --append others=masked --append stop_ms=100 --append nmi_ms=20000
 check panic/parked/storm/el2 panic_parked 0 --el 2 --append hook=storm
+panic_parked_el2_kept() { FEATURES=el2 panic_parked "$@" --el 2; }
+check panic/parked/el2-kept/gic2 panic_parked_el2_kept '' --gic 2 --append reveille.panic=park
+check panic/parked/storm/el2-kept/gic3 panic_parked_el2_kept 0 --append hook=storm
+check panic/parked/raspi4 panic_parked '' --board raspi4b --append reveille.panic=park
+check panic/parked/storm/raspi4 panic_parked 0 --board raspi4b --append hook=storm
+check panic/parked/storm/raspi4/el3 panic_parked 0 --board raspi4b --el 3 --append hook=storm
+
+# The one that sends the storm fails in the end: the others do not stir, and it parks as well.
+panic_parked_again() { UNTIL='^panic while a panic was reported: after the storm at' panic_parked 0 --append hook=storm-panic "$@"; }
+check panic/parked/second-panic/gic2 panic_parked_again --gic 2
+check panic/parked/second-panic/gic3 panic_parked_again --gic 3 --append others=masked --append stop_ms=100 --append nmi_ms=20000
+check panic/parked/second-panic/raspi4 panic_parked_again --board raspi4b
 
 # The report, and what becomes of its CPU: panic_ends_parked SAID KEY=VALUE.. -- OPTIONS..
 panic_ends_parked() {

@@ -1,12 +1,13 @@
 """Are the CPUs of this machine in the park loop, and do they stay there?
 
-usage: panic_parked.py --elf ELF --nm LLVM_NM --dir DIR [--except CPUS] [--said REGEX] [--plant SYMBOL --stopped all|others]
+usage: panic_parked.py --elf ELF --nm LLVM_NM --dir DIR [--except CPUS] [--said REGEX] [--until REGEX] [--plant SYMBOL --stopped all|others]
                        -- RUNNER ELF --print OPTIONS..
 
 Runs the command that RUNNER prints, with a QEMU monitor beside it, waits until all CPUs have come to the loop of
 `reveille_park`, and looks at their program counters many times over: there they must stay. Without --plant the wait begins
 when the report of a panic has ended, or, with --said, when the console has a line that matches; the CPUs of --except go their
-own way: they send a storm of interrupts, and say so. With it, an undefined instruction is planted at SYMBOL in a copy of the
+own way: they send a storm of interrupts, and say so; with --until it ends with a line that matches, and then they park
+too. With it, an undefined instruction is planted at SYMBOL in a copy of the
 image first; the CPUs that come there must park: `all` of them, and nothing is on the console; or all `others` than the
 first, whose starts are revoked, which a panic of the first says later. Every wait has a limit. The console is left in the
 file `console`.
@@ -97,6 +98,7 @@ def main():
         parser.add_argument(option, required=True)
     parser.add_argument("--except", dest="excepted", default="")
     parser.add_argument("--said")
+    parser.add_argument("--until")
     parser.add_argument("--plant")
     parser.add_argument("--stopped", choices=["all", "others"], default="all")
     parser.add_argument("runner", nargs="+")
@@ -172,15 +174,24 @@ def look(monitor, options, console, names, start, park, excepted):
     if excepted:
         wait_for("a storm", lambda: STORM.search(console))
         before = len(STORM.findall(console))
-    looks, deadline = 0, time.monotonic() + PATIENCE
-    while looks < LOOKS or excepted and len(STORM.findall(console)) < before + STORM_LINES:
-        if moved := strays():
-            fail(f"these are not in the park loop at {loop.start:#x} any more: {moved}")
-        looks += 1
-        if time.monotonic() > deadline:
-            fail(f"{looks} looks, and the storm has come to an end")
-        time.sleep(0.05)
-    print(f"{looks} looks: CPUs {sorted(wanted)} are parked at {loop.start:#x}")
+
+    def watch(is_over):
+        looks, deadline = 0, time.monotonic() + PATIENCE
+        while looks < LOOKS or not is_over():
+            if moved := strays():
+                fail(f"these are not in the park loop at {loop.start:#x} any more: {moved}")
+            looks += 1
+            if time.monotonic() > deadline:
+                fail(f"{looks} looks, and what was to happen meanwhile did not")
+            time.sleep(0.05)
+        print(f"{looks} looks: CPUs {sorted(wanted)} are parked at {loop.start:#x}")
+
+    watch(lambda: not excepted or len(STORM.findall(console)) >= before + STORM_LINES)
+    if options.until:
+        watch(lambda: re.search(options.until.encode(), console, re.MULTILINE))
+        wanted |= excepted
+        wait_for(lambda: f"parked at {loop.start:#x}: {strays()}", lambda: not strays())
+        watch(lambda: True)
     text = bytes(console)
     if options.plant and options.stopped == "all" and text.strip():
         fail("a machine without an MMU has said something")

@@ -38,7 +38,8 @@ fn main(system: &'static System) -> ExitCode {
         Some("panic") => panic::set_action(Action::Hook(fail_again)),
         Some("overflow") => panic::set_action(Action::Hook(|_| push_for_ever())),
         Some("deaf") => panic::set_action(Action::Hook(tell_without_console)),
-        Some("storm") => {
+        Some(what @ ("storm" | "storm-panic")) => {
+            STORM_ENDS.store(what == "storm-panic", Ordering::Relaxed);
             if let Ok(Gic::V2 { distributor, .. }) = &system.machine().gic {
                 DISTRIBUTOR.store(distributor.base, Ordering::Relaxed);
             }
@@ -413,10 +414,10 @@ impl fmt::Display for Faults {
     }
 }
 
-/// Uses up a stack, 16 bytes at a time.
+/// Uses up a stack, 16 bytes at a time, until less of it is left than an exception saves.
 fn push_for_ever() -> ! {
     // SAFETY: not safe at all: it ends below the stack, which is what the test is about.
-    unsafe { asm!("2: stp xzr, xzr, [sp, #-16]!", "b 2b", options(noreturn)) }
+    unsafe { asm!("2: sub sp, sp, #16", "stur xzr, [sp, #-240]", "b 2b", options(noreturn)) }
 }
 
 /// Needs more stack than there is when it is to be printed.
@@ -504,12 +505,15 @@ fn fail_again(_: &CrashReport) -> ! {
 /// Base of a GICv2's distributor; 0: it is a GICv3.
 static DISTRIBUTOR: AtomicU64 = AtomicU64::new(0);
 
-/// Sends every SGI there is to every other CPU, and events, for ever.
+/// The storm ends with another panic.
+static STORM_ENDS: AtomicBool = AtomicBool::new(false);
+
+/// Sends every SGI there is to every other CPU, and events, for ever or for long.
 fn storm(_: &CrashReport) -> ! {
     let distributor = DISTRIBUTOR.load(Ordering::Relaxed);
     println!("hook: storm");
     let mut sent = 0_u64;
-    let mut told = Instant::now();
+    let (mut told, mut lines) = (Instant::now(), 0);
     loop {
         for sgi in 0..16_u64 {
             // SAFETY: sends an SGI to all CPUs but this one, in the way that this kind of controller has (IHI 0048B 4.3.15,
@@ -526,6 +530,8 @@ fn storm(_: &CrashReport) -> ! {
         if Instant::now() - told > Duration::from_millis(500) {
             told = Instant::now();
             println!("hook: {sent} SGIs sent");
+            lines += 1;
+            assert!(lines < 6 || !STORM_ENDS.load(Ordering::Relaxed), "after the storm");
         }
     }
 }
