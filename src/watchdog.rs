@@ -1,7 +1,8 @@
 //! The watchdog: every CPU looks whether its neighbour still takes interrupts.
 //!
 //! Each online CPU takes a timer interrupt twice a period, notes the time, and looks at the note of the next online CPU in
-//! the order of their ids. One whose note is older than a period has had interrupts masked, or hangs, for that long:
+//! the order of their ids. One whose note is older than a period and a half has had interrupts masked, or hangs, for a period
+//! or more, as its next note was due half a period after the last, and is found so before it is two:
 //! it is asked by an NMI-class interrupt what it is doing, and the answer is printed; or the machine panics, which
 //! stops it the same way and reports all the others as well ([`Response`]). A neighbour that is stuck is looked past, so
 //! that the CPU behind it has somebody to look at it, too.
@@ -93,7 +94,8 @@ impl fmt::Display for WatchdogError {
 
 /// Turns the watchdog on, on every CPU that is online and every one that comes; or changes its period.
 ///
-/// A CPU is stuck if it has not taken its timer interrupt for `period`. It is found so at most another `period` later.
+/// A CPU is stuck if it has taken no interrupt for `period`, and is found so at most another `period` later. On a machine
+/// whose host lets a CPU stand still, that looks the same.
 ///
 /// # Errors
 ///
@@ -151,6 +153,11 @@ pub(crate) fn apply() {
     time::set_tick(next_tick(now));
 }
 
+/// This CPU is about to come online. What it did before, masked, may have taken longer than a period.
+pub(crate) fn arrived() {
+    area::current().watchdog.beat(Instant::now().ticks());
+}
+
 /// When the tick after the one at `now` is due.
 fn next_tick(now: u64) -> Option<u64> {
     Some(half()).filter(|half| *half != 0).map(|half| now.saturating_add(half))
@@ -168,13 +175,14 @@ pub(crate) fn tick() -> Option<u64> {
     // stopped for a while, by a gathering or by the host.
     let late = now.saturating_sub(last) > period;
     if half != 0 && !late && !panic::is_stopping() {
-        look(own, now, period);
+        // The last beat may have been half a period old when interrupts were masked.
+        look(own, now, period + half);
     }
     next_tick(Instant::now().ticks())
 }
 
-/// Looks at those after `own`, up to the first that is well.
-fn look(own: &Area, now: u64, period: u64) {
+/// Looks at those after `own`, up to the first that is well: whose last beat is not older than `limit`.
+fn look(own: &Area, now: u64, limit: u64) {
     let areas = area::areas();
     let (before, after) = (&areas[..own.id.index()], &areas[own.id.index() + 1..]);
     for area in after.iter().chain(before) {
@@ -183,7 +191,7 @@ fn look(own: &Area, now: u64, period: u64) {
         }
         let beat = area.watchdog.beat.load(Ordering::Relaxed);
         let age = now.saturating_sub(beat);
-        if age <= period {
+        if age <= limit {
             return;
         }
         if area.watchdog.claim(beat) {

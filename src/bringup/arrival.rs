@@ -133,6 +133,7 @@ pub(crate) extern "C" fn secondary(area: &'static Area) -> ! {
     watchdog::apply();
     #[cfg(feature = "fault-injection")]
     crate::fault::about_to_go_online(area.id);
+    watchdog::arrived();
     match area.slot.0.go_online(generation, panic::gate(), panic::me()) {
         Entrance::Online => {}
         Entrance::Wedged => panic::park_wedged(),

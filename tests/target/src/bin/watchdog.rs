@@ -12,7 +12,7 @@ use core::time::Duration;
 use reveille::cpu::{self, CpuId};
 use reveille::time::{Deadline, Instant};
 use reveille::watchdog::{self, Response, WatchdogError};
-use reveille::{ExitCode, System, irq, println};
+use reveille::{ExitCode, System, bringup, hotplug, irq, println};
 use reveille_tests::{check, eventually};
 
 reveille::entry!(main);
@@ -32,6 +32,18 @@ fn hold() {
         core::hint::spin_loop();
     }
     HELD.fetch_sub(1, Ordering::Relaxed);
+}
+
+fn mask_for(time: Duration) {
+    let _masked = irq::mask();
+    let until = Deadline::after(time);
+    while !until.has_passed() {}
+}
+
+/// Interrupts are masked in online callbacks.
+fn come_slowly(_: CpuId) -> Result<(), ()> {
+    mask_for(3 * period());
+    Ok(())
 }
 
 fn hold_masked() {
@@ -101,6 +113,20 @@ fn main(system: &'static System) -> ExitCode {
     // Busy is not stuck.
     let busy = Instant::now();
     while Instant::now() - busy < 3 * period() {}
+    // Nor is one that is masked for less than a period, wherever between two ticks that begins.
+    for phase in 0..16 {
+        wait(2 * period() + period() * phase / 16);
+        let busy = period() * 15 / 16;
+        eventually("an idle CPU takes a closure", || cpu::launch(last, move || mask_for(busy)).is_ok());
+        wait(period());
+    }
+    // Nor one that takes long to come.
+    if last != CpuId::BOOT {
+        check(hotplug::register(come_slowly, |_| ()).is_ok(), "callbacks can be registered");
+        let limit = Duration::from_secs(10);
+        eventually("the CPU leaves", || hotplug::cpu_down(last, limit).is_ok());
+        check(bringup::cpu_up(last, limit) == bringup::Verdict::Online, "and comes back");
+    }
     println!("-- one gets stuck");
     let f = match (system.arg("stuck"), system.arg("mask")) {
         (Some("console"), _) => hold_console,
