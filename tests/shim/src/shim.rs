@@ -356,7 +356,24 @@ extern "C" fn boot(tree: u64, start: u64, end: u64) -> &'static Entry {
     unsafe { reserve(tree, start, end - start) };
     let cpu = this_cpu();
     set(&cpu.entry.pc, IMAGE);
+    // SAFETY: as above.
+    if unsafe { has(tree, b"shim=serror") } {
+        raise_serror();
+    }
     cpu.enter(tree, MMU_OFF)
+}
+
+/// Whether these bytes are anywhere in the tree: a word of the boot arguments, which nothing else looks like.
+///
+/// # Safety
+///
+/// `tree` is the address of a sound blob.
+unsafe fn has(tree: u64, word: &[u8]) -> bool {
+    // SAFETY: in the blob (the caller's). Byte by byte: with the MMU off memory is read as it is written here.
+    let byte = |at: u64| unsafe { ((tree + at) as *const u8).read_volatile() };
+    let size = (4..8).fold(0, |size, at| size << 8 | u64::from(byte(at)));
+    (0..size.saturating_sub(word.len() as u64))
+        .any(|from| word.iter().zip(from..).all(|(wanted, at)| byte(at) == *wanted))
 }
 
 /// Adds `size` bytes at `start` to the memory that the tree reserves: the reservation block (Devicetree Specification
