@@ -371,7 +371,7 @@ fn fill_up(depth: u64) -> u64 {
     let sp: u64;
     // SAFETY: reads the stack pointer.
     unsafe { asm!("mov {}, sp", out(reg) sp, options(nomem, nostack)) };
-    // Thread stacks are 16 KiB and lie above a page that is not mapped.
+    // A thread stack begins one page into 64 KiB of address space, above the page that is not mapped.
     assert!(sp & 0xffff > 0x1000 + 0x300 || depth < 8, "with a stack that is almost full");
     fill_up(depth + 1) + frame[3]
 }
