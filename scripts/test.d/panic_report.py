@@ -12,6 +12,7 @@ sums are right. Other lines may come before and after it, none in between. Keys:
   then=NAME          what follows: park, reset, off, exit, hook
   after=REGEX        some line after the report matches
   reports=N          so many reports, in order; every one must be in one piece. The other keys are for each of them
+  panicked=N         in at least N percent of the reports, another CPU than the reporter panicked too
   frames=N           every backtrace has at least N addresses
   words=yes          the machine was reset after each report, and the next boot printed it again, word for word
 
@@ -207,6 +208,9 @@ def main(path, count, *words):
         raise Wrong(f"{len(found)} reports, expected {keys.get('reports', 1)}")
     if sum("end of the report" in line and not line.startswith("| ") for line in lines) != len(found):
         raise Wrong("the end of a report is there that has no beginning")
+    both = sum("panicked" in report.fates.values() for report in found)
+    if 100 * both < int(keys.get("panicked", 0)) * len(found):
+        raise Wrong(f"in {both} of {len(found)} reports a second CPU panicked, expected {keys['panicked']} %")
     for report in found:
         check(report, lines, int(count), keys)
         if keys.get("words") == "yes":

@@ -38,6 +38,16 @@ fn main(system: &'static System) -> ExitCode {
     println!("storm: life {life}");
     let mut random = Random::new(argument(system, "seed", 1) << 20 | life);
     let others = cpu::online().without(cpu::current());
+    // In every third life all come to the same instant with interrupts masked, where no SGI stops anybody: each fails by itself.
+    if all && life % 3 == 0 {
+        for cpu in others {
+            check(cpu::launch(cpu, move || fail_together(life)).is_ok(), "an idle CPU takes a closure");
+        }
+        eventually("all are ready", || READY.load(Ordering::Relaxed) as usize == others.len());
+        let _masked = irq::mask();
+        START.store(true, Ordering::Release);
+        panic!("life {life}, cpu {}, with all others", cpu::current());
+    }
     for cpu in others {
         let (role, delay) = (random.below(if all { 8 } else { 16 }), random.below(3000));
         check(cpu::launch(cpu, move || play(role, delay, life)).is_ok(), "an idle CPU takes a closure");
@@ -58,6 +68,15 @@ fn slice(ticks: u64) {
     unsafe {
         asm!("msr cntp_cval_el0, {}", "msr cntp_ctl_el0, {}", "isb", in(reg) at, in(reg) 3_u64, options(nostack));
     }
+}
+
+fn fail_together(life: u64) {
+    let _masked = irq::mask();
+    READY.fetch_add(1, Ordering::Relaxed);
+    while !START.load(Ordering::Acquire) {
+        core::hint::spin_loop();
+    }
+    panic!("life {life}, cpu {}, with all others", cpu::current());
 }
 
 fn play(role: u64, delay: u64, life: u64) {
