@@ -84,9 +84,14 @@ pub(crate) enum ParkedBy {
 
 impl ParkedBy {
     fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Sgi, Self::Nmi, Self::OwnPanic, Self::Gate, Self::Wedged]
-            .into_iter()
-            .find(|how| *how as u8 == byte)
+        Some(match byte {
+            1 => Self::Sgi,
+            2 => Self::Nmi,
+            3 => Self::OwnPanic,
+            4 => Self::Gate,
+            5 => Self::Wedged,
+            _ => return None,
+        })
     }
 }
 
@@ -145,6 +150,12 @@ impl ParkMark {
         self.info.store(info, Ordering::Relaxed);
         // Release: pairs with the Acquire of `how`. The reporter reads the rest, and this CPU's stacks, which are final.
         self.how.store(how as u8, Ordering::Release);
+    }
+
+    /// Whether it parked; as [`Self::how`].
+    fn is_set(&self) -> bool {
+        // Acquire: pairs with the Release of `set`.
+        self.how.load(Ordering::Acquire) != 0
     }
 
     /// How it parked; `None` while it has not. After `Some` everything that it left behind may be read.

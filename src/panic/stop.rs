@@ -46,7 +46,7 @@ pub(crate) fn nmi_time() -> Duration {
 
 /// Whether the CPU of `area` may be running code of the image.
 fn is_running(area: &Area) -> bool {
-    area.slot.0.read().state.is_live() && area.parked.how().is_none()
+    area.slot.0.read().state.is_live() && !area.parked.is_set()
 }
 
 /// Stops every other CPU. The caller has the gate: from the moment it took it nobody comes online any more.
@@ -63,7 +63,7 @@ pub(super) fn stop_all(limit: Deadline, nmi: Duration) {
         for area in area::areas() {
             // A start that has not arrived is called off; one that has is `Alive`, and stopped like any other.
             let state = area.slot.0.revoke_if_kicked().state;
-            if state.is_live() && area.mpidr != own && area.parked.how().is_none() {
+            if state.is_live() && area.mpidr != own && !area.parked.is_set() {
                 left.insert(area.id);
                 batch.add(area);
             }
