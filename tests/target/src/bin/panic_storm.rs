@@ -39,7 +39,7 @@ fn main(system: &'static System) -> ExitCode {
     let mut random = Random::new(argument(system, "seed", 1) << 20 | life);
     let others = cpu::online().without(cpu::current());
     // In every third life all come to the same instant with interrupts masked, where no SGI stops anybody: each fails by itself.
-    if all && life % 3 == 0 {
+    if all && life.is_multiple_of(3) {
         for cpu in others {
             check(cpu::launch(cpu, move || fail_together(life)).is_ok(), "an idle CPU takes a closure");
         }
