@@ -17,6 +17,15 @@ check monitor/panic/gic3 --limit 300 monitor panic
 check monitor/panic/raspi4 --limit 300 monitor panic --board raspi4b
 check monitor/leave --limit 300 monitor leave
 
+# As one starts it: by the script that builds it first, which at a terminal makes it interactive by itself. What cargo has to say there
+# comes before, and the cargo of another case may let it wait.
+monitor_run() {
+    staged example monitor >/dev/null
+    timeout -k 5 580 python3 "$ROOT/scripts/test.d/monitor.py" --patience 400 leave 4 "$ROOT/scripts/run" "$@" monitor </dev/null \
+        || fail 'not the conversation expected'
+}
+check monitor/run monitor_run
+
 interactive_options() {
     refused '--interactive: stdin is no terminal' "$ROOT/scripts/run" --interactive
     # Without a terminal it is an example like others: it boots, goes on, and ends when it is told to.

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Talks to the example monitor through a terminal, as a person would, with every command and with nonsense.
 
-usage: monitor.py SCENE CPUS COMMAND..
+usage: monitor.py [--patience S] SCENE CPUS COMMAND..
 
 COMMAND boots the example in interactive mode. Scenes: `talk` is all commands, a reset among them, and ends with `off`; `panic` ends
-with that; `leave` ends QEMU by its keys. Every wait has a limit. The exit code is 1 if something was not as expected.
+with that; `leave` ends QEMU by its keys. Every wait has a limit: a minute, or what `--patience` says. The
+exit code is 1 if something was not as expected.
 """
 
 import os
@@ -35,7 +36,8 @@ class Failure(Exception):
 class Terminal:
     """A command at the other end of a terminal."""
 
-    def __init__(self, command):
+    def __init__(self, command, patience):
+        self.patience = patience
         self.master, self.slave = pty.openpty()
         self.before = termios.tcgetattr(self.slave)
         self.process = subprocess.Popen(
@@ -52,9 +54,9 @@ class Terminal:
                 while self.receive(QUIET):
                     pass
 
-    def until(self, pattern, what, patience=PATIENCE):
+    def until(self, pattern, what):
         """Everything up to a match of the pattern, and the match."""
-        limit = time.monotonic() + patience
+        limit = time.monotonic() + self.patience
         while True:
             found = re.search(pattern, self.unread)
             if found:
@@ -91,7 +93,7 @@ class Terminal:
 
     def end(self):
         """Waits for the command to end, and gives back its exit code. The terminal is as it was before."""
-        limit = time.monotonic() + PATIENCE
+        limit = time.monotonic() + self.patience
         while self.process.poll() is None:
             if time.monotonic() > limit:
                 raise Failure("it does not end")
@@ -300,11 +302,15 @@ def leave(terminal, count):
 
 
 def main():
+    patience = PATIENCE
+    if sys.argv[1:2] == ["--patience"] and sys.argv[2:]:
+        patience = int(sys.argv[2])
+        del sys.argv[1:3]
     if len(sys.argv) < 4 or sys.argv[1] not in ("talk", "panic", "leave"):
         print(__doc__, file=sys.stderr)
         return 2
     scene = {"talk": talk, "panic": panic, "leave": leave}[sys.argv[1]]
-    terminal = Terminal(sys.argv[3:])
+    terminal = Terminal(sys.argv[3:], patience)
     try:
         scene(terminal, int(sys.argv[2]))
     except Failure as failure:
