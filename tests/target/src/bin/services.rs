@@ -40,8 +40,8 @@ fn main(system: &'static System) -> ExitCode {
 
 fn time_goes_on() {
     let start = Instant::now();
+    check(!Deadline::after(Duration::from_secs(600)).has_passed(), "a deadline does not pass at once");
     let deadline = Deadline::after(Duration::from_millis(5));
-    check(!deadline.has_passed(), "a deadline does not pass at once");
     while !deadline.has_passed() {
         core::hint::spin_loop();
     }
@@ -58,31 +58,31 @@ fn timers() {
             FIRED.fetch_add(1, Ordering::Relaxed);
         }
     };
-    // Which is due first is certain only if they are set in less time than lies between them: the host may look away.
+    // Which is due first, and that one can be cancelled before it is due, is certain only if all of that takes less time than lies
+    // between them: the host may look away.
     let set = || {
+        ORDER.store(0, Ordering::Relaxed);
+        FIRED.store(0, Ordering::Relaxed);
         let start = Instant::now();
-        let late = time::after(Duration::from_millis(30), fire(3));
-        let soon = time::after(Duration::from_millis(10), fire(1));
-        let middle = time::after(Duration::from_millis(20), fire(2));
+        let timers = [(30, 3), (10, 1), (20, 2)]
+            .map(|(ms, digit)| time::after(Duration::from_millis(ms), fire(digit)));
         let never = time::after(Duration::from_millis(15), fire(9));
-        (start, late, soon, middle, never)
+        (start, timers, never.is_ok_and(time::Timer::cancel))
     };
     let mut timers = set();
     eventually("they are set in less than 5 ms", || {
         if Instant::now() - timers.0 < Duration::from_millis(5) {
             return true;
         }
-        let (_, late, soon, middle, never) = core::mem::replace(&mut timers, set());
-        for timer in [late, soon, middle, never] {
-            let _ = timer.is_ok_and(time::Timer::cancel);
+        for timer in timers.1.each_mut() {
+            let _ = core::mem::replace(timer, Err(TimerError::Full)).is_ok_and(time::Timer::cancel);
         }
-        ORDER.store(0, Ordering::Relaxed);
-        FIRED.store(0, Ordering::Relaxed);
+        timers = set();
         false
     });
-    let (start, late, soon, middle, never) = timers;
+    let (start, [late, soon, middle], cancelled) = timers;
     check(late.is_ok() && soon.is_ok() && middle.is_ok(), "timers can be set");
-    check(never.is_ok_and(time::Timer::cancel), "a running timer can be cancelled");
+    check(cancelled, "a running timer can be cancelled");
     eventually("three timers fire", || {
         cpu::idle();
         FIRED.load(Ordering::Relaxed) == 3
@@ -235,8 +235,11 @@ fn device_interrupts(system: &System) {
         eventually("the interrupt arrives where it was sent", || {
             HANDLED.load(Ordering::Relaxed) == u64::from(SPI) << 16 | cpu.index() as u64
         });
-        // Its handler is over: Xen loses an interrupt that is raised after it was moved away from a CPU that handles it.
-        check(reveille::call::on(cpu, || ()).is_ok(), "the CPU goes on");
+        // Its handler is over, and Xen knows: it loses an interrupt that is raised after it was moved away from a CPU that handles it,
+        // and sees the end of that at the next exit of the CPU. The SGI of the first call may be an exit before the end.
+        for _ in 0..2 {
+            check(reveille::call::on(cpu, || ()).is_ok(), "the CPU goes on");
+        }
     }
 
     // A private one: the EL1 physical timer, which the runtime leaves alone.
