@@ -21,9 +21,6 @@ import time
 # What the monitor prints before it waits for the first key of a line.
 PROMPT = b"\r> \x1b[K\r\x1b[2C"
 PATIENCE = 60
-# Keys at a time, and the silence after which they have been read.
-CHUNK = 64
-QUIET = 0.5
 UP, DOWN, RIGHT, LEFT = b"\x1b[A", b"\x1b[B", b"\x1b[C", b"\x1b[D"
 HOME, END, DELETE = b"\x1b[H", b"\x1b[F", b"\x1b[3~"
 NUMBER = r"[0-9]+"
@@ -46,13 +43,8 @@ class Terminal:
         self.unread = b""
 
     def type(self, keys):
-        """Sends keys. Not more at a time than the guest has room for: it drops what nobody has read, and a host that is
-        busy may let it read late."""
-        for begin in range(0, len(keys), CHUNK):
-            os.write(self.master, keys[begin : begin + CHUNK])
-            if begin + CHUNK < len(keys):
-                while self.receive(QUIET):
-                    pass
+        """Sends keys, all at once: what the guest has no room for waits until it has."""
+        os.write(self.master, keys)
 
     def until(self, pattern, what):
         """Everything up to a match of the pattern, and the match."""
@@ -240,6 +232,12 @@ def talk(terminal, count):
     time.sleep(0.5)
     terminal.type(b" ")
     lines_match(terminal.prompt(), rf"{NUMBER} calls, {NUMBER} posts of which {NUMBER} ran, {NUMBER} refused")
+    # More than there is room for, while nobody reads: it waits.
+    ahead = 100
+    terminal.type(b"bench\r" + b"call 1\r" * ahead)
+    for _ in range(ahead):
+        terminal.until(rb"\ncpu 1 answers 1 after [0-9]+ ns\r*\n", "an answer to each line that was typed ahead")
+    terminal.prompt()
     lines_match(
         terminal.ask(b"bench"), rf"a call of cpu 1: {NUMBER} ticks", rf"a stop-machine of {count} CPUs: {NUMBER} ticks"
     )
