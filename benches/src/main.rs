@@ -14,8 +14,9 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use reveille::bringup::{self, Verdict};
 use reveille::cpu::{self, CpuId};
+use reveille::sync::SpinLock;
 use reveille::time::Instant;
-use reveille::{ExitCode, System, bench, call, hotplug, panic, println, static_key, stop_machine};
+use reveille::{ExitCode, System, bench, call, hotplug, irq, panic, println, static_key, stop_machine};
 
 reveille::entry!(main);
 
@@ -49,6 +50,7 @@ fn main(system: &'static System) -> ExitCode {
     calls();
     report("stop_machine", least(|| _ = stop_machine(LONG, || ())));
     keys();
+    masks();
     if count > 1 {
         stop_all();
     }
@@ -214,4 +216,33 @@ fn keys() {
     let with = least(|| _ = black_box(loop_with_key(black_box(7))));
     let without = least(|| _ = black_box(loop_without_key(black_box(7))));
     report("key_off", (with - without) / TURNS);
+}
+
+#[inline(never)]
+fn loop_with_mask(mut x: u64) -> u64 {
+    for _ in 0..black_box(TURNS) {
+        let _masked = irq::mask();
+        x ^= x << 13;
+        x ^= x >> 7;
+    }
+    x
+}
+
+static LOCK: SpinLock<u64> = SpinLock::new(7);
+
+#[inline(never)]
+fn loop_with_lock(mut x: u64) -> u64 {
+    for _ in 0..black_box(TURNS) {
+        let _held = LOCK.lock();
+        x ^= x << 13;
+        x ^= x >> 7;
+    }
+    x
+}
+
+/// What it costs to mask interrupts and let them in again, and to take a free lock and give it back.
+fn masks() {
+    let without = least(|| _ = black_box(loop_without_key(black_box(7))));
+    report("irq_mask", (least(|| _ = black_box(loop_with_mask(black_box(7)))) - without) / TURNS);
+    report("lock", (least(|| _ = black_box(loop_with_lock(black_box(7)))) - without) / TURNS);
 }

@@ -29,11 +29,15 @@ OPERATIONS = {
     "stop_machine": "stop-machine, empty job",
     "key_toggle": "a static key, toggled at one site",
     "key_off": "a static key asked while it is off",
+    "irq_mask": "interrupts masked and let in again",
+    "lock": "a free lock taken and given back",
     "cpu_down": "a CPU leaves",
     "cpu_up": "it comes back",
     "bringup_per_cpu": "first bring-up, for each secondary",
     "stop_all": "stop all others for good, as a panic does",
 }
+# A few instructions on this CPU alone, on every machine: not in the plot.
+SMALL = ("key_off", "irq_mask", "lock")
 
 
 def fail(text):
@@ -172,7 +176,7 @@ COLOURS = ["#4e79a7", "#e15759", "#59a14f", "#b07aa1", "#f28e2b", "#76b7b2", "#9
 def plot(path):
     data, figures = read(path)
     sizes = sorted({cpus for _, _, cpus in figures})
-    shown = [key for key in figures if key[0] != "key_off" and figures[key] > 0]
+    shown = [key for key in figures if key[0] not in SMALL and figures[key] > 0]
     low = 10 ** math.floor(math.log10(min(figures[key] for key in shown)))
     high = 10 ** math.ceil(math.log10(max(figures[key] for key in shown)))
 
@@ -201,7 +205,7 @@ def plot(path):
     out.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2:.1f}" y="{HEIGHT - 16}" text-anchor="middle">CPUs</text>')
 
     labels = []
-    for number, name in enumerate(name for name in operations(figures) if name != "key_off"):
+    for number, name in enumerate(name for name in operations(figures) if name not in SMALL):
         colour = COLOURS[number % len(COLOURS)]
         for gic in (2, 3):
             points = sorted((cpus, figures[key]) for key in shown for cpus in [key[2]] if key[:2] == (name, gic))

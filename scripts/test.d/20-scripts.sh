@@ -56,6 +56,8 @@ bad_options() {
     refused "no target 'mmu', only tree, command-line" "$ROOT/scripts/fuzz" mmu
     refused '--seconds: 0 is outside' "$ROOT/scripts/fuzz" --seconds 0
     refused "cannot read the figures '/nonexistent'" "$ROOT/scripts/bench" --compare /nonexistent
+    refused "--mask: 'none' is neither priority nor daif" "$ROOT/scripts/bench" --mask none
+    refused 'not those of --mask' "$ROOT/scripts/bench" --mask daif --write
     refused '--verify measures, --from does not' "$ROOT/scripts/bench" --verify --from "$ROOT/benches/figures.json"
 }
 check scripts/bad-options bad_options

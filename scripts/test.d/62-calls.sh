@@ -58,7 +58,8 @@ for result in results:
     places.add((result["name"], result["gic"], result["cpus"]))
 assert len(places) == len(results), "something is there twice"
 for name in (
-    "sgi_floor", "sync_call", "post", "on_each", "bringup_per_cpu", "stop_machine", "cpu_down", "cpu_up", "key_toggle", "stop_all"
+    "sgi_floor", "sync_call", "post", "on_each", "bringup_per_cpu", "stop_machine", "cpu_down", "cpu_up", "key_toggle", "stop_all",
+    "irq_mask", "lock",
 ):
     for gic, cpus in ((2, 2), (2, 4), (2, 8), (3, 2), (3, 4), (3, 8), (3, 16), (3, 64)):
         assert (name, gic, cpus) in places, f"{name} on GICv{gic} with {cpus} CPUs is missing"
