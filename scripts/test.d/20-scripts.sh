@@ -160,16 +160,21 @@ check scripts/readme-program --limit 900 readme_program
 
 # The debugger finds the code where the image was loaded: it stops in a function of the runtime.
 debugger() {
-    local command pid i
+    local command pid port i
     "$ROOT/scripts/run" --gdb --cpus 2 --timeout 60 >"$DIR/console" 2>"$DIR/err" </dev/null &
     pid=$!
     for ((i = 0; i < 600; i++)); do
         ! grep -q 'target remote' "$DIR/err" || break
         sleep 0.1
     done
-    sleep 1
     cat -- "$DIR/err"
     command=$(sed -n 's/^  *gdb-multiarch/gdb-multiarch/p' "$DIR/err")
+    # Said before QEMU listens there. Not by trying: the first who comes is the debugger.
+    port=$(sed -n 's/.*target remote 127.0.0.1:\([0-9]*\).*/\1/p' "$DIR/err")
+    for ((i = 0; i < 600; i++)); do
+        ! grep -q "$(printf ':%04X 00000000:0000 0A ' "$port")" /proc/net/tcp || break
+        sleep 0.1
+    done
     timeout -k 5 50 bash -c "$command --batch -ex 'hbreak roll_call::main' -ex continue -ex bt -ex kill" \
         >"$DIR/gdb" 2>&1 </dev/null || true
     cat -- "$DIR/gdb"
