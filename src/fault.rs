@@ -146,6 +146,23 @@ pub fn unmap_console() {
     }
 }
 
+/// One more than the index of the CPU that lacks something, and what.
+static LACKING: AtomicU64 = AtomicU64::new(0);
+static LACKED: AtomicU64 = AtomicU64::new(0);
+
+/// From now on `cpu`, as it arrives, finds none of the `bits` in its ID_AA64ISAR0_EL1, as on a machine with CPUs of several
+/// kinds; with `None` every CPU finds what it has.
+pub fn lacks_features(cpu: Option<CpuId>, bits: u64) {
+    // Relaxed: the start of the CPU orders them.
+    LACKED.store(bits, Ordering::Relaxed);
+    LACKING.store(cpu.map_or(0, |cpu| cpu.index() as u64 + 1), Ordering::Relaxed);
+}
+
+pub(crate) fn features(cpu: CpuId, isar0: u64) -> u64 {
+    let lacks = LACKING.load(Ordering::Relaxed) == cpu.index() as u64 + 1;
+    if lacks { isar0 & !LACKED.load(Ordering::Relaxed) } else { isar0 }
+}
+
 /// 0: nothing to adjust; else one more than the limit.
 static ONLINE_LIMIT: AtomicU64 = AtomicU64::new(0);
 

@@ -3,7 +3,7 @@
 use super::{Reason, psci};
 use crate::arch::{self, Hw, regs};
 use crate::cpu::area::Area;
-use crate::{call, gic, hotplug, irq, panic, system, time, watchdog};
+use crate::{call, gic, hotplug, irq, panic, patch, system, time, watchdog};
 use aarch64_cpu::registers::{ID_AA64ISAR0_EL1, ID_AA64MMFR0_EL1, Readable};
 use core::sync::atomic::{AtomicU64, Ordering};
 use reveille_protocol::{Arch, Arrival, Entrance, Snapshot, State};
@@ -36,9 +36,9 @@ pub(crate) extern "C" fn arrive(area: &'static Area, generation: u32) -> Option<
 /// What the boot CPU can do; a CPU that can do less would run code it cannot run.
 static FEATURES: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
 
-/// (4-bit fields of ID_AA64ISAR0_EL1, of ID_AA64MMFR0_EL1) that must not be less than the boot CPU's: atomics,
-/// CRC32 and crypto that code may be compiled for; the physical address size that the page tables use.
-const ISAR0_FIELDS: [u32; 5] = [4, 8, 12, 16, 20];
+/// (4-bit fields of ID_AA64ISAR0_EL1, of ID_AA64MMFR0_EL1) that must not be less than the boot CPU's: CRC32 and crypto
+/// that code may be compiled for; the physical address size that the page tables use.
+const ISAR0_FIELDS: [u32; 4] = [4, 8, 12, 16];
 const MMFR0_FIELDS: [u32; 1] = [0];
 
 /// Remembers what the boot CPU can do.
@@ -47,13 +47,24 @@ pub(crate) fn record_features() {
     FEATURES[1].store(ID_AA64MMFR0_EL1.get(), Ordering::Relaxed);
 }
 
-fn lacks_features() -> bool {
+/// What this CPU lacks. It has taken no lock yet, and takes none if it lacks something.
+fn lacks_features(_own: &Area) -> Option<Reason> {
+    let isar0 = ID_AA64ISAR0_EL1.get();
+    #[cfg(feature = "fault-injection")]
+    let isar0 = crate::fault::features(_own.id, isar0);
     let lacks = |boot: u64, own: u64, fields: &[u32]| {
         fields.iter().any(|shift| (own >> shift) & 0xf < (boot >> shift) & 0xf)
     };
-    lacks(FEATURES[0].load(Ordering::Relaxed), ID_AA64ISAR0_EL1.get(), &ISAR0_FIELDS)
+    let lacks_atomics = !patch::has_lse(isar0);
+    if lacks(FEATURES[0].load(Ordering::Relaxed), isar0, &ISAR0_FIELDS)
         || lacks(FEATURES[1].load(Ordering::Relaxed), ID_AA64MMFR0_EL1.get(), &MMFR0_FIELDS)
         || (gic::needs_feat_nmi() && !regs::has_feat_nmi())
+        || (lacks_atomics && cfg!(target_feature = "lse"))
+    {
+        Some(Reason::Feature)
+    } else {
+        (lacks_atomics && patch::uses_lse()).then_some(Reason::Atomics)
+    }
 }
 
 /// Gives up, as its CPU's last act.
@@ -112,8 +123,8 @@ pub(crate) extern "C" fn secondary(area: &'static Area) -> ! {
     let generation = area.slot.0.read().generation;
     regs::serror_open();
     panic::poll_gate();
-    if lacks_features() {
-        give_up(area, generation, Reason::Feature);
+    if let Some(reason) = lacks_features(area) {
+        give_up(area, generation, reason);
     }
     #[cfg(feature = "fault-injection")]
     crate::fault::about_to_set_up_gic(area.id);

@@ -76,22 +76,8 @@ pub fn cpu_up(cpu: CpuId, deadline: impl Into<Deadline>) -> Verdict {
     let deadline = deadline.into();
     let span = deadline.remaining();
     let Some(lock) = Lifecycle::lock(deadline) else { return Verdict::Busy };
-    begin(&lock, area, limits(deadline, span));
-    while !advance(&lock, area) {
-        pause();
-    }
-    let verdict = area.record.0.verdict().unwrap_or(Verdict::Busy);
-    if verdict == Verdict::Online {
-        await_calls(&lock, area, Deadline::after(span));
-    }
-    verdict
-}
-
-/// A verdict `Online` means that calls are let in, which is the next thing that the CPU does. It cannot leave meanwhile.
-fn await_calls(_lock: &Lifecycle, area: &Area, limit: Deadline) {
-    while !call::is_open(area) && !limit.has_passed() {
-        pause();
-    }
+    start(&lock, core::slice::from_ref(area), deadline, span);
+    area.record.0.verdict().unwrap_or(Verdict::Busy)
 }
 
 /// Brings up every CPU of the machine that is not online: all are kicked first, and then awaited together.
@@ -101,23 +87,41 @@ pub(crate) fn bring_up_all(deadline: Deadline) -> RollCall {
     let span = deadline.remaining();
     let areas = area::areas();
     match Lifecycle::lock(deadline) {
-        Some(lock) => {
-            for area in areas {
-                begin(&lock, area, limits(deadline, span));
-            }
-            // Each is looked at in every round: one that is late must not lengthen the others' limits.
-            while areas.iter().filter(|area| !advance(&lock, area)).count() != 0 {
-                pause();
-            }
-            let limit = Deadline::after(span);
-            for area in areas.iter().filter(|area| area.record.0.verdict() == Some(Verdict::Online)) {
-                await_calls(&lock, area, limit);
-            }
-        }
+        Some(lock) => start(&lock, areas, deadline, span),
         // The records are the lock holder's to write.
         None => return RollCall::without_turn(areas),
     }
     RollCall::new(areas)
+}
+
+/// Starts all of `areas`' CPUs, and waits until there is a verdict of each.
+fn start(lock: &Lifecycle, areas: &'static [Area], deadline: Deadline, span: Duration) {
+    let wait = || {
+        // Each is looked at in every round: one that is late must not lengthen the others' limits.
+        while areas.iter().filter(|area| !advance(lock, area)).count() != 0 {
+            pause();
+        }
+    };
+    for area in areas {
+        begin(lock, area, limits(deadline, span));
+    }
+    wait();
+    let lacks_atomics =
+        |area: &&Area| area.record.0.verdict() == Some(Verdict::Failed(Reason::Atomics as u16));
+    // What only some have is not used: the locks go without, and then these come once more. Nobody has to a second time.
+    if areas.iter().any(|area| lacks_atomics(&area)) && patch::forgo_lse(lock) {
+        for area in areas.iter().filter(lacks_atomics) {
+            begin(lock, area, limits(Deadline::after(span), span));
+        }
+        wait();
+    }
+    // A verdict `Online` means that calls are let in, which is the next thing that the CPU does. It cannot leave meanwhile.
+    let limit = Deadline::after(span);
+    for area in areas.iter().filter(|area| area.record.0.verdict() == Some(Verdict::Online)) {
+        while !call::is_open(area) && !limit.has_passed() {
+            pause();
+        }
+    }
 }
 
 fn limits(deadline: Deadline, span: Duration) -> Limits {

@@ -13,6 +13,8 @@ pub enum Reason {
     Gic = 2,
     /// An online callback of the application failed.
     Callback = 3,
+    /// It lacks the LSE atomics, which the locks use, and the locks could not be made to do without.
+    Atomics = 4,
     /// It was started, or reset, a second time while it was running.
     Restarted = reveille_protocol::RESTARTED,
 }
@@ -24,6 +26,7 @@ impl Reason {
             1 => Self::Feature,
             2 => Self::Gic,
             3 => Self::Callback,
+            4 => Self::Atomics,
             reveille_protocol::RESTARTED => Self::Restarted,
             _ => return None,
         })
@@ -36,6 +39,7 @@ impl fmt::Display for Reason {
             Self::Feature => "feature",
             Self::Gic => "gic",
             Self::Callback => "callback",
+            Self::Atomics => "atomics",
             Self::Restarted => "restarted",
         })
     }

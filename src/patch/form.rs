@@ -17,14 +17,38 @@ fn is_alone() -> bool {
     ALONE.key().is_enabled()
 }
 
-/// Turns the LSE atomics on if the boot CPU has them: the others are checked as they come up, and one that lacks them
-/// never runs a lock. By the boot CPU, alone, before `main`.
+/// Whether a CPU with this ID_AA64ISAR0_EL1 has the LSE atomics: field Atomic, bits 23:20 (Arm ARM D24.2.76), 2 and more.
+pub(crate) const fn has_lse(isar0: u64) -> bool {
+    (isar0 >> 20) & 0xf >= 2
+}
+
+/// Whether the locks use the LSE atomics. Does not change while a CPU arrives: then nothing is patched.
+pub(crate) fn uses_lse() -> bool {
+    use super::KeyState;
+    LSE.key().is_enabled()
+}
+
+/// Turns the LSE atomics on if the boot CPU has them: the others are checked as they come up, before they take a lock. By
+/// the boot CPU, alone, before `main`.
 pub(crate) fn use_lse() {
-    // ID_AA64ISAR0_EL1.Atomic, bits 23:20 (Arm ARM D24.2.76): 2 and more is FEAT_LSE.
-    if (ID_AA64ISAR0_EL1.get() >> 20) & 0xf >= 2
+    if has_lse(ID_AA64ISAR0_EL1.get())
         && let Err(error) = Batch::new().enable(&LSE).apply()
     {
         log::warn!("LSE atomics stay off: {error}");
+    }
+}
+
+/// Turns the LSE atomics off, for a CPU that lacks them. `false` if that could not be, or they are off already.
+pub(crate) fn forgo_lse(lock: &Lifecycle) -> bool {
+    if !uses_lse() {
+        return false;
+    }
+    match Batch::new().disable(&LSE).apply_locked(lock, Deadline::after(GATHER)) {
+        Ok(_) => true,
+        Err(error) => {
+            log::error!("the locks go on using LSE atomics, which not every CPU has: {error}");
+            false
+        }
     }
 }
 

@@ -12,7 +12,7 @@ mod form;
 mod key;
 mod text;
 
-pub(crate) use form::{ensure_smp, settle, use_lse};
+pub(crate) use form::{ensure_smp, forgo_lse, has_lse, settle, use_lse, uses_lse};
 pub use key::{Batch, KeyState, Site, sites};
 #[doc(hidden)]
 pub use key::{Key, SiteEntry};

@@ -7,7 +7,7 @@
 #![no_main]
 
 use core::arch::asm;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 use reveille::bringup::{Verdict, cpu_up};
 use reveille::cpu::{self, CpuId};
@@ -68,11 +68,22 @@ fn secondary(own: CpuId) -> ! {
         if BATON.load(Ordering::Acquire) == own.index() as u64 && own != CpuId::BOOT {
             second_half();
         }
-        take_both();
+        if CALM.load(Ordering::Acquire) == WANTED {
+            CALM.store(SEEN, Ordering::Release);
+        }
+        if CALM.load(Ordering::Relaxed) == OFF {
+            take_both();
+        }
         cpu::offline_point();
         pause();
     }
 }
+
+/// Whether the secondary that is left keeps off the locks: asked to, does.
+static CALM: AtomicU32 = AtomicU32::new(OFF);
+const OFF: u32 = 0;
+const WANTED: u32 = 1;
+const SEEN: u32 = 2;
 
 fn main(system: &'static System) -> ExitCode {
     let rounds = argument(system, "rounds", 20);
@@ -117,7 +128,16 @@ fn main(system: &'static System) -> ExitCode {
         if let Some(cpu) = others.iter().nth(round as usize % others.len()) {
             check(cpu_up(cpu, LONG) == Verdict::Online, "one comes");
             take_both();
+            CALM.store(WANTED, Ordering::Release);
+            eventually("it lets us have them", || CALM.load(Ordering::Acquire) == SEEN);
+            // Held across the change back.
+            let mutex = MUTEX.lock();
             check(hotplug::cpu_down(cpu, LONG) == Ok(()), "and goes");
+            check(is_alone(), "with it the form for several");
+            check(MUTEX.try_lock().is_none(), "a mutex that was held across the change back is still held");
+            drop(mutex);
+            take_both();
+            CALM.store(OFF, Ordering::Release);
         }
         counts();
     }

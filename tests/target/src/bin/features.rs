@@ -1,0 +1,61 @@
+//! CPUs of several kinds: one that lacks what the code may be compiled for is refused; the LSE atomics, which only the locks
+//! use, nobody uses any more once a CPU has come that lacks them.
+//!
+//! With `-cpu max`, or another that has FEAT_LSE, and 2 CPUs or more. With the bootarg `all` that CPU comes with all others.
+
+#![no_std]
+#![no_main]
+
+use reveille::bringup::{Reason, Verdict, cpu_up};
+use reveille::cpu;
+use reveille::sync::SpinLock;
+use reveille::time::Deadline;
+use reveille::{ExitCode, System, call, fault, patch, println};
+use reveille_tests::check;
+
+reveille::entry!(main);
+
+/// ID_AA64ISAR0_EL1.CRC32 and .Atomic.
+const CRC32: u64 = 0xf << 16;
+const ATOMIC: u64 = 0xf << 20;
+
+static LOCK: SpinLock<u64> = SpinLock::new(0);
+
+fn uses_lse() -> bool {
+    patch::sites().any(|site| site.key == "LSE" && site.enabled)
+}
+
+fn main(system: &'static System) -> ExitCode {
+    check(uses_lse(), "the boot CPU has LSE atomics, and the locks use them");
+    let all = cpu::possible();
+    let odd = all.iter().last().unwrap_or(cpu::CpuId::BOOT);
+    if system.arg("all").is_none() {
+        fault::lacks_features(Some(odd), CRC32);
+        let roll_call = system.bring_up_all(system.deadline());
+        for entry in roll_call.iter() {
+            let expected =
+                if entry.cpu == odd { Verdict::Failed(Reason::Feature as u16) } else { Verdict::Online };
+            check(entry.verdict == expected, "only the CPU that lacks something is refused");
+        }
+        check(uses_lse(), "and the others go on as they were");
+        fault::lacks_features(Some(odd), ATOMIC);
+        check(
+            cpu_up(odd, Deadline::after(system.deadline())) == Verdict::Online,
+            "without LSE atomics it comes online",
+        );
+    } else {
+        fault::lacks_features(Some(odd), ATOMIC);
+        check(
+            system.bring_up_all(system.deadline()).is_complete(),
+            "all come online, also the one without LSE atomics",
+        );
+    }
+    check(!uses_lse(), "which nobody uses any more");
+    for _ in 0..100 {
+        let offline = call::on_each(&all, |_| *LOCK.lock() += 1);
+        check(offline.is_ok_and(|offline| offline.is_empty()), "all take calls");
+    }
+    check(*LOCK.lock() == 100 * all.len() as u64, "and locks exclude");
+    println!("features: all good, {} CPUs", all.len());
+    ExitCode::SUCCESS
+}
