@@ -17,7 +17,8 @@
 //! 4. The same text becomes a record in RAM that outlives a warm reset: [`last_words()`].
 //! 5. The [`Action`]: park, reset, power off, exit, or a function of the application's.
 //!
-//! A panic while this is going on is nested: one raw line, and the action all the same.
+//! A panic while this is going on is nested: one raw line, and the action all the same. What failed is given up - the stop
+//! for a plainer one, the console, the record - and what comes after it is done; each step begins once.
 //!
 //! [`stop_others`] is step 2 alone, for one who wants the machine to himself without having failed.
 

@@ -1,7 +1,8 @@
 //! All CPUs fail at once, and again after every reset.
 //!
 //! Bootargs: `lives=N` boots to go through (default 10), `seed=N` what they look like, `mode=all|mixed`: whether every CPU
-//! fails, or some only stand by, in states that are hard to stop. Wants `reveille.panic=reset`, and ends with exit code 0.
+//! fails, or some only stand by, in states that are hard to stop; `together=N`: in every Nth life all fail at one instant,
+//! masked (default 3; 0: in none). Wants `reveille.panic=reset`, and ends with exit code 0.
 
 #![no_std]
 #![no_main]
@@ -38,8 +39,9 @@ fn main(system: &'static System) -> ExitCode {
     println!("storm: life {life}");
     let mut random = Random::new(argument(system, "seed", 1) << 20 | life);
     let others = cpu::online().without(cpu::current());
-    // In every third life all come to the same instant with interrupts masked, where no SGI stops anybody: each fails by itself.
-    if all && life.is_multiple_of(3) {
+    // In some lives all come to the same instant with interrupts masked, where no SGI stops anybody: each fails by itself.
+    let together = argument(system, "together", 3);
+    if all && together != 0 && life.is_multiple_of(together) {
         for cpu in others {
             check(cpu::launch(cpu, move || fail_together(life)).is_ok(), "an idle CPU takes a closure");
         }
