@@ -118,7 +118,7 @@ fn start(lock: &Lifecycle, areas: &'static [Area], deadline: Deadline, span: Dur
     // A verdict `Online` means that calls are let in, which is the next thing that the CPU does. It cannot leave meanwhile.
     let limit = Deadline::after(span);
     for area in areas.iter().filter(|area| area.record.0.verdict() == Some(Verdict::Online)) {
-        while !call::is_open(area) && !limit.has_passed() {
+        while !call::is_open(area) && area.slot.0.read().state == State::Online && !limit.has_passed() {
             pause();
         }
     }
