@@ -81,44 +81,52 @@ pub fn is_off(cpu: CpuId) -> Option<bool> {
     psci::affinity_info(area::of(cpu).mpidr).map(|state| state == 1)
 }
 
-static BEFORE_ONLINE: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+/// A function of the test's, called where CPUs pass.
+struct Hook(AtomicPtr<()>);
+
+impl Hook {
+    const fn none() -> Self {
+        Self(AtomicPtr::new(core::ptr::null_mut()))
+    }
+
+    fn set(&self, hook: Option<fn(CpuId)>) {
+        let hook = hook.map_or(core::ptr::null_mut(), |hook| hook as *mut ());
+        // Release: pairs with `call`. What the hook uses is there.
+        self.0.store(hook, Ordering::Release);
+    }
+
+    fn call(&self, cpu: CpuId) {
+        // Acquire: pairs with `set`.
+        let hook = self.0.load(Ordering::Acquire);
+        if !hook.is_null() {
+            // SAFETY: what is stored there, besides null, is a `fn(CpuId)`.
+            let hook: fn(CpuId) = unsafe { core::mem::transmute(hook) };
+            hook(cpu);
+        }
+    }
+}
+
+static BEFORE_ONLINE: Hook = Hook::none();
+static BEFORE_GIC: Hook = Hook::none();
 
 /// From now on each CPU calls `hook` when it has arrived and set itself up, just before it goes online. Interrupts
 /// are masked there by `DAIF`, and the CPU is no member of the system: no locks, no console.
 pub fn before_online(hook: Option<fn(CpuId)>) {
-    let hook = hook.map_or(core::ptr::null_mut(), |hook| hook as *mut ());
-    // Release: pairs with `about_to_go_online`. What the hook uses is there.
-    BEFORE_ONLINE.store(hook, Ordering::Release);
+    BEFORE_ONLINE.set(hook);
 }
 
 pub(crate) fn about_to_go_online(cpu: CpuId) {
-    // Acquire: pairs with `before_online`.
-    let hook = BEFORE_ONLINE.load(Ordering::Acquire);
-    if !hook.is_null() {
-        // SAFETY: what is stored there, besides null, is a `fn(CpuId)`.
-        let hook: fn(CpuId) = unsafe { core::mem::transmute(hook) };
-        hook(cpu);
-    }
+    BEFORE_ONLINE.call(cpu);
 }
-
-static BEFORE_GIC: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
 /// From now on each CPU that arrives calls `hook` before it sets up its part of the interrupt controller. As for
 /// [`before_online`].
 pub fn before_gic(hook: Option<fn(CpuId)>) {
-    let hook = hook.map_or(core::ptr::null_mut(), |hook| hook as *mut ());
-    // Release: pairs with `about_to_set_up_gic`. What the hook uses is there.
-    BEFORE_GIC.store(hook, Ordering::Release);
+    BEFORE_GIC.set(hook);
 }
 
 pub(crate) fn about_to_set_up_gic(cpu: CpuId) {
-    // Acquire: pairs with `before_gic`.
-    let hook = BEFORE_GIC.load(Ordering::Acquire);
-    if !hook.is_null() {
-        // SAFETY: what is stored there, besides null, is a `fn(CpuId)`.
-        let hook: fn(CpuId) = unsafe { core::mem::transmute(hook) };
-        hook(cpu);
-    }
+    BEFORE_GIC.call(cpu);
 }
 
 static WHILE_STOPPING: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
