@@ -52,6 +52,33 @@ check panic/parked/second-panic/gic2 panic_parked_again --gic 2
 check panic/parked/second-panic/gic3 panic_parked_again --gic 3 --append others=masked --append stop_ms=100 --append nmi_ms=20000
 check panic/parked/second-panic/raspi4 panic_parked_again --board raspi4b
 
+# Storms of counted instructions, each another: LIVES of them with GIC and CPUS. Each in a QEMU of its own, since one that
+# counts can end in a loop of its own when it resets a machine whose CPUs have masked interrupts.
+panic_storms() {
+    local gic=$1 cpus=$2 lives=$3 elf life rc CONSOLE=$DIR/console
+    elf=$(staged 'test' panic_storm)
+    : >"$CONSOLE"
+    for ((life = 0; life < lives; life++)); do
+        rc=0
+        "$ROOT/scripts/runner" "$elf" --icount --gic "$gic" --cpus "$cpus" --timeout 60 --append "seed=$cpus$life first=$life" \
+            </dev/null >"$DIR/one" || rc=$?
+        tr -d '\r' <"$DIR/one" >>"$CONSOLE"
+        ((rc == 101)) || {
+            cat -- "$DIR/one"
+            fail "life $life: exit code $rc, expected 101"
+        }
+    done
+    expect_panic_report "$cpus" "reports=$lives" then=exit panicked=33
+    say "storm: $lives lives, every CPU fails"
+}
+for gic in 2 3; do
+    check "panic/storm/icount/gic$gic" panic_storms "$gic" 4 6
+    for cpus in 2 4 8; do
+        check "panic/storm/many/icount/gic$gic/$cpus" --full --limit 1800 panic_storms "$gic" "$cpus" 200
+    done
+done
+unset gic cpus
+
 # The report, and what becomes of its CPU: panic_ends_parked SAID KEY=VALUE.. -- OPTIONS..
 panic_ends_parked() {
     local SAID=$1 keys=()

@@ -1,6 +1,6 @@
 //! All CPUs fail at once, and again after every reset.
 //!
-//! Bootargs: `lives=N` boots to go through (default 10), `seed=N` what they look like, `mode=all|mixed`: whether every CPU
+//! Bootargs: `lives=N` boots to go through (default 10), `first=N` the number of the first of them, `seed=N` what they look like, `mode=all|mixed`: whether every CPU
 //! fails, or some only stand by, in states that are hard to stop; `together=N`: in every Nth life all fail at one instant,
 //! masked (default 3; 0: in none). Wants `reveille.panic=reset`, and ends with exit code 0.
 
@@ -25,14 +25,18 @@ static LOCK: SpinLock<u64> = SpinLock::new(0);
 
 fn main(system: &'static System) -> ExitCode {
     let lives = Reboots::begin(system);
-    let life = lives.number();
     check(
-        panic::last_words().is_some() == (life > 0),
+        panic::last_words().is_some() == (lives.number() > 0),
         "the report of the life before has survived, if there was one",
     );
     let all = system.arg("mode") != Some("mixed");
-    if life == argument(system, "lives", 10) {
-        println!("storm: {life} lives, {}", if all { "every CPU fails" } else { "some CPUs stand by" });
+    let life = argument(system, "first", 0) + lives.number();
+    if lives.number() == argument(system, "lives", 10) {
+        println!(
+            "storm: {} lives, {}",
+            lives.number(),
+            if all { "every CPU fails" } else { "some CPUs stand by" }
+        );
         return ExitCode::SUCCESS;
     }
     check(system.bring_up_all(system.deadline()).is_complete(), "all CPUs come online");
