@@ -26,6 +26,9 @@ table_error() {
     usage_error "${1#"$ROOT"/}: $2"
 }
 
+# The highest --jobs. A case of this weight runs alone.
+readonly MOST_JOBS=64
+
 # A case that is a shell function, run under `set -e`: it passes if it gets to its end.
 # check NAME [--full] [--alone] [--limit SECONDS] FUNCTION [ARGUMENT..]
 check() {
@@ -34,7 +37,7 @@ check() {
     while [[ ${1:-} == --* ]]; do
         case $1 in
         --full) tier=full ;;
-        --alone) weight=$CPUS_HERE ;;
+        --alone) weight=$MOST_JOBS ;;
         --limit)
             limit=$2
             shift
