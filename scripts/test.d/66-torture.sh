@@ -69,9 +69,9 @@ check torture/finds/masked planted masked hangs
 # Every CPU masks everything and says nothing any more: what they did, and where they are, is read out of their memory. No CPU is off
 # at that moment, because none ever leaves.
 silent() {
-    tortured 1 wrong=unaccounted,hangs -- --seconds 3 --seed 14 --timeout 8 --mix down=0,leave=0,alone=0,up_short=0,off_denied=0 \
+    tortured 1 wrong=unaccounted,hangs -- --seconds 3 --seed 14 --timeout 12 --mix down=0,leave=0,alone=0,up_short=0,off_denied=0 \
         --append plant=silent "$@"
-    grep -q '^scripts/torture: nothing heard for 8 s; ' "$DIR/output" || fail 'it does not say what is wrong'
+    grep -q '^scripts/torture: nothing heard for 12 s; ' "$DIR/output" || fail 'it does not say what is wrong'
     python3 "$ROOT/scripts/test.d/torture_traces.py" 4 silent <"$DIR/output" || fail 'not the traces and backtraces of all CPUs'
 }
 check torture/finds/silent/gic3 silent
