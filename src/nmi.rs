@@ -5,8 +5,22 @@
 //! FEAT_NMI. The protocol is `reveille_protocol::Summons`.
 //!
 //! What runs there may have interrupted anything: the holder of a lock, another handler, the console in the middle of a
-//! line. It may use atomics and what belongs to this CPU alone; it takes no lock, prints nothing, calls nobody, waits for
-//! nobody. A panic in it is reported like any other.
+//! line, a post half way into its queue. So the CPU is at **NMI level** meanwhile ([`irq::in_nmi`]), and whatever relies on masked
+//! sections refuses there:
+//!
+//! | at NMI level | |
+//! |---|---|
+//! | atomics, [`percpu!`](crate::percpu) variables, [`Instant::now`](crate::time::Instant::now), [`cpu::current`], [`cpu::online`], [`cpu::status`](cpu::status()), keys, [`hotplug::pin`](crate::hotplug::pin), [`irq::mask`] | work |
+//! | [`cpu::wake`], [`cpu::launch`]: a doorbell, and what its owner does in thread context | work |
+//! | [`call::post`](crate::call::post()) | [`PostError::Nmi`](crate::call::PostError::Nmi) |
+//! | [`call::post_each`](crate::call::post_each) | all `busy` |
+//! | [`call::on`](crate::call::on), [`on_each`](crate::call::on_each), [`on_deadline`](crate::call::on_deadline), [`stop_machine`](crate::stop_machine), [`cpu_down`](crate::hotplug::cpu_down), changes of keys | `WouldDeadlock` |
+//! | [`time::after`](crate::time::after), [`irq::register`], [`irq::set_affinity`], [`console::listen`](crate::console::listen), [`watchdog::start`](crate::watchdog::start), [`hotplug::register`](crate::hotplug::register), [`System::map_device`](crate::System::map_device) | `Nmi` |
+//! | [`SpinLock::try_lock`](crate::sync::SpinLock::try_lock), [`Mutex::try_lock`](crate::sync::Mutex::try_lock), [`console::read_byte`](crate::console::read_byte) | `None` |
+//! | [`print!`](crate::print), `log` | dropped, and counted: the next line that is printed says how many |
+//! | [`SpinLock::lock`](crate::sync::SpinLock::lock), [`Mutex::lock`](crate::sync::Mutex::lock), `critical_section::with`, [`cpu::idle`](crate::cpu::idle()) | panic |
+//!
+//! A panic there is reported like any other.
 
 use crate::arch::exception::IrqFrame;
 use crate::arch::{self, Hw, HwWord};
@@ -64,9 +78,9 @@ impl fmt::Display for Answers {
 ///
 /// Waits at most 100 ms (bootarg `nmi_ms=N`), and about as long again where somebody else's function was running
 /// before; `f` should take microseconds. If `set` contains the caller, `f` runs here too, first, interrupts masked.
-/// See the [module](self) for what `f` may do.
+/// See the [module](self) for what `f` can do.
 ///
-/// From any context but an NMI-class one: there the answers would not come until it returns.
+/// From any context. At NMI level all of `set` is `silent`: the answers would not come until it ends.
 pub fn on_each(set: &CpuSet, f: fn()) -> Answers {
     let what = memory::offset_of_function(f);
     let mut answers = Answers {
@@ -75,10 +89,14 @@ pub fn on_each(set: &CpuSet, f: fn()) -> Answers {
         silent: CpuSet::EMPTY,
         offline: CpuSet::EMPTY,
     };
+    if irq::in_nmi() {
+        answers.silent = *set;
+        return answers;
+    }
     let own = cpu::current();
     if set.contains(own) {
         let _masked = irq::mask();
-        f();
+        area::current().masking.at_nmi_level(f);
         answers.done.insert(own);
     }
     let mut others = set.without(own);
@@ -161,7 +179,7 @@ pub(crate) fn answer(area: &Area, frame: &IrqFrame) {
         what => {
             // SAFETY: beside `NOTE` only `on_each` asks, and for what `offset_of_function` gave it.
             let f = unsafe { memory::function_at(what) };
-            f();
+            area.masking.at_nmi_level(f);
         }
     }
 }
@@ -249,8 +267,11 @@ pub(crate) fn note(cpu: CpuId) -> Option<Noted> {
 /// In the form of a panic's report, so that `scripts/symbolize` can read it. A CPU that does not answer in time (see
 /// [`on_each`]) is named.
 ///
-/// From thread context: what is printed waits for the console.
+/// What is printed waits for the console: best from thread context. At NMI level nothing is asked, and nothing printed.
 pub fn backtrace(set: &CpuSet) {
+    if irq::in_nmi() {
+        return;
+    }
     for cpu in set.without(cpu::current()) {
         if !cpu::online().contains(cpu) {
             crate::println!("cpu {cpu} is not online");

@@ -12,7 +12,7 @@
 
 use crate::cpu::area::{self, Area};
 use crate::cpu::{self, CpuId};
-use crate::irq::Sgi;
+use crate::irq::{self, Sgi};
 use crate::time::{self, Deadline, Instant, has_timer, to_duration, to_ticks};
 use crate::{console, gic, nmi, panic};
 use core::fmt;
@@ -81,6 +81,8 @@ pub enum WatchdogError {
     NoTimer,
     /// The period is shorter than [`MIN_PERIOD`].
     TooShort,
+    /// The caller is at NMI level ([`nmi::on_each`](crate::nmi::on_each)), and may have interrupted what sets a timer.
+    Nmi,
 }
 
 impl fmt::Display for WatchdogError {
@@ -88,6 +90,7 @@ impl fmt::Display for WatchdogError {
         match self {
             Self::NoTimer => f.write_str("the machine has no timer interrupt"),
             Self::TooShort => write!(f, "the period is shorter than {MIN_PERIOD:?}"),
+            Self::Nmi => f.write_str("the watchdog started at NMI level"),
         }
     }
 }
@@ -99,13 +102,16 @@ impl fmt::Display for WatchdogError {
 ///
 /// # Errors
 ///
-/// [`WatchdogError::NoTimer`] or [`WatchdogError::TooShort`]; nothing has changed then.
+/// [`WatchdogError::NoTimer`], [`WatchdogError::TooShort`] or [`WatchdogError::Nmi`]; nothing has changed then.
 pub fn start(period: Duration) -> Result<(), WatchdogError> {
     if !has_timer() || !gic::is_present() {
         return Err(WatchdogError::NoTimer);
     }
     if period < MIN_PERIOD {
         return Err(WatchdogError::TooShort);
+    }
+    if irq::in_nmi() {
+        return Err(WatchdogError::Nmi);
     }
     let now = Instant::now().ticks();
     for area in area::areas() {
@@ -117,10 +123,12 @@ pub fn start(period: Duration) -> Result<(), WatchdogError> {
     Ok(())
 }
 
-/// Turns the watchdog off.
+/// Turns the watchdog off. At NMI level too, where it is left to the next tick of each CPU to be its last.
 pub fn stop() {
     HALF.store(0, Ordering::Release);
-    tell_all();
+    if !irq::in_nmi() {
+        tell_all();
+    }
 }
 
 /// Whether the watchdog is on.

@@ -14,6 +14,7 @@ mod handshake;
 mod hotplug;
 mod launch;
 mod lifecycle;
+mod masking;
 mod pool;
 mod queue;
 mod rendezvous;
@@ -33,6 +34,7 @@ pub use handshake::{
 pub use hotplug::{AlreadyAsked, Asking, LeaveRequest, Leaving, Progress};
 pub use launch::{Filling, LaunchRefusal, LaunchSlot, LaunchState, Running};
 pub use lifecycle::{Holder, LifecycleLock, Tenure};
+pub use masking::{Interrupted, Left, MaskDepth};
 pub use pool::Pool;
 pub use queue::{Batch, Caller, Closed, Message, Pushed, Queue};
 pub use rendezvous::{Action, Ending, Initiator, Job, Mark, Participant, Rendezvous, Stage, Standing};

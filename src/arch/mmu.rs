@@ -53,6 +53,8 @@ pub enum MapError {
         /// The first address in conflict.
         at: u64,
     },
+    /// The caller is at NMI level ([`nmi::on_each`](crate::nmi::on_each)), and may have interrupted what maps something.
+    Nmi,
 }
 
 impl fmt::Display for MapError {
@@ -63,6 +65,7 @@ impl fmt::Display for MapError {
                 write!(f, "cannot map {len:#x} bytes at {start:#x}: not a range of physical addresses")
             }
             Self::Conflict { at } => write!(f, "{at:#x} is already mapped otherwise"),
+            Self::Nmi => f.write_str("a mapping asked for at NMI level"),
         }
     }
 }

@@ -18,6 +18,8 @@ pub(crate) extern "C" fn arrive(area: &'static Area, generation: u32) -> Option<
         match area.slot.0.arrive(generation) {
             Arrival::Won => {
                 regs::set_thread_pointer(core::ptr::from_ref(area) as u64);
+                // Of its former life, which ended masked.
+                area.masking.reset();
                 arch::sev();
                 return Some(area);
             }

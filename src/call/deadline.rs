@@ -30,7 +30,7 @@ where
 {
     let deadline = deadline.into();
     let own = area::current();
-    let masked = mask_to_wait()?;
+    let masked = mask_to_wait(own)?;
     if cpu == own.id {
         return Ok(f());
     }
@@ -69,7 +69,8 @@ where
                 let _ = pending.cancel();
                 return Err(CallError::Offline);
             }
-            Err(PostError::Busy(back)) => closure = back,
+            // At NMI level nobody gets here.
+            Err(PostError::Busy(back) | PostError::Nmi(back)) => closure = back,
         }
         drop(masked);
         if deadline.has_passed() {

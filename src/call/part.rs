@@ -377,12 +377,12 @@ pub(crate) fn run_pending(area: &'static Area) {
 
 /// Masks interrupts to send, if this CPU may wait for another afterwards: in thread context, interrupts open.
 #[inline(always)]
-pub(super) fn mask_to_wait() -> Result<irq::Masked, CallError> {
+pub(super) fn mask_to_wait(own: &Area) -> Result<irq::Masked, CallError> {
     // What a CPU runs from its thread context as if it were interrupted, it runs masked.
     if regs::on_exception_stack() {
         return Err(CallError::WouldDeadlock);
     }
-    irq::mask_if_open().ok_or(CallError::WouldDeadlock)
+    irq::mask_if_open(own).ok_or(CallError::WouldDeadlock)
 }
 
 /// The part of `cpu`.

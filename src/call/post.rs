@@ -22,13 +22,15 @@ pub enum PostError<F> {
     Busy(F),
     /// The CPU is not online.
     Offline(F),
+    /// The caller is at NMI level ([`nmi::on_each`](crate::nmi::on_each)), and may have interrupted another post of this CPU.
+    Nmi(F),
 }
 
 impl<F> PostError<F> {
     /// The closure.
     pub fn into_inner(self) -> F {
         match self {
-            Self::Busy(f) | Self::Offline(f) => f,
+            Self::Busy(f) | Self::Offline(f) | Self::Nmi(f) => f,
         }
     }
 
@@ -40,16 +42,20 @@ impl<F> PostError<F> {
 
 impl<F> fmt::Debug for PostError<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_busy() { "Busy" } else { "Offline" })
+        f.write_str(match self {
+            Self::Busy(_) => "Busy",
+            Self::Offline(_) => "Offline",
+            Self::Nmi(_) => "Nmi",
+        })
     }
 }
 
 impl<F> fmt::Display for PostError<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_busy() {
-            "too many posted closures are under way"
-        } else {
-            "the CPU is not online"
+        f.write_str(match self {
+            Self::Busy(_) => "too many posted closures are under way",
+            Self::Offline(_) => "the CPU is not online",
+            Self::Nmi(_) => "a post at NMI level",
         })
     }
 }
@@ -59,7 +65,7 @@ impl<F> fmt::Display for PostError<F> {
 pub struct Posted {
     /// Where the closure will run, exactly once.
     pub accepted: CpuSet,
-    /// Refused: too many of this CPU's closures were under way.
+    /// Refused: too many of this CPU's closures were under way, or it is at NMI level.
     pub busy: CpuSet,
     /// Refused: not online.
     pub offline: CpuSet,
@@ -68,23 +74,24 @@ pub struct Posted {
 /// Runs `f` on `cpu`, soon, in interrupt context, and does not wait for it, whatever that CPU does.
 ///
 /// Accepted means that `f` runs exactly once there; if the CPU is taken offline, before it goes. What the caller
-/// wrote before, `f` sees. May be used anywhere: with interrupts masked, in handlers, in closures that were posted
-/// themselves. A post to the CPU itself runs as soon as its interrupts are open.
+/// wrote before, `f` sees. May be used anywhere but at NMI level: with interrupts masked, in handlers, in closures that were
+/// posted themselves. A post to the CPU itself runs as soon as its interrupts are open.
 ///
 /// `f` is stored in place: it may capture at most [`POST_BYTES`] (checked by the compiler).
 ///
 /// # Errors
 ///
-/// At once, with `f`, and without any other effect: [`PostError::Busy`], [`PostError::Offline`].
+/// At once, with `f`, and without any other effect: [`PostError::Busy`], [`PostError::Offline`], [`PostError::Nmi`].
 #[inline]
 pub fn post<F: FnOnce() + Send + 'static>(cpu: CpuId, f: F) -> Result<(), PostError<F>> {
-    let _masked = irq::mask();
     let own = area::current();
+    let Some(masked) = irq::mask_below_nmi_on(own) else { return Err(PostError::Nmi(f)) };
     let line = own.call.queue_of(cpu);
     let pushed = push(&own.call, line, f)?;
     if pushed.first || wait::is_stalled(line) {
         line.bell.ring();
     }
+    masked.end_on(own);
     Ok(())
 }
 
@@ -93,7 +100,7 @@ pub fn post<F: FnOnce() + Send + 'static>(cpu: CpuId, f: F) -> Result<(), PostEr
 /// `f` is copied once for each CPU, and told which one it runs on.
 pub fn post_each<F: Fn(CpuId) + Copy + Send + 'static>(set: &CpuSet, f: F) -> Posted {
     let mut posted = Posted::default();
-    let _masked = irq::mask();
+    let Some(_masked) = irq::mask_below_nmi() else { return Posted { busy: *set, ..posted } };
     let own = area::current();
     let mut sgis = SgiBatch::new(Sgi::Call);
     for cpu in set {
@@ -105,7 +112,7 @@ pub fn post_each<F: Fn(CpuId) + Copy + Send + 'static>(set: &CpuSet, f: F) -> Po
                     sgis.add_bell(&line.bell);
                 }
             }
-            Err(PostError::Busy(_)) => _ = posted.busy.insert(cpu),
+            Err(PostError::Busy(_) | PostError::Nmi(_)) => _ = posted.busy.insert(cpu),
             Err(PostError::Offline(_)) => _ = posted.offline.insert(cpu),
         }
     }

@@ -39,9 +39,11 @@ pub fn on<R: Send, F: FnOnce() -> R + Send>(cpu: CpuId, f: F) -> Result<R, CallE
     }
 
     let own = area::current();
-    let masked = mask_to_wait()?;
+    let masked = mask_to_wait(own)?;
     if cpu == own.id {
-        return Ok(f());
+        let result = f();
+        masked.end_on(own);
+        return Ok(result);
     }
     let frame =
         Frame { f: UnsafeCell::new(MaybeUninit::new(f)), result: UnsafeCell::new(MaybeUninit::uninit()) };
@@ -82,7 +84,7 @@ fn call_one(
             return Err(CallError::Offline);
         }
     }
-    drop(masked);
+    masked.end_on(own);
     if let Err(calling) = wait::briefly(calling) {
         wait::for_long(calling, own, Callees::One(cpu), payload, name);
     }
@@ -106,7 +108,7 @@ pub fn on_each<F: Fn(CpuId) + Sync>(set: &CpuSet, f: F) -> Result<CpuSet, CallEr
     }
 
     let own = area::current();
-    let masked = mask_to_wait()?;
+    let masked = mask_to_wait(own)?;
     let mut offline = CpuSet::EMPTY;
     let payload = Payload { run: run::<F>, data: (&raw const f).cast() };
     // As many as there can be; those that were not told are taken back below.
@@ -139,7 +141,7 @@ pub fn on_each<F: Fn(CpuId) + Sync>(set: &CpuSet, f: F) -> Result<CpuSet, CallEr
     if set.contains(own.id) {
         f(own.id);
     }
-    drop(masked);
+    masked.end_on(own);
     if let Err(calling) = wait::briefly(calling) {
         wait::for_long(calling, own, Callees::Set(set), payload, core::any::type_name::<F>);
     }

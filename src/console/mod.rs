@@ -10,12 +10,13 @@ use uart::Uart;
 
 use crate::arch;
 use crate::dt;
+use crate::irq;
 use crate::panic;
 use crate::sync::SpinLock;
 use crate::system::memory;
 use crate::time::Deadline;
 use core::fmt::{self, Write};
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use spin::Once;
 
 static UART: Once<Uart> = Once::new();
@@ -80,10 +81,28 @@ pub fn print(arguments: fmt::Arguments<'_>) {
     if panic::is_stopper() {
         return print_raw(arguments);
     }
+    if irq::in_nmi() {
+        // The line may be this CPU's own.
+        DROPPED.fetch_add(1, Ordering::Relaxed);
+        return;
+    }
     panic::poll_gate();
     let _line = LINE.lock();
+    tell_dropped();
     // The writer never fails; a `Display` that does has said so in its own output.
     let _ = Writer.write_fmt(arguments);
+}
+
+/// How often something was to be printed at NMI level since that was told last. Relaxed: a number, and nothing behind it.
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+/// Says what was dropped. At the beginning of a line.
+fn tell_dropped() {
+    if DROPPED.load(Ordering::Relaxed) == 0 {
+        return;
+    }
+    let count = DROPPED.swap(0, Ordering::Relaxed);
+    let _ = Writer.write_fmt(format_args!("(dropped here: {count} printed at NMI level)\n"));
 }
 
 /// Prints in one piece if the console's lock can be had before `limit`, else past it: whoever holds it may be the one
@@ -121,8 +140,11 @@ pub(crate) fn write_raw(text: &str) {
     });
 }
 
-/// Takes a character that was typed, if there is one.
+/// Takes a character that was typed, if there is one. At NMI level there is none.
 pub fn read_byte() -> Option<u8> {
+    if irq::in_nmi() {
+        return None;
+    }
     input::take(UART.get()?)
 }
 

@@ -34,6 +34,8 @@ pub(crate) struct Area {
     pub(crate) line: Option<&'static BootLine>,
     pub(crate) crumbs: Option<&'static Crumbs>,
     pub(crate) gic: gic::CpuPart,
+    /// What holds its interrupts back.
+    pub(crate) masking: gic::Masking,
     /// Its instances of per-CPU variables.
     pub(crate) locals: u64,
 
@@ -200,6 +202,7 @@ impl Area {
             line: None,
             crumbs: None,
             gic: gic::CpuPart::new(0),
+            masking: gic::Masking::new(),
             locals: 0,
             slot: Line(HwSlot::from_parts(crate::arch::HwWord::with(0))),
             record: Line(Record::new()),

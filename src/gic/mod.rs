@@ -10,8 +10,11 @@
 
 #[cfg(feature = "fault-injection")]
 pub(crate) mod fault;
+mod masking;
 pub(crate) mod v2;
 pub(crate) mod v3;
+
+pub(crate) use masking::Masking;
 
 use crate::arch::regs;
 use crate::bootargs::BootArgs;
@@ -262,24 +265,26 @@ pub(crate) fn init(gic: &dt::Gic<'_>, firmware_is_ours: bool) -> Result<(), GicE
 /// Sets up this CPU's own part: SGIs enabled, nothing pending or active, everything at its priority, mask
 /// open. Called with `DAIF.I` set; from the boot CPU's call on, masking is by priority.
 pub(crate) fn init_cpu(firmware_is_ours: bool) -> Result<(), GicError> {
-    let part = &area::current().gic;
+    let area = area::current();
+    let part = &area.gic;
     if let Some(v2) = GIC_V2.get() {
         let bit = v2.init_cpu(firmware_is_ours);
         part.target.store(TARGET_V2 | u64::from(bit), Ordering::Relaxed);
         part.entry.store(V2, Ordering::Relaxed);
-        use_kind(V2, BY_V2);
+        use_kind(area, V2, BY_V2);
     } else if let Some(v3) = GIC_V3.get() {
         let hint = v3.init_cpu(part.redistributor.load(Ordering::Relaxed), firmware_is_ours)?;
         part.entry.store(if v3.has_nmi() { V3_NMI } else { V3 }, Ordering::Relaxed);
-        use_kind(V3, if hint { BY_V3_HINT } else { BY_V3 });
+        use_kind(area, V3, if hint { BY_V3_HINT } else { BY_V3 });
     }
     Ok(())
 }
 
-fn use_kind(kind: u8, masking: u8) {
+fn use_kind(area: &area::Area, kind: u8, masking: u8) {
     KIND.store(kind, Ordering::Relaxed);
     if !DAIF_WANTED.load(Ordering::Relaxed) {
         MASKING.store(masking, Ordering::Relaxed);
+        area.masking.choose(masking);
     }
 }
 
@@ -321,104 +326,6 @@ fn discard<C: CpuInterface>() {
         let Some(interrupt) = C::settle(C::acknowledge()) else { return };
         C::end(interrupt);
     }
-}
-
-/// What [`restore`] wants back: how interrupts were masked, and what the mask was.
-#[derive(Clone, Copy)]
-pub(crate) struct Saved {
-    how: u8,
-    mask: u64,
-}
-
-#[cfg(feature = "critical-section")]
-impl Saved {
-    /// As one word.
-    pub(crate) fn to_bits(self) -> u64 {
-        u64::from(self.how) << 32 | self.mask
-    }
-
-    /// From that word.
-    pub(crate) fn from_bits(bits: u64) -> Self {
-        Self { how: (bits >> 32) as u8, mask: bits & 0xffff_ffff }
-    }
-}
-
-/// `DAIF.I`
-const DAIF_I: u64 = 1 << 7;
-
-/// Raises the priority mask.
-#[inline(always)]
-pub(crate) fn mask() -> Saved {
-    let how = masking();
-    let mask = if is_v3(how) {
-        let old = v3::priority_mask();
-        v3::set_priority_mask(MASK.into());
-        old
-    } else if how == BY_V2 {
-        v2::swap_mask(MASK).into()
-    } else {
-        regs::daif_mask()
-    };
-    Saved { how, mask }
-}
-
-/// The same, unless this CPU holds interrupts back already: then nothing changes.
-#[inline(always)]
-pub(crate) fn mask_if_open() -> Option<Saved> {
-    // An interrupt that comes between the look and the store leaves everything as it was.
-    let daif = regs::daif();
-    if daif & DAIF_I != 0 {
-        return None;
-    }
-    let how = masking();
-    let mask = if is_v3(how) {
-        if v3::priority_mask() <= MASK.into() {
-            return None;
-        }
-        v3::set_priority_mask(MASK.into());
-        OPEN.into()
-    } else if how == BY_V2 {
-        if v2::mask() <= MASK {
-            return None;
-        }
-        v2::set_mask(MASK);
-        OPEN.into()
-    } else {
-        // Not ALLINT, which `restore` would leave set.
-        regs::daif_set();
-        daif
-    };
-    Some(Saved { how, mask })
-}
-
-/// Undoes one [`mask`], in the way that it was done.
-#[inline(always)]
-pub(crate) fn restore(saved: Saved) {
-    if saved.how == BY_V3 {
-        return v3::set_priority_mask(saved.mask);
-    }
-    rarely();
-    match saved.how {
-        BY_V3_HINT => v3::set_priority_mask_hint(saved.mask),
-        BY_V2 => v2::set_mask(saved.mask as u8),
-        _ => regs::daif_restore(saved.mask),
-    }
-}
-
-/// The same where it was done by the priority mask; `DAIF` stays as it is.
-pub(crate) fn restore_priority(saved: Saved) {
-    if saved.how != BY_DAIF {
-        restore(saved);
-    }
-}
-
-/// Whether this CPU holds normal interrupts back.
-#[inline(always)]
-pub(crate) fn is_masked() -> bool {
-    let how = masking();
-    regs::daif() & DAIF_I != 0
-        || is_v3(how) && v3::priority_mask() <= MASK.into()
-        || how == BY_V2 && v2::mask() <= MASK
 }
 
 /// Interrupts `cpu`. Everything this CPU has stored before is visible to the handler.

@@ -261,11 +261,15 @@ pub(super) fn set_mask(mask: u8) {
     }
 }
 
+/// Where the priority mask of the calling CPU is: in the same place for each.
+pub(super) fn mask_address() -> u64 {
+    core::ptr::from_ref(&Cpu::registers().pmr) as u64
+}
+
+/// Lets everything through. Nothing waits for this: whoever waits for an interrupt waits for the store first.
 #[inline(always)]
-pub(super) fn swap_mask(mask: u8) -> u8 {
-    let old = self::mask();
-    set_mask(mask);
-    old
+pub(super) fn open_mask() {
+    Cpu::registers().pmr.set(u32::from(OPEN));
 }
 
 #[inline(always)]

@@ -1,6 +1,7 @@
 //! What the application has for CPUs that come and go.
 
 use crate::cpu::CpuId;
+use crate::irq;
 use crate::sync::SpinLock;
 use core::fmt;
 
@@ -13,11 +14,16 @@ const CAPACITY: usize = 16;
 pub enum RegisterError {
     /// There are as many as there can be.
     Full,
+    /// The caller is at NMI level ([`nmi::on_each`](crate::nmi::on_each)), and may have interrupted what registers them.
+    Nmi,
 }
 
 impl fmt::Display for RegisterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "more than {CAPACITY} pairs of hotplug callbacks")
+        match self {
+            Self::Full => write!(f, "more than {CAPACITY} pairs of hotplug callbacks"),
+            Self::Nmi => f.write_str("hotplug callbacks registered at NMI level"),
+        }
     }
 }
 
@@ -45,8 +51,11 @@ static LIST: SpinLock<List> = SpinLock::new(List { pairs: [None; CAPACITY] });
 ///
 /// # Errors
 ///
-/// [`RegisterError::Full`].
+/// [`RegisterError::Full`], [`RegisterError::Nmi`].
 pub fn register(online: fn(CpuId) -> Result<(), ()>, offline: fn(CpuId)) -> Result<(), RegisterError> {
+    if irq::in_nmi() {
+        return Err(RegisterError::Nmi);
+    }
     let mut list = LIST.lock();
     let free = list.pairs.iter_mut().find(|pair| pair.is_none()).ok_or(RegisterError::Full)?;
     *free = Some(Pair { online, offline });

@@ -7,8 +7,7 @@ pub use table::{IrqError, Trigger, register, set_affinity};
 pub(crate) use table::{apply_private, dispatch, move_away};
 
 use crate::arch::regs;
-use crate::cpu::area;
-use crate::gic;
+use crate::cpu::area::{self, Area};
 use core::marker::PhantomData;
 use core::sync::atomic::Ordering;
 
@@ -33,10 +32,12 @@ pub(crate) enum Sgi {
     Nmi = 7,
 }
 
-/// A section in which this CPU takes no interrupts but those of NMI class. Ends when dropped; nests.
+/// A section in which this CPU takes no interrupts but those of NMI class. Ends when dropped.
+///
+/// Sections nest, and may end in any order: interrupts are masked for as long as one of them is alive on this CPU, and so are they
+/// for ever where one was forgotten. A section that begins at NMI level ([`nmi::on_each`](crate::nmi::on_each)) ends there at the latest.
 #[must_use = "interrupts are open again as soon as this is dropped"]
 pub struct Masked {
-    saved: gic::Saved,
     /// It belongs to the CPU that made it.
     not_send: PhantomData<*mut ()>,
 }
@@ -46,34 +47,67 @@ pub struct Masked {
 /// An NMI-class interrupt still comes through, so that a CPU in such a section can be stopped.
 #[inline(always)]
 pub fn mask() -> Masked {
-    Masked { saved: gic::mask(), not_send: PhantomData }
+    area::current().masking.begin();
+    Masked { not_send: PhantomData }
+}
+
+/// The same, unless this CPU is at NMI level, where what masked sections protect may be half done.
+#[inline(always)]
+pub(crate) fn mask_below_nmi() -> Option<Masked> {
+    mask_below_nmi_on(area::current())
+}
+
+/// The same on the CPU of `own`, which is this one.
+#[inline(always)]
+pub(crate) fn mask_below_nmi_on(own: &Area) -> Option<Masked> {
+    // Not a value that is made in any case: that would be dropped.
+    if own.masking.begin_below_nmi() { Some(Masked { not_send: PhantomData }) } else { None }
 }
 
 /// The same, unless this CPU takes no interrupts already, because of [`mask`] or of `DAIF.I`.
 #[inline(always)]
-pub(crate) fn mask_if_open() -> Option<Masked> {
-    gic::mask_if_open().map(|saved| Masked { saved, not_send: PhantomData })
+pub(crate) fn mask_if_open(own: &Area) -> Option<Masked> {
+    if own.masking.begin_if_open() { Some(Masked { not_send: PhantomData }) } else { None }
 }
 
 impl Masked {
-    /// Ends the section, but leaves `DAIF`, which the caller has set, as it is. For the end of a handler.
-    pub(crate) fn end_closed(self) {
-        gic::restore_priority(self.saved);
+    /// Ends the section, like a drop, on the CPU of `own`, which is this one: cheaper where that is at hand.
+    #[inline(always)]
+    pub(crate) fn end_on(self, own: &Area) {
         core::mem::forget(self);
+        own.masking.end();
+    }
+
+    /// The section of a guard that was forgotten.
+    ///
+    /// # Safety
+    ///
+    /// This CPU has forgotten one, and takes its section up again once.
+    #[cfg(feature = "critical-section")]
+    pub(crate) unsafe fn remembered() -> Self {
+        Self { not_send: PhantomData }
     }
 }
 
 impl Drop for Masked {
     #[inline(always)]
     fn drop(&mut self) {
-        gic::restore(self.saved);
+        area::current().masking.end();
     }
 }
 
 /// Whether this CPU takes no normal interrupts: in a [`mask`]ed section, or in interrupt context.
 #[inline]
 pub fn is_masked() -> bool {
-    gic::is_masked() || in_interrupt()
+    area::current().masking.is_masked() || in_interrupt()
+}
+
+/// Whether this is at NMI level: a function of [`nmi::on_each`](crate::nmi::on_each), which may have interrupted anything.
+///
+/// What cannot be done there is refused; [`nmi`](crate::nmi) says what can.
+#[inline]
+pub fn in_nmi() -> bool {
+    area::current().masking.is_nmi()
 }
 
 /// Whether this is an interrupt handler or a callback, or was called by one.

@@ -42,6 +42,8 @@ pub enum IrqError {
         /// The CPU.
         cpu: CpuId,
     },
+    /// The caller is at NMI level ([`nmi::on_each`](crate::nmi::on_each)), and may have interrupted what sets an interrupt up.
+    Nmi,
 }
 
 impl fmt::Display for IrqError {
@@ -52,6 +54,7 @@ impl fmt::Display for IrqError {
             Self::Taken { intid } => write!(f, "interrupt {intid} has a handler already"),
             Self::Private { intid } => write!(f, "interrupt {intid} is private to each CPU"),
             Self::Offline { cpu } => write!(f, "cpu {cpu} is not online"),
+            Self::Nmi => f.write_str("an interrupt set up at NMI level"),
         }
     }
 }
@@ -79,8 +82,11 @@ static SETUP: SpinLock<()> = SpinLock::new(());
 ///
 /// # Errors
 ///
-/// [`IrqError::NoController`], [`IrqError::BadNumber`], [`IrqError::Taken`]; nothing has changed then.
+/// [`IrqError::NoController`], [`IrqError::BadNumber`], [`IrqError::Taken`], [`IrqError::Nmi`]; nothing has changed then.
 pub fn register(intid: u32, trigger: Trigger, handler: fn(u32)) -> Result<(), IrqError> {
+    if super::in_nmi() {
+        return Err(IrqError::Nmi);
+    }
     if !gic::is_present() {
         return Err(IrqError::NoController);
     }
@@ -112,9 +118,12 @@ pub fn register(intid: u32, trigger: Trigger, handler: fn(u32)) -> Result<(), Ir
 ///
 /// # Errors
 ///
-/// [`IrqError::NoController`], [`IrqError::BadNumber`], [`IrqError::Private`] or [`IrqError::Offline`]; nothing
+/// [`IrqError::NoController`], [`IrqError::BadNumber`], [`IrqError::Private`], [`IrqError::Offline`] or [`IrqError::Nmi`]; nothing
 /// has changed then.
 pub fn set_affinity(intid: u32, cpu: CpuId) -> Result<(), IrqError> {
+    if super::in_nmi() {
+        return Err(IrqError::Nmi);
+    }
     if !gic::is_present() {
         return Err(IrqError::NoController);
     }

@@ -196,9 +196,9 @@ impl Batch {
     /// The sites that have to change, and to what.
     #[inline(always)]
     fn pending(&self) -> impl Iterator<Item = (&'static SiteEntry, bool)> + '_ {
-        entries().iter().filter_map(|entry| {
-            let (key, enabled) = self.changes().find(|(key, _)| entry.is_of(key))?;
-            (key.is_enabled() != enabled).then_some((entry, enabled))
+        let changes = self.changes().filter(|(key, enabled)| key.is_enabled() != *enabled);
+        changes.flat_map(|(key, enabled)| {
+            entries().iter().filter(|entry| entry.is_of(key)).map(move |entry| (entry, enabled))
         })
     }
 

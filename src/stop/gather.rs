@@ -71,9 +71,7 @@ pub(crate) fn participate(area: &'static Area) {
             // Closed to the end, so that an SGI for a round that begins now comes after the return.
             regs::daif_close();
             part.gathering.store(false, Ordering::Relaxed);
-            if let Some(masked) = masked {
-                masked.end_closed();
-            }
+            drop(masked);
             return;
         };
         loop {

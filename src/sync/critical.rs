@@ -2,7 +2,7 @@
 
 use super::SpinLock;
 use crate::arch::regs;
-use crate::gic;
+use crate::irq;
 use core::sync::atomic::{AtomicU64, Ordering};
 use critical_section::{Impl, RawRestoreState};
 
@@ -14,31 +14,34 @@ static HOLDER: AtomicU64 = AtomicU64::new(0);
 /// Queues the CPUs that want it.
 static LOCK: SpinLock<()> = SpinLock::new(());
 
-/// Not a priority mask, nor a DAIF: the CPU held the lock already.
-const NESTED: u64 = u64::MAX;
+/// The CPU held the lock already.
+const NESTED: u64 = 1;
+const OUTERMOST: u64 = 0;
 
-// SAFETY: between `acquire` and the matching `release` interrupts of normal priority are masked on this CPU and
-// no other CPU is between its own, by `LOCK`. NMI-class handlers take no locks, and no critical section.
+// SAFETY: between `acquire` and the matching `release` interrupts of normal priority are masked on this CPU, whatever other guards
+// end meanwhile, and no other CPU is between its own, by `LOCK`. At NMI level there is no critical section.
 unsafe impl Impl for Global {
     unsafe fn acquire() -> RawRestoreState {
+        assert!(!irq::in_nmi(), "a critical section at NMI level");
         let me = 1 << 63 | regs::affinity();
         // Relaxed: only this CPU can have written its own name, and nothing else read here is believed.
         if HOLDER.load(Ordering::Relaxed) == me {
             return NESTED;
         }
-        let saved = gic::mask();
         core::mem::forget(LOCK.lock());
         HOLDER.store(me, Ordering::Relaxed);
-        saved.to_bits()
+        OUTERMOST
     }
 
-    unsafe fn release(saved: RawRestoreState) {
-        if saved == NESTED {
+    unsafe fn release(restore: RawRestoreState) {
+        if restore == NESTED {
             return;
         }
         HOLDER.store(0, Ordering::Relaxed);
-        // SAFETY: the matching `acquire` has taken it, on this CPU, and forgotten the guard.
-        unsafe { LOCK.force_unlock() };
-        gic::restore(gic::Saved::from_bits(saved));
+        // SAFETY: the matching `acquire` has taken it, on this CPU, and forgotten the guard, which masked.
+        unsafe {
+            LOCK.force_unlock();
+            drop(irq::Masked::remembered());
+        }
     }
 }

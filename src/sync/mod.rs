@@ -18,7 +18,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 /// Fair: CPUs get it in the order in which they asked. A CPU that waits for it lets go of life when another
 /// panics, so a lock held by a CPU that was stopped holds up nobody.
 ///
-/// Taking a lock twice on one CPU never ends; NMI-class handlers take none.
+/// Taking a lock twice on one CPU never ends. At NMI level ([`nmi::on_each`](crate::nmi::on_each)) there are no locks: its holder may
+/// be what was interrupted.
 pub struct SpinLock<T: ?Sized> {
     /// Tickets: next to be drawn in the upper half, now served in the lower.
     tickets: AtomicU32,
@@ -49,8 +50,13 @@ impl<T> SpinLock<T> {
 
 impl<T: ?Sized> SpinLock<T> {
     /// Waits for the lock.
+    ///
+    /// # Panics
+    ///
+    /// At NMI level. If it has to wait on the CPU that has [stopped the others](crate::panic::stop_others()): whoever holds it does so
+    /// for ever.
     pub fn lock(&self) -> SpinGuard<'_, T> {
-        let masked = irq::mask();
+        let Some(masked) = irq::mask_below_nmi() else { at_nmi_level() };
         let drawn = word::add(&self.tickets, NEXT, Ordering::Relaxed);
         let mine = (drawn >> 16) as u16;
         if drawn as u16 != mine {
@@ -70,9 +76,9 @@ impl<T: ?Sized> SpinLock<T> {
         }
     }
 
-    /// Takes the lock if it is free.
+    /// Takes the lock if it is free. At NMI level it never is.
     pub fn try_lock(&self) -> Option<SpinGuard<'_, T>> {
-        let masked = irq::mask();
+        let masked = irq::mask_below_nmi()?;
         let seen = self.tickets.load(Ordering::Relaxed);
         if (seen >> 16) as u16 != seen as u16 {
             return None;
@@ -96,6 +102,12 @@ impl<T: ?Sized> SpinLock<T> {
         // SAFETY: the caller's.
         unsafe { &mut *self.data.get() }
     }
+}
+
+#[cold]
+#[inline(never)]
+fn at_nmi_level() -> ! {
+    panic!("SpinLock::lock() at NMI level");
 }
 
 impl<T: ?Sized> Deref for SpinGuard<'_, T> {

@@ -62,10 +62,10 @@ impl<T: ?Sized> Mutex<T> {
         }
     }
 
-    /// Takes the lock if it is free.
+    /// Takes the lock if it is free. At NMI level it never is.
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         // Masked for the word alone: the form of the operation cannot change in the middle of it.
-        let _masked = irq::mask();
+        let _masked = irq::mask_below_nmi()?;
         if !word::replace(&self.word, 0, 1) {
             return None;
         }

@@ -9,6 +9,7 @@ use crate::bootargs::BootArgs;
 use crate::bringup::{self, RollCall};
 use crate::cpu::CpuId;
 use crate::dt::{Machine, Region};
+use crate::irq;
 use crate::power::ExitCode;
 use crate::time::Deadline;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -93,8 +94,11 @@ impl System {
     ///
     /// # Errors
     ///
-    /// A [`MapError`]: not a range of physical addresses, RAM, or no memory left for page tables.
+    /// A [`MapError`]: not a range of physical addresses, RAM, no memory left for page tables, or the caller is at NMI level.
     pub fn map_device(&self, phys: u64, len: u64) -> Result<*mut u8, MapError> {
+        if irq::in_nmi() {
+            return Err(MapError::Nmi);
+        }
         memory::map_device(phys, len)?;
         Ok(phys as *mut u8)
     }

@@ -28,6 +28,8 @@ pub enum TimerError {
     NoTimer,
     /// This CPU is leaving the system: it only runs what it had accepted before.
     Leaving,
+    /// The caller is at NMI level ([`nmi::on_each`](crate::nmi::on_each)), and may have interrupted what sets a timer.
+    Nmi,
 }
 
 impl fmt::Display for TimerError {
@@ -36,6 +38,7 @@ impl fmt::Display for TimerError {
             Self::Full => "all timers of this CPU are running",
             Self::NoTimer => "the machine has no timer interrupt",
             Self::Leaving => "this CPU is leaving",
+            Self::Nmi => "a timer set at NMI level",
         })
     }
 }
@@ -112,12 +115,12 @@ pub struct Timer {
 ///
 /// # Errors
 ///
-/// [`TimerError::Full`], [`TimerError::NoTimer`] or [`TimerError::Leaving`]; `f` is dropped then.
+/// [`TimerError::Full`], [`TimerError::NoTimer`], [`TimerError::Leaving`] or [`TimerError::Nmi`]; `f` is dropped then.
 pub fn after<F: FnOnce() + Send + 'static>(delay: Duration, f: F) -> Result<Timer, TimerError> {
     if !has_timer() {
         return Err(TimerError::NoTimer);
     }
-    let _masked = irq::mask();
+    let Some(_masked) = irq::mask_below_nmi() else { return Err(TimerError::Nmi) };
     let area = area::current();
     if area.slot.0.read().state == State::Dying {
         return Err(TimerError::Leaving);

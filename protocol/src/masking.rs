@@ -1,0 +1,208 @@
+//! The depth of masked sections: how many guards hold interrupts back on one CPU.
+//!
+//! Guards end in any order, each at any time, or never. So none of them may remember what it found and put that back: the CPU
+//! counts them, the first raises the mask of the hardware, and whichever happens to be the last lowers it.
+//!
+//! ```text
+//!              begin: mask raised, then counted          end: counted, then mask lowered if nobody is left
+//!   0 guards -------------------------------> 1 .. n ---------------------------------------------------> 0 guards
+//! ```
+//!
+//! The word belongs to one CPU, which is all that ever touches it; but that CPU may be interrupted between any two of its steps:
+//!
+//! - by an interrupt, wherever the mask is not raised. Its handler may begin and end sections of its own, and may leave one that
+//!   never ends. So the count is read behind the raising of the mask, never before.
+//! - by an interrupt of NMI class, wherever it pleases. What runs there is at **NMI level**: the word says so for as long as it
+//!   lasts, and is put back behind it, so that what was interrupted finds it as it was. Sections that begin there end there.
+//!
+//! Bit 63 says NMI level; 62:8 count; 7:0 are a tag of the owner's, so that what it has to know besides comes by the same load. A
+//! section takes a nanosecond at least, so the count does not come to its end in a year.
+
+use core::sync::atomic::Ordering::Relaxed;
+
+use crate::{Arch, Word};
+
+/// Set while a function at NMI level runs.
+const NMI: u64 = 1 << 63;
+/// One guard.
+const ONE: u64 = 1 << 8;
+
+/// How many guards hold interrupts back on one CPU. For the CPU that it belongs to alone.
+pub struct MaskDepth<A: Arch> {
+    word: A::Word,
+}
+
+/// What [`MaskDepth::begin_nmi`] found, for [`MaskDepth::end_nmi`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "the CPU stays at NMI level until this is given back"]
+pub struct Interrupted(u64);
+
+/// What is left when a guard has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "the last guard lowers the mask"]
+pub struct Left(u64);
+
+impl Left {
+    /// The tag.
+    #[inline(always)]
+    #[must_use]
+    pub const fn tag(self) -> u8 {
+        self.0 as u8
+    }
+
+    /// Nobody: the mask is to be lowered.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_nobody(self) -> bool {
+        self.0 < ONE
+    }
+
+    /// The same, where the tag is this.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_nobody_but(self, tag: u8) -> bool {
+        self.0 == tag as u64
+    }
+}
+
+// Relaxed throughout: no other CPU looks, and an interrupt of the CPU itself comes between two instructions.
+impl<A: Arch> MaskDepth<A> {
+    /// The word of a CPU that holds nothing back, and of tag 0.
+    pub const OPEN: u64 = 0;
+
+    /// Around a word that holds [`Self::OPEN`]. For statics.
+    pub const fn from_parts(word: A::Word) -> Self {
+        Self { word }
+    }
+
+    /// Of a CPU that holds nothing back.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::from_parts(A::Word::new(Self::OPEN))
+    }
+
+    /// The tag.
+    #[inline(always)]
+    #[must_use]
+    pub fn tag(&self) -> u8 {
+        self.word.load(Relaxed) as u8
+    }
+
+    /// The CPU begins something new, such as a life: no guard is alive, and it is not at NMI level.
+    pub fn reset(&self, tag: u8) {
+        self.word.store(u64::from(tag), Relaxed);
+    }
+
+    /// Whether the hardware's mask is the business of a guard already: one is alive, or the CPU is at NMI level.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.word.load(Relaxed) >= ONE
+    }
+
+    /// Whether the CPU is at NMI level.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_nmi(&self) -> bool {
+        self.word.load(Relaxed) & NMI != 0
+    }
+
+    /// One guard more. The mask is raised. `true`: it is the first.
+    #[inline(always)]
+    pub fn begin(&self) -> bool {
+        let before = self.word.load(Relaxed);
+        self.word.store(before + ONE, Relaxed);
+        before < ONE
+    }
+
+    /// The same unless the CPU is at NMI level: then nothing is counted, and the answer is `false`.
+    #[inline(always)]
+    #[must_use = "at NMI level nothing has been counted"]
+    pub fn begin_below_nmi(&self) -> bool {
+        let before = self.word.load(Relaxed);
+        if before & NMI != 0 {
+            return false;
+        }
+        self.word.store(before + ONE, Relaxed);
+        true
+    }
+
+    /// One guard less.
+    #[inline(always)]
+    pub fn end(&self) -> Left {
+        let left = self.word.load(Relaxed).wrapping_sub(ONE);
+        self.word.store(left, Relaxed);
+        Left(left)
+    }
+
+    /// NMI level begins. The mask of the hardware is to be remembered beside this, and put back after [`end_nmi`](Self::end_nmi):
+    /// sections that begin at NMI level raise it.
+    pub fn begin_nmi(&self) -> Interrupted {
+        let before = self.word.load(Relaxed);
+        self.word.store(before | NMI, Relaxed);
+        Interrupted(before)
+    }
+
+    /// NMI level ends, and with it every section that began there.
+    pub fn end_nmi(&self, interrupted: Interrupted) {
+        self.word.store(interrupted.0, Relaxed);
+    }
+}
+
+impl<A: Arch> Default for MaskDepth<A> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Host;
+
+    #[test]
+    fn the_first_raises_and_the_last_lowers() {
+        let depth = MaskDepth::<Host>::new();
+        depth.reset(5);
+        assert!(!depth.is_held());
+        assert!(depth.begin());
+        assert!(depth.begin_below_nmi());
+        assert!(!depth.begin());
+        assert!(depth.is_held() && !depth.is_nmi());
+        assert!(!depth.end().is_nobody());
+        assert!(!depth.end().is_nobody_but(5));
+        let left = depth.end();
+        assert!(left.is_nobody() && left.is_nobody_but(5) && !left.is_nobody_but(4));
+        assert!(!depth.is_held());
+        assert_eq!(depth.tag(), 5);
+    }
+
+    #[test]
+    fn nmi_level_leaves_no_trace() {
+        let depth = MaskDepth::<Host>::new();
+        for guards in 0..2 {
+            let interrupted = depth.begin_nmi();
+            assert!(depth.is_nmi() && depth.is_held());
+            assert!(!depth.begin_below_nmi());
+            // Not the first, whatever was interrupted; and never the last.
+            assert!(!depth.begin());
+            assert!(!depth.begin());
+            let left = depth.end();
+            assert!(!left.is_nobody() && !left.is_nobody_but(0));
+            depth.end_nmi(interrupted);
+            assert!(!depth.is_nmi());
+            assert_eq!(depth.is_held(), guards != 0);
+            assert_eq!(depth.begin(), guards == 0);
+        }
+    }
+
+    #[test]
+    fn a_new_life_holds_nothing() {
+        let depth = MaskDepth::<Host>::new();
+        assert!(depth.begin());
+        let _forgotten = depth.begin_nmi();
+        depth.reset(1);
+        assert!(!depth.is_held() && !depth.is_nmi());
+        assert_eq!(depth.tag(), 1);
+    }
+}
