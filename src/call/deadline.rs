@@ -69,8 +69,7 @@ where
                 let _ = pending.cancel();
                 return Err(CallError::Offline);
             }
-            // At NMI level nobody gets here.
-            Err(PostError::Busy(back) | PostError::Nmi(back)) => closure = back,
+            Err(PostError::Busy(back)) => closure = back,
         }
         drop(masked);
         if deadline.has_passed() {

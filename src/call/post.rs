@@ -18,19 +18,18 @@ pub const POSTS_PER_CPU: usize = 16;
 /// Why a post was refused. The closure comes back inside; nothing else has happened.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum PostError<F> {
-    /// This CPU has [`POSTS_PER_CPU`] closures under way.
+    /// This CPU has [`POSTS_PER_CPU`] closures under way; or it is at NMI level ([`nmi::on_each`](crate::nmi::on_each)), and may have
+    /// interrupted another post of its own.
     Busy(F),
     /// The CPU is not online.
     Offline(F),
-    /// The caller is at NMI level ([`nmi::on_each`](crate::nmi::on_each)), and may have interrupted another post of this CPU.
-    Nmi(F),
 }
 
 impl<F> PostError<F> {
     /// The closure.
     pub fn into_inner(self) -> F {
         match self {
-            Self::Busy(f) | Self::Offline(f) | Self::Nmi(f) => f,
+            Self::Busy(f) | Self::Offline(f) => f,
         }
     }
 
@@ -42,20 +41,16 @@ impl<F> PostError<F> {
 
 impl<F> fmt::Debug for PostError<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Busy(_) => "Busy",
-            Self::Offline(_) => "Offline",
-            Self::Nmi(_) => "Nmi",
-        })
+        f.write_str(if self.is_busy() { "Busy" } else { "Offline" })
     }
 }
 
 impl<F> fmt::Display for PostError<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Busy(_) => "too many posted closures are under way",
-            Self::Offline(_) => "the CPU is not online",
-            Self::Nmi(_) => "a post at NMI level",
+        f.write_str(if self.is_busy() {
+            "too many posted closures are under way, or a post at NMI level"
+        } else {
+            "the CPU is not online"
         })
     }
 }
@@ -74,18 +69,18 @@ pub struct Posted {
 /// Runs `f` on `cpu`, soon, in interrupt context, and does not wait for it, whatever that CPU does.
 ///
 /// Accepted means that `f` runs exactly once there; if the CPU is taken offline, before it goes. What the caller
-/// wrote before, `f` sees. May be used anywhere but at NMI level: with interrupts masked, in handlers, in closures that were
-/// posted themselves. A post to the CPU itself runs as soon as its interrupts are open.
+/// wrote before, `f` sees. May be used anywhere: with interrupts masked, in handlers, in closures that were posted
+/// themselves; at NMI level it is always refused. A post to the CPU itself runs as soon as its interrupts are open.
 ///
 /// `f` is stored in place: it may capture at most [`POST_BYTES`] (checked by the compiler).
 ///
 /// # Errors
 ///
-/// At once, with `f`, and without any other effect: [`PostError::Busy`], [`PostError::Offline`], [`PostError::Nmi`].
+/// At once, with `f`, and without any other effect: [`PostError::Busy`], [`PostError::Offline`].
 #[inline]
 pub fn post<F: FnOnce() + Send + 'static>(cpu: CpuId, f: F) -> Result<(), PostError<F>> {
     let own = area::current();
-    let Some(masked) = irq::mask_below_nmi_on(own) else { return Err(PostError::Nmi(f)) };
+    let Some(masked) = irq::mask_below_nmi_on(own) else { return Err(PostError::Busy(f)) };
     let line = own.call.queue_of(cpu);
     let pushed = push(&own.call, line, f)?;
     if pushed.first || wait::is_stalled(line) {
@@ -112,7 +107,7 @@ pub fn post_each<F: Fn(CpuId) + Copy + Send + 'static>(set: &CpuSet, f: F) -> Po
                     sgis.add_bell(&line.bell);
                 }
             }
-            Err(PostError::Busy(_) | PostError::Nmi(_)) => _ = posted.busy.insert(cpu),
+            Err(PostError::Busy(_)) => _ = posted.busy.insert(cpu),
             Err(PostError::Offline(_)) => _ = posted.offline.insert(cpu),
         }
     }
