@@ -34,7 +34,7 @@ pub use handshake::{
 pub use hotplug::{AlreadyAsked, Asking, LeaveRequest, Leaving, Progress};
 pub use launch::{Filling, LaunchRefusal, LaunchSlot, LaunchState, Running};
 pub use lifecycle::{Holder, LifecycleLock, Tenure};
-pub use masking::{Interrupted, Left, MaskDepth};
+pub use masking::{Left, MaskDepth};
 pub use pool::Pool;
 pub use queue::{Batch, Caller, Closed, Message, Pushed, Queue};
 pub use rendezvous::{Action, Ending, Initiator, Job, Mark, Participant, Rendezvous, Stage, Standing};

@@ -32,11 +32,6 @@ pub struct MaskDepth<A: Arch> {
     word: A::Word,
 }
 
-/// What [`MaskDepth::begin_nmi`] found, for [`MaskDepth::end_nmi`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "the CPU stays at NMI level until this is given back"]
-pub struct Interrupted(u64);
-
 /// What is left when a guard has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "the last guard lowers the mask"]
@@ -100,6 +95,14 @@ impl<A: Arch> MaskDepth<A> {
         self.word.load(Relaxed) >= ONE
     }
 
+    /// The tag, if [`is_held`](Self::is_held) would say no.
+    #[inline(always)]
+    #[must_use]
+    pub fn tag_if_open(&self) -> Option<u8> {
+        let word = self.word.load(Relaxed);
+        (word < ONE).then_some(word as u8)
+    }
+
     /// Whether the CPU is at NMI level.
     #[inline(always)]
     #[must_use]
@@ -107,18 +110,22 @@ impl<A: Arch> MaskDepth<A> {
         self.word.load(Relaxed) & NMI != 0
     }
 
-    /// One guard more. The mask is raised. `true`: it is the first.
+    /// One guard more: `raise` raises the mask. Says whether it is the first, and what `raise` says.
     #[inline(always)]
-    pub fn begin(&self) -> bool {
+    pub fn begin<R>(&self, raise: impl FnOnce() -> R) -> (bool, R) {
+        // First: behind it no interrupt changes the count any more.
+        let raised = raise();
         let before = self.word.load(Relaxed);
         self.word.store(before + ONE, Relaxed);
-        before < ONE
+        (before < ONE, raised)
     }
 
-    /// The same unless the CPU is at NMI level: then nothing is counted, and the answer is `false`.
+    /// The same unless the CPU is at NMI level: then nothing is counted, and the answer is `false`. Whoever brought it there puts the mask
+    /// back.
     #[inline(always)]
     #[must_use = "at NMI level nothing has been counted"]
-    pub fn begin_below_nmi(&self) -> bool {
+    pub fn begin_below_nmi(&self, raise: impl FnOnce()) -> bool {
+        raise();
         let before = self.word.load(Relaxed);
         if before & NMI != 0 {
             return false;
@@ -135,17 +142,21 @@ impl<A: Arch> MaskDepth<A> {
         Left(left)
     }
 
-    /// NMI level begins. The mask of the hardware is to be remembered beside this, and put back after [`end_nmi`](Self::end_nmi):
-    /// sections that begin at NMI level raise it.
-    pub fn begin_nmi(&self) -> Interrupted {
+    /// Runs `f` at NMI level. With it ends every section that began there: the count is as it was, and so is the mask, which `look` reads
+    /// and `put_back` writes.
+    pub fn at_nmi_level<M, R>(
+        &self,
+        look: impl FnOnce() -> M,
+        put_back: impl FnOnce(M),
+        f: impl FnOnce() -> R,
+    ) -> R {
         let before = self.word.load(Relaxed);
         self.word.store(before | NMI, Relaxed);
-        Interrupted(before)
-    }
-
-    /// NMI level ends, and with it every section that began there.
-    pub fn end_nmi(&self, interrupted: Interrupted) {
-        self.word.store(interrupted.0, Relaxed);
+        let mask = look();
+        let result = f();
+        put_back(mask);
+        self.word.store(before, Relaxed);
+        result
     }
 }
 
@@ -165,44 +176,53 @@ mod tests {
         let depth = MaskDepth::<Host>::new();
         depth.reset(5);
         assert!(!depth.is_held());
-        assert!(depth.begin());
-        assert!(depth.begin_below_nmi());
-        assert!(!depth.begin());
+        assert_eq!(depth.begin(|| 7), (true, 7));
+        assert!(depth.begin_below_nmi(|| ()));
+        assert_eq!(depth.begin(|| 8), (false, 8));
         assert!(depth.is_held() && !depth.is_nmi());
         assert!(!depth.end().is_nobody());
         assert!(!depth.end().is_nobody_but(5));
         let left = depth.end();
         assert!(left.is_nobody() && left.is_nobody_but(5) && !left.is_nobody_but(4));
+        assert_eq!((left.tag(), depth.tag()), (5, 5));
         assert!(!depth.is_held());
-        assert_eq!(depth.tag(), 5);
     }
 
     #[test]
     fn nmi_level_leaves_no_trace() {
         let depth = MaskDepth::<Host>::new();
         for guards in 0..2 {
-            let interrupted = depth.begin_nmi();
-            assert!(depth.is_nmi() && depth.is_held());
-            assert!(!depth.begin_below_nmi());
-            // Not the first, whatever was interrupted; and never the last.
-            assert!(!depth.begin());
-            assert!(!depth.begin());
-            let left = depth.end();
-            assert!(!left.is_nobody() && !left.is_nobody_but(0));
-            depth.end_nmi(interrupted);
+            let mut mask = 1;
+            let at_nmi_level = || {
+                assert!(depth.is_nmi() && depth.is_held());
+                assert!(!depth.begin_below_nmi(|| ()));
+                // Not the first, whatever was interrupted; and never the last.
+                assert_eq!(depth.begin(|| ()), (false, ()));
+                assert_eq!(depth.begin(|| ()), (false, ()));
+                let left = depth.end();
+                assert!(!left.is_nobody() && !left.is_nobody_but(0));
+                9
+            };
+            assert_eq!(depth.at_nmi_level(|| 2, |found| mask = found, at_nmi_level), 9);
+            assert_eq!(mask, 2);
             assert!(!depth.is_nmi());
             assert_eq!(depth.is_held(), guards != 0);
-            assert_eq!(depth.begin(), guards == 0);
+            assert_eq!(depth.begin(|| ()).0, guards == 0);
         }
     }
 
     #[test]
     fn a_new_life_holds_nothing() {
         let depth = MaskDepth::<Host>::new();
-        assert!(depth.begin());
-        let _forgotten = depth.begin_nmi();
-        depth.reset(1);
-        assert!(!depth.is_held() && !depth.is_nmi());
-        assert_eq!(depth.tag(), 1);
+        assert!(depth.begin(|| ()).0);
+        depth.at_nmi_level(
+            || (),
+            |()| (),
+            || {
+                depth.reset(1);
+                assert!(!depth.is_held() && !depth.is_nmi());
+                assert_eq!(depth.tag(), 1);
+            },
+        );
     }
 }

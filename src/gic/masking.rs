@@ -1,7 +1,7 @@
 //! Holding interrupts back on the calling CPU, for as long as somebody wants it.
 
 use super::{BY_DAIF, BY_V2, BY_V3, MASK, OPEN, V2, V3, is_v3, kind, rarely, v2, v3};
-use crate::arch::{Hw, HwWord, regs};
+use crate::arch::{self, Hw, HwWord, mmio, regs};
 use core::arch::asm;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -50,60 +50,68 @@ impl Masking {
     /// One guard more.
     #[inline(always)]
     pub(crate) fn begin(&self) {
-        let how = self.depth.tag();
+        self.begin_in_way(self.depth.tag());
+    }
+
+    #[inline(always)]
+    fn begin_in_way(&self, how: u8) {
         if is_v3(how) {
-            v3::set_priority_mask(MASK.into());
+            self.depth.begin(|| v3::set_priority_mask(MASK.into()));
         } else if how == BY_V2 {
-            v2::set_mask(MASK);
+            self.depth.begin(|| self.raise_v2());
         } else {
-            return self.begin_by_daif();
+            self.begin_by_daif();
         }
-        self.depth.begin();
     }
 
     /// The same unless this CPU is at NMI level: then nothing has happened.
     #[inline(always)]
     pub(crate) fn begin_below_nmi(&self) -> bool {
         let how = self.depth.tag();
-        // Whoever is at NMI level puts the priority mask back behind it.
         if is_v3(how) {
-            v3::set_priority_mask(MASK.into());
+            self.depth.begin_below_nmi(|| v3::set_priority_mask(MASK.into()))
         } else if how == BY_V2 {
-            v2::set_mask(MASK);
+            self.depth.begin_below_nmi(|| self.raise_v2())
+        } else if self.depth.is_nmi() {
+            false
         } else {
-            if self.depth.is_nmi() {
-                return false;
-            }
             self.begin_by_daif();
-            return true;
+            true
         }
-        self.depth.begin_below_nmi()
     }
 
     /// The same unless interrupts are held back already.
     #[inline(always)]
     pub(crate) fn begin_if_open(&self) -> bool {
-        // An interrupt that comes between the look and the store leaves everything as it was.
-        if self.is_masked() {
+        // An interrupt that comes between the look and the raising leaves everything as it was.
+        if regs::daif() & DAIF_I != 0 {
             return false;
         }
-        self.begin();
+        let Some(how) = self.depth.tag_if_open() else { return false };
+        self.begin_in_way(how);
         true
+    }
+
+    /// As [`v2::set_mask`], and this one is at hand.
+    #[inline(always)]
+    fn raise_v2(&self) {
+        // SAFETY: the priority mask of a GICv2, mapped for ever, where the tag says that there is one.
+        unsafe { mmio::write(self.pmr.load(Ordering::Relaxed) as usize, u32::from(MASK)) };
+        // As there: masking holds from here on.
+        arch::dsb_sy();
     }
 
     #[inline(never)]
     fn begin_by_daif(&self) {
-        if holds_by_priority_all_the_same() {
-            match kind() {
-                V2 => v2::set_mask(MASK),
-                _ => v3::set_priority_mask(MASK.into()),
+        if !holds_by_priority_all_the_same() {
+            let (first, daif) = self.depth.begin(regs::daif_mask);
+            if first {
+                self.daif.store(daif, Ordering::Relaxed);
             }
-            self.depth.begin();
-            return;
-        }
-        let daif = regs::daif_mask();
-        if self.depth.begin() {
-            self.daif.store(daif, Ordering::Relaxed);
+        } else if kind() == V2 {
+            self.depth.begin(|| v2::set_mask(MASK));
+        } else {
+            self.depth.begin(|| v3::set_priority_mask(MASK.into()));
         }
     }
 
@@ -171,21 +179,18 @@ impl Masking {
 
     /// Runs `f` at NMI level, and leaves everything as it was. With normal interrupts held back by whatever the caller relies on.
     pub(crate) fn at_nmi_level<R>(&self, f: impl FnOnce() -> R) -> R {
-        let interrupted = self.depth.begin_nmi();
         // `DAIF` comes back with the return from the exception, or is not touched.
-        let mask = match kind() {
+        let look = || match kind() {
             V3 => v3::priority_mask(),
             V2 => v2::mask().into(),
             _ => 0,
         };
-        let result = f();
-        match kind() {
+        let put_back = |mask| match kind() {
             V3 => v3::set_priority_mask_hint(mask),
             V2 => v2::set_mask(mask as u8),
             _ => {}
-        }
-        self.depth.end_nmi(interrupted);
-        result
+        };
+        self.depth.at_nmi_level(look, put_back, f)
     }
 }
 

@@ -47,7 +47,13 @@ pub struct Masked {
 /// An NMI-class interrupt still comes through, so that a CPU in such a section can be stopped.
 #[inline(always)]
 pub fn mask() -> Masked {
-    area::current().masking.begin();
+    mask_on(area::current())
+}
+
+/// The same on the CPU of `own`, which is this one.
+#[inline(always)]
+pub(crate) fn mask_on(own: &Area) -> Masked {
+    own.masking.begin();
     Masked { not_send: PhantomData }
 }
 

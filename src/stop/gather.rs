@@ -66,19 +66,23 @@ pub(crate) fn participate(area: &'static Area) {
     // SAFETY: the interrupt is ended, what the vector saved is on the stack, and one that asks for this again returns.
     unsafe { regs::daif_open() };
     loop {
-        let mut masked = Some(irq::mask());
+        let masked = irq::mask_on(area);
         let Some(mut round) = RENDEZVOUS.join(&part.mark) else {
             // Closed to the end, so that an SGI for a round that begins now comes after the return.
             regs::daif_close();
             part.gathering.store(false, Ordering::Relaxed);
-            drop(masked);
-            return;
+            return masked.end_on(area);
         };
+        let mut masked = Some(masked);
         loop {
             match round.step() {
-                Action::OpenInterrupts => masked = None,
+                Action::OpenInterrupts => {
+                    if let Some(masked) = masked.take() {
+                        masked.end_on(area);
+                    }
+                }
                 Action::Mask => {
-                    masked.get_or_insert_with(irq::mask);
+                    masked.get_or_insert_with(|| irq::mask_on(area));
                 }
                 Action::Wait => {
                     panic::poll_gate();
@@ -88,6 +92,9 @@ pub(crate) fn participate(area: &'static Area) {
                 Action::RunJob => unsafe { EACH.run(area.id) },
                 Action::Leave(_) => break,
             }
+        }
+        if let Some(masked) = masked {
+            masked.end_on(area);
         }
         // Whatever was changed, this CPU fetches it anew.
         arch::isb();
