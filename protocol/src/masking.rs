@@ -41,8 +41,8 @@ impl Left {
     /// The tag.
     #[inline(always)]
     #[must_use]
-    pub const fn tag(self) -> u8 {
-        self.0 as u8
+    pub const fn tag(self) -> u64 {
+        self.0 & (ONE - 1)
     }
 
     /// Nobody: the mask is to be lowered.
@@ -55,8 +55,8 @@ impl Left {
     /// The same, where the tag is this.
     #[inline(always)]
     #[must_use]
-    pub const fn is_nobody_but(self, tag: u8) -> bool {
-        self.0 == tag as u64
+    pub const fn is_nobody_but(self, tag: u64) -> bool {
+        self.0 == tag
     }
 }
 
@@ -79,13 +79,14 @@ impl<A: Arch> MaskDepth<A> {
     /// The tag.
     #[inline(always)]
     #[must_use]
-    pub fn tag(&self) -> u8 {
-        self.word.load(Relaxed) as u8
+    pub fn tag(&self) -> u64 {
+        self.word.load(Relaxed) & (ONE - 1)
     }
 
     /// The CPU begins something new, such as a life: no guard is alive, and it is not at NMI level.
-    pub fn reset(&self, tag: u8) {
-        self.word.store(u64::from(tag), Relaxed);
+    pub fn reset(&self, tag: u64) {
+        debug_assert!(tag < ONE, "a tag has eight bits");
+        self.word.store(tag, Relaxed);
     }
 
     /// Whether the hardware's mask is the business of a guard already: one is alive, or the CPU is at NMI level.
@@ -98,9 +99,9 @@ impl<A: Arch> MaskDepth<A> {
     /// The tag, if [`is_held`](Self::is_held) would say no.
     #[inline(always)]
     #[must_use]
-    pub fn tag_if_open(&self) -> Option<u8> {
+    pub fn tag_if_open(&self) -> Option<u64> {
         let word = self.word.load(Relaxed);
-        (word < ONE).then_some(word as u8)
+        (word < ONE).then_some(word)
     }
 
     /// Whether the CPU is at NMI level.

@@ -21,7 +21,7 @@ pub(crate) struct Masking {
     pmr: AtomicU64,
 }
 
-const _: () = assert!(BY_DAIF as u64 == MaskDepth::<Hw>::OPEN);
+const _: () = assert!(BY_DAIF == MaskDepth::<Hw>::OPEN);
 
 // Relaxed throughout: see above.
 impl Masking {
@@ -40,7 +40,7 @@ impl Masking {
     }
 
     /// From now on this CPU holds interrupts back in this way. No guard is alive.
-    pub(super) fn choose(&self, how: u8) {
+    pub(super) fn choose(&self, how: u64) {
         if how == BY_V2 {
             self.pmr.store(v2::mask_address(), Ordering::Relaxed);
         }
@@ -54,7 +54,7 @@ impl Masking {
     }
 
     #[inline(always)]
-    fn begin_in_way(&self, how: u8) {
+    fn begin_in_way(&self, how: u64) {
         if is_v3(how) {
             self.depth.begin(|| v3::set_priority_mask(MASK.into()));
         } else if how == BY_V2 {
@@ -154,7 +154,7 @@ impl Masking {
                 "b 3f",
                 "2: bl {lower}",
                 "3:",
-                left = in(reg) u64::from(left.tag()),
+                left = in(reg) left.tag(),
                 open = in(reg) u64::from(OPEN),
                 V2 = const BY_V2,
                 PMR = const offset_of!(Self, pmr),

@@ -136,17 +136,17 @@ impl CpuPart {
 static KIND: AtomicU8 = AtomicU8::new(0);
 /// How interrupts are masked: one of the `BY_` numbers. By `DAIF` until the controller works, or for good if the bootargs
 /// want it so.
-static MASKING: AtomicU8 = AtomicU8::new(BY_DAIF);
-const BY_DAIF: u8 = 0;
-const BY_V2: u8 = 2;
+static MASKING: AtomicU64 = AtomicU64::new(BY_DAIF);
+const BY_DAIF: u64 = 0;
+const BY_V2: u64 = 2;
 /// Odd, and so is [`BY_V3_HINT`]: one bit tells the two from the others.
-const BY_V3: u8 = 1;
+const BY_V3: u64 = 1;
 /// By a GICv3 whose priority mask is also a hint for forwarding (ICC_CTLR_EL1.PMHE).
-const BY_V3_HINT: u8 = 3;
+const BY_V3_HINT: u64 = 3;
 
 /// Whether `how` is one of the ways of a GICv3, which is assumed to be the rule.
 #[inline(always)]
-fn is_v3(how: u8) -> bool {
+fn is_v3(how: u64) -> bool {
     if how & 1 == 0 {
         rarely();
         return false;
@@ -239,7 +239,7 @@ fn v3() -> &'static v3::GicV3 {
 }
 
 #[inline(always)]
-fn masking() -> u8 {
+fn masking() -> u64 {
     // Relaxed: as for `kind`.
     MASKING.load(Ordering::Relaxed)
 }
@@ -280,7 +280,7 @@ pub(crate) fn init_cpu(firmware_is_ours: bool) -> Result<(), GicError> {
     Ok(())
 }
 
-fn use_kind(area: &area::Area, kind: u8, masking: u8) {
+fn use_kind(area: &area::Area, kind: u8, masking: u64) {
     KIND.store(kind, Ordering::Relaxed);
     if !DAIF_WANTED.load(Ordering::Relaxed) {
         MASKING.store(masking, Ordering::Relaxed);

@@ -93,11 +93,11 @@ pub(crate) fn participate(area: &'static Area) {
                 Action::Leave(_) => break,
             }
         }
+        // Whatever was changed, this CPU fetches it anew, before anything can interrupt it.
+        arch::isb();
         if let Some(masked) = masked {
             masked.end_on(area);
         }
-        // Whatever was changed, this CPU fetches it anew.
-        arch::isb();
     }
 }
 
