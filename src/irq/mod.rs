@@ -119,7 +119,8 @@ pub fn in_nmi() -> bool {
 /// Whether this is an interrupt handler or a callback, or was called by one.
 #[inline]
 pub fn in_interrupt() -> bool {
+    let own = area::current();
     // Exceptions have a stack pointer of their own. The depth counts callbacks that a CPU runs from its thread context;
-    // relaxed, as only this CPU writes it.
-    regs::on_exception_stack() || area::current().interrupt_depth.load(Ordering::Relaxed) != 0
+    // relaxed, as only this CPU writes it. And a CPU may bring itself to NMI level.
+    regs::on_exception_stack() || own.interrupt_depth.load(Ordering::Relaxed) != 0 || own.masking.is_nmi()
 }

@@ -169,6 +169,38 @@ impl Tally {
     }
 }
 
+/// What a scenario without concurrency has happen: one answer after the other, all of them in turn.
+#[derive(Debug, Default)]
+pub struct Choices {
+    /// The answers of this execution, each with the number of those that there are.
+    made: Vec<(usize, usize)>,
+    asked: usize,
+}
+
+impl Choices {
+    /// A number below `of`.
+    pub fn pick(&mut self, of: usize) -> usize {
+        if self.asked == self.made.len() {
+            self.made.push((0, of));
+        }
+        let (answer, out_of) = self.made[self.asked];
+        assert_eq!(of, out_of, "not the same twice");
+        self.asked += 1;
+        answer
+    }
+
+    /// The next execution. `false`: there is none.
+    fn advance(&mut self) -> bool {
+        while let Some((answer, of)) = self.made.pop() {
+            if answer + 1 < of {
+                self.made.push((answer + 1, of));
+                return true;
+            }
+        }
+        false
+    }
+}
+
 /// One model: a scenario, and the outcomes that it must reach between all its executions.
 pub struct Model {
     name: &'static str,
@@ -212,14 +244,42 @@ impl Model {
                 cpus.fetch_max(CPUS.get() as u64, Ordering::Relaxed);
             }
         });
+        self.sum_up(&tally, cpus.load(Ordering::Relaxed), executions.load(Ordering::Relaxed), start);
+    }
+
+    /// Runs `scenario`, in which nothing is concurrent, with every answer to what it asks of [`Choices`], and prints what was seen.
+    ///
+    /// For what one CPU does and what interrupts it. Loom has no part in it.
+    ///
+    /// # Panics
+    ///
+    /// As for [`check`](Self::check).
+    pub fn check_choices(self, mut scenario: impl FnMut(&mut Choices, &Tally)) {
+        let tally = Tally::default();
+        let start = Instant::now();
+        let mut choices = Choices::default();
+        let mut executions = 0;
+        loop {
+            executions += 1;
+            choices.asked = 0;
+            scenario(&mut choices, &tally);
+            assert_eq!(choices.asked, choices.made.len(), "model {}: not the same twice", self.name);
+            if !choices.advance() {
+                break;
+            }
+        }
+        self.sum_up(&tally, 1, executions, start);
+    }
+
+    fn sum_up(&self, tally: &Tally, cpus: u64, executions: u64, start: Instant) {
         let seen = tally.0.lock().unwrap_or_else(PoisonError::into_inner);
         // `scripts/model` reads this line.
-        let mut line = format!("model {}: {} cpus, ", self.name, cpus.load(Ordering::Relaxed));
+        let mut line = format!("model {}: {cpus} cpus, ", self.name);
         match self.preemptions {
             Some(bound) => _ = write!(line, "at most {bound} preemptions, "),
             None => line += "any preemptions, ",
         }
-        let _ = write!(line, "{} executions, outcomes", executions.load(Ordering::Relaxed));
+        let _ = write!(line, "{executions} executions, outcomes");
         for (outcome, times) in seen.iter() {
             let _ = write!(line, " {outcome}={times}");
         }

@@ -24,4 +24,4 @@
 mod bench;
 
 #[cfg(not(target_os = "none"))]
-pub use bench::{LoomArch, LoomWord, Model, Payload, Signal, Tally, thread};
+pub use bench::{Choices, LoomArch, LoomWord, Model, Payload, Signal, Tally, thread};

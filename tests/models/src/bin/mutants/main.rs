@@ -13,6 +13,7 @@ mod gate;
 mod handshake;
 mod key;
 mod launch;
+mod masking;
 mod stop;
 mod summons;
 
@@ -35,6 +36,7 @@ const TABLES: &[(&str, &[Mutant])] = &[
     ("Calls", call::MUTANTS),
     ("Stop-machine, leaving, the lock on both", stop::MUTANTS),
     ("Functions at NMI level", summons::MUTANTS),
+    ("Masked sections", masking::MUTANTS),
     ("Keys and forms against arrival and leaving", key::MUTANTS),
 ];
 

@@ -1,0 +1,266 @@
+//! Models of the depth of masked sections: one CPU, whose thread takes and ends guards in every order, and which is interrupted between
+//! any two of its steps, by handlers and at NMI level, where guards are taken, ended and forgotten as well.
+
+#![cfg(not(target_os = "none"))]
+
+use std::cell::{Cell, RefCell};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use reveille_models::{Choices, Model, Tally};
+use reveille_protocol::{Arch, MaskDepth, Word};
+
+/// What the thread, or whatever has interrupted it, is about to do can be interrupted.
+enum Interruptible {}
+
+impl Arch for Interruptible {
+    type Word = Point;
+
+    fn now() -> u64 {
+        0
+    }
+
+    fn relax() {}
+
+    fn fence(_: Ordering) {}
+}
+
+thread_local! {
+    /// What comes between two steps.
+    static BETWEEN: RefCell<Option<Box<dyn Fn()>>> = const { RefCell::new(None) };
+}
+
+fn between() {
+    // Taken out: what comes has steps of its own.
+    let Some(interrupt) = BETWEEN.take() else { return };
+    interrupt();
+    BETWEEN.set(Some(interrupt));
+}
+
+/// A word whose every access is a step.
+struct Point(AtomicU64);
+
+impl Word for Point {
+    fn new(value: u64) -> Self {
+        Self(AtomicU64::new(value))
+    }
+
+    fn load(&self, order: Ordering) -> u64 {
+        between();
+        self.0.load(order)
+    }
+
+    fn store(&self, value: u64, order: Ordering) {
+        between();
+        self.0.store(value, order);
+    }
+
+    fn swap(&self, _: u64, _: Ordering) -> u64 {
+        unreachable!("one CPU needs no read-modify-writes")
+    }
+
+    fn compare_exchange(&self, _: u64, _: u64, _: Ordering, _: Ordering) -> Result<u64, u64> {
+        unreachable!("one CPU needs no read-modify-writes")
+    }
+
+    fn fetch_add(&self, _: u64, _: Ordering) -> u64 {
+        unreachable!("one CPU needs no read-modify-writes")
+    }
+}
+
+/// Where the CPU is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Level {
+    Thread,
+    Handler,
+    Nmi,
+}
+
+/// The CPU: its word, its mask, and what is true.
+struct Cpu {
+    depth: MaskDepth<Interruptible>,
+    /// Normal interrupts are held back.
+    raised: Cell<bool>,
+    level: Cell<Level>,
+    /// Guards of the thread and of handlers that are alive; those of NMI level end there.
+    alive: Cell<usize>,
+    /// Interrupts that may still come.
+    interrupts: Cell<usize>,
+    nmis: Cell<usize>,
+    choices: RefCell<Choices>,
+    tally: Tally,
+}
+
+impl Cpu {
+    fn raise(&self) {
+        between();
+        self.raised.set(true);
+    }
+
+    fn begin(&self) {
+        self.depth.begin(|| self.raise());
+        self.count(1);
+    }
+
+    fn begin_below_nmi(&self) -> bool {
+        let counted = self.depth.begin_below_nmi(|| self.raise());
+        if counted {
+            self.count(1);
+        }
+        counted
+    }
+
+    fn end(&self) {
+        self.count(-1);
+        if self.depth.end().is_nobody() {
+            between();
+            self.raised.set(false);
+        }
+    }
+
+    fn count(&self, more: isize) {
+        if self.level.get() != Level::Nmi {
+            self.alive.set(self.alive.get().checked_add_signed(more).expect("as many ends as beginnings"));
+        }
+    }
+
+    /// Between two operations: masked exactly while one is alive.
+    fn at_rest(&self) {
+        assert_eq!(self.raised.get(), self.alive.get() != 0, "{} alive", self.alive.get());
+        assert_eq!(self.depth.is_held(), self.alive.get() != 0);
+        assert!(!self.depth.is_nmi());
+    }
+
+    fn pick(&self, of: usize) -> usize {
+        self.choices.borrow_mut().pick(of)
+    }
+
+    /// Whatever may interrupt the CPU here does, or does not.
+    fn interrupt(&self) {
+        let level = self.level.get();
+        let may_come = level == Level::Thread && !self.raised.get() && self.interrupts.get() != 0;
+        let nmi_may_come = level != Level::Nmi && self.nmis.get() != 0;
+        match self.pick(1 + usize::from(may_come) + usize::from(nmi_may_come)) {
+            0 => return,
+            1 if may_come => {
+                self.interrupts.set(self.interrupts.get() - 1);
+                self.level.set(Level::Handler);
+                self.handle();
+            }
+            _ => {
+                self.nmis.set(self.nmis.get() - 1);
+                self.level.set(Level::Nmi);
+                self.run_at_nmi_level();
+            }
+        }
+        self.level.set(level);
+    }
+
+    /// As a handler: it can be interrupted itself, at NMI level.
+    fn handle(&self) {
+        self.armed(|| match self.pick(3) {
+            0 => {
+                self.begin();
+                assert!(self.raised.get(), "a section of a handler");
+                self.end();
+                self.tally.hit("handled");
+            }
+            1 => {
+                self.begin();
+                self.begin();
+                self.end();
+                assert!(self.raised.get(), "one of two");
+                self.end();
+            }
+            _ => {
+                self.begin();
+                self.tally.hit("forgotten in a handler");
+            }
+        });
+    }
+
+    fn run_at_nmi_level(&self) {
+        let before = self.raised.get();
+        let f = || {
+            assert!(self.depth.is_nmi() && self.depth.is_held());
+            match self.pick(3) {
+                0 => {
+                    self.begin();
+                    self.begin();
+                    self.end();
+                    self.end();
+                    self.tally.hit("at NMI level");
+                }
+                1 => self.begin(),
+                _ => assert!(!self.begin_below_nmi(), "nothing at NMI level"),
+            }
+        };
+        self.depth.at_nmi_level(|| self.raised.get(), |mask| self.raised.set(mask), f);
+        assert_eq!(self.raised.get(), before, "the mask is as it was");
+    }
+
+    /// Runs what can be interrupted.
+    fn armed(&self, f: impl FnOnce()) {
+        // SAFETY: taken out again before this returns, and `self` outlives that.
+        let own: &'static Self = unsafe { &*std::ptr::from_ref(self) };
+        let outer = BETWEEN.replace(Some(Box::new(move || own.interrupt())));
+        f();
+        BETWEEN.set(outer);
+    }
+}
+
+/// Up to three guards, taken and ended in any order, some of them never.
+fn thread(guards: usize, interrupts: usize, nmis: usize) -> impl FnMut(&mut Choices, &Tally) {
+    move |choices, tally| {
+        let cpu = Cpu {
+            depth: MaskDepth::new(),
+            raised: Cell::new(false),
+            level: Cell::new(Level::Thread),
+            alive: Cell::new(0),
+            interrupts: Cell::new(interrupts),
+            nmis: Cell::new(nmis),
+            choices: RefCell::new(std::mem::take(choices)),
+            tally: tally.clone(),
+        };
+        let (mut taken, mut own) = (0, 0);
+        loop {
+            // Which of those alive ends makes no difference to the count: they look the same from here.
+            let may_take = usize::from(taken < guards);
+            let may_end = usize::from(own != 0);
+            match cpu.pick(1 + may_take + may_end) {
+                // No more: whatever is alive stays so.
+                0 => break,
+                1 if may_take != 0 => {
+                    cpu.armed(|| if taken == 1 { assert!(cpu.begin_below_nmi()) } else { cpu.begin() });
+                    taken += 1;
+                    own += 1;
+                }
+                _ => {
+                    cpu.armed(|| cpu.end());
+                    own -= 1;
+                }
+            }
+            cpu.at_rest();
+        }
+        tally.hit(match (cpu.alive.get(), own) {
+            (0, 0) => "open",
+            (_, 0) => "masked by a handler",
+            _ => "masked",
+        });
+        *choices = cpu.choices.into_inner();
+    }
+}
+
+const OUTCOMES: &[&str] =
+    &["open", "masked", "masked by a handler", "handled", "forgotten in a handler", "at NMI level"];
+
+/// One interrupt and one at NMI level, at any two points, the second in the handler of the first too.
+#[test]
+fn masked_while_one_is_alive() {
+    Model::new("masking/masked_while_one_is_alive", OUTCOMES).check_choices(thread(3, 1, 1));
+}
+
+/// Two of each around two guards.
+#[test]
+fn often_interrupted() {
+    Model::new("masking/often_interrupted", OUTCOMES).check_choices(thread(2, 2, 2));
+}
