@@ -70,6 +70,19 @@ impl fmt::Display for MapError {
     }
 }
 
+/// Where the runtime maps what is not mapped where it is: all from [`LOWEST`](windows::LOWEST) on. Nothing of the machine can be there, RAM
+/// nor device: it would be mapped where it is.
+pub(crate) mod windows {
+    /// The lowest of them.
+    pub(crate) const LOWEST: u64 = STACKS;
+    /// The stacks of all CPUs, with pages between them that stay unmapped.
+    pub(crate) const STACKS: u64 = 0x0000_f000_0000_0000;
+    /// The page of the text that is patched.
+    pub(crate) const PATCH: u64 = 0x0000_f800_0000_0000;
+    /// The device tree, which may lie at address 0, which no reference can point to.
+    pub(crate) const TREE: u64 = 0x0000_f900_0000_0000;
+}
+
 /// One table.
 #[repr(C, align(4096))]
 pub(crate) struct Table([u64; ENTRIES]);
@@ -131,7 +144,7 @@ impl Mapper {
             };
         // SAFETY: within the pool, or one past it.
         let (next, end) = unsafe { (pool.add(1), pool.add(count)) };
-        Self { root: pool, next, end, limit: 1 << bits }
+        Self { root: pool, next, end, limit: windows::LOWEST.min(1 << bits) }
     }
 
     /// Takes `count` more tables at `pool`; what was left of the old pool is given up.
@@ -145,7 +158,7 @@ impl Mapper {
         self.end = unsafe { pool.add(count) };
     }
 
-    /// Physical address bits of this CPU, as a limit in bytes.
+    /// What the CPU can address and is mapped where it is: a limit in bytes.
     pub(crate) fn limit(&self) -> u64 {
         self.limit
     }

@@ -92,7 +92,9 @@ pub fn post<F: FnOnce() + Send + 'static>(cpu: CpuId, f: F) -> Result<(), PostEr
 
 /// As [`post`], to every CPU of `set`; each is accepted or refused by itself. The empty set does nothing.
 ///
-/// `f` is copied once for each CPU, and told which one it runs on.
+/// `f` is copied once for each CPU, and told which one it runs on. Each copy takes one of this CPU's [`POSTS_PER_CPU`] places until its
+/// target has taken it up. So on a machine with more CPUs than that some are `busy`, as many as are not taken up in the meantime; what
+/// reaches them is to post to [`Posted::busy`] again, or [`on_each`](super::on_each), which waits and takes no places.
 pub fn post_each<F: Fn(CpuId) + Copy + Send + 'static>(set: &CpuSet, f: F) -> Posted {
     let mut posted = Posted::default();
     let Some(_masked) = irq::mask_below_nmi() else { return Posted { busy: *set, ..posted } };

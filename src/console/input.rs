@@ -2,7 +2,6 @@
 
 use super::UART;
 use super::uart::Uart;
-use crate::cpu;
 use crate::dt::Console;
 use crate::irq::{self, IrqError, Trigger};
 use crate::sync::SpinLock;
@@ -81,15 +80,16 @@ impl fmt::Display for InputError {
 ///
 /// # Errors
 ///
-/// An [`InputError`]. `read_byte` then still asks the device.
+/// An [`InputError`]; nothing has changed then. `read_byte` still asks the device if nobody listens.
 pub fn listen(console: &Console<'_>, listener: fn()) -> Result<(), InputError> {
     let (Some(uart), Some(interrupt)) = (UART.get(), console.interrupt) else {
         return Err(InputError::NoInterrupt);
     };
-    LISTENER.store(listener as *mut (), Ordering::Release);
     let trigger = if interrupt.trigger.is_edge() { Trigger::Edge } else { Trigger::Level };
+    // The interrupt comes to this CPU, and not before there is a listener.
+    let _masked = irq::mask();
     irq::register(interrupt.id, trigger, |_| collect()).map_err(InputError::Irq)?;
-    irq::set_affinity(interrupt.id, cpu::current()).map_err(InputError::Irq)?;
+    LISTENER.store(listener as *mut (), Ordering::Release);
     uart.interrupt_on_receive(true);
     Ok(())
 }

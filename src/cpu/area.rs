@@ -2,7 +2,7 @@
 
 use super::{CpuId, launch};
 use crate::arch::entry::{EMERGENCY_PAGES, EXCEPTION_PAGES, PORCH_PAGES, THREAD_PAGES};
-use crate::arch::mmu::PAGE;
+use crate::arch::mmu::{PAGE, windows};
 use crate::arch::shared::{BootLine, Crumbs};
 use crate::arch::{Hw, HwSlot, HwWord, regs};
 use crate::bringup::Record;
@@ -104,7 +104,7 @@ pub(crate) const ENTRY: usize = offset_of!(Area, entry);
 
 /// Where the stacks of all CPUs are mapped: far above any RAM, so that the pages between them can stay
 /// unmapped without a byte of RAM being lost.
-const WINDOW: u64 = 0x0000_f000_0000_0000;
+const WINDOW: u64 = windows::STACKS;
 /// Address space of one CPU's stacks, bytes.
 const WINDOW_STRIDE: u64 = 0x1_0000;
 /// CPUs whose stacks one table of pages maps.

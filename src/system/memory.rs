@@ -2,7 +2,7 @@
 
 use crate::arch;
 use crate::arch::entry::{BOOT_GUARDS, BOOT_STACKS};
-use crate::arch::mmu::{self, MapError, Mapper, PAGE, Table, Use};
+use crate::arch::mmu::{self, MapError, Mapper, PAGE, Table, Use, windows};
 use crate::arch::shared::Regime;
 use crate::dt::{self, Machine, Region};
 use crate::ranges::{Ranges, TooManyRanges};
@@ -134,8 +134,8 @@ impl From<MapError> for MemoryError<'_> {
     }
 }
 
-/// Where a page of the text is mapped while it is patched: above the window of the stacks.
-pub(crate) const WINDOW: u64 = 0x0000_f800_0000_0000;
+/// Where a page of the text is mapped while it is patched.
+pub(crate) const WINDOW: u64 = windows::PATCH;
 
 /// The text of the image, and the part of it that is never patched.
 pub(crate) fn text() -> (core::ops::Range<u64>, core::ops::Range<u64>) {
@@ -227,6 +227,11 @@ pub(crate) fn map_identity(start: u64, len: u64, usage: Use) -> Result<(), MapEr
 
 /// Maps the device registers at `[start, start + len)`.
 pub(crate) fn map_device(start: u64, len: u64) -> Result<(), MapError> {
+    // The guard pages of the boot stacks are all of the image that is not mapped, and stay so.
+    let (image, image_end) = image();
+    if page_down(start) < image_end && start.saturating_add(len) > image {
+        return Err(MapError::Conflict { at: start.max(image) });
+    }
     map_identity(start, len, Use::Device)
 }
 
@@ -236,9 +241,8 @@ pub(crate) fn unmap_device(at: u64) {
     with_mapper(|mapper| mapper.unmap_page(page_down(at)));
 }
 
-/// Where the device tree is mapped, wherever it lies: above the window of the patcher. It may lie at address 0, which no
-/// reference can point to.
-const TREE: u64 = 0x0000_f900_0000_0000;
+/// Where the device tree is mapped, wherever it lies.
+const TREE: u64 = windows::TREE;
 
 /// The device tree in memory.
 #[derive(Clone, Copy)]

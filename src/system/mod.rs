@@ -94,7 +94,9 @@ impl System {
     ///
     /// # Errors
     ///
-    /// A [`MapError`]: not a range of physical addresses, RAM, no memory left for page tables, or the caller is at NMI level.
+    /// A [`MapError`]: not a range of physical addresses, RAM, the image, where the runtime maps things of its own (from
+    /// 0xf000_0000_0000 on), no memory left for page tables, or the caller is at NMI level. Part of the range may be mapped then, up to
+    /// where the conflict is.
     pub fn map_device(&self, phys: u64, len: u64) -> Result<*mut u8, MapError> {
         if irq::in_nmi() {
             return Err(MapError::Nmi);
