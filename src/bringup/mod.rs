@@ -20,8 +20,8 @@ pub use roll_call::{Entry, Json, RollCall};
 pub(crate) use spin_table::{RELEASE_SIZE, map as map_release_address};
 
 use crate::arch::{self, Hw, entry};
-use crate::cpu::area::{self, Area, Method};
 use crate::cpu::CpuId;
+use crate::cpu::area::{self, Area, Method};
 use crate::cpu::lifecycle::{Denied, Lifecycle};
 use crate::time::{Deadline, Instant, to_ticks};
 use crate::{call, panic, patch, time};

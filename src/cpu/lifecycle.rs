@@ -98,10 +98,7 @@ impl Lifecycle {
     }
 
     /// The same; `meanwhile` is called between looks, and says whether to go on waiting.
-    pub(crate) fn lock_with(
-        deadline: Deadline,
-        mut meanwhile: impl FnMut() -> bool,
-    ) -> Result<Self, Denied> {
+    pub(crate) fn lock_with(deadline: Deadline, mut meanwhile: impl FnMut() -> bool) -> Result<Self, Denied> {
         let own = area::current();
         if !may_wait(own) {
             return Err(Denied::Context);

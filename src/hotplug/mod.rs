@@ -98,7 +98,9 @@ pub fn cpu_down(cpu: CpuId, deadline: impl Into<Deadline>) -> Result<(), Hotplug
         match ask(target, deadline, limit) {
             Ok(()) => return await_gone(target, limit, &lock),
             // It had something at that moment; there is time for it to let go.
-            Err(HotplugError::Held(hold)) if hold != Hold::Frames && !deadline.has_passed() => held = Some(hold),
+            Err(HotplugError::Held(hold)) if hold != Hold::Frames && !deadline.has_passed() => {
+                held = Some(hold)
+            }
             Err(error) => return Err(error),
         }
         // If it waits for the lock, that is its turn.

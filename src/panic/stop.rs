@@ -3,9 +3,9 @@
 use super::{GATE, ParkedBy, me, park_here};
 use crate::arch::{self, regs};
 use crate::bootargs::BootArgs;
+use crate::call;
 use crate::cpu::area::{self, Area};
 use crate::cpu::{CpuId, CpuSet};
-use crate::call;
 use crate::gic::{self, NmiReach, SgiBatch};
 use crate::irq::{self, Sgi};
 use crate::time::{Deadline, Instant, to_duration};
