@@ -1,10 +1,12 @@
 //! A secondary function that has not agreed to be abandoned is not: what it has on its stack stays, and so does its CPU.
 //!
-//! The bootarg `panic=closure|again` has a CPU end `main` where that cannot be.
+//! The bootarg `panic=closure|again` has a CPU end `main` where that cannot be. With `--cfg entry="unsafe"` or `"safe"` the image
+//! says that its function may be abandoned, and must not compile: that takes an `unsafe` of its own, which it forbids.
 
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
+#![allow(unexpected_cfgs, reason = "`entry` is for the test that compiles this")]
 
 use core::marker::PhantomPinned;
 use core::pin::{Pin, pin};
@@ -16,7 +18,12 @@ use reveille::time::Instant;
 use reveille::{ExitCode, System, call, power, println};
 use reveille_tests::{check, eventually};
 
+#[cfg(not(any(entry = "unsafe", entry = "safe")))]
 reveille::entry!(main, secondary = secondary);
+#[cfg(entry = "unsafe")]
+reveille::entry!(main, leaving = unsafe { cpu::Leaving::new(secondary) });
+#[cfg(entry = "safe")]
+reveille::entry!(main, leaving = cpu::Leaving::new(secondary));
 
 const LONG: Duration = Duration::from_secs(60);
 const KEPT: Result<(), HotplugError> = Err(HotplugError::Held(Hold::Frames));

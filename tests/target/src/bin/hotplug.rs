@@ -228,9 +228,12 @@ impl Drop for Captured {
     fn drop(&mut self) {
         DROPPED.fetch_add(1, Ordering::Relaxed);
         // That there is no room for it, or that it is dropped, too, is all the same.
-        let _ = time::after(Duration::from_millis(1), || _ = FIRED.fetch_add(1, Ordering::Relaxed));
+        let _ = time::after(TICK, || _ = FIRED.fetch_add(1, Ordering::Relaxed));
     }
 }
+
+/// Between two ticks.
+const TICK: Duration = Duration::from_micros(300);
 
 fn tick() {
     TICKS.fetch_add(1, Ordering::Relaxed);
@@ -240,7 +243,7 @@ fn tick() {
 }
 
 fn arm() {
-    check(time::after(Duration::from_millis(2), tick).is_ok(), "a tick can be set");
+    check(time::after(TICK, tick).is_ok(), "a tick can be set");
 }
 
 fn online(cpu: CpuId) -> Result<(), ()> {
@@ -253,7 +256,7 @@ fn online(cpu: CpuId) -> Result<(), ()> {
     }
     if SETS_TIMER.load(Ordering::Relaxed) {
         let captured = Captured;
-        let timer = time::after(Duration::from_millis(1), move || {
+        let timer = time::after(TICK, move || {
             let _captured = captured;
             FIRED.fetch_add(1, Ordering::Relaxed);
         });
@@ -568,7 +571,7 @@ fn timer_of_a_failing_callback(cpu: CpuId) {
     FAILS.store(false, Ordering::Relaxed);
     SETS_TIMER.store(false, Ordering::Relaxed);
     up(cpu);
-    let until = Deadline::after(Duration::from_millis(10));
+    let until = Deadline::after(TICK * 4);
     while !until.has_passed() {
         pause();
     }
@@ -583,7 +586,7 @@ fn periodic_tick(cpu: CpuId) {
     let ticks = || TICKS.of(cpu).load(Ordering::Relaxed);
     let ticks_on = || {
         let before = ticks();
-        eventually("it ticks", || ticks() > before + 3);
+        eventually("it ticks", || ticks() > before + 2);
     };
     let came = || CAME.of(cpu).load(Ordering::Relaxed);
     let went = || WENT.of(cpu).load(Ordering::Relaxed);
@@ -593,7 +596,7 @@ fn periodic_tick(cpu: CpuId) {
         arm();
     };
     check(call::on(cpu, start).is_ok(), "it begins to tick");
-    for _ in 0..5 {
+    for _ in 0..2 {
         ticks_on();
         let before = (came(), went());
         down(cpu);
@@ -676,7 +679,7 @@ fn where_nobody_waits(cpu: CpuId) {
             check(call::on(target, refused_here).is_ok(), "so can a call");
         }
         let before = asked();
-        check(time::after(Duration::from_millis(1), refused_here).is_ok(), "a timer can be set");
+        check(time::after(TICK, refused_here).is_ok(), "a timer can be set");
         check(call::post(own, refused_here).is_ok(), "a post can be sent");
         eventually("both have run", || asked() == before + 2);
         if cpu::online().contains(cpu) {
@@ -700,7 +703,7 @@ fn where_nobody_waits(cpu: CpuId) {
     // and when the way down does, for want of one who comes.
     if let Some(third) = others.iter().next() {
         let masked = Masked::begin(third);
-        let result = hotplug::cpu_down(cpu, short() * 5);
+        let result = hotplug::cpu_down(cpu, short() * 2);
         check(result == Err(HotplugError::TimedOut([third].into_iter().collect())), "one does not come");
         settle(cpu);
         masked.end();
