@@ -10,7 +10,11 @@ use reveille::bringup::{Verdict, cpu_up};
 use reveille::cpu::{self, CpuId};
 use reveille::{ExitCode, System, call, hotplug, println};
 
-reveille::entry!(main, secondary = secondary);
+reveille::entry!(
+    main,
+    // SAFETY: at `cpu::idle` all that `secondary` has on the stack is a number.
+    leaving = unsafe { reveille::cpu::Leaving::new(secondary) }
+);
 
 static ACCEPTED: AtomicU64 = AtomicU64::new(0);
 static REFUSED: AtomicU64 = AtomicU64::new(0);

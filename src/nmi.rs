@@ -31,7 +31,7 @@ use crate::time::Deadline;
 use crate::{cpu, gic, panic};
 use core::fmt;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use reveille_protocol::{Asked, State, Summons, SummonsProgress as Progress};
+use reveille_protocol::{Asked, Summons, SummonsProgress as Progress};
 
 /// One CPU's part: the word by which it is summoned, and what it notes down about itself.
 pub(crate) struct Part {
@@ -128,7 +128,7 @@ fn summon(
         let mut told = CpuSet::EMPTY;
         for cpu in batch.iter() {
             let area = area::of(cpu);
-            if area.slot.0.read().state != State::Online {
+            if !area.is_online() {
                 answers.offline.insert(cpu);
                 batch.remove(cpu);
             } else if let Some(word) = area.nmi.summons.ask(what)
@@ -272,7 +272,7 @@ pub fn backtrace(set: &CpuSet) {
         return;
     }
     for cpu in set.without(cpu::current()) {
-        if !cpu::online().contains(cpu) {
+        if !area::of(cpu).is_online() {
             crate::println!("cpu {cpu} is not online");
             continue;
         }

@@ -18,7 +18,6 @@ use crate::{console, gic, nmi, panic};
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use core::time::Duration;
-use reveille_protocol::State;
 
 /// Half a period, ticks; 0: off.
 static HALF: AtomicU64 = AtomicU64::new(0);
@@ -194,7 +193,7 @@ fn look(own: &Area, now: u64, limit: u64) {
     let areas = area::areas();
     let (before, after) = (&areas[..own.id.index()], &areas[own.id.index() + 1..]);
     for area in after.iter().chain(before) {
-        if area.slot.0.read().state != State::Online {
+        if !area.is_online() {
             continue;
         }
         let beat = area.watchdog.beat.load(Ordering::Relaxed);

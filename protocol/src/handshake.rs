@@ -623,6 +623,10 @@ pub enum Verdict {
     Busy,
     /// Its generations are used up.
     Exhausted,
+    /// The machine was stopped: the CPU is parked for good, or would be as soon as it came.
+    Parked,
+    /// Nobody tried: whoever asked cannot wait for other CPUs where it asked.
+    WouldDeadlock,
 }
 
 impl From<Refusal> for Verdict {

@@ -121,6 +121,16 @@ impl<A: Arch> LaunchSlot<A> {
         }
     }
 
+    /// The CPU of this slot never runs again: nothing can be launched on it any more, and what waits there never runs. By
+    /// whoever has stopped it.
+    ///
+    /// A launcher that is just moving a closure in ends with a closure that nobody takes; whoever comes after it finds the
+    /// slot busy.
+    pub fn condemn(&self) {
+        // Relaxed: hands nothing over, and the slot is never opened again.
+        self.word.swap(CLOSED, Relaxed);
+    }
+
     /// The CPU of this slot is online, or stays after all, and takes closures. `false` if the slot was not
     /// closed.
     pub fn reopen(&self) -> bool {
@@ -207,6 +217,19 @@ mod tests {
         assert!(slot.reopen());
         drop(slot.fill());
         assert_eq!(slot.state(), LaunchState::Empty);
+    }
+
+    #[test]
+    fn a_cpu_that_was_stopped_takes_nothing() {
+        let slot = LaunchSlot::<Host>::new();
+        assert!(slot.reopen());
+        slot.condemn();
+        assert_eq!(slot.fill().err(), Some(LaunchRefusal::Closed));
+        assert!(slot.reopen());
+        slot.fill().ok().unwrap().publish();
+        slot.condemn();
+        assert_eq!(slot.state(), LaunchState::Closed);
+        assert!(slot.take().is_none());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # image_stage is set by scripts/lib/cases.sh
-# What the table of stop-machine, hotplug and patching asks for beside patterns: both look at the image, not at its run.
+# What the table of stop-machine, hotplug and patching asks for beside patterns, by looking at the image and not at its run; and
+# what must not compile.
 
 # static_keys [N]: of all sites of static keys in the image none (or N) lies in code that is never patched, and each holds
 # the instruction that it should. See static_keys.py.
@@ -43,3 +44,16 @@ loop_in() {
             for (i = begin; i <= end; i++) print line[i]
         }'
 }
+
+# That a secondary function may be abandoned cannot be said in safe code, and where `unsafe` is forbidden not at all.
+leaving_needs_unsafe() {
+    local way=$1 message=$2 rc=0
+    run_cargo rustc --release -p reveille-tests --bin frames --target "$DEFAULT_TARGET" -- --cfg "entry=\"$way\"" \
+        >"$DIR/rustc" 2>&1 || rc=$?
+    cat -- "$DIR/rustc"
+    ((rc != 0)) || fail "it compiles"
+    grep -qF "$message" "$DIR/rustc" || fail 'it does not say why'
+    grep -A2 -F "$message" "$DIR/rustc" | grep -q 'frames.rs:[0-9]*:[0-9]*' || fail 'it does not say where'
+}
+check hotplug/leaving/unsafe leaving_needs_unsafe unsafe 'error: usage of an `unsafe` block'
+check hotplug/leaving/safe leaving_needs_unsafe safe 'error[E0133]: call to unsafe function'

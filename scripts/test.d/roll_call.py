@@ -13,7 +13,8 @@ import json
 import re
 import sys
 
-VERDICTS = ["online", "revoked", "refused", "failed", "wedged", "no-method", "disabled", "busy", "exhausted"]
+VERDICTS = ["online", "revoked", "refused", "failed", "wedged", "no-method", "disabled", "busy", "exhausted", "parked",
+            "would-deadlock"]
 SUMS = ["online", "revoked", "refused", "failed", "wedged"]
 
 LINE = re.compile(
@@ -23,7 +24,7 @@ LINE = re.compile(
     r"|refused (?P<refused>-?[1-9]\d*) generation (?P<refused_generation>[1-9]\d*)"
     r"|failed (?P<reason>[a-z0-9][a-z0-9 -]*) generation (?P<failed_generation>[1-9]\d*)"
     r"|(?P<timed>revoked|wedged) generation (?P<timed_generation>[1-9]\d*)"
-    r"|(?P<bare>no-method|disabled|busy|exhausted))"
+    r"|(?P<bare>no-method|disabled|busy|exhausted|parked|would-deadlock))"
 )
 LAST = re.compile(
     r"roll call: (?P<possible>\d+) possible, (?P<online>\d+) online, (?P<revoked>\d+) revoked, "

@@ -139,6 +139,8 @@ pub(crate) extern "C" fn secondary(area: &'static Area) -> ! {
     // The interrupt controller works before anyone can be told to interrupt us: device stores complete first.
     arch::dsb_sy();
     if hotplug::online_all(area.id).is_err() {
+        // Of a life that there never was nothing is to happen in the next.
+        time::drop_timers();
         quiet(area);
         give_up(area, generation, Reason::Callback);
     }
@@ -165,5 +167,5 @@ pub(crate) extern "C" fn secondary(area: &'static Area) -> ! {
     // SAFETY: vectors, interrupt controller and stacks are in place.
     unsafe { regs::daif_open() };
     call::run_pending(area);
-    system::run_secondary(area.id)
+    system::run_secondary(area)
 }

@@ -20,15 +20,15 @@ pub use roll_call::{Entry, Json, RollCall};
 pub(crate) use spin_table::{RELEASE_SIZE, map as map_release_address};
 
 use crate::arch::{self, Hw, entry};
+use crate::cpu::CpuId;
 use crate::cpu::area::{self, Area, Method};
-use crate::cpu::lifecycle::Lifecycle;
-use crate::cpu::{self, CpuId};
+use crate::cpu::lifecycle::{Denied, Lifecycle};
 use crate::time::{Deadline, Instant, to_ticks};
 use crate::{call, panic, patch, time};
 use core::cell::RefCell;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
-use reveille_protocol::{Booter, Limits, Refusal, State, Step, Token};
+use reveille_protocol::{Booter, Limits, Refusal, Step, Token};
 
 /// Time a CPU has to arrive, and again to come online, if the bootarg `deadline_ms` does not say otherwise.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
@@ -68,16 +68,33 @@ impl Start {
 
 /// Brings `cpu` up, or finds it online already.
 ///
-/// Waits, with interrupts as the caller has them, until there is a verdict: at most until `deadline` for the
+/// Waits, with interrupts open, until there is a verdict: at most until `deadline` for the
 /// arrival, and as long again for the CPU to come online. From any CPU; concurrent calls take turns, and a
 /// turn that does not come before `deadline` is [`Verdict::Busy`].
+///
+/// From thread context alone. With interrupts masked, in an interrupt handler, in a callback of any kind (one for hotplug
+/// included) and in the job of a stop-machine it is [`Verdict::WouldDeadlock`], at once and whatever `cpu` is doing; no
+/// record of it is kept. After [`stop_others`](crate::panic::stop_others()) no CPU comes any more: [`Verdict::Parked`].
 pub fn cpu_up(cpu: CpuId, deadline: impl Into<Deadline>) -> Verdict {
     let area = area::of(cpu);
     let deadline = deadline.into();
     let span = deadline.remaining();
-    let Some(lock) = Lifecycle::lock(deadline) else { return Verdict::Busy };
-    start(&lock, core::slice::from_ref(area), deadline, span);
-    area.record.0.verdict().unwrap_or(Verdict::Busy)
+    match Lifecycle::lock(deadline) {
+        Ok(lock) => {
+            start(&lock, core::slice::from_ref(area), deadline, span);
+            area.record.0.verdict().unwrap_or(Verdict::Busy)
+        }
+        Err(denied) => denied.into(),
+    }
+}
+
+impl From<Denied> for Verdict {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Context => Self::WouldDeadlock,
+            Denied::Busy => Self::Busy,
+        }
+    }
 }
 
 /// Brings up every CPU of the machine that is not online: all are kicked first, and then awaited together.
@@ -87,9 +104,9 @@ pub(crate) fn bring_up_all(deadline: Deadline) -> RollCall {
     let span = deadline.remaining();
     let areas = area::areas();
     match Lifecycle::lock(deadline) {
-        Some(lock) => start(&lock, areas, deadline, span),
+        Ok(lock) => start(&lock, areas, deadline, span),
         // The records are the lock holder's to write.
-        None => return RollCall::without_turn(areas),
+        Err(denied) => return RollCall::refused(areas, denied.into()),
     }
     RollCall::new(areas)
 }
@@ -118,7 +135,7 @@ fn start(lock: &Lifecycle, areas: &'static [Area], deadline: Deadline, span: Dur
     // A verdict `Online` means that calls are let in, which is the next thing that the CPU does. It cannot leave meanwhile.
     let limit = Deadline::after(span);
     for area in areas.iter().filter(|area| area.record.0.verdict() == Some(Verdict::Online)) {
-        while !call::is_open(area) && area.slot.0.read().state == State::Online && !limit.has_passed() {
+        while !call::is_open(area) && area.is_online() && !limit.has_passed() {
             pause();
         }
     }
@@ -146,13 +163,15 @@ fn begin(lock: &Lifecycle, area: &'static Area, limits: Limits) {
         expect_uninvited();
     }
     let may_come = in_pen || PEN_IN_USE.load(Ordering::Relaxed);
-    let seen = area.slot.0.read();
-    if seen.state == State::Online {
-        return record.refused(Refusal::Online { generation: seen.generation }, seen.generation);
+    if area.is_online() {
+        let generation = area.slot.0.read().generation;
+        return record.refused(Refusal::Online { generation }, generation);
     }
     match area.method {
         Method::Disabled => return record.without_start(Verdict::Disabled),
         Method::None if !may_come => return record.without_start(Verdict::NoMethod),
+        // It would stop as it came online, like all those that were.
+        _ if panic::is_stopper() => return record.without_start(Verdict::Parked),
         _ => {}
     }
     // Before a second CPU may claim: none of the locks may still rely on being alone.
@@ -172,7 +191,7 @@ fn begin(lock: &Lifecycle, area: &'static Area, limits: Limits) {
     if !in_pen {
         call_firmware(area, &mut pending, may_come);
     }
-    *area.record.0.start.state.borrow_mut() = Some(pending);
+    *record.start.state.borrow_mut() = Some(pending);
 }
 
 /// Asks whoever holds the CPU to let it go.
@@ -203,7 +222,8 @@ fn call_firmware(area: &Area, pending: &mut Pending, may_come: bool) {
 
 /// Steps the start of `area`'s CPU; `true` once there is a verdict.
 fn advance(_lock: &Lifecycle, area: &'static Area) -> bool {
-    let mut state = area.record.0.start.state.borrow_mut();
+    // Borrowed for good: who had the right before was stopped in the middle of this, by the CPU that has it now.
+    let Ok(mut state) = area.record.0.start.state.try_borrow_mut() else { return true };
     let Some(pending) = state.as_mut() else { return true };
     let now = Instant::now().ticks();
     if let Step::Settled(outcome) = pending.booter.step(now) {
@@ -236,5 +256,5 @@ impl From<Duration> for Deadline {
 
 /// Whether `cpu` is online.
 pub fn is_online(cpu: CpuId) -> bool {
-    cpu::online().contains(cpu)
+    area::of(cpu).is_online()
 }

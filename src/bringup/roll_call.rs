@@ -43,6 +43,9 @@ impl Record {
             Verdict::Disabled => (7, 0),
             Verdict::Busy => (8, 0),
             Verdict::Exhausted => (9, 0),
+            Verdict::Parked => (10, 0),
+            // Whoever is refused so writes no record.
+            Verdict::WouldDeadlock => (11, 0),
         };
         self.generation.store(generation, Ordering::Relaxed);
         self.ticks.store(ticks, Ordering::Relaxed);
@@ -63,6 +66,8 @@ impl Record {
             7 => Verdict::Disabled,
             8 => Verdict::Busy,
             9 => Verdict::Exhausted,
+            10 => Verdict::Parked,
+            11 => Verdict::WouldDeadlock,
             _ => return None,
         })
     }
@@ -101,8 +106,8 @@ impl Record {
 #[derive(Clone, Copy)]
 pub struct RollCall {
     areas: &'static [Area],
-    /// Whether CPUs could be started for it. If not, those that are not online are `Busy`, whatever came of others' attempts.
-    had_turn: bool,
+    /// Why no CPU could be started for it: the verdict of those that are not online, whatever came of others' attempts.
+    refused: Option<Verdict>,
 }
 
 /// One CPU in a [`RollCall`].
@@ -124,27 +129,30 @@ pub struct Entry {
 
 impl RollCall {
     pub(super) fn new(areas: &'static [Area]) -> Self {
-        Self { areas, had_turn: true }
+        Self { areas, refused: None }
     }
 
-    /// Others had the right to start CPUs until the deadline.
-    pub(super) fn without_turn(areas: &'static [Area]) -> Self {
-        Self { areas, had_turn: false }
+    /// No CPU could be started, because of `verdict`.
+    pub(super) fn refused(areas: &'static [Area], verdict: Verdict) -> Self {
+        Self { areas, refused: Some(verdict) }
     }
 
     /// The CPUs in id order.
     pub fn iter(&self) -> impl Iterator<Item = Entry> + use<> {
-        let had_turn = self.had_turn;
+        let refused = self.refused;
         self.areas.iter().map(move |area| {
             let record = &area.record.0;
+            let verdict = match refused {
+                // The record of one that has left is that of the start before.
+                Some(_) if area.is_online() => Verdict::Online,
+                Some(refused) => refused,
+                // No attempt yet: somebody else is about to make one.
+                None => record.verdict().unwrap_or(Verdict::Busy),
+            };
             Entry {
                 cpu: area.id,
                 mpidr: area.mpidr,
-                // No attempt yet: somebody else is about to make one.
-                verdict: record
-                    .verdict()
-                    .filter(|verdict| had_turn || *verdict == Verdict::Online)
-                    .unwrap_or(Verdict::Busy),
+                verdict,
                 generation: record.generation.load(Ordering::Relaxed),
                 after: to_duration(record.ticks.load(Ordering::Relaxed)),
                 boot: area.id == CpuId::BOOT,
@@ -187,7 +195,12 @@ impl RollCall {
                 Verdict::Refused(_) => 3,
                 Verdict::Failed(_) => 4,
                 Verdict::Wedged => 5,
-                Verdict::NoMethod | Verdict::Disabled | Verdict::Busy | Verdict::Exhausted => 6,
+                Verdict::NoMethod
+                | Verdict::Disabled
+                | Verdict::Busy
+                | Verdict::Exhausted
+                | Verdict::Parked
+                | Verdict::WouldDeadlock => 6,
             };
             counts[place].1 += 1;
             counts[0].1 += 1;
@@ -208,6 +221,8 @@ fn word(verdict: Verdict) -> &'static str {
         Verdict::Disabled => "disabled",
         Verdict::Busy => "busy",
         Verdict::Exhausted => "exhausted",
+        Verdict::Parked => "parked",
+        Verdict::WouldDeadlock => "would-deadlock",
     }
 }
 

@@ -26,8 +26,8 @@ mod wait;
 
 pub use deadline::on_deadline;
 pub(crate) use part::{
-    BYTES_PER_CPU, Block, Kept, Part, Shared, close, counts, drain, is_open, is_pending, open, run_kept,
-    run_pending, set_up, taken,
+    BYTES_PER_CPU, Block, Kept, Part, Shared, close, condemn, counts, drain, is_open, is_pending, open,
+    run_kept, run_pending, set_up, taken,
 };
 pub use post::{POST_BYTES, POSTS_PER_CPU, PostError, Posted, post, post_each};
 pub use sync::{on, on_each};

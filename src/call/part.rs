@@ -351,6 +351,14 @@ pub(crate) fn close(area: &'static Area) -> Kept {
     kept
 }
 
+/// The CPU of `area`, which is parked, takes no more messages, and what it had accepted never runs. By the CPU that stopped it.
+pub(crate) fn condemn(area: &'static Area) {
+    for (line, block) in Part::own_queues(area) {
+        // Lost: see above.
+        let _ = line.queue.close(block.links);
+    }
+}
+
 /// Runs what [`close`] kept, in interrupt context.
 pub(crate) fn run_kept(area: &'static Area, kept: Kept) {
     let depth = area.interrupt_depth.load(Ordering::Relaxed);

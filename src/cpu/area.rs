@@ -10,7 +10,7 @@ use crate::dt::{CpuStatus, EnableMethod};
 use crate::{call, gic, hotplug, nmi, panic, stop, time, watchdog};
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use reveille_protocol::LeaveRequest;
+use reveille_protocol::{LeaveRequest, State};
 
 /// Keeps its content alone on its cache lines: 128 bytes is a line pair on the CPUs that fetch in pairs.
 #[repr(C, align(128))]
@@ -21,7 +21,8 @@ pub(crate) struct Line<T>(pub(crate) T);
 pub(crate) struct Area {
     // Read by assembly.
     exception_top: u64,
-    thread_top: u64,
+    /// Where its thread stack begins: on the CPU that booted the image, once `main` is over, below the frames of that.
+    thread_top: AtomicU64,
     emergency_top: u64,
     /// What it runs on its own stacks: a `fn(&'static Area) -> !`.
     entry: AtomicU64,
@@ -177,7 +178,7 @@ impl Area {
     ) -> Self {
         Self {
             exception_top: stack_top(cpu, 1),
-            thread_top: stack_top(cpu, 0),
+            thread_top: AtomicU64::new(stack_top(cpu, 0)),
             emergency_top: stack_top(cpu, 2),
             entry: AtomicU64::new(entry as usize as u64),
             id: cpu,
@@ -193,7 +194,7 @@ impl Area {
     const fn blank() -> Self {
         Self {
             exception_top: 0,
-            thread_top: 0,
+            thread_top: AtomicU64::new(0),
             emergency_top: 0,
             entry: AtomicU64::new(0),
             id: CpuId::BOOT,
@@ -234,6 +235,18 @@ impl Area {
     /// Whether the stack pointer `sp` is on its emergency stack.
     pub(crate) fn is_on_emergency_stack(&self, sp: u64) -> bool {
         self.emergency_top.wrapping_sub(sp) < (EMERGENCY_PAGES * PAGE) as u64
+    }
+
+    /// Whether the CPU is a member of the system and runs. One that was parked keeps its place in the slot, but never runs again.
+    pub(crate) fn is_online(&self) -> bool {
+        self.slot.0.read().state == State::Online && !self.parked.is_set()
+    }
+
+    /// From its next life on this CPU, which is the calling one, uses its thread stack below `sp` alone: what lies above is
+    /// never given up.
+    pub(crate) fn begin_below(&self, sp: u64) {
+        // Relaxed: read by this CPU itself, when it comes back, and ordered by the start that brings it.
+        self.thread_top.store(sp & !0xf, Ordering::Relaxed);
     }
 
     /// From now on this CPU begins with `entry`: once it has booted the image it comes back like any other.

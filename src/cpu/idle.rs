@@ -34,7 +34,7 @@ pub fn idle() {
         && !area.launch.is_waiting()
         && !call::is_pending(area)
         && !hotplug::is_due(area)
-        && !panic::is_stopping()
+        && !panic::is_stopped_by_other()
     {
         time::look_around();
         wait(area);
@@ -78,19 +78,29 @@ pub fn offline_point() {
 }
 
 /// Ends `main`: the CPU that booted the image becomes one like any other, and runs the secondary function. From then on
-/// it may leave.
+/// it may leave, if that may be abandoned (see [`entry!`](crate::entry)).
+///
+/// What `main` has on its stack stays where it is, for ever: no destructor runs, but neither is its memory used again. The
+/// lives of this CPU take place below it, on what is left of the stack: a `main` that keeps large values there had better
+/// call this from a function that does not. Whoever does not get by with it meets the guard page, as ever.
 ///
 /// # Panics
 ///
-/// On any other CPU, with interrupts masked, or in interrupt context.
+/// Outside of `main`: on any other CPU, a second time, in a launched closure, in a callback of any kind, with interrupts
+/// masked, or in interrupt context.
 pub fn become_secondary() -> ! {
     let area = area::current();
-    assert!(area.id == CpuId::BOOT && !irq::is_masked(), "cpu::become_secondary() outside of main");
+    // A closure that `main` runs as it idles has frames of its own, on top of a `main` that has not ended.
+    let is_main = area.holds.is_main() && !area.launch.is_running() && !irq::is_masked();
+    assert!(is_main, "cpu::become_secondary() outside of main");
+    area.begin_below(arch::stack_pointer());
     area.holds.set_main(false);
-    system::run_secondary(area.id)
+    system::run_secondary(area)
 }
 
 /// What a secondary does that was given nothing else: [`idle`], for ever.
+///
+/// A function of the application's that ends in this one is not the same: its frames are still there.
 pub fn idle_loop(_: CpuId) -> ! {
     loop {
         idle();
@@ -99,7 +109,7 @@ pub fn idle_loop(_: CpuId) -> ! {
 
 /// Makes `cpu` leave its current or next WFI. Does nothing if `cpu` is not online.
 pub fn wake(cpu: CpuId) {
-    if super::online().contains(cpu) {
+    if area::of(cpu).is_online() {
         gic::send_sgi(Sgi::Wake, cpu);
     }
 }

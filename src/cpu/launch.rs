@@ -82,6 +82,16 @@ impl Mailbox {
         self.slot.state() == LaunchState::Full
     }
 
+    /// Whether a closure runs there. Certain on that CPU.
+    pub(crate) fn is_running(&self) -> bool {
+        self.slot.state() == LaunchState::Running
+    }
+
+    /// Lets no more closures in, ever, whatever became of the last one. The CPU has parked.
+    pub(crate) fn condemn(&self) {
+        self.slot.condemn();
+    }
+
     /// Runs the closure that waits, if there is one. By its own CPU, in thread context.
     pub(crate) fn run_one(&self) -> bool {
         let Some(running) = self.slot.take() else { return false };

@@ -1,13 +1,35 @@
-//! Who may start CPUs, take them down, or gather them: one CPU at a time.
+//! Who may start CPUs, take them down, or gather them: one CPU at a time, and from where it can wait for others.
 
 use super::area::{self, Area};
 use crate::arch::{self, Hw, HwWord};
 use crate::time::Deadline;
-use crate::{hotplug, panic};
+use crate::{hotplug, irq, panic};
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
-use reveille_protocol::{Holder, LifecycleLock, Tenure};
+use reveille_protocol::{Holder, LifecycleLock, Snapshot, State, Tenure};
 
+/// Why the right was not to be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Denied {
+    /// Never from here: see [`may_wait`].
+    Context,
+    /// Others had it until the deadline.
+    Busy,
+}
+
+/// Whether the CPU of `own`, the calling one, may wait here for other CPUs to come, go or gather.
+///
+/// It may in thread context, interrupts open, as a member of the system: not where it could not take part in the round of
+/// another CPU (masked, in a handler, in a callback, in the job of a round), not while it comes (an online callback is
+/// masked, too) or goes (an offline callback: whoever asked it to leave has the right until it is gone).
+fn may_wait(own: &Area) -> bool {
+    !irq::is_masked() && own.slot.0.read().state == State::Online && !own.holds.is_leaving()
+}
+
+/// No holder is ever `Wedged`, so nobody has to take the lock over from one: to take it a CPU has to be `Online`
+/// ([`may_wait`]), and only one that is `Alive` can become `Wedged`. What becomes of a holder that was online: it gives the
+/// lock back; it leaves with it, and its slot says so; it is parked, and then whoever stopped it takes over; or it comes
+/// out of reset, and that is a panic.
 static LOCK: LifecycleLock<Hw> = LifecycleLock::from_parts(HwWord::with(LifecycleLock::<Hw>::FREE));
 
 /// The index of the CPU that had the right last. Relaxed, like all that is about turns: who is mistaken waits a little, or not.
@@ -35,8 +57,12 @@ const TURN: Duration = Duration::from_millis(1);
 /// one of those will not leave before it had its turn, must not keep it from all others. `false` at the deadline, or if
 /// `meanwhile` says so.
 fn give_turn(own: &'static Area, deadline: Deadline, meanwhile: &mut impl FnMut() -> bool) -> bool {
-    let is_ours =
-        || LAST.load(Ordering::Relaxed) == own.id.index() as u64 && WAITING.load(Ordering::Relaxed) != 0;
+    // Those that were stopped have no turn any more.
+    let is_ours = || {
+        LAST.load(Ordering::Relaxed) == own.id.index() as u64
+            && WAITING.load(Ordering::Relaxed) != 0
+            && !panic::is_stopper()
+    };
     if !is_ours() {
         return true;
     }
@@ -51,13 +77,19 @@ fn give_turn(own: &'static Area, deadline: Deadline, meanwhile: &mut impl FnMut(
     true
 }
 
+/// The slot of a CPU that has the right. One that this CPU has stopped has left for good.
+fn slot(cpu: u32) -> Snapshot {
+    let area = &area::areas()[cpu as usize];
+    let slot = area.slot.0.read();
+    if panic::is_stopper() && area.parked.is_set() { Snapshot { state: State::Gone, ..slot } } else { slot }
+}
+
 /// The right to change which CPUs there are.
 pub(crate) struct Lifecycle(Option<Tenure<'static, Hw>>);
 
 impl Lifecycle {
-    /// Waits for the right until `deadline`, interrupts as the caller has them: open, or it could not take part in
-    /// the round of the CPU that it waits for.
-    pub(crate) fn lock(deadline: Deadline) -> Option<Self> {
+    /// Waits for the right until `deadline`. Refused at once where the caller may not wait.
+    pub(crate) fn lock(deadline: Deadline) -> Result<Self, Denied> {
         let own = area::current();
         Self::lock_with(deadline, || {
             hotplug::decline(own);
@@ -66,22 +98,24 @@ impl Lifecycle {
     }
 
     /// The same; `meanwhile` is called between looks, and says whether to go on waiting.
-    pub(crate) fn lock_with(deadline: Deadline, mut meanwhile: impl FnMut() -> bool) -> Option<Self> {
+    pub(crate) fn lock_with(deadline: Deadline, mut meanwhile: impl FnMut() -> bool) -> Result<Self, Denied> {
         let own = area::current();
+        if !may_wait(own) {
+            return Err(Denied::Context);
+        }
         let me = Holder { cpu: own.id.index() as u32, generation: own.slot.0.read().generation };
         if !give_turn(own, deadline, &mut meanwhile) {
-            return None;
+            return Err(Denied::Busy);
         }
         let lock = loop {
-            let slot = |cpu: u32| area::areas()[cpu as usize].slot.0.read();
             if let Ok(tenure) = LOCK.try_acquire(me, slot) {
                 LAST.store(u64::from(me.cpu), Ordering::Relaxed);
-                break Some(Self(Some(tenure)));
+                break Ok(Self(Some(tenure)));
             }
             set_waiting(own, true);
             panic::poll_gate();
             if deadline.has_passed() || !meanwhile() {
-                break None;
+                break Err(Denied::Busy);
             }
             arch::wfe();
         };

@@ -5,6 +5,7 @@ mod idle;
 pub(crate) mod launch;
 pub(crate) mod lifecycle;
 pub(crate) mod local;
+mod secondary;
 mod status;
 
 pub use crate::cpu_set::{CpuId, CpuSet, Iter, MAX_CPUS};
@@ -12,6 +13,9 @@ pub use area::BYTES_PER_CPU;
 pub use idle::{become_secondary, idle, idle_loop, offline_point, wake};
 pub use launch::{LAUNCH_BYTES, LaunchError, launch};
 pub use local::PerCpu;
+pub use secondary::Leaving;
+#[doc(hidden)]
+pub use secondary::Secondary;
 pub use status::{State, Status, status};
 
 /// The CPU this runs on.
@@ -29,12 +33,10 @@ pub fn possible() -> CpuSet {
 }
 
 /// The CPUs that are online. The answer may be old by the time it is looked at.
+///
+/// One that was parked ([`stop_others`](crate::panic::stop_others())) is not among them.
 pub fn online() -> CpuSet {
-    area::areas()
-        .iter()
-        .filter(|area| area.slot.0.read().state == State::Online)
-        .map(|area| area.id)
-        .collect()
+    area::areas().iter().filter(|area| area.is_online()).map(|area| area.id).collect()
 }
 
 /// The affinity of `cpu` as the device tree and PSCI write it: Aff3 at bits 39:32, Aff2 to Aff0 at 23:0

@@ -17,6 +17,8 @@ pub struct Status {
     pub mpidr: u64,
     /// Its state.
     pub state: State,
+    /// Whether it was parked: it never runs again, whatever its state says.
+    pub parked: bool,
     /// Number of its last start; 0 if it booted the image, or was never started.
     pub generation: u32,
     /// What the last attempt to bring it up came to.
@@ -47,6 +49,7 @@ pub fn status(cpu: CpuId) -> Status {
         cpu,
         mpidr: area.mpidr,
         state: slot.state,
+        parked: area.parked.is_set(),
         generation: slot.generation,
         verdict: area.record.0.verdict(),
         stage: crumbs.map_or(0, |crumbs| crumbs.stage),

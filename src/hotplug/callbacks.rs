@@ -45,9 +45,18 @@ static LIST: SpinLock<List> = SpinLock::new(List { pairs: [None; CAPACITY] });
 /// From now on, `online` runs on each CPU that comes up, before anyone can call it, and `offline` on each that is about
 /// to leave, while it still can be called. In the order of registration as they come, in the opposite order as they go.
 ///
-/// `online` runs with interrupts masked; if it fails, what ran before it is undone, the CPU goes down again, and the
-/// verdict is `Failed` with [`Reason::Callback`](crate::bringup::Reason::Callback). `offline` runs in thread context; if
-/// the CPU cannot leave after all, `online` runs again there. CPUs that are online already are left as they are.
+/// `online` runs with interrupts masked, always. If it fails as a CPU comes up, what ran before it is undone, the CPU goes down
+/// again, and the verdict is `Failed` with [`Reason::Callback`](crate::bringup::Reason::Callback). CPUs that are online already
+/// are left as they are.
+///
+/// `offline` runs in thread context, interrupts open, on a CPU that is still online: it may send and wait, but for what
+/// starts, stops or gathers CPUs, which is refused at once ([`StopError::WouldDeadlock`](crate::StopError::WouldDeadlock) and
+/// the like). Timers that it finds running may run out before the CPU goes (see [`cpu_down`](crate::hotplug::cpu_down)), so
+/// it is the place to tell one that sets itself anew to end. If the CPU cannot leave after all, `online` runs there again,
+/// masked like any other time; one that fails then is logged, and the CPU stays.
+///
+/// Where `offline` undoes an `online` because a later one failed, it runs with interrupts masked, as that did. Timers that
+/// callbacks have set on a CPU that does not come up are dropped, and do not run.
 ///
 /// # Errors
 ///
@@ -67,7 +76,7 @@ fn pair(index: usize) -> Option<Pair> {
     LIST.lock().pairs.get(index).copied().flatten()
 }
 
-/// Runs all online callbacks on this CPU, or, if one fails, undoes those that ran.
+/// Runs all online callbacks on this CPU, or, if one fails, undoes those that ran. With interrupts masked.
 pub(crate) fn online_all(cpu: CpuId) -> Result<(), ()> {
     let mut index = 0;
     while let Some(callbacks) = pair(index) {
@@ -84,7 +93,7 @@ pub(crate) fn online_all(cpu: CpuId) -> Result<(), ()> {
     Ok(())
 }
 
-/// Runs all offline callbacks on this CPU.
+/// Runs all offline callbacks on this CPU. In thread context, interrupts open.
 pub(crate) fn offline_all(cpu: CpuId) {
     let mut count = 0;
     while pair(count).is_some() {

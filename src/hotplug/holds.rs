@@ -4,6 +4,7 @@ use crate::cpu::area::{self, Area};
 use core::fmt;
 use core::marker::PhantomData;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::time::Duration;
 
 /// Something that a CPU has to let go of before it can leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub enum Hold {
     Closure = 2,
     /// The application has [`pin`]ned it.
     Pinned = 3,
-    /// It has timers running.
+    /// It has timers running: they are due in more than a second, or after its offline callbacks are over they run on.
     Timer = 4,
     /// It did not come to [`idle`](crate::cpu::idle()) or [`offline_point`](crate::cpu::offline_point).
     NotIdle = 5,
@@ -26,6 +27,9 @@ pub enum Hold {
     Callback = 7,
     /// It waits until it may itself start, stop or gather CPUs.
     Waiting = 8,
+    /// It runs a secondary function of which nobody has said that its frames may be given up. It never lets go of this one:
+    /// see [`entry!`](crate::entry).
+    Frames = 9,
 }
 
 impl fmt::Display for Hold {
@@ -39,6 +43,7 @@ impl fmt::Display for Hold {
             Self::NotIdle => "it does not come to an offline point",
             Self::Callback => "it does not come to the end of its offline callbacks",
             Self::Waiting => "it waits to start, stop or gather CPUs itself",
+            Self::Frames => "its secondary function has not agreed to be abandoned",
         })
     }
 }
@@ -46,6 +51,10 @@ impl fmt::Display for Hold {
 /// The holds of one CPU that nothing else tells of.
 pub(crate) struct Holds {
     main: AtomicBool,
+    /// What it runs may not be given up.
+    frames: AtomicBool,
+    /// It is about to leave: its callbacks are under way. For itself alone.
+    leaving: AtomicBool,
     pins: AtomicU32,
     mutexes: AtomicU32,
     /// Whether it waits for the right to start, stop or gather CPUs.
@@ -56,6 +65,8 @@ impl Holds {
     pub(crate) const fn new() -> Self {
         Self {
             main: AtomicBool::new(false),
+            frames: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
             pins: AtomicU32::new(0),
             mutexes: AtomicU32::new(0),
             waiting: AtomicBool::new(false),
@@ -76,6 +87,32 @@ impl Holds {
     /// `main` begins, or has ended, on this CPU.
     pub(crate) fn set_main(&self, runs: bool) {
         self.main.store(runs, Ordering::Relaxed);
+    }
+
+    /// Whether `main` runs on this CPU. Certain there.
+    pub(crate) fn is_main(&self) -> bool {
+        self.main.load(Ordering::Relaxed)
+    }
+
+    /// This CPU begins to run what may not be given up, or what may.
+    pub(crate) fn set_frames(&self, stay: bool) {
+        // Relaxed, as above.
+        self.frames.store(stay, Ordering::Relaxed);
+    }
+
+    /// This CPU begins to leave, or stays after all.
+    pub(super) fn set_leaving(&self, leaves: bool) {
+        self.leaving.store(leaves, Ordering::Relaxed);
+    }
+
+    /// Whether this CPU, the calling one, is about to leave.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
+    }
+
+    /// Whether the CPU will never let go of what keeps it.
+    pub(super) fn is_for_ever(&self) -> bool {
+        !self.is_main() && self.frames.load(Ordering::Relaxed)
     }
 
     /// This CPU begins or ends to wait for the right to start, stop or gather CPUs. Whether that is news.
@@ -117,8 +154,25 @@ impl Drop for Pin {
 
 /// What keeps the CPU of `area`. Certain on that CPU in thread context; from elsewhere good for a report.
 pub(super) fn of(area: &Area) -> Option<Hold> {
-    if area.holds.main.load(Ordering::Relaxed) {
+    of_thread(area).or_else(|| area.timers.are_running().then_some(Hold::Timer))
+}
+
+/// Timers that are due so soon do not keep a CPU from agreeing to leave. It runs its offline callbacks, which may end what sets
+/// them again and again, and waits so long at most for what is left of them.
+pub(super) const TIMERS: Duration = Duration::from_secs(1);
+
+/// What keeps the CPU of `area`, which is the calling one, in thread context, from agreeing to leave.
+pub(super) fn before_callbacks(area: &Area) -> Option<Hold> {
+    of_thread(area).or_else(|| area.timers.run_beyond(TIMERS).then_some(Hold::Timer))
+}
+
+/// All but the timers.
+fn of_thread(area: &Area) -> Option<Hold> {
+    if area.holds.is_main() {
         return Some(Hold::Main);
+    }
+    if area.holds.frames.load(Ordering::Relaxed) {
+        return Some(Hold::Frames);
     }
     if area.launch.is_in_use() {
         return Some(Hold::Closure);
@@ -126,10 +180,7 @@ pub(super) fn of(area: &Area) -> Option<Hold> {
     if area.holds.pins.load(Ordering::Relaxed) != 0 {
         return Some(Hold::Pinned);
     }
-    if area.holds.mutexes.load(Ordering::Relaxed) != 0 {
-        return Some(Hold::Mutex);
-    }
-    area.timers.are_running().then_some(Hold::Timer)
+    (area.holds.mutexes.load(Ordering::Relaxed) != 0).then_some(Hold::Mutex)
 }
 
 /// The hold with this number.
@@ -142,6 +193,7 @@ pub(super) fn from_code(code: u16) -> Hold {
         6 => Hold::Mutex,
         7 => Hold::Callback,
         8 => Hold::Waiting,
+        9 => Hold::Frames,
         _ => Hold::NotIdle,
     }
 }

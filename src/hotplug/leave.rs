@@ -9,7 +9,7 @@ use crate::cpu::{self, CpuSet};
 use crate::stop::{Round, StopError};
 use crate::sync::SpinLock;
 use crate::time::{Deadline, Instant};
-use crate::{call, panic};
+use crate::{arch, call, irq, panic};
 use reveille_protocol::{Job, Leaving};
 
 /// Reason of a refusal: the gathering was called off.
@@ -47,9 +47,9 @@ impl From<StopError> for Refused {
     }
 }
 
-/// Whether this CPU would leave at an offline point. For idle, before it waits.
+/// Whether this CPU would try to leave at an offline point. For idle, before it waits.
 pub(crate) fn is_due(area: &'static Area) -> bool {
-    area.leave.is_asked() && holds::of(area).is_none()
+    area.leave.is_asked() && !area.holds.is_leaving() && holds::before_callbacks(area).is_none()
 }
 
 /// An offline point: leaves if this CPU was asked to, and holds nothing. In thread context, interrupts open.
@@ -91,7 +91,7 @@ pub(crate) fn decline(area: &'static Area) {
 /// The calling CPU leaves; returns only on an error.
 pub(super) fn now(lock: Lifecycle, deadline: Deadline) -> Result<(), HotplugError> {
     let area = area::current();
-    if let Some(hold) = holds::of(area) {
+    if let Some(hold) = holds::before_callbacks(area) {
         return Err(HotplugError::Held(hold));
     }
     let mut lock = Some(lock);
@@ -108,12 +108,41 @@ pub(super) fn now(lock: Lifecycle, deadline: Deadline) -> Result<(), HotplugErro
     })
 }
 
+/// Waits until none of this CPU's timers is running. `false`: by `deadline`, or in a while, some still are.
+fn await_timers(area: &'static Area, deadline: Deadline) -> bool {
+    let limit = deadline.min(Deadline::after(holds::TIMERS));
+    while area.timers.are_running() {
+        if limit.has_passed() {
+            return false;
+        }
+        panic::poll_gate();
+        arch::yield_now();
+    }
+    true
+}
+
+/// What the callbacks have taken down they set up again: this CPU stays, because it was `refused`.
+fn stay(area: &'static Area, refused: Refused) -> Refused {
+    let masked = irq::mask();
+    if callbacks::online_all(area.id).is_err() {
+        log::error!("cpu {}: an online callback failed after the CPU could not leave", area.id);
+    }
+    drop(masked);
+    area.holds.set_leaving(false);
+    area.launch.open();
+    refused
+}
+
 /// Leaves, or says why not. `may_leave` is asked when there is nothing else in the way; if it says so there is no way back.
 fn try_leave(area: &'static Area, deadline: Deadline, may_leave: impl FnOnce() -> bool) -> Refused {
     if !area.launch.close() {
         return Refused::Held(Hold::Closure);
     }
+    area.holds.set_leaving(true);
     callbacks::offline_all(area.id);
+    if !await_timers(area, deadline) {
+        return stay(area, Refused::Held(Hold::Timer));
+    }
     let generation = area.slot.0.read().generation;
     let others = cpu::online().without(area.id);
     let mut kept = call::Kept::NONE;
@@ -140,19 +169,14 @@ fn try_leave(area: &'static Area, deadline: Deadline, may_leave: impl FnOnce() -
     });
     let _masked = match (left, refused) {
         (Ok(masked), None) => masked,
-        (left, refused) => {
-            let refused = match left {
-                // Unmasks.
-                Ok(_) => refused.unwrap_or(Refused::Busy),
-                Err(error) => error.into(),
-            };
-            area.launch.open();
-            if callbacks::online_all(area.id).is_err() {
-                log::error!("cpu {}: an online callback failed after the CPU could not leave", area.id);
-            }
-            return refused;
+        (Ok(masked), refused) => {
+            drop(masked);
+            return stay(area, refused.unwrap_or(Refused::Busy));
         }
+        (Err(error), _) => return stay(area, error.into()),
     };
+    // Its next life has nothing to do with that.
+    area.holds.set_leaving(false);
     // With the others live: what was accepted may wait for who sent it.
     call::run_kept(area, kept);
     // The last moment at which this CPU can still be stopped like any other.

@@ -18,9 +18,9 @@ pub use holds::{Hold, Pin, pin};
 pub(crate) use leave::{check, decline, is_due};
 
 use crate::cpu::area::{self, Area};
-use crate::cpu::lifecycle::Lifecycle;
+use crate::cpu::lifecycle::{Denied, Lifecycle};
 use crate::cpu::{self, CpuId, CpuSet};
-use crate::irq::{self, Sgi};
+use crate::irq::Sgi;
 use crate::time::Deadline;
 use crate::{arch, gic, panic, patch, stop};
 use core::fmt;
@@ -40,7 +40,7 @@ pub enum HotplugError {
     TimedOut(CpuSet),
     /// Another CPU was starting, stopping or gathering CPUs until the deadline.
     Busy,
-    /// The caller has interrupts masked, or is an interrupt handler or a callback.
+    /// The caller has interrupts masked, or is an interrupt handler or a callback, an [`offline`](register) one included.
     WouldDeadlock,
     /// It has left the system and takes no more calls, but is not off yet: it still runs calls that it had accepted.
     StillDying,
@@ -68,18 +68,23 @@ impl fmt::Display for HotplugError {
 ///
 /// It leaves when it comes to [`cpu::idle`] or [`cpu::offline_point`] and holds nothing: no [`Pin`], no
 /// [`Mutex`](crate::sync::Mutex), no launched closure, no timer, not `main`. It has until `deadline` for that, and for its
-/// callbacks and what it still has to run another ten seconds (bootarg `stop_wait_ms`).
+/// callbacks and what it still has to run another ten seconds (bootarg `stop_wait_ms`). The frames of what it runs are
+/// given up: a secondary function of the application's has to have agreed to that, by [`entry!`](crate::entry), and else the
+/// answer is [`Hold::Frames`], at once.
 ///
-/// A CPU that takes itself down is told what it holds, instead of waiting until it lets go.
+/// Timers that are due within a second do not keep it from trying: it runs its `offline` callbacks, and then waits for those
+/// timers, interrupts open. A timer that is set again and again leaves no other moment, and such a callback is what ends
+/// it. If some still run after a second, or at the deadline, the callbacks' work is undone, by those for `online`; the CPU goes
+/// on for a moment, and is asked again while there is time.
+///
+/// A CPU that takes itself down is told what it holds, instead of waiting until it lets go; for timers that are due within a
+/// second it waits, as above.
 ///
 /// # Errors
 ///
 /// A [`HotplugError`]. But for `StillDying` nothing has changed then.
 pub fn cpu_down(cpu: CpuId, deadline: impl Into<Deadline>) -> Result<(), HotplugError> {
     let deadline = deadline.into();
-    if irq::is_masked() {
-        return Err(HotplugError::WouldDeadlock);
-    }
     let target = area::of(cpu);
     if cpu == cpu::current() {
         return leave_self(target, deadline);
@@ -88,12 +93,14 @@ pub fn cpu_down(cpu: CpuId, deadline: impl Into<Deadline>) -> Result<(), Hotplug
     let limit = Deadline::at(deadline.instant() + stop::patience());
     let mut held = None;
     loop {
-        let lock = Lifecycle::lock(deadline).ok_or_else(|| not_in_time(held))?;
+        let lock = Lifecycle::lock(deadline).map_err(|denied| without_lock(denied, held))?;
         may_go(target)?;
         match ask(target, deadline, limit) {
             Ok(()) => return await_gone(target, limit, &lock),
             // It had something at that moment; there is time for it to let go.
-            Err(HotplugError::Held(hold)) if !deadline.has_passed() => held = Some(hold),
+            Err(HotplugError::Held(hold)) if hold != Hold::Frames && !deadline.has_passed() => {
+                held = Some(hold)
+            }
             Err(error) => return Err(error),
         }
         // If it waits for the lock, that is its turn.
@@ -112,19 +119,22 @@ fn leave_self(own: &'static Area, deadline: Deadline) -> Result<(), HotplugError
         held = holds::of(own).filter(|hold| own.leave.is_asked() && *hold != Hold::Timer);
         held.is_none()
     });
-    let lock = lock.ok_or_else(|| not_in_time(held))?;
+    let lock = lock.map_err(|denied| without_lock(denied, held))?;
     may_go(own)?;
     leave::now(lock, deadline)
 }
 
-/// The deadline has passed without the lock. What the CPU held meanwhile says more than that others had it.
-fn not_in_time(held: Option<Hold>) -> HotplugError {
-    held.map_or(HotplugError::Busy, HotplugError::Held)
+/// The lock was not to be had. What the CPU held meanwhile says more than that others had it until the deadline.
+fn without_lock(denied: Denied, held: Option<Hold>) -> HotplugError {
+    match denied {
+        Denied::Context => HotplugError::WouldDeadlock,
+        Denied::Busy => held.map_or(HotplugError::Busy, HotplugError::Held),
+    }
 }
 
 /// Whether the CPU of `target` can be spared. Under the lock.
 fn may_go(target: &Area) -> Result<(), HotplugError> {
-    if target.slot.0.read().state != State::Online {
+    if !target.is_online() {
         return Err(HotplugError::NotOnline);
     }
     if cpu::online().len() == 1 {
@@ -152,7 +162,7 @@ fn ask(target: &'static Area, deadline: Deadline, limit: Deadline) -> Result<(),
     gic::interrupt(Sgi::Wake, target);
     loop {
         match asking.poll() {
-            Progress::Asked if deadline.has_passed() => {
+            Progress::Asked if deadline.has_passed() || target.holds.is_for_ever() => {
                 if asking.withdraw().is_ok() {
                     return Err(HotplugError::Held(holds::of(target).unwrap_or(Hold::NotIdle)));
                 }

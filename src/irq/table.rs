@@ -1,7 +1,7 @@
 //! Handlers of device interrupts.
 
 use crate::arch;
-use crate::cpu::{self, CpuId};
+use crate::cpu::{self, CpuId, area};
 use crate::gic;
 use crate::sync::SpinLock;
 use core::fmt;
@@ -135,7 +135,7 @@ pub fn set_affinity(intid: u32, cpu: CpuId) -> Result<(), IrqError> {
     }
     let _setup = SETUP.lock();
     // With the lock held: a CPU that leaves after this look finds the interrupt among those that it has to move.
-    if !cpu::online().contains(cpu) {
+    if !area::of(cpu).is_online() {
         return Err(IrqError::Offline { cpu });
     }
     route(intid, cpu);

@@ -154,7 +154,7 @@ impl ParkMark {
     }
 
     /// Whether it parked; as [`Self::how`].
-    fn is_set(&self) -> bool {
+    pub(crate) fn is_set(&self) -> bool {
         // Acquire: pairs with the Release of `set`.
         self.how.load(Ordering::Acquire) != 0
     }
@@ -214,6 +214,11 @@ fn waits_for_the_stopped() {
 /// Whether anybody has the gate.
 pub(crate) fn is_stopping() -> bool {
     GATE.phase() != Phase::Free
+}
+
+/// Whether another CPU has the gate, so that this one is about to be stopped.
+pub(crate) fn is_stopped_by_other() -> bool {
+    GATE.is_taken_by_other(me())
 }
 
 /// Whether this CPU has the gate: every other one is stopped or about to be, and whatever it held, it will hold for

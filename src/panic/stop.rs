@@ -3,6 +3,7 @@
 use super::{GATE, ParkedBy, me, park_here};
 use crate::arch::{self, regs};
 use crate::bootargs::BootArgs;
+use crate::call;
 use crate::cpu::area::{self, Area};
 use crate::cpu::{CpuId, CpuSet};
 use crate::gic::{self, NmiReach, SgiBatch};
@@ -284,7 +285,9 @@ impl fmt::Display for StopReport {
 /// another CPU has begun to stop the machine, this one is stopped like all others, and the call does not return. Called
 /// again it tries again with those that are left, and says what there is to say now.
 ///
-/// What a parked CPU held, it holds for ever: a [`SpinLock`](crate::sync::SpinLock) or [`Mutex`](crate::sync::Mutex) for which
+/// A parked CPU is not online any more. Calls, posts and closures for it are refused; it cannot be started
+/// ([`Verdict::Parked`](crate::bringup::Verdict::Parked)); what it had accepted and not begun never runs. What it held, it holds
+/// for ever: a [`SpinLock`](crate::sync::SpinLock) or [`Mutex`](crate::sync::Mutex) for which
 /// this CPU then waits is a panic. The console is not affected: this CPU prints past its lock from now on.
 pub fn stop_others(deadline: impl Into<Deadline>) -> StopReport {
     let deadline = deadline.into();
@@ -298,6 +301,12 @@ pub fn stop_others(deadline: impl Into<Deadline>) -> StopReport {
             stop_all(deadline, nmi_time());
         }
         Entry::Nested(_) => {}
+    }
+    for area in area::areas().iter().filter(|area| area.parked.is_set()) {
+        // The mark, whose Release `is_set` has seen, was its CPU's last word: it takes nothing from its queues and launch slot
+        // any more, and opens none, so they may be closed for it. Who waits there is parked too, or is a panic of this CPU.
+        area.launch.condemn();
+        call::condemn(area);
     }
     StopReport::now()
 }

@@ -4,7 +4,6 @@ use super::text::{self, NOP, Window};
 use super::{PatchError, SiteFault};
 use crate::cpu::lifecycle::Lifecycle;
 use crate::cpu::{CpuId, area};
-use crate::irq;
 use crate::stop::{StopError, stop_machine_locked};
 use crate::time::Deadline;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -208,13 +207,11 @@ impl Batch {
     ///
     /// # Errors
     ///
-    /// A [`PatchError`]; nothing has changed then.
+    /// A [`PatchError`]; nothing has changed then. In a context where one cannot wait for others, as in
+    /// [`stop_machine`](crate::stop_machine), it is [`StopError::WouldDeadlock`].
     pub fn apply(&self) -> Result<usize, PatchError> {
-        if irq::is_masked() {
-            return Err(StopError::WouldDeadlock.into());
-        }
         let deadline = Deadline::after(GATHER);
-        let lock = Lifecycle::lock(deadline).ok_or(StopError::Busy)?;
+        let lock = Lifecycle::lock(deadline).map_err(StopError::from)?;
         self.apply_locked(&lock, deadline)
     }
 

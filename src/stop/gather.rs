@@ -44,11 +44,6 @@ impl Part {
     }
 }
 
-/// Whether this CPU may wait for all others: in thread context, interrupts open.
-pub(super) fn check_context() -> Result<(), StopError> {
-    if irq::is_masked() { Err(StopError::WouldDeadlock) } else { Ok(()) }
-}
-
 /// Takes part in the round of another CPU, and in any that follows on its heels. In the handler of [`Sgi::Gather`], after
 /// its end, with `DAIF.I` set.
 ///

@@ -8,7 +8,7 @@ mod gather;
 
 pub(crate) use gather::{Part, Round, init, participate, patience};
 
-use crate::cpu::lifecycle::Lifecycle;
+use crate::cpu::lifecycle::{Denied, Lifecycle};
 use crate::cpu::{self, CpuId, CpuSet};
 use crate::time::Deadline;
 use core::cell::UnsafeCell;
@@ -19,12 +19,22 @@ use reveille_protocol::Job;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StopError {
-    /// The caller has interrupts masked, or is an interrupt handler or a callback.
+    /// The caller has interrupts masked, or is an interrupt handler or a callback, an
+    /// [`offline`](crate::hotplug::register) one included.
     WouldDeadlock,
     /// Another CPU was starting, stopping or gathering CPUs until the deadline.
     Busy,
     /// These CPUs did not come before the deadline.
     TimedOut(CpuSet),
+}
+
+impl From<Denied> for StopError {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Context => Self::WouldDeadlock,
+            Denied::Busy => Self::Busy,
+        }
+    }
 }
 
 impl fmt::Display for StopError {
@@ -53,8 +63,7 @@ impl fmt::Display for StopError {
 /// If a CPU does not go on after `f` has run, for ten seconds (bootarg `stop_wait_ms`).
 pub fn stop_machine<R, F: FnOnce() -> R>(deadline: impl Into<Deadline>, f: F) -> Result<R, StopError> {
     let deadline = deadline.into();
-    gather::check_context()?;
-    let lock = Lifecycle::lock(deadline).ok_or(StopError::Busy)?;
+    let lock = Lifecycle::lock(deadline)?;
     stop_machine_locked(&lock, deadline, f)
 }
 
@@ -81,8 +90,7 @@ pub(crate) fn stop_machine_locked<R, F: FnOnce() -> R>(
 /// As for [`stop_machine`].
 pub fn stop_machine_each<F: Fn(CpuId) + Sync>(deadline: impl Into<Deadline>, f: F) -> Result<(), StopError> {
     let deadline = deadline.into();
-    gather::check_context()?;
-    let _lock = Lifecycle::lock(deadline).ok_or(StopError::Busy)?;
+    let _lock = Lifecycle::lock(deadline)?;
     let others = cpu::online().without(cpu::current());
     let call = |cpu| f(cpu);
     // SAFETY: the lock is ours, so no round that runs a job for each is under way, and the job is taken back before `f` goes.

@@ -112,7 +112,7 @@ extern "C" fn boot_on_own_stacks(area: &'static Area) -> ! {
     // SAFETY: vectors, interrupt controller and stacks are in place.
     unsafe { regs::daif_open() };
     patch::use_lse();
-    if let Some(lock) = Lifecycle::lock(Deadline::after(system.deadline)) {
+    if let Ok(lock) = Lifecycle::lock(Deadline::after(system.deadline)) {
         patch::settle(&lock);
     }
     power::exit(super::reveille_main(system))

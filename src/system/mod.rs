@@ -7,7 +7,8 @@ pub(crate) mod memory;
 use crate::arch::mmu::MapError;
 use crate::bootargs::BootArgs;
 use crate::bringup::{self, RollCall};
-use crate::cpu::CpuId;
+use crate::cpu::Secondary;
+use crate::cpu::area::Area;
 use crate::dt::{Machine, Region};
 use crate::irq;
 use crate::power::ExitCode;
@@ -108,19 +109,30 @@ impl System {
 
 unsafe extern "Rust" {
     safe fn reveille_main(system: &'static System) -> ExitCode;
-    safe fn reveille_secondary_main(cpu: CpuId) -> !;
+    safe fn reveille_secondary_main() -> Secondary;
 }
 
-/// What the application has for secondaries.
-pub(crate) fn run_secondary(cpu: CpuId) -> ! {
-    reveille_secondary_main(cpu)
+/// The CPU of `own`, which is the calling one, runs what the application has for secondaries, for the rest of its life.
+pub(crate) fn run_secondary(own: &'static Area) -> ! {
+    let secondary = reveille_secondary_main();
+    own.holds.set_frames(!secondary.may_be_left());
+    secondary.function()(own.id)
 }
 
-/// Makes `main` the program, and `secondary` what the other CPUs run once they are online.
+/// Makes `main` the program, and says what the other CPUs run once they are online.
 ///
 /// `main` is a `fn(&'static System) -> ExitCode`; it runs on the CPU that booted, in thread context, with
-/// interrupts open and every other CPU still off. `secondary` is a `fn(CpuId) -> !`, by default
-/// [`cpu::idle_loop`](crate::cpu::idle_loop).
+/// interrupts open and every other CPU still off.
+///
+/// | form | what the other CPUs run | may they leave |
+/// |---|---|---|
+/// | `entry!(main)` | [`cpu::idle_loop`](crate::cpu::idle_loop) | yes |
+/// | `entry!(main, secondary = f)` | `f`, a `fn(CpuId) -> !` | no: [`Hold::Frames`](crate::hotplug::Hold::Frames) |
+/// | `entry!(main, leaving = unsafe { Leaving::new(f) })` | `f` | yes |
+///
+/// A CPU that leaves gives up the frames of what it runs, without a destructor, and their memory is used again when it comes
+/// back. That is sound for the runtime's own loop. For a function of the application's it is a promise that somebody has to
+/// make: [`cpu::Leaving::new`](crate::cpu::Leaving::new) says which. The expression after `leaving =` has to be a constant.
 ///
 /// ```ignore
 /// reveille::entry!(main);
@@ -134,9 +146,15 @@ pub(crate) fn run_secondary(cpu: CpuId) -> ! {
 #[macro_export]
 macro_rules! entry {
     ($main:path) => {
-        $crate::entry!($main, secondary = $crate::cpu::idle_loop);
+        $crate::entry!(@ $main, $crate::cpu::Secondary::Idle);
     };
     ($main:path, secondary = $secondary:path) => {
+        $crate::entry!(@ $main, $crate::cpu::Secondary::Stays($secondary));
+    };
+    ($main:path, leaving = $leaving:expr) => {
+        $crate::entry!(@ $main, $crate::cpu::Secondary::Leaves($leaving));
+    };
+    (@ $main:path, $secondary:expr) => {
         // SAFETY: the runtime calls these two names and nobody else defines them; the signatures are checked here.
         #[unsafe(no_mangle)]
         extern "Rust" fn reveille_main(system: &'static $crate::System) -> $crate::ExitCode {
@@ -144,9 +162,9 @@ macro_rules! entry {
             main(system)
         }
         #[unsafe(no_mangle)]
-        extern "Rust" fn reveille_secondary_main(cpu: $crate::cpu::CpuId) -> ! {
-            let secondary: fn($crate::cpu::CpuId) -> ! = $secondary;
-            secondary(cpu)
+        extern "Rust" fn reveille_secondary_main() -> $crate::cpu::Secondary {
+            const SECONDARY: $crate::cpu::Secondary = $secondary;
+            SECONDARY
         }
     };
 }

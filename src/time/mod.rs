@@ -3,7 +3,7 @@
 mod timers;
 
 pub use timers::{TIMER_BYTES, TIMERS_PER_CPU, Timer, TimerError, after};
-pub(crate) use timers::{Timers, init_look_around, look_around, set_tick};
+pub(crate) use timers::{Timers, drop_timers, init_look_around, look_around, set_tick};
 
 use crate::arch::regs;
 use crate::dt;

@@ -9,7 +9,7 @@ use crate::{irq, watchdog};
 use core::cell::Cell;
 use core::fmt;
 use core::marker::PhantomData;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 use reveille_protocol::State;
 
@@ -65,6 +65,8 @@ struct Entry {
 /// The timers of one CPU.
 pub(crate) struct Timers {
     entries: [Entry; TIMERS_PER_CPU],
+    /// How many are running: what others may look at.
+    running: AtomicU32,
     /// When the watchdog's tick is due, ticks.
     tick: Cell<Option<u64>>,
 }
@@ -78,13 +80,31 @@ impl Timers {
         Self {
             entries: [const { Entry { due: Cell::new(None), serial: Cell::new(0), closure: ClosureCell::new() } };
                 TIMERS_PER_CPU],
+            running: AtomicU32::new(0),
             tick: Cell::new(None),
         }
     }
 
-    /// Whether any is running. From another CPU good for a report only.
+    /// Whether any is running. Certain on its own CPU in thread context; from elsewhere good for a report.
     pub(crate) fn are_running(&self) -> bool {
-        self.next().is_some()
+        self.running.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether any of them, which are the calling CPU's, is due later than in `span`.
+    pub(crate) fn run_beyond(&self, span: Duration) -> bool {
+        if !self.are_running() {
+            return false;
+        }
+        let _masked = irq::mask();
+        let until = (Instant::now() + span).ticks();
+        self.entries.iter().filter_map(|entry| entry.due.get()).any(|due| due > until)
+    }
+
+    /// One more is running, or one less. With interrupts masked.
+    fn count(&self, set: bool) {
+        // Relaxed, and no read-modify-write: a number, which its CPU alone writes.
+        let running = self.running.load(Ordering::Relaxed);
+        self.running.store(if set { running + 1 } else { running - 1 }, Ordering::Relaxed);
     }
 
     fn next(&self) -> Option<u64> {
@@ -113,6 +133,10 @@ pub struct Timer {
 /// Runs `f` on this CPU, in interrupt context, once `delay` has passed: not before, and later by as long as
 /// interrupts are masked.
 ///
+/// A CPU does not leave while it has timers running. One that does not come online, because an online callback fails
+/// ([`hotplug::register`](crate::hotplug::register)), drops the timers that its callbacks have set: they do not run in a later
+/// life.
+///
 /// # Errors
 ///
 /// [`TimerError::Full`], [`TimerError::NoTimer`], [`TimerError::Leaving`] or [`TimerError::Nmi`]; `f` is dropped then.
@@ -135,6 +159,7 @@ pub fn after<F: FnOnce() + Send + 'static>(delay: Duration, f: F) -> Result<Time
     // SAFETY: a free entry's cell is empty, and in the masked section only we use this CPU's timers.
     unsafe { entry.closure.put(f) };
     entry.due.set(Some((Instant::now() + delay).ticks()));
+    timers.count(true);
     entry.serial.set(entry.serial.get() + 1);
     timers.program();
     Ok(Timer { index, serial: entry.serial.get(), not_send: PhantomData })
@@ -150,6 +175,7 @@ impl Timer {
             return false;
         }
         entry.due.set(None);
+        timers.count(false);
         // SAFETY: ours, in the masked section; the closure is dropped with the cell it is moved into.
         unsafe { entry.closure.discard() };
         timers.program();
@@ -174,6 +200,7 @@ pub(super) fn expired() {
         unsafe {
             entry.closure.move_to(&closure);
             entry.due.set(None);
+            timers.count(false);
             closure.run();
         }
     }
@@ -181,6 +208,20 @@ pub(super) fn expired() {
         timers.tick.set(watchdog::tick());
     }
     timers.program();
+}
+
+/// Drops all timers of this CPU without running them: it does not come online after all.
+pub(crate) fn drop_timers() {
+    let _masked = irq::mask();
+    let timers = &area::current().timers;
+    // What a closure captured may set a timer as it is dropped: there is room for none.
+    timers.entries.iter().for_each(|entry| entry.due.set(Some(u64::MAX)));
+    for entry in &timers.entries {
+        // SAFETY: ours, in the masked section. An entry that was free has an empty cell, of which this does nothing.
+        unsafe { entry.closure.discard() };
+    }
+    timers.entries.iter().for_each(|entry| entry.due.set(None));
+    timers.running.store(0, Ordering::Relaxed);
 }
 
 /// Sets when this CPU takes its next watchdog tick; `None`: it takes no more.

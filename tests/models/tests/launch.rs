@@ -109,6 +109,24 @@ fn close_against_fill() {
     );
 }
 
+/// The CPU was stopped for good, and whoever did that says so in its slot: nobody launches anything any more, whatever becomes
+/// of a closure that is just on its way.
+#[test]
+fn condemn_against_fill() {
+    Model::new("launch/condemn_against_fill", &["refused", "accepted"]).check(|tally| {
+        let launch = Launch::open();
+        let launcher = thread::spawn({
+            let launch = Rc::clone(&launch);
+            move || launch.launch(1)
+        });
+        launch.slot.condemn();
+        assert!(launch.launch(2).is_err());
+        let accepted = launcher.join().unwrap();
+        assert!(launch.launch(3).is_err());
+        tally.hit(if accepted.is_ok() { "accepted" } else { "refused" });
+    });
+}
+
 /// A launcher that changes its mind leaves the slot as it found it.
 #[test]
 fn filling_dropped() {

@@ -19,7 +19,12 @@ use reveille::time::{self, Deadline, Instant};
 use reveille::{ExitCode, StopError, System, irq, power, println, static_key, stop_machine};
 use reveille_tests::{Random, argument, check, come_to_idle, eventually, pause};
 
-reveille::entry!(main, secondary = life);
+reveille::entry!(
+    main,
+    // SAFETY: what `life`, and what it calls, has on the stack at an offline point is numbers, and guards that are holds
+    // themselves; nothing there is lent to anyone.
+    leaving = unsafe { reveille::cpu::Leaving::new(life) }
+);
 
 /// The most CPUs that this test has room for.
 const MOST: usize = 16;

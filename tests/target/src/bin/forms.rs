@@ -16,7 +16,11 @@ use reveille::sync::{Mutex, SpinLock};
 use reveille::{ExitCode, System, patch, power, println};
 use reveille_tests::{argument, check, eventually, pause};
 
-reveille::entry!(main, secondary = secondary);
+reveille::entry!(
+    main,
+    // SAFETY: `secondary` is at an offline point only between its rounds, when all that it has on the stack is numbers.
+    leaving = unsafe { reveille::cpu::Leaving::new(secondary) }
+);
 
 const LONG: Duration = Duration::from_secs(20);
 

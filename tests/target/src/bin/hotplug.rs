@@ -18,13 +18,18 @@ use reveille::fault::{self, State};
 use reveille::hotplug::{self, Hold, HotplugError};
 use reveille::irq::{self, Trigger};
 use reveille::patch::PatchError;
-use reveille::sync::Mutex;
+use reveille::sync::{Mutex, SpinLock};
 use reveille::time::{self, Deadline, Instant, TimerError};
-use reveille::{ExitCode, StopError, System, println, stop_machine};
+use reveille::{ExitCode, StopError, System, println, stop_machine, stop_machine_each};
 use reveille_tests::shim::{self, Plan};
 use reveille_tests::{check, eventually, pause, set_short, short};
 
-reveille::entry!(main, secondary = secondary);
+reveille::entry!(
+    main,
+    // SAFETY: what `secondary` and the orders that it carries out have on the stack at an offline point is numbers, and guards and a
+    // timer that are holds themselves; nothing there is lent to anyone.
+    leaving = unsafe { reveille::cpu::Leaving::new(secondary) }
+);
 
 reveille::percpu! {
     static CAME: AtomicU64 = AtomicU64::new(0);
@@ -33,12 +38,17 @@ reveille::percpu! {
     static ORDER: AtomicU64 = AtomicU64::new(0);
     /// The order that it is carrying out.
     static DOING: AtomicU64 = AtomicU64::new(0);
+    /// It has a timer that sets itself anew, from its online callback to its offline callback.
+    static HAS_TICK: AtomicBool = AtomicBool::new(false);
+    static TICKING: AtomicBool = AtomicBool::new(false);
+    static TICKS: AtomicU64 = AtomicU64::new(0);
 }
 
 const LONG: Duration = Duration::from_secs(60);
 
 fn main(system: &'static System) -> ExitCode {
     set_short(system, Duration::from_millis(10));
+    *SYSTEM.lock() = Some(system);
     let registered = hotplug::register(
         |cpu| {
             CAME.of(cpu).fetch_add(1, Ordering::Relaxed);
@@ -65,6 +75,9 @@ fn main(system: &'static System) -> ExitCode {
     stale_sgis(system, first);
     shared_interrupts(system, first);
     failing_callback(first);
+    timer_of_a_failing_callback(first);
+    periodic_tick(first);
+    where_nobody_waits(first);
     if let Some(second) = others.without(first).iter().next() {
         waits_for_a_callee(first, second);
         gate(first, second);
@@ -198,12 +211,72 @@ static AT_DOOR: AtomicBool = AtomicBool::new(false);
 /// The online callback fails.
 static FAILS: AtomicBool = AtomicBool::new(false);
 
-fn online(_: CpuId) -> Result<(), ()> {
+/// The callbacks ask for what they cannot wait for; how often they have.
+static ASKS: AtomicBool = AtomicBool::new(false);
+static CALLBACKS_ASKED: AtomicU64 = AtomicU64::new(0);
+/// The online callback sets a timer before it fails.
+static SETS_TIMER: AtomicBool = AtomicBool::new(false);
+static FIRED: AtomicU64 = AtomicU64::new(0);
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+/// The offline callback does not end the tick.
+static STUBBORN: AtomicBool = AtomicBool::new(false);
+
+/// What a timer's closure captures.
+struct Captured;
+
+impl Drop for Captured {
+    fn drop(&mut self) {
+        DROPPED.fetch_add(1, Ordering::Relaxed);
+        // That there is no room for it, or that it is dropped, too, is all the same.
+        let _ = time::after(TICK, || _ = FIRED.fetch_add(1, Ordering::Relaxed));
+    }
+}
+
+/// Between two ticks.
+const TICK: Duration = Duration::from_micros(300);
+
+fn tick() {
+    TICKS.fetch_add(1, Ordering::Relaxed);
+    if TICKING.load(Ordering::Relaxed) {
+        arm();
+    }
+}
+
+fn arm() {
+    check(time::after(TICK, tick).is_ok(), "a tick can be set");
+}
+
+fn online(cpu: CpuId) -> Result<(), ()> {
+    check(irq::is_masked(), "online callbacks run with interrupts masked");
+    if ASKS.load(Ordering::Relaxed) {
+        refused_here();
+    }
+    if HAS_TICK.of(cpu).load(Ordering::Relaxed) && !TICKING.of(cpu).swap(true, Ordering::Relaxed) {
+        arm();
+    }
+    if SETS_TIMER.load(Ordering::Relaxed) {
+        let captured = Captured;
+        let timer = time::after(TICK, move || {
+            let _captured = captured;
+            FIRED.fetch_add(1, Ordering::Relaxed);
+        });
+        check(timer.is_ok(), "an online callback can set a timer");
+    }
     if FAILS.load(Ordering::Relaxed) { Err(()) } else { Ok(()) }
 }
 
-fn offline(_: CpuId) {
+fn offline(cpu: CpuId) {
     check(!irq::is_masked(), "offline callbacks run in thread context");
+    if ASKS.load(Ordering::Relaxed) {
+        refused_here();
+        // No offline points here.
+        cpu::wake(cpu);
+        cpu::idle();
+        cpu::offline_point();
+    }
+    if !STUBBORN.load(Ordering::Relaxed) {
+        TICKING.of(cpu).store(false, Ordering::Relaxed);
+    }
     match OFFLINE.swap(0, Ordering::Relaxed) {
         // It never comes back from here, so nobody misses the end of the section.
         KEEP => core::mem::forget(irq::mask()),
@@ -486,6 +559,189 @@ fn failing_callback(cpu: CpuId) {
     check(fault::slot(cpu).generation == generation + 3, "the next start succeeds");
 }
 
+/// A timer that was set on the way up does not fire if there is no up, not even when the CPU comes in the end.
+fn timer_of_a_failing_callback(cpu: CpuId) {
+    down(cpu);
+    FAILS.store(true, Ordering::Relaxed);
+    SETS_TIMER.store(true, Ordering::Relaxed);
+    for failures in 1..=3 {
+        check(cpu_up(cpu, LONG) == Verdict::Failed(Reason::Callback as u16), "the callback fails");
+        check(DROPPED.load(Ordering::Relaxed) == failures, "what the timer captured is dropped");
+    }
+    FAILS.store(false, Ordering::Relaxed);
+    SETS_TIMER.store(false, Ordering::Relaxed);
+    up(cpu);
+    let until = Deadline::after(TICK * 4);
+    while !until.has_passed() {
+        pause();
+    }
+    check(FIRED.load(Ordering::Relaxed) == 0, "no timer of a life that never was fires in this one");
+    // It holds nothing that it would not know of.
+    down(cpu);
+    up(cpu);
+}
+
+/// A timer that sets itself anew does not keep its CPU, if the offline callback ends that.
+fn periodic_tick(cpu: CpuId) {
+    let ticks = || TICKS.of(cpu).load(Ordering::Relaxed);
+    let ticks_on = || {
+        let before = ticks();
+        eventually("it ticks", || ticks() > before + 2);
+    };
+    let came = || CAME.of(cpu).load(Ordering::Relaxed);
+    let went = || WENT.of(cpu).load(Ordering::Relaxed);
+    HAS_TICK.of(cpu).store(true, Ordering::Relaxed);
+    let start = || {
+        TICKING.store(true, Ordering::Relaxed);
+        arm();
+    };
+    check(call::on(cpu, start).is_ok(), "it begins to tick");
+    for _ in 0..2 {
+        ticks_on();
+        let before = (came(), went());
+        down(cpu);
+        check((came(), went()) == (before.0, before.1 + 1), "it goes at the first attempt");
+        let before = ticks();
+        up(cpu);
+        ticks_on();
+        check(ticks() > before, "its online callback has started it again");
+    }
+    tell(cpu, Order::Leave);
+    eventually("it leaves by itself", || matches!(fault::slot(cpu).state, State::Gone | State::Offline));
+    up(cpu);
+    ticks_on();
+    STUBBORN.store(true, Ordering::Relaxed);
+    let before = (came(), went());
+    check(
+        hotplug::cpu_down(cpu, short()) == Err(HotplugError::Held(Hold::Timer)),
+        "one that nobody ends keeps its CPU",
+    );
+    check(call::on(cpu, cpu::current) == Ok(cpu), "which goes on");
+    settle(cpu);
+    check(went() > before.1 && came() - before.0 == went() - before.1, "its callbacks have run in pairs");
+    ticks_on();
+    STUBBORN.store(false, Ordering::Relaxed);
+    down(cpu);
+    HAS_TICK.of(cpu).store(false, Ordering::Relaxed);
+    up(cpu);
+}
+
+static SYSTEM: SpinLock<Option<&'static System>> = SpinLock::new(None);
+
+/// Who cannot wait here for others is told so, at once.
+#[track_caller]
+fn refused_here() {
+    let Some(system) = *SYSTEM.lock() else { return };
+    let start = Instant::now();
+    for cpu in cpu::possible() {
+        let verdict = cpu::status(cpu).verdict;
+        check(cpu_up(cpu, LONG) == Verdict::WouldDeadlock, "no CPU is started from here");
+        check(cpu::status(cpu).verdict == verdict, "and there is no record of it");
+        check(hotplug::cpu_down(cpu, LONG) == Err(HotplugError::WouldDeadlock), "nor taken down");
+    }
+    let online = cpu::online();
+    let roll_call = system.bring_up_all(LONG);
+    for entry in roll_call.iter() {
+        let is_online = online.contains(entry.cpu);
+        let expected = if is_online { Verdict::Online } else { Verdict::WouldDeadlock };
+        assert!(entry.verdict == expected, "{entry}");
+    }
+    check(roll_call.is_complete() == (online == cpu::possible()), "and the roll call says so");
+    let stopped = stop_machine(LONG, || ());
+    check(stopped == Err(StopError::WouldDeadlock), "nobody is gathered");
+    let stopped = stop_machine_each(LONG, |_| ());
+    check(stopped == Err(StopError::WouldDeadlock), "in neither way");
+    let patched = KEY.enable();
+    check(patched == Err(PatchError::Stop(StopError::WouldDeadlock)), "nothing is patched");
+    check(Instant::now() - start < LONG / 4, "and nobody waits");
+    CALLBACKS_ASKED.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Every place from which nobody can wait for others; with a CPU that could be started, and without.
+fn where_nobody_waits(cpu: CpuId) {
+    let others = cpu::online().without(cpu).without(CpuId::BOOT);
+    let asked = || CALLBACKS_ASKED.load(Ordering::Relaxed);
+    for _ in 0..2 {
+        let masked = irq::mask();
+        refused_here();
+        drop(masked);
+        check(stop_machine(LONG, refused_here) == Ok(()), "a job can be refused something");
+        let own = cpu::current();
+        check(
+            stop_machine_each(LONG, |cpu| {
+                if cpu == own {
+                    refused_here()
+                }
+            }) == Ok(()),
+            "in either way",
+        );
+        for target in cpu::online() {
+            check(call::on(target, refused_here).is_ok(), "so can a call");
+        }
+        let before = asked();
+        check(time::after(TICK, refused_here).is_ok(), "a timer can be set");
+        check(call::post(own, refused_here).is_ok(), "a post can be sent");
+        eventually("both have run", || asked() == before + 2);
+        if cpu::online().contains(cpu) {
+            down(cpu);
+        } else {
+            up(cpu);
+        }
+    }
+    // In the callbacks: on the way up and on the way down,
+    ASKS.store(true, Ordering::Relaxed);
+    let before = asked();
+    down(cpu);
+    up(cpu);
+    check(asked() == before + 2, "each callback has asked");
+    // when the way up fails,
+    down(cpu);
+    FAILS.store(true, Ordering::Relaxed);
+    check(cpu_up(cpu, LONG) == Verdict::Failed(Reason::Callback as u16), "the callback fails");
+    FAILS.store(false, Ordering::Relaxed);
+    up(cpu);
+    // and when the way down does, for want of one who comes.
+    if let Some(third) = others.iter().next() {
+        let masked = Masked::begin(third);
+        let result = hotplug::cpu_down(cpu, short() * 2);
+        check(result == Err(HotplugError::TimedOut([third].into_iter().collect())), "one does not come");
+        settle(cpu);
+        masked.end();
+    }
+    ASKS.store(false, Ordering::Relaxed);
+    down(cpu);
+    up(cpu);
+}
+
+/// A CPU that has masked its interrupts, until it is told to open them.
+struct Masked(CpuId);
+
+static MASKED: AtomicU64 = AtomicU64::new(0);
+
+impl Masked {
+    fn begin(cpu: CpuId) -> Self {
+        MASKED.store(0, Ordering::Relaxed);
+        eventually("it takes a closure", || {
+            cpu::launch(cpu, || {
+                let masked = irq::mask();
+                MASKED.store(1, Ordering::Relaxed);
+                while MASKED.load(Ordering::Relaxed) == 1 {
+                    pause();
+                }
+                drop(masked);
+            })
+            .is_ok()
+        });
+        eventually("it masks", || MASKED.load(Ordering::Relaxed) == 1);
+        Self(cpu)
+    }
+
+    fn end(self) {
+        MASKED.store(2, Ordering::Relaxed);
+        settle(self.0);
+    }
+}
+
 /// Calls that wait in the queue of a CPU as it closes: one that waits for its sender, and one that its sender waits for.
 fn gate(cpu: CpuId, sender: CpuId) {
     static GATE: AtomicU64 = AtomicU64::new(0);
@@ -560,20 +816,7 @@ fn settle(cpu: CpuId) {
 
 /// A third CPU does not come to the gathering in which one would leave: it stays, whole.
 fn called_off(cpu: CpuId, masked: CpuId) {
-    static HELD: AtomicU64 = AtomicU64::new(0);
-    HELD.store(0, Ordering::Relaxed);
-    eventually("the third takes a closure", || {
-        cpu::launch(masked, || {
-            let masked = irq::mask();
-            HELD.store(1, Ordering::Relaxed);
-            while HELD.load(Ordering::Relaxed) == 1 {
-                pause();
-            }
-            drop(masked);
-        })
-        .is_ok()
-    });
-    eventually("it masks", || HELD.load(Ordering::Relaxed) == 1);
+    let third = Masked::begin(masked);
     let (came, went) = (CAME.of(cpu).load(Ordering::Relaxed), WENT.of(cpu).load(Ordering::Relaxed));
     let result = hotplug::cpu_down(cpu, short());
     let missing = [masked].into_iter().collect();
@@ -588,8 +831,7 @@ fn called_off(cpu: CpuId, masked: CpuId) {
         CAME.of(cpu).load(Ordering::Relaxed) - came == WENT.of(cpu).load(Ordering::Relaxed) - went,
         "what its callbacks took down they have set up again",
     );
-    HELD.store(2, Ordering::Relaxed);
-    settle(masked);
+    third.end();
     down(cpu);
     up(cpu);
 }

@@ -18,7 +18,11 @@ use reveille::patch::{Batch, PatchError, Site, SiteFault, sites};
 use reveille::{ExitCode, StopError, System, call, hotplug, irq, println, static_key, stop_machine};
 use reveille_tests::{Random, argument, check, come_to_idle, eventually, pause};
 
-reveille::entry!(main, secondary = secondary);
+reveille::entry!(
+    main,
+    // SAFETY: all that `secondary` has on the stack at an offline point is numbers.
+    leaving = unsafe { reveille::cpu::Leaving::new(secondary) }
+);
 
 static_key!(FAST, false);
 static_key!(SAFE, true);

@@ -1,18 +1,22 @@
 //! `panic::stop_others`: one CPU stops the machine without having failed, goes on alone, and may still fail.
 //!
-//! Bootargs: `others=idle|busy|masked|mixed` is what the other CPUs are doing; `then=exit|panic|lock|mutex` is what follows:
-//! the lock is held by one of those that were stopped.
+//! Bootargs: `others=idle|busy|masked|mixed|asking` is what the other CPUs are doing, `asking` that the first has the right to
+//! start and stop CPUs, and waits for another to leave; `then=exit|panic|lock|mutex` is what follows: the lock is held by one of
+//! those that were stopped.
 
 #![no_std]
 #![no_main]
 
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::time::Duration;
-use reveille::cpu::{self, CpuId};
+use reveille::bringup::{self, Verdict};
+use reveille::call::{self, CallError, PostError};
+use reveille::cpu::{self, CpuId, CpuSet, LaunchError, State};
+use reveille::hotplug::{self, HotplugError};
 use reveille::panic::{self, Fate};
 use reveille::sync::{Mutex, SpinLock};
 use reveille::time::Deadline;
-use reveille::{ExitCode, System, irq, println};
+use reveille::{ExitCode, System, irq, nmi, println, stop_machine};
 use reveille_tests::{argument, check, eventually};
 
 reveille::entry!(main);
@@ -28,6 +32,13 @@ fn busy() {
     loop {
         COUNTED.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// Waits for the last CPU to leave, which does not.
+fn asking() {
+    BUSY.fetch_add(1, Ordering::Relaxed);
+    let last = cpu::online().iter().last().unwrap_or(CpuId::BOOT);
+    println!("it has left: {:?}", hotplug::cpu_down(last, Duration::from_secs(3600)));
 }
 
 fn masked() {
@@ -58,7 +69,7 @@ fn main(system: &'static System) -> ExitCode {
         Fate::NonMaskable => is_masked(cpu),
         Fate::Interrupted => !is_masked(cpu),
         // Between two waits an idle CPU looks for itself.
-        Fate::Noticed => what == "idle",
+        Fate::Noticed => what == "idle" || what == "asking" && Some(cpu) == others.iter().next(),
         _ => false,
     };
     // Masked CPUs are waited for that long; the others have all the time that a busy host may take.
@@ -72,6 +83,7 @@ fn main(system: &'static System) -> ExitCode {
         let f: fn() = match what {
             "idle" => continue,
             "busy" => busy,
+            "asking" if started == 0 => asking,
             _ if is_masked(cpu) => masked,
             _ => busy,
         };
@@ -117,8 +129,52 @@ fn main(system: &'static System) -> ExitCode {
         "lock" => got(*LOCK.lock()),
         "mutex" => got(*MUTEX.lock()),
         _ => {
+            alone_from_now_on(system, &others);
             println!("panic_stop: all good");
             ExitCode::SUCCESS
         }
     }
+}
+
+/// CPUs that are parked are not online, nothing can be sent to them, and nobody waits for them.
+fn alone_from_now_on(system: &System, others: &CpuSet) {
+    const LONG: Duration = Duration::from_secs(3600);
+    let own = cpu::current();
+    check(cpu::online() == [own].into_iter().collect(), "who is parked is not online");
+    for cpu in others {
+        check(!bringup::is_online(cpu) && bringup::is_online(own), "nor said to be");
+        let status = cpu::status(cpu);
+        check(status.parked && status.state == State::Online, "its status says what it is");
+        check(call::on(cpu, || ()) == Err(CallError::Offline), "it takes no call");
+        check(call::on_deadline(cpu, LONG, || ()) == Err(CallError::Offline), "no call with a deadline");
+        check(matches!(call::post(cpu, || ()), Err(PostError::Offline(_))), "no post");
+        check(matches!(cpu::launch(cpu, || ()), Err(LaunchError::Offline(_))), "no closure");
+        check(bringup::cpu_up(cpu, LONG) == Verdict::Parked, "it cannot be started");
+        check(hotplug::cpu_down(cpu, LONG) == Err(HotplugError::NotOnline), "nor taken down");
+        check(
+            irq::set_affinity(77, cpu) == Err(irq::IrqError::Offline { cpu }),
+            "no interrupt can be sent to it",
+        );
+    }
+    check(call::on_each(&cpu::possible(), |_| ()) == Ok(*others), "calls of all reach this CPU");
+    let posted = call::post_each(&cpu::possible(), |_| ());
+    check(posted.offline == *others && posted.accepted.contains(own), "posts to all do");
+    let answers = nmi::on_each(&cpu::possible(), || ());
+    check(answers.offline == *others && answers.done.contains(own), "functions at NMI level do");
+    let roll_call = system.bring_up_all(LONG);
+    check(roll_call.online() == 1 && !roll_call.is_complete(), "one CPU is there");
+    check(
+        roll_call.iter().filter(|entry| entry.verdict == Verdict::Parked).count() == others.len(),
+        "of all",
+    );
+    check(stop_machine(LONG, || 1) == Ok(1), "this CPU is gathered, and that is all");
+    check(hotplug::cpu_down(own, LONG) == Err(HotplugError::LastCpu), "and the last");
+    // It waits as it ever did: for the look around every 100 ms, if for nothing else.
+    let until = Deadline::after(Duration::from_millis(500));
+    let mut returns = 0;
+    while !until.has_passed() {
+        cpu::idle();
+        returns += 1;
+    }
+    assert!(returns < 50, "it came back from idle {returns} times in half a second");
 }

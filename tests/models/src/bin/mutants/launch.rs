@@ -103,6 +103,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
         model: "launch::close_against_fill",
     },
     Mutant {
+        name: "condemn_empties",
+        file: "launch.rs",
+        edits: &[("        self.word.swap(CLOSED, Relaxed);", "        self.word.swap(EMPTY, Relaxed);")],
+        model: "launch::condemn_against_fill",
+    },
+    Mutant {
         name: "reopen_relaxed",
         file: "launch.rs",
         edits: &[(

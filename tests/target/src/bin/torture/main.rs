@@ -38,7 +38,12 @@ use reveille::{ExitCode, System, call, hotplug, irq, println};
 use reveille_tests::books::{MOST, scrambled};
 use reveille_tests::{Random, argument, pause, shim, trace};
 
-reveille::entry!(main, secondary = life);
+reveille::entry!(
+    main,
+    // SAFETY: what `life`, and what it calls, has on the stack at an offline point is numbers, and guards that are holds
+    // themselves; nothing there is lent to anyone.
+    leaving = unsafe { reveille::cpu::Leaving::new(life) }
+);
 
 /// What is noted in the traces beside operations, which have the numbers of their kinds.
 #[derive(Clone, Copy)]
