@@ -127,8 +127,8 @@ impl<A: Arch> LaunchSlot<A> {
     /// A launcher that is just moving a closure in ends with a closure that nobody takes; whoever comes after it finds the
     /// slot busy.
     pub fn condemn(&self) {
-        // Relaxed: hands nothing over, and the slot is never opened again.
-        self.word.swap(CLOSED, Relaxed);
+        // A plain store, though a launcher may be about to publish. Relaxed: hands nothing over, and the slot is never opened again.
+        self.word.store(CLOSED, Relaxed);
     }
 
     /// The CPU of this slot is online, or stays after all, and takes closures. `false` if the slot was not

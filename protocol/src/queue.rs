@@ -231,6 +231,13 @@ impl<A: Arch> Queue<A> {
         self.drain(CLOSED, links)
     }
 
+    /// The CPU of this queue never runs again: nothing is accepted any more, and what had been never runs. By whoever has stopped it.
+    pub fn condemn(&self) {
+        // A plain store, though senders may be about to push: what comes before it is given up like all else, what comes after it is
+        // refused. Relaxed: hands nothing over.
+        self.head.store(CLOSED, Relaxed);
+    }
+
     /// The CPU of this queue is ready for messages. Does nothing if the queue is open.
     pub fn open(&self) {
         if self.is_closed() {
@@ -473,6 +480,15 @@ mod tests {
         assert!(queue.close(&links).is_empty(), "closing twice");
         queue.open();
         assert_eq!(queue.post(&links, 4), FIRST);
+    }
+
+    #[test]
+    fn a_receiver_that_was_stopped_accepts_nothing() {
+        let (queue, links) = (open(), links());
+        assert_eq!((queue.call(1), queue.post(&links, 4)), (FIRST, LATER));
+        queue.condemn();
+        assert_eq!((queue.call(2), queue.post(&links, 5)), (Err(Closed), Err(Closed)));
+        assert!(queue.is_empty() && queue.take(&links).is_empty());
     }
 
     #[test]

@@ -353,9 +353,12 @@ pub(crate) fn close(area: &'static Area) -> Kept {
 
 /// The CPU of `area`, which is parked, takes no more messages, and what it had accepted never runs. By the CPU that stopped it.
 pub(crate) fn condemn(area: &'static Area) {
-    for (line, block) in Part::own_queues(area) {
-        // Lost: see above.
-        let _ = line.queue.close(block.links);
+    match area.call.only_queue {
+        Some(line) => line.queue.condemn(),
+        None => {
+            let lines = area.call.queues.iter().skip(area.id.index());
+            lines.step_by(area::areas().len()).for_each(|line| line.queue.condemn());
+        }
     }
 }
 

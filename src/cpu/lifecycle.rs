@@ -17,13 +17,13 @@ pub(crate) enum Denied {
     Busy,
 }
 
-/// Whether the CPU of `own`, the calling one, may wait here for other CPUs to come, go or gather.
+/// Whether the CPU of `own`, the calling one, whose slot reads `slot`, may wait here for other CPUs to come, go or gather.
 ///
 /// It may in thread context, interrupts open, as a member of the system: not where it could not take part in the round of
 /// another CPU (masked, in a handler, in a callback, in the job of a round), not while it comes (an online callback is
 /// masked, too) or goes (an offline callback: whoever asked it to leave has the right until it is gone).
-fn may_wait(own: &Area) -> bool {
-    !irq::is_masked() && own.slot.0.read().state == State::Online && !own.holds.is_leaving()
+fn may_wait(own: &Area, slot: Snapshot) -> bool {
+    !irq::is_masked() && slot.state == State::Online && !own.holds.is_leaving()
 }
 
 /// No holder is ever `Wedged`, so nobody has to take the lock over from one: to take it a CPU has to be `Online`
@@ -100,10 +100,11 @@ impl Lifecycle {
     /// The same; `meanwhile` is called between looks, and says whether to go on waiting.
     pub(crate) fn lock_with(deadline: Deadline, mut meanwhile: impl FnMut() -> bool) -> Result<Self, Denied> {
         let own = area::current();
-        if !may_wait(own) {
+        let now = own.slot.0.read();
+        if !may_wait(own, now) {
             return Err(Denied::Context);
         }
-        let me = Holder { cpu: own.id.index() as u32, generation: own.slot.0.read().generation };
+        let me = Holder { cpu: own.id.index() as u32, generation: now.generation };
         if !give_turn(own, deadline, &mut meanwhile) {
             return Err(Denied::Busy);
         }

@@ -271,6 +271,25 @@ fn close_against_push() {
     });
 }
 
+/// The receiver was stopped for good while a sender sends: from some message on all are refused.
+#[test]
+fn condemn_against_push() {
+    Model::new("call_queue/condemn_against_push", &["none", "one", "both"]).check(|tally| {
+        let target = Target::open(2, 1);
+        let sender = target.spawn(|target| (target.post(0, 1), target.call(0, 2)));
+        target.queue.condemn();
+        assert!(!target.post(1, 3));
+        let (first, second) = sender.join().unwrap();
+        assert!(first || !second, "refused, and then accepted");
+        assert!(target.queue.is_closed() && target.queue.take(&target.links).is_empty());
+        tally.hit(match (first, second) {
+            (false, _) => "none",
+            (true, false) => "one",
+            (true, true) => "both",
+        });
+    });
+}
+
 /// The receiver goes and comes back while a sender sends.
 #[test]
 fn reopen_against_push() {

@@ -450,4 +450,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
         edits: &[("self.call.word.load(Acquire)", "self.call.word.load(Relaxed)")],
         model: "call_sync::cancel_against_start",
     },
+    Mutant {
+        name: "queue_condemned_is_open",
+        file: "queue.rs",
+        edits: &[("self.head.store(CLOSED, Relaxed);", "self.head.store(0, Relaxed);")],
+        model: "call_queue::condemn_against_push",
+    },
 ];
