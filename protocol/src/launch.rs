@@ -128,7 +128,7 @@ impl<A: Arch> LaunchSlot<A> {
     /// slot busy.
     pub fn condemn(&self) {
         // Relaxed: hands nothing over, and the slot is never opened again.
-        self.word.swap(CLOSED, Relaxed);
+        self.word.store(CLOSED, Relaxed);
     }
 
     /// The CPU of this slot is online, or stays after all, and takes closures. `false` if the slot was not

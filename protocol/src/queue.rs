@@ -231,6 +231,13 @@ impl<A: Arch> Queue<A> {
         self.drain(CLOSED, links)
     }
 
+    /// The CPU of this queue never runs again: it takes no more messages, and what it had accepted is lost. By whoever has
+    /// stopped it, and everyone that waits there.
+    pub fn condemn(&self) {
+        // Relaxed: hands nothing over, and the queue is never opened again.
+        self.head.store(CLOSED, Relaxed);
+    }
+
     /// The CPU of this queue is ready for messages. Does nothing if the queue is open.
     pub fn open(&self) {
         if self.is_closed() {
@@ -401,6 +408,16 @@ mod tests {
         assert_eq!(queue.call(0), FIRST);
         queue.open();
         assert!(queue.is_waiting(0), "opening an open queue has emptied it");
+    }
+
+    #[test]
+    fn the_queue_of_a_cpu_that_was_stopped_refuses() {
+        let (queue, links) = (open(), links());
+        assert_eq!((queue.post(&links, 0), queue.call(1)), (FIRST, Ok(Pushed { first: false })));
+        queue.condemn();
+        assert!(queue.is_closed() && !queue.is_waiting(1));
+        assert_eq!((queue.post(&links, 1), queue.call(2)), (Err(Closed), Err(Closed)));
+        assert!(queue.take(&links).is_empty());
     }
 
     #[test]

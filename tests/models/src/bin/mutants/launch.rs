@@ -105,7 +105,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "condemn_empties",
         file: "launch.rs",
-        edits: &[("        self.word.swap(CLOSED, Relaxed);", "        self.word.swap(EMPTY, Relaxed);")],
+        edits: &[("self.word.store(CLOSED, Relaxed);", "self.word.store(EMPTY, Relaxed);")],
         model: "launch::condemn_against_fill",
     },
     Mutant {
