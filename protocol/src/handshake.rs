@@ -267,6 +267,14 @@ impl<A: Arch> Slot<A> {
         Snapshot::from_bits(self.word.load(Acquire))
     }
 
+    /// Whether [`Self::read`] finds it online.
+    #[inline]
+    #[must_use]
+    pub fn is_online(&self) -> bool {
+        // All that counts in the lower half, which are neither the generation nor the reason. Acquire: as for `read`.
+        self.word.load(Acquire) as u32 & !(u32::from(u16::MAX) << REASON_SHIFT) == State::Online as u32
+    }
+
     /// Takes the sole right to start this CPU.
     ///
     /// Firmware does not serialise concurrent starts of one CPU (it may answer "success" to several), so this
@@ -815,6 +823,8 @@ mod tests {
                 for reason in [0, 1, RESTARTED] {
                     let snapshot = Snapshot::new(generation, reason, state);
                     assert_eq!(Snapshot::from_bits(snapshot.to_bits()), snapshot);
+                    let is_online = slot(generation, reason, state).is_online();
+                    assert_eq!(is_online, state == State::Online);
                 }
             }
         }
@@ -827,6 +837,7 @@ mod tests {
             let slot = Slot::<Host>::from_parts(AtomicU64::new(bits));
             let seen = slot.read();
             assert_eq!(seen.state, State::Wedged);
+            assert!(!slot.is_online());
             assert_eq!(slot.claim().err(), Some(Refusal::Wedged { generation: seen.generation }));
             assert_eq!(slot.go_online(seen.generation, &Gate::new(), 0), Entrance::Wedged);
             assert_eq!(slot.arrive(1), Arrival::Restarted(seen));

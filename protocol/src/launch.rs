@@ -127,7 +127,7 @@ impl<A: Arch> LaunchSlot<A> {
     /// A launcher that is just moving a closure in ends with a closure that nobody takes; whoever comes after it finds the
     /// slot busy.
     pub fn condemn(&self) {
-        // A plain store, though a launcher may be about to publish. Relaxed: hands nothing over, and the slot is never opened again.
+        // Relaxed: hands nothing over, and the slot is never opened again.
         self.word.store(CLOSED, Relaxed);
     }
 

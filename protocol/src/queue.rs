@@ -231,10 +231,10 @@ impl<A: Arch> Queue<A> {
         self.drain(CLOSED, links)
     }
 
-    /// The CPU of this queue never runs again: nothing is accepted any more, and what had been never runs. By whoever has stopped it.
+    /// The CPU of this queue never runs again: it takes no more messages, and what it had accepted is lost. By whoever has
+    /// stopped it, and everyone that waits there.
     pub fn condemn(&self) {
-        // A plain store, though senders may be about to push: what comes before it is given up like all else, what comes after it is
-        // refused. Relaxed: hands nothing over.
+        // Relaxed: hands nothing over, and the queue is never opened again.
         self.head.store(CLOSED, Relaxed);
     }
 
@@ -411,6 +411,16 @@ mod tests {
     }
 
     #[test]
+    fn the_queue_of_a_cpu_that_was_stopped_refuses() {
+        let (queue, links) = (open(), links());
+        assert_eq!((queue.post(&links, 0), queue.call(1)), (FIRST, Ok(Pushed { first: false })));
+        queue.condemn();
+        assert!(queue.is_closed() && !queue.is_waiting(1));
+        assert_eq!((queue.post(&links, 1), queue.call(2)), (Err(Closed), Err(Closed)));
+        assert!(queue.take(&links).is_empty());
+    }
+
+    #[test]
     fn the_order_of_sending_is_kept() {
         let (queue, links) = (open(), links());
         let last = Queue::<Host>::CALLERS - 1;
@@ -480,15 +490,6 @@ mod tests {
         assert!(queue.close(&links).is_empty(), "closing twice");
         queue.open();
         assert_eq!(queue.post(&links, 4), FIRST);
-    }
-
-    #[test]
-    fn a_receiver_that_was_stopped_accepts_nothing() {
-        let (queue, links) = (open(), links());
-        assert_eq!((queue.call(1), queue.post(&links, 4)), (FIRST, LATER));
-        queue.condemn();
-        assert_eq!((queue.call(2), queue.post(&links, 5)), (Err(Closed), Err(Closed)));
-        assert!(queue.is_empty() && queue.take(&links).is_empty());
     }
 
     #[test]

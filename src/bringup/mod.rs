@@ -28,7 +28,7 @@ use crate::{call, panic, patch, time};
 use core::cell::RefCell;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
-use reveille_protocol::{Booter, Limits, Refusal, Step, Token};
+use reveille_protocol::{Booter, Limits, Refusal, State, Step, Token};
 
 /// Time a CPU has to arrive, and again to come online, if the bootarg `deadline_ms` does not say otherwise.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
@@ -164,14 +164,14 @@ fn begin(lock: &Lifecycle, area: &'static Area, limits: Limits) {
     }
     let may_come = in_pen || PEN_IN_USE.load(Ordering::Relaxed);
     let seen = area.slot.0.read();
-    if area.is_online_in(seen) {
+    if seen.state == State::Online && !area.parked.is_set() {
         return record.refused(Refusal::Online { generation: seen.generation }, seen.generation);
     }
     match area.method {
         Method::Disabled => return record.without_start(Verdict::Disabled),
         Method::None if !may_come => return record.without_start(Verdict::NoMethod),
         // It would stop as it came online, like all those that were.
-        _ if panic::is_stopping() => return record.without_start(Verdict::Parked),
+        _ if panic::is_stopping() && panic::is_stopper() => return record.without_start(Verdict::Parked),
         _ => {}
     }
     // Before a second CPU may claim: none of the locks may still rely on being alone.

@@ -353,12 +353,13 @@ pub(crate) fn close(area: &'static Area) -> Kept {
 
 /// The CPU of `area`, which is parked, takes no more messages, and what it had accepted never runs. By the CPU that stopped it.
 pub(crate) fn condemn(area: &'static Area) {
-    match area.call.only_queue {
-        Some(line) => line.queue.condemn(),
-        None => {
-            let lines = area.call.queues.iter().skip(area.id.index());
-            lines.step_by(area::areas().len()).for_each(|line| line.queue.condemn());
-        }
+    if let Some(line) = area.call.only_queue {
+        return line.queue.condemn();
+    }
+    let mut index = area.id.index();
+    while let Some(line) = area.call.queues.get(index) {
+        line.queue.condemn();
+        index += area::areas().len();
     }
 }
 

@@ -10,7 +10,7 @@ use crate::dt::{CpuStatus, EnableMethod};
 use crate::{call, gic, hotplug, nmi, panic, stop, time, watchdog};
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use reveille_protocol::{LeaveRequest, Snapshot, State};
+use reveille_protocol::LeaveRequest;
 
 /// Keeps its content alone on its cache lines: 128 bytes is a line pair on the CPUs that fetch in pairs.
 #[repr(C, align(128))]
@@ -239,14 +239,7 @@ impl Area {
 
     /// Whether the CPU is a member of the system and runs. One that was parked keeps its place in the slot, but never runs again.
     pub(crate) fn is_online(&self) -> bool {
-        self.is_online_in(self.slot.0.read())
-    }
-
-    /// The same where its slot reads `slot`.
-    #[inline(always)]
-    pub(crate) fn is_online_in(&self, slot: Snapshot) -> bool {
-        // Nobody that was online parks before the gate is taken, and whoever asks then has taken it, or is about to be stopped.
-        slot.state == State::Online && !(panic::is_stopping() && self.parked.is_set())
+        self.slot.0.is_online() && !self.parked.is_set()
     }
 
     /// From its next life on this CPU, which is the calling one, uses its thread stack below `sp` alone: what lies above is

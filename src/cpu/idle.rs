@@ -15,6 +15,9 @@ use core::sync::atomic::Ordering;
 /// or is followed by [`wake`]: it comes before the last return, and is seen by `condition`, or after it, and then
 /// `idle` returns at once. May return without any visible reason, and does so every 100 ms (bootarg `idle_ms`).
 ///
+/// A CPU that was asked to leave, and holds nothing, leaves from here, and then this does not return; what it runs has agreed to
+/// that, or it is a hold ([`entry!`](crate::entry)).
+///
 /// # Panics
 ///
 /// If interrupts are masked, or in interrupt context: nothing could ever wake it.
@@ -67,7 +70,7 @@ fn wait(area: &Area) {
 }
 
 /// A point at which this CPU may leave the system, if it was asked to and holds nothing: for long work in thread
-/// context. [`idle()`] is one too.
+/// context. [`idle()`] is one too, and says more.
 ///
 /// # Panics
 ///

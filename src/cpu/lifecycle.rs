@@ -17,13 +17,13 @@ pub(crate) enum Denied {
     Busy,
 }
 
-/// Whether the CPU of `own`, the calling one, whose slot reads `slot`, may wait here for other CPUs to come, go or gather.
+/// Whether the CPU of `own`, the calling one, whose slot is in `state`, may wait here for other CPUs to come, go or gather.
 ///
 /// It may in thread context, interrupts open, as a member of the system: not where it could not take part in the round of
 /// another CPU (masked, in a handler, in a callback, in the job of a round), not while it comes (an online callback is
 /// masked, too) or goes (an offline callback: whoever asked it to leave has the right until it is gone).
-fn may_wait(own: &Area, slot: Snapshot) -> bool {
-    !irq::is_masked() && slot.state == State::Online && !own.holds.is_leaving()
+fn may_wait(own: &Area, state: State) -> bool {
+    state == State::Online && !own.holds.is_leaving() && !irq::is_masked()
 }
 
 /// No holder is ever `Wedged`, so nobody has to take the lock over from one: to take it a CPU has to be `Online`
@@ -57,13 +57,10 @@ const TURN: Duration = Duration::from_millis(1);
 /// one of those will not leave before it had its turn, must not keep it from all others. `false` at the deadline, or if
 /// `meanwhile` says so.
 fn give_turn(own: &'static Area, deadline: Deadline, meanwhile: &mut impl FnMut() -> bool) -> bool {
-    // Those that were stopped have no turn any more.
-    let is_ours = || {
-        LAST.load(Ordering::Relaxed) == own.id.index() as u64
-            && WAITING.load(Ordering::Relaxed) != 0
-            && !panic::is_stopper()
-    };
-    if !is_ours() {
+    let is_ours =
+        || LAST.load(Ordering::Relaxed) == own.id.index() as u64 && WAITING.load(Ordering::Relaxed) != 0;
+    // Those that this CPU has stopped have no turn any more.
+    if !is_ours() || panic::is_stopper() {
         return true;
     }
     let until = Deadline::after(TURN);
@@ -78,6 +75,8 @@ fn give_turn(own: &'static Area, deadline: Deadline, meanwhile: &mut impl FnMut(
 }
 
 /// The slot of a CPU that has the right. One that this CPU has stopped has left for good.
+#[cold]
+#[inline(never)]
 fn slot(cpu: u32) -> Snapshot {
     let area = &area::areas()[cpu as usize];
     let slot = area.slot.0.read();
@@ -100,11 +99,11 @@ impl Lifecycle {
     /// The same; `meanwhile` is called between looks, and says whether to go on waiting.
     pub(crate) fn lock_with(deadline: Deadline, mut meanwhile: impl FnMut() -> bool) -> Result<Self, Denied> {
         let own = area::current();
-        let now = own.slot.0.read();
-        if !may_wait(own, now) {
+        let Snapshot { generation, state, .. } = own.slot.0.read();
+        if !may_wait(own, state) {
             return Err(Denied::Context);
         }
-        let me = Holder { cpu: own.id.index() as u32, generation: now.generation };
+        let me = Holder { cpu: own.id.index() as u32, generation };
         if !give_turn(own, deadline, &mut meanwhile) {
             return Err(Denied::Busy);
         }

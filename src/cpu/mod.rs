@@ -18,8 +18,6 @@ pub use secondary::Leaving;
 pub use secondary::Secondary;
 pub use status::{State, Status, status};
 
-use crate::panic;
-
 /// The CPU this runs on.
 ///
 /// In a closure that moves between CPUs the answer is true only while it runs; the runtime itself never
@@ -38,11 +36,7 @@ pub fn possible() -> CpuSet {
 ///
 /// One that was parked ([`stop_others`](crate::panic::stop_others())) is not among them.
 pub fn online() -> CpuSet {
-    let online = area::areas().iter().filter(|area| area.slot.0.read().state == State::Online);
-    if panic::is_stopping() {
-        return online.filter(|area| area.is_online()).map(|area| area.id).collect();
-    }
-    online.map(|area| area.id).collect()
+    area::areas().iter().filter(|area| area.is_online()).map(|area| area.id).collect()
 }
 
 /// The affinity of `cpu` as the device tree and PSCI write it: Aff3 at bits 39:32, Aff2 to Aff0 at 23:0

@@ -17,7 +17,7 @@ pub enum Hold {
     Closure = 2,
     /// The application has [`pin`]ned it.
     Pinned = 3,
-    /// It has timers running: they are due in more than a second, or after its offline callbacks are over they run on.
+    /// It has timers running: due in more than a second, or still there a second after its offline callbacks have run.
     Timer = 4,
     /// It did not come to [`idle`](crate::cpu::idle()) or [`offline_point`](crate::cpu::offline_point).
     NotIdle = 5,

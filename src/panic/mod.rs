@@ -360,7 +360,7 @@ fn fail(cause: Cause<'_>) -> ! {
 extern "C" fn report_and_act(cause: *const Cause<'_>) -> ! {
     // SAFETY: `fail` made it from a reference, on a stack that it has left for good and that nothing else uses.
     let cause = unsafe { *cause };
-    stop::stop_all(stop::sgi_time(), stop::nmi_time());
+    stop::stop_all(stop::sgi_time(), stop::nmi_time(), |_| ());
     GATE.set_phase(me(), Phase::Reporting);
     report::write(cause);
     if begins(Step::Seal) {

@@ -47,13 +47,24 @@ pub(crate) fn nmi_time() -> Duration {
 
 /// Whether the CPU of `area` may be running code of the image.
 fn is_running(area: &Area) -> bool {
-    area.slot.0.read().state.is_live() && !area.parked.is_set()
+    !area.parked.is_set() && area.slot.0.read().state.is_live()
+}
+
+/// Closes what may be sent to the CPU of `area`, which is parked.
+///
+/// Its mark, whose Release `is_set` has seen, was its last word: it takes nothing from its queues and its launch slot any more,
+/// and opens none, so they may be closed for it. Who waits for it there is parked too, or that is a panic of this CPU.
+fn condemn(area: &'static Area) {
+    area.launch.condemn();
+    call::condemn(area);
 }
 
 /// Stops every other CPU. The caller has the gate: from the moment it took it nobody comes online any more.
 ///
 /// The order of looking is that of `Slot::go_online`'s proof: first the gate, with its fence, then the slots.
-pub(super) fn stop_all(limit: Deadline, nmi: Duration) {
+///
+/// `parked` is called once for each CPU that has parked, if it was running before.
+pub(super) fn stop_all(limit: Deadline, nmi: Duration, parked: impl Fn(&'static Area)) {
     #[cfg(feature = "fault-injection")]
     crate::fault::about_to_stop();
     let own = regs::affinity();
@@ -64,16 +75,20 @@ pub(super) fn stop_all(limit: Deadline, nmi: Duration) {
         for area in area::areas() {
             // A start that has not arrived is called off; one that has is `Alive`, and stopped like any other.
             let state = area.slot.0.revoke_if_kicked().state;
-            if state.is_live() && area.mpidr != own && !area.parked.is_set() {
-                left.insert(area.id);
-                batch.add(area);
+            if state.is_live() && area.mpidr != own {
+                if area.parked.is_set() {
+                    parked(area);
+                } else {
+                    left.insert(area.id);
+                    batch.add(area);
+                }
             }
         }
     }
-    await_parked(&mut left, limit);
+    await_parked(&mut left, limit, &parked);
     if !left.is_empty() {
         gic::send_sgi_set(Sgi::Nmi, &left);
-        await_parked(&mut left, Deadline::after(nmi));
+        await_parked(&mut left, Deadline::after(nmi), &parked);
     }
     TICKS.store(Instant::now().ticks() - start.ticks(), Ordering::Relaxed);
 }
@@ -89,19 +104,21 @@ pub(super) fn stop_bare() {
                 gic::send_sgi(sgi, area.id);
             }
         }
-        await_parked(&mut left, limit);
+        await_parked(&mut left, limit, &|_| ());
     }
 }
 
 /// Waits until none of `left` runs any more or the time is up; leaves in it those that may. One that was leaving the
 /// system may be `Gone` instead of parked.
-fn await_parked(left: &mut CpuSet, limit: Deadline) {
+fn await_parked(left: &mut CpuSet, limit: Deadline, parked: &impl Fn(&'static Area)) {
     // A CPU that waits in WFE looks at the gate.
     arch::sev();
     loop {
         for cpu in left.iter() {
-            if !is_running(area::of(cpu)) {
+            let area = area::of(cpu);
+            if !is_running(area) {
                 left.remove(cpu);
+                parked(area);
             }
         }
         if left.is_empty() || limit.has_passed() {
@@ -294,19 +311,14 @@ pub fn stop_others(deadline: impl Into<Deadline>) -> StopReport {
     let _masked = irq::mask();
     match GATE.stop_begin(me()) {
         Entry::Other => park_here(ParkedBy::Gate),
-        Entry::Reporter => stop_all(deadline, nmi_time()),
-        Entry::Nested(_)
-            if area::areas().iter().any(|area| area.mpidr != regs::affinity() && is_running(area)) =>
-        {
-            stop_all(deadline, nmi_time());
+        Entry::Reporter => stop_all(deadline, nmi_time(), condemn),
+        Entry::Nested(_) => {
+            if area::areas().iter().any(|area| area.mpidr != regs::affinity() && is_running(area)) {
+                stop_all(deadline, nmi_time(), condemn);
+            }
+            // Those that have parked since, too late for the last time.
+            area::areas().iter().filter(|area| area.parked.is_set()).for_each(condemn);
         }
-        Entry::Nested(_) => {}
-    }
-    for area in area::areas().iter().filter(|area| area.parked.is_set()) {
-        // The mark, whose Release `is_set` has seen, was its CPU's last word: it takes nothing from its queues and launch slot
-        // any more, and opens none, so they may be closed for it. Who waits there is parked too, or is a panic of this CPU.
-        area.launch.condemn();
-        call::condemn(area);
     }
     StopReport::now()
 }
