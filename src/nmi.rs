@@ -24,14 +24,15 @@
 use crate::arch::exception::IrqFrame;
 use crate::arch::{self, Hw, HwWord};
 use crate::cpu::area::{self, Area};
-use crate::cpu::{CpuId, CpuSet};
+use crate::cpu::{CpuId, CpuSet, MAX_CPUS};
 use crate::irq::{self, Sgi};
+use crate::panic::Reminder;
 use crate::system::memory;
 use crate::time::Deadline;
 use crate::{cpu, gic, panic};
 use core::fmt;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use reveille_protocol::{Asked, Summons, SummonsProgress as Progress};
+use reveille_protocol::{Summons, SummonsProgress as Progress};
 
 /// One CPU's part: the word by which it is summoned, and what it notes down about itself.
 pub(crate) struct Part {
@@ -75,9 +76,9 @@ impl fmt::Display for Answers {
 
 /// Runs `f` on every CPU of `set`, interrupts masked there or not, and says where it has run.
 ///
-/// Waits at most 100 ms (bootarg `nmi_ms=N`), and about as long again where somebody else's function was running
-/// before; `f` should take microseconds. If `set` contains the caller, `f` runs here too, first, interrupts masked.
-/// See the [module](self) for what `f` can do.
+/// Waits at most 100 ms (bootarg `nmi_ms=N`), and about as long again if somebody else's function was running on some of them
+/// before, however many CPUs there are; `f` should take microseconds. If `set` contains the caller, `f` runs here too, first, interrupts
+/// masked. See the [module](self) for what `f` can do.
 ///
 /// From any context. At NMI level all of `set` is `silent`: the answers would not come until it ends.
 pub fn on_each(set: &CpuSet, f: fn()) -> Answers {
@@ -98,61 +99,61 @@ pub fn on_each(set: &CpuSet, f: fn()) -> Answers {
         area::current().masking.at_nmi_level(f);
         answers.done.insert(own);
     }
-    let mut others = set.without(own);
-    // A handful at a time: what is under way lies on this stack.
-    while !others.is_empty() {
-        let mut asked: [Option<(CpuId, Asked<'static, Hw>)>; BATCH] = [const { None }; BATCH];
-        let mut batch = CpuSet::EMPTY;
-        for cpu in others.iter().take(BATCH) {
-            batch.insert(cpu);
-            others.remove(cpu);
-        }
-        summon(&mut batch, what, &mut asked, &mut answers);
-    }
+    summon(set.without(own), what, &mut answers);
     answers
 }
 
-/// CPUs that are asked at the same time.
-const BATCH: usize = 16;
-
-/// Asks the CPUs of `batch`, which it empties, and waits for them.
-fn summon(
-    batch: &mut CpuSet,
-    what: u32,
-    asked: &mut [Option<(CpuId, Asked<'static, Hw>)>; BATCH],
-    answers: &mut Answers,
-) {
-    let deadline = Deadline::after(panic::nmi_time());
+/// Asks the CPUs of `set` to run `what`, all at the same time, and waits for them.
+fn summon(mut set: CpuSet, what: u32, answers: &mut Answers) {
+    let limit = panic::nmi_time();
+    let mut asked = CpuSet::EMPTY;
+    // The number of the summons of each CPU that was asked.
+    let mut serials = [0; MAX_CPUS];
+    let summons =
+        |cpu: CpuId, serials: &[u32; MAX_CPUS]| area::of(cpu).nmi.summons.asked(serials[cpu.index()], what);
+    let mut reminder = Reminder::new(Sgi::Nmi, limit);
     // Ask, and ask again those that are busy with somebody else's.
+    let deadline = Deadline::after(limit);
     loop {
         let mut told = CpuSet::EMPTY;
-        for cpu in batch.iter() {
+        for cpu in set.iter() {
             let area = area::of(cpu);
             if !area.is_online() {
                 answers.offline.insert(cpu);
-                batch.remove(cpu);
-            } else if let Some(word) = area.nmi.summons.ask(what)
-                && let Some(free) = asked.iter_mut().find(|entry| entry.is_none())
-            {
-                *free = Some((cpu, word));
+                set.remove(cpu);
+            } else if let Some(new) = area.nmi.summons.ask(what) {
+                serials[cpu.index()] = new.into_serial();
                 told.insert(cpu);
-                batch.remove(cpu);
+                asked.insert(cpu);
+                set.remove(cpu);
             }
         }
         gic::send_sgi_set(Sgi::Nmi, &told);
-        if batch.is_empty() || deadline.has_passed() {
+        if set.is_empty() || deadline.has_passed() {
             break;
         }
+        reminder.look(|| asked);
         pause();
     }
-    answers.silent = answers.silent.iter().chain(batch.iter()).collect();
-    *batch = CpuSet::EMPTY;
+    answers.silent = set;
 
-    let deadline = Deadline::after(panic::nmi_time());
-    for (cpu, word) in asked.iter_mut().filter_map(Option::take) {
-        while word.progress() != Progress::Done && !deadline.has_passed() {
-            pause();
+    let deadline = Deadline::after(limit);
+    loop {
+        for cpu in asked.iter() {
+            if summons(cpu, &serials).progress() == Progress::Done {
+                answers.done.insert(cpu);
+                asked.remove(cpu);
+            }
         }
+        if asked.is_empty() || deadline.has_passed() {
+            break;
+        }
+        // One too many does no harm: there is nothing to take.
+        reminder.look(|| asked);
+        pause();
+    }
+    for cpu in asked {
+        let word = summons(cpu, &serials);
         match word.progress() {
             Progress::Done => answers.done.insert(cpu),
             Progress::Running => answers.running.insert(cpu),
@@ -248,7 +249,9 @@ pub(crate) fn note(cpu: CpuId) -> Option<Noted> {
         }
     };
     gic::send_sgi(Sgi::Nmi, cpu);
+    let mut reminder = Reminder::new(Sgi::Nmi, deadline.remaining());
     while asked.progress() != Progress::Done && !deadline.has_passed() {
+        reminder.look(|| [cpu].into_iter().collect());
         pause();
     }
     match asked.progress() {

@@ -5,22 +5,25 @@
 //! or more, as its next note was due half a period after the last, and is found so before it is two:
 //! it is asked by an NMI-class interrupt what it is doing, and the answer is printed; or the machine panics, which
 //! stops it the same way and reports all the others as well ([`Response`]). A neighbour that is stuck is looked past, so
-//! that the CPU behind it has somebody to look at it, too.
+//! that the CPU behind it has somebody to look at it, too. One that may not have heard that the watchdog was started is told
+//! again before it is called stuck.
 //!
 //! What it cannot see: a CPU that takes interrupts but gets nothing done; all CPUs stuck at once. While it runs, idle CPUs
 //! wake up twice a period. It is off until [`start`].
 
+use crate::cpu::CpuId;
 use crate::cpu::area::{self, Area};
-use crate::cpu::{self, CpuId};
-use crate::irq::{self, Sgi};
+use crate::irq::Sgi;
 use crate::time::{self, Deadline, Instant, has_timer, to_duration, to_ticks};
-use crate::{console, gic, nmi, panic};
+use crate::{console, gic, irq, nmi, panic};
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 
 /// Half a period, ticks; 0: off.
 static HALF: AtomicU64 = AtomicU64::new(0);
+/// When the period was set, ticks. A CPU whose last beat was then has not heard of it by itself.
+static STARTED: AtomicU64 = AtomicU64::new(0);
 /// [`Response::Panic`].
 static PANICS: AtomicBool = AtomicBool::new(false);
 
@@ -36,11 +39,13 @@ pub(crate) struct Part {
     beat: AtomicU64,
     /// The beat after which it was found stuck: once for each time that it gets stuck.
     reported: AtomicU64,
+    /// The beat after which its neighbour has told it again that the watchdog is on; as above.
+    reminded: AtomicU64,
 }
 
 impl Part {
     pub(crate) const fn new() -> Self {
-        Self { beat: AtomicU64::new(0), reported: AtomicU64::new(0) }
+        Self { beat: AtomicU64::new(0), reported: AtomicU64::new(0), reminded: AtomicU64::new(0) }
     }
 
     fn beat(&self, now: u64) {
@@ -112,13 +117,19 @@ pub fn start(period: Duration) -> Result<(), WatchdogError> {
     if irq::in_nmi() {
         return Err(WatchdogError::Nmi);
     }
+    let half = to_ticks(period / 2).max(1);
+    if self::half() == half {
+        // It runs so already. To count anew would put off what it is about to find.
+        return Ok(());
+    }
     let now = Instant::now().ticks();
+    STARTED.store(now, Ordering::Relaxed);
     for area in area::areas() {
         area.watchdog.beat(now);
     }
     // Release: pairs with `half`. Who sees it on sees no beat from before.
-    HALF.store(to_ticks(period / 2).max(1), Ordering::Release);
-    tell_all();
+    HALF.store(half, Ordering::Release);
+    irq::tell();
     Ok(())
 }
 
@@ -126,7 +137,7 @@ pub fn start(period: Duration) -> Result<(), WatchdogError> {
 pub fn stop() {
     HALF.store(0, Ordering::Release);
     if !irq::in_nmi() {
-        tell_all();
+        irq::tell();
     }
 }
 
@@ -143,13 +154,6 @@ pub fn set_response(response: Response) {
 fn half() -> u64 {
     // Acquire: pairs with `start`.
     HALF.load(Ordering::Acquire)
-}
-
-fn tell_all() {
-    // Pairs with the one in `Slot::go_online`: a CPU that is not found online below finds what was stored when it is.
-    fence(Ordering::SeqCst);
-    apply();
-    gic::send_sgi_set(Sgi::Private, &cpu::online().without(cpu::current()));
 }
 
 /// Starts or stops this CPU's ticks as the watchdog is on or off. As a CPU comes online, and when told that something has
@@ -177,13 +181,13 @@ pub(crate) fn tick() -> Option<u64> {
     let last = own.watchdog.beat.load(Ordering::Relaxed);
     own.watchdog.beat(now);
     let half = half();
-    let period = 2 * half;
+    let period = half.saturating_mul(2);
     // Late itself, it cannot tell a neighbour that is stuck from one that was held up with it: the machine may have been
     // stopped for a while, by a gathering or by the host.
     let late = now.saturating_sub(last) > period;
     if half != 0 && !late && !panic::is_stopping() {
         // The last beat may have been half a period old when interrupts were masked.
-        look(own, now, period + half);
+        look(own, now, period.saturating_add(half));
     }
     next_tick(Instant::now().ticks())
 }
@@ -198,8 +202,13 @@ fn look(own: &Area, now: u64, limit: u64) {
         }
         let beat = area.watchdog.beat.load(Ordering::Relaxed);
         let age = now.saturating_sub(beat);
+        let has_heard = beat != STARTED.load(Ordering::Relaxed) || remind(area, beat);
         if age <= limit {
             return;
+        }
+        if !has_heard {
+            // Nobody has looked at it before: it has until the next look.
+            continue;
         }
         if area.watchdog.claim(beat) {
             let patience = 2 * panic::nmi_time() + CONSOLE_PATIENCE;
@@ -208,6 +217,13 @@ fn look(own: &Area, now: u64, limit: u64) {
             own.watchdog.beat(Instant::now().ticks());
         }
     }
+}
+
+/// The CPU of `area`, whose last `beat` is not its own, may not know that it has to beat, or how often: the SGI may have been
+/// lost. It is sent another at each look. Whether it has been before.
+fn remind(area: &Area, beat: u64) -> bool {
+    gic::interrupt(Sgi::Private, area);
+    area.watchdog.reminded.swap(beat, Ordering::Relaxed) == beat
 }
 
 /// `cpu` has taken no interrupt for `age`.

@@ -189,8 +189,8 @@ pub struct Mark<A: Arch> {
 }
 
 impl<A: Arch> Mark<A> {
-    /// The word of a CPU that never took part in a round.
-    pub const NONE: u64 = 0;
+    /// The word of a CPU that never took part in a round: no round has such a number, not even after the numbers have wrapped.
+    pub const NONE: u64 = u64::MAX << MARK_SHIFT;
 
     /// A mark around a word that holds [`Self::NONE`]. For statics.
     pub const fn from_parts(word: A::Word) -> Self {
@@ -583,6 +583,17 @@ mod tests {
 
     fn fields(stage: Stage, left: u16) -> Fields {
         Fields { round: 0x12_3456_789a, job: Job::Each, stage, others: 511, left }
+    }
+
+    #[test]
+    fn the_numbers_of_rounds_wrap() {
+        let last = AtomicU64::new(ROUND_MASK << ROUND_SHIFT);
+        let (rendezvous, own, one) = (Rendezvous::<Host>::from_parts(last), Mark::new(), Mark::new());
+        let initiator = rendezvous.begin(&own, 1, Job::Initiator, NEVER).unwrap();
+        assert_eq!(initiator.standing.round, 0);
+        assert!(initiator.standing.lacks(&one), "counted without having come");
+        assert!(rendezvous.join(&one).is_some(), "a CPU that never was in a round is in this one already");
+        assert!(rendezvous.join(&own).is_none(), "joined its own round");
     }
 
     #[test]

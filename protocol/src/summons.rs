@@ -75,6 +75,14 @@ impl<A: Arch> Summons<A> {
         Some(Asked { summons: self, word: new })
     }
 
+    /// The summons to run `what` of which the caller has kept the number, [`Asked::into_serial`].
+    pub fn asked(&self, serial: u32, what: u32) -> Asked<'_, A> {
+        Asked {
+            summons: self,
+            word: u64::from(serial) << SERIAL_SHIFT | u64::from(what) << WHAT_SHIFT | ASKED,
+        }
+    }
+
     /// The CPU of this word, in its handler: takes up what it was asked for, if there is anything.
     #[must_use = "what was taken has to be run"]
     pub fn take(&self) -> Option<Answering<'_, A>> {
@@ -116,6 +124,12 @@ impl<A: Arch> Asked<'_, A> {
             RUNNING => Progress::Running,
             _ => Progress::Done,
         }
+    }
+
+    /// All there is to it, for [`Summons::asked`]: who asks many CPUs at once keeps this of each.
+    #[must_use = "a summons that is forgotten keeps the CPU busy for others"]
+    pub fn into_serial(self) -> u32 {
+        serial(self.word) as u32
     }
 
     /// Takes it back. After `Ok` it has not run, and never will.
@@ -176,6 +190,18 @@ mod tests {
         assert!(asked.withdraw().is_err());
         assert!(next.withdraw().is_ok());
         assert!(summons.take().is_none());
+    }
+
+    #[test]
+    fn the_number_is_all_of_it() {
+        let summons = Summons::<Host>::new();
+        let first = summons.ask(u32::MAX).unwrap().into_serial();
+        assert_eq!(summons.asked(first, u32::MAX).progress(), Progress::Waiting);
+        drop(summons.take().unwrap());
+        let second = summons.ask(u32::MAX).unwrap().into_serial();
+        assert_eq!(summons.asked(first, u32::MAX).progress(), Progress::Done);
+        assert!(summons.asked(first, u32::MAX).withdraw().is_err());
+        assert!(summons.asked(second, u32::MAX).withdraw().is_ok() && summons.take().is_none());
     }
 
     #[test]

@@ -160,10 +160,9 @@ pub(crate) extern "C" fn secondary(area: &'static Area) -> ! {
     // Wakes the booter, which waits for the words just written.
     arch::dsb_ishst();
     arch::sev();
-    // Behind the fence in `go_online`, which pairs with those of `irq::register` and `watchdog::start`: who did not find this
-    // CPU online has stored what is to be found here.
-    irq::apply_private();
-    watchdog::apply();
+    // Behind the fence in `go_online`, which pairs with that of `irq::tell`: who did not find this CPU online has stored what
+    // is to be found here.
+    irq::arrive(area);
     // SAFETY: vectors, interrupt controller and stacks are in place.
     unsafe { regs::daif_open() };
     call::run_pending(area);

@@ -84,7 +84,7 @@ impl Count {
     // Relaxed: a figure to look at, which orders nothing.
     #[inline(always)]
     pub(super) fn add(&self, more: u64) {
-        self.0.store(self.0.load(Ordering::Relaxed) + more, Ordering::Relaxed);
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
     }
 
     fn get(&self) -> u64 {

@@ -74,13 +74,15 @@ pub(super) fn for_long(
         Callees::Set(set) => (None, set),
     };
     let mut patience = Patience::new();
-    let mut looks = 0;
+    // Down from `LOOKS`, and again: there is no number of looks that a call cannot outlast.
+    let mut looks = LOOKS;
     calling.wait(|_| {
         arch::yield_now();
-        looks += 1;
-        if looks % LOOKS != 0 {
+        looks -= 1;
+        if looks != 0 {
             return;
         }
+        looks = LOOKS;
         panic::poll_gate_for_another();
         let report = patience.is_over();
         for cpu in set.iter().chain(one).filter(|cpu| *cpu != own.id) {
@@ -117,7 +119,7 @@ impl Patience {
 
     /// The age of the call, if it is to be reported: after a while, and each time that this has doubled.
     pub(super) fn is_over(&mut self) -> Option<u64> {
-        let age = now() - self.since;
+        let age = now().saturating_sub(self.since);
         if age < self.next_report {
             return None;
         }

@@ -7,7 +7,7 @@ use crate::arch::shared::{BootLine, Crumbs};
 use crate::arch::{Hw, HwSlot, HwWord, regs};
 use crate::bringup::Record;
 use crate::dt::{CpuStatus, EnableMethod};
-use crate::{call, gic, hotplug, nmi, panic, stop, time, watchdog};
+use crate::{call, gic, hotplug, irq, nmi, panic, stop, time, watchdog};
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use reveille_protocol::LeaveRequest;
@@ -72,6 +72,8 @@ pub(crate) struct Area {
     pub(crate) timers: time::Timers,
     /// Whether it is alive.
     pub(crate) watchdog: watchdog::Part,
+    /// Which news it has applied of what every CPU does for itself.
+    pub(crate) applied: irq::Applied,
 }
 
 /// How a CPU is started, read once from the device tree.
@@ -224,6 +226,7 @@ impl Area {
             idle_since: AtomicU64::new(0),
             timers: time::Timers::new(),
             watchdog: watchdog::Part::new(),
+            applied: irq::Applied::new(),
         }
     }
 

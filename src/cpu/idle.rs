@@ -39,6 +39,8 @@ pub fn idle() {
         && !hotplug::is_due(area)
         && !panic::is_stopped_by_other()
     {
+        // What is told after this look comes with an interrupt, which is pending then; or that is lost, and the timer comes.
+        irq::look(area);
         time::look_around();
         wait(area);
     }
@@ -64,9 +66,9 @@ fn wait(area: &Area) {
     let since = Instant::now().ticks();
     area.idle_since.store(since, Ordering::Relaxed);
     arch::wfi();
-    let waited = Instant::now().ticks() - since;
+    let waited = Instant::now().ticks().saturating_sub(since);
     area.idle_since.store(0, Ordering::Relaxed);
-    area.idle_ticks.store(area.idle_ticks.load(Ordering::Relaxed) + waited, Ordering::Relaxed);
+    area.idle_ticks.store(area.idle_ticks.load(Ordering::Relaxed).saturating_add(waited), Ordering::Relaxed);
 }
 
 /// A point at which this CPU may leave the system, if it was asked to and holds nothing: for long work in thread

@@ -14,9 +14,16 @@ pub enum LostSgi {
     Wake,
     /// A round of stop-machine has begun.
     Gather,
+    /// A PPI was registered, or the watchdog was turned on or off.
+    Private,
+    /// Stop for good.
+    Stop,
+    /// A function at NMI level, or to stop for good, interrupts masked or not.
+    Nmi,
 }
 
-const KINDS: [Sgi; 3] = [Sgi::Call, Sgi::Wake, Sgi::Gather];
+/// In the order of [`LostSgi`].
+const KINDS: [Sgi; 6] = [Sgi::Call, Sgi::Wake, Sgi::Gather, Sgi::Private, Sgi::Stop, Sgi::Nmi];
 
 /// How many of each kind are still to be lost on their way to each CPU. Relaxed, all of it: whoever plants a fault
 /// and then sends is one CPU, or orders the two in another way.

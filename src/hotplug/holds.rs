@@ -3,7 +3,7 @@
 use crate::cpu::area::{self, Area};
 use core::fmt;
 use core::marker::PhantomData;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 
 /// Something that a CPU has to let go of before it can leave.
@@ -55,8 +55,9 @@ pub(crate) struct Holds {
     frames: AtomicBool,
     /// It is about to leave: its callbacks are under way. For itself alone.
     leaving: AtomicBool,
-    pins: AtomicU32,
-    mutexes: AtomicU32,
+    /// 64 bits: guards can be forgotten for as long as the machine runs, and a count that came round to 0 would let the CPU go.
+    pins: AtomicU64,
+    mutexes: AtomicU64,
     /// Whether it waits for the right to start, stop or gather CPUs.
     waiting: AtomicBool,
 }
@@ -67,8 +68,8 @@ impl Holds {
             main: AtomicBool::new(false),
             frames: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
-            pins: AtomicU32::new(0),
-            mutexes: AtomicU32::new(0),
+            pins: AtomicU64::new(0),
+            mutexes: AtomicU64::new(0),
             waiting: AtomicBool::new(false),
         }
     }

@@ -4,7 +4,7 @@ use super::Sgi;
 use crate::arch::exception::IrqFrame;
 use crate::cpu::area::{self, Area};
 use crate::gic::{self, CpuInterface};
-use crate::{call, nmi, panic, stop, watchdog};
+use crate::{call, nmi, panic, stop};
 use core::sync::atomic::Ordering;
 
 /// Handles one interrupt. Called by the vector with `DAIF.I` set, which it is again on return.
@@ -73,15 +73,11 @@ fn other<C: CpuInterface>(area: &'static Area, frame: &IrqFrame, interrupt: u32)
     }
     // SAFETY: as in `handle`.
     unsafe { C::open() };
-    match intid {
-        wake if wake == Sgi::Wake as u32 => {}
-        private if private == Sgi::Private as u32 => {
-            super::apply_private();
-            watchdog::apply();
-        }
-        other => super::dispatch(other),
+    // Whatever it is, this and the drain below, so that a lost SGI only costs time.
+    super::look(area);
+    if intid != Sgi::Wake as u32 && intid != Sgi::Private as u32 {
+        super::dispatch(intid);
     }
-    // After any interrupt, so that a lost SGI only costs time.
     call::drain(area);
     C::close();
     C::end(interrupt);

@@ -1,10 +1,12 @@
 //! Interrupts: masking them, handling them.
 
 pub(crate) mod entry;
+mod private;
 mod table;
 
+pub(crate) use private::{Applied, arrive, look, tell};
 pub use table::{IrqError, Trigger, register, set_affinity};
-pub(crate) use table::{apply_private, dispatch, move_away};
+pub(crate) use table::{dispatch, move_away};
 
 use crate::arch::regs;
 use crate::cpu::area::{self, Area};

@@ -5,7 +5,7 @@ use crate::cpu::{self, CpuId, area};
 use crate::gic;
 use crate::sync::SpinLock;
 use core::fmt;
-use core::sync::atomic::{AtomicPtr, AtomicU16, AtomicU32, Ordering, fence};
+use core::sync::atomic::{AtomicPtr, AtomicU16, AtomicU32, Ordering};
 
 /// How an interrupt line signals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,10 +101,7 @@ pub fn register(intid: u32, trigger: Trigger, handler: fn(u32)) -> Result<(), Ir
     if intid < 32 {
         // Release: pairs with `apply_private`, whose CPU then finds the handler.
         PRIVATE.fetch_or(1 << intid, Ordering::Release);
-        // Pairs with the one in `Slot::go_online`: a CPU that is not found online below finds the bit when it is.
-        fence(Ordering::SeqCst);
-        apply_private();
-        gic::send_sgi_set(super::Sgi::Private, &cpu::online().without(cpu::current()));
+        super::tell();
     } else {
         gic::set_trigger(intid, trigger);
         route(intid, cpu::current());
@@ -163,8 +160,8 @@ pub(crate) fn move_away(cpu: CpuId) {
     }
 }
 
-/// Enables on this CPU every PPI that has a handler. As a CPU comes online, and when told that there are more.
-pub(crate) fn apply_private() {
+/// Enables on this CPU every PPI that has a handler.
+pub(super) fn apply_private() {
     // Acquire: pairs with `register`.
     let mut wanted = PRIVATE.load(Ordering::Acquire);
     while wanted != 0 {

@@ -35,8 +35,8 @@ pub(crate) use backtrace::Backtrace;
 pub use last_words::record_address;
 pub(crate) use last_words::{BYTES_PER_CPU, region_size, remember};
 pub use last_words::{LastWords, last_words};
-pub(crate) use stop::nmi_time;
 pub use stop::{Fate, Obstacle, StopReport, stop_others};
+pub(crate) use stop::{Reminder, nmi_time};
 
 use crate::arch::exception::{FatalFrame, IrqFrame, Registers, with_registers};
 use crate::arch::{self, HwGate, HwWord, regs};
@@ -407,7 +407,7 @@ fn act() -> ! {
 #[cold]
 fn nested(phase: Phase, cause: Cause<'_>) -> ! {
     let failures = FAILED_AGAIN.load(Ordering::Relaxed);
-    FAILED_AGAIN.store(failures + 1, Ordering::Relaxed);
+    FAILED_AGAIN.store(failures.saturating_add(1), Ordering::Relaxed);
     // The gate comes to `Mute` step by step. If it is there at once, the memory is not what it was.
     if failures >= MOST_FAILURES || phase == Phase::Mute && failures == 0 {
         arch::park()

@@ -59,6 +59,33 @@ fn condemn(area: &'static Area) {
     call::condemn(area);
 }
 
+/// At least this often who does not answer is sent another SGI: the first may have been lost.
+const REMIND: Duration = Duration::from_millis(10);
+
+/// Sends an SGI again, from time to time.
+pub(crate) struct Reminder {
+    sgi: Sgi,
+    every: Duration,
+    next: Instant,
+}
+
+impl Reminder {
+    /// For an SGI that is sent now, and is waited for `limit`: it is sent again before a tenth of that is over.
+    pub(crate) fn new(sgi: Sgi, limit: Duration) -> Self {
+        let every = REMIND.min(limit / 10);
+        Self { sgi, every, next: Instant::now() + every }
+    }
+
+    /// Interrupts those of `left` again, if it is time.
+    pub(crate) fn look(&mut self, left: impl FnOnce() -> CpuSet) {
+        let now = Instant::now();
+        if now >= self.next {
+            self.next = now + self.every;
+            gic::send_sgi_set(self.sgi, &left());
+        }
+    }
+}
+
 /// Stops every other CPU. The caller has the gate: from the moment it took it nobody comes online any more.
 ///
 /// The order of looking is that of `Slot::go_online`'s proof: first the gate, with its fence, then the slots.
@@ -85,12 +112,12 @@ pub(super) fn stop_all(limit: Deadline, nmi: Duration, parked: impl Fn(&'static 
             }
         }
     }
-    await_parked(&mut left, limit, &parked);
+    await_parked(&mut left, Sgi::Stop, limit, &parked);
     if !left.is_empty() {
         gic::send_sgi_set(Sgi::Nmi, &left);
-        await_parked(&mut left, Deadline::after(nmi), &parked);
+        await_parked(&mut left, Sgi::Nmi, Deadline::after(nmi), &parked);
     }
-    TICKS.store(Instant::now().ticks() - start.ticks(), Ordering::Relaxed);
+    TICKS.store(Instant::now().ticks().saturating_sub(start.ticks()), Ordering::Relaxed);
 }
 
 /// Stops every other CPU, where [`stop_all`] has failed: one after the other, with as little as possible that may fail too.
@@ -104,13 +131,14 @@ pub(super) fn stop_bare() {
                 gic::send_sgi(sgi, area.id);
             }
         }
-        await_parked(&mut left, limit, &|_| ());
+        await_parked(&mut left, sgi, limit, &|_| ());
     }
 }
 
-/// Waits until none of `left` runs any more or the time is up; leaves in it those that may. One that was leaving the
-/// system may be `Gone` instead of parked.
-fn await_parked(left: &mut CpuSet, limit: Deadline, parked: &impl Fn(&'static Area)) {
+/// Waits until none of `left`, which were sent `sgi`, runs any more or the time is up; leaves in it those that may. One that was
+/// leaving the system may be `Gone` instead of parked.
+fn await_parked(left: &mut CpuSet, sgi: Sgi, limit: Deadline, parked: &impl Fn(&'static Area)) {
+    let mut reminder = Reminder::new(sgi, limit.remaining());
     // A CPU that waits in WFE looks at the gate.
     arch::sev();
     loop {
@@ -124,6 +152,7 @@ fn await_parked(left: &mut CpuSet, limit: Deadline, parked: &impl Fn(&'static Ar
         if left.is_empty() || limit.has_passed() {
             return;
         }
+        reminder.look(|| *left);
         // Not WFE: on a CPU that was restarted under the runtime the event stream is off, and nothing would end it.
         arch::yield_now();
     }

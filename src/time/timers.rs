@@ -69,6 +69,8 @@ pub(crate) struct Timers {
     running: AtomicU32,
     /// When the watchdog's tick is due, ticks.
     tick: Cell<Option<u64>>,
+    /// When this CPU has to look around next, ticks. Moved on by a look alone: what else the timer is set for puts it off no further.
+    around: Cell<u64>,
 }
 
 // SAFETY: only its own CPU touches it, and only with interrupts masked: every function here goes through
@@ -82,6 +84,7 @@ impl Timers {
                 TIMERS_PER_CPU],
             running: AtomicU32::new(0),
             tick: Cell::new(None),
+            around: Cell::new(u64::MAX),
         }
     }
 
@@ -113,9 +116,15 @@ impl Timers {
 
     /// Sets the hardware's timer: for what is due first, but no later than the CPU has to look around.
     fn program(&self) {
-        let around = Instant::now().ticks().saturating_add(LOOK_AROUND_TICKS.load(Ordering::Relaxed));
-        let earliest = self.next().into_iter().chain(self.tick.get()).fold(around, u64::min);
+        let earliest = self.next().into_iter().chain(self.tick.get()).fold(self.around.get(), u64::min);
         regs::set_timer(Some(earliest));
+    }
+
+    /// This CPU looks around now: it has to again after the time for that.
+    fn look_around(&self) {
+        let span = LOOK_AROUND_TICKS.load(Ordering::Relaxed);
+        self.around.set(Instant::now().ticks().saturating_add(span));
+        self.program();
     }
 }
 
@@ -207,7 +216,8 @@ pub(super) fn expired() {
     if timers.tick.get().is_some_and(|due| due <= Instant::now().ticks()) {
         timers.tick.set(watchdog::tick());
     }
-    timers.program();
+    // The interrupt has come, and looks for all there is.
+    timers.look_around();
 }
 
 /// Drops all timers of this CPU without running them: it does not come online after all.
@@ -232,8 +242,8 @@ pub(crate) fn set_tick(due: Option<u64>) {
     timers.program();
 }
 
-/// Sees to it that this CPU's timer fires within the time after which it looks around. With interrupts masked; before a
-/// wait, and as it comes online.
+/// This CPU looks around: its timer fires within the time after which it does so again. With interrupts masked; before a
+/// wait, when it has looked for whatever it may be told, and as it comes online.
 pub(crate) fn look_around() {
-    area::current().timers.program();
+    area::current().timers.look_around();
 }

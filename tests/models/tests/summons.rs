@@ -41,7 +41,9 @@ impl World {
     fn ask(&self, number: u32) -> Option<bool> {
         let index = number as usize;
         self.prepared[index].write(u64::from(number) + 1);
-        let mut asked = self.summons.ask(number)?;
+        // As who asks many at once, and keeps the number alone.
+        let serial = self.summons.ask(number)?.into_serial();
+        let mut asked = self.summons.asked(serial, number);
         if asked.progress() != Progress::Done {
             match asked.withdraw() {
                 Ok(()) => return Some(false),

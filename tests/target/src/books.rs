@@ -1,10 +1,10 @@
 //! Accounts of what every CPU posts to every other: what was accepted ran once, in the order of sending.
 //!
 //! Each post has a number of its sender. Numbers go up, so its target can tell what comes twice or out of order; and in
-//! the end both sides have counted, and summed up, the same numbers.
+//! the end both sides have counted, and summed up, the same numbers. When that end has come, [`is_quiet`] says.
 
-use core::sync::atomic::{AtomicU64, Ordering};
-use reveille::cpu::{CpuId, CpuSet};
+use core::sync::atomic::{AtomicU64, Ordering, fence};
+use reveille::cpu::{self, CpuId, CpuSet, PerCpu};
 
 /// CPUs that there is room for.
 pub const MOST: usize = 64;
@@ -12,10 +12,10 @@ pub const MOST: usize = 64;
 /// One number for each CPU.
 type PerPeer = [AtomicU64; MOST];
 
-/// What a CPU keeps of one side. Written by that CPU alone, interrupts masked, and read by others in the end; so all of
-/// it is relaxed.
+/// What a CPU keeps of one side. Written by that CPU alone, interrupts masked; so all of it is relaxed, and what orders it for
+/// others stands in [`ended`] and [`is_quiet`].
 struct Side {
-    /// Posts to, or of, each other CPU; the sum of their scrambled numbers; and the last number among them.
+    /// Posts to, or of, each other CPU; the sum of their scrambled names; and the last number among them.
     posts: PerPeer,
     sums: PerPeer,
     last: PerPeer,
@@ -29,9 +29,13 @@ impl Side {
         Self { posts: zeros(), sums: zeros(), last: zeros() }
     }
 
-    fn note(&self, peer: CpuId, number: u64) {
+    /// Counts post `number` of `sender`.
+    fn count(&self, peer: CpuId, sender: CpuId, number: u64) {
+        add(&self.sums[peer.index()], scrambled(number ^ (sender.index() as u64) << 48));
         add(&self.posts[peer.index()], 1);
-        add(&self.sums[peer.index()], scrambled(number));
+    }
+
+    fn set_last(&self, peer: CpuId, number: u64) {
         self.last[peer.index()].store(number, Ordering::Relaxed);
     }
 }
@@ -76,20 +80,29 @@ pub fn next_number() -> u64 {
     NUMBER.load(Ordering::Relaxed)
 }
 
-/// `target` has accepted post `number` of this CPU. In the same masked section as the post.
-pub fn accepted(target: CpuId, number: u64) {
-    SENT.note(target, number);
+/// Adds one to a counter of what has ended, which only this CPU writes, interrupts masked: the last thing that it does, when all
+/// that it has begun itself is entered.
+pub fn ended(counter: &AtomicU64) {
+    // Pairs with the fence of `is_quiet`.
+    fence(Ordering::Release);
+    add(counter, 1);
 }
 
-/// Post `number` of `sender` runs here.
+/// `target` has accepted post `number` of this CPU. In the same masked section as the post.
+pub fn accepted(target: CpuId, number: u64) {
+    SENT.set_last(target, number);
+    SENT.count(target, cpu::current(), number);
+}
+
+/// Post `number` of `sender` begins to run here.
 ///
 /// # Errors
 ///
-/// What is wrong with that. It is counted all the same.
-pub fn ran(sender: CpuId, number: u64) -> Result<(), Wrong> {
+/// What is wrong with that.
+pub fn runs(sender: CpuId, number: u64) -> Result<(), Wrong> {
     let last = last_ran(sender);
     let seen = NUMBER.of(sender).load(Ordering::Relaxed) >= number;
-    RAN.note(sender, number);
+    RAN.set_last(sender, number);
     if number == last {
         Err(Wrong::Doubled)
     } else if number < last {
@@ -101,7 +114,14 @@ pub fn ran(sender: CpuId, number: u64) -> Result<(), Wrong> {
     }
 }
 
-/// The number of the last post of `sender` that ran here.
+/// Post `number` of `sender` has run here: the last thing that it does, as for [`ended`].
+pub fn ran(sender: CpuId, number: u64) {
+    // Pairs with the fence of `is_quiet`.
+    fence(Ordering::Release);
+    RAN.count(sender, sender, number);
+}
+
+/// The number of the last post of `sender` that ran here, or runs.
 pub fn last_ran(sender: CpuId) -> u64 {
     RAN.last[sender.index()].load(Ordering::Relaxed)
 }
@@ -154,4 +174,41 @@ impl Account {
 /// The accounts of everyone with everyone.
 pub fn accounts(cpus: &CpuSet) -> impl Iterator<Item = Account> + '_ {
     cpus.iter().flat_map(move |from| cpus.iter().map(move |to| Account::of(from, to)))
+}
+
+/// Counters of what was begun, and of what has ended.
+pub type Pair = (&'static PerCpu<AtomicU64>, &'static PerCpu<AtomicU64>);
+
+/// The sum of a counter of all `cpus`.
+pub fn sum(cpus: &CpuSet, counter: &'static PerCpu<AtomicU64>) -> u64 {
+    cpus.iter().fold(0, |sum, cpu| sum.wrapping_add(counter.of(cpu).load(Ordering::Relaxed)))
+}
+
+/// Posts, and the sum of their scrambled names.
+fn total(cpus: &CpuSet, side: &'static PerCpu<Side>) -> (u64, u64) {
+    let all = |peers: &PerPeer| {
+        cpus.iter().fold(0, |sum: u64, cpu| sum.wrapping_add(peers[cpu.index()].load(Ordering::Relaxed)))
+    };
+    cpus.iter().fold((0, 0), |(posts, sums), cpu| {
+        let side = side.of(cpu);
+        (posts + all(&side.posts), sums.wrapping_add(all(&side.sums)))
+    })
+}
+
+/// Whether nothing is under way any more on `cpus`: no post, and nothing that `pairs` counts. Then nothing ever will be, for
+/// no thread begins anything any more, as the caller has seen of each; only handlers and callbacks do.
+///
+/// Why a `true` is right: counters only go up, and all that has ended is read before all that was begun. Think of the
+/// moment between the two, and say that something is under way then: begun, but not counted as ended. What began that may
+/// be under way as well, and what began this; go up as far as that goes. The one at the top was begun by a thread, or by
+/// something that has ended; either enters what it begins before it counts its own end, which is the last thing that it
+/// does. So the one at the top is entered by that moment: it is among what is read as begun, and not among what was read as ended.
+/// The two can agree all the same only if something else is in the latter and not in the former: it has ended, and whoever
+/// began it has not come to entering it. For a timer that cannot be: it fires on the CPU that sets it, which is masked
+/// until it is entered. For a post it can, but that one has another name, so the sums differ.
+pub fn is_quiet<const N: usize>(cpus: &CpuSet, pairs: &[Pair; N]) -> bool {
+    let (ran, ended) = (total(cpus, &RAN), pairs.map(|(_, ended)| sum(cpus, ended)));
+    // Pairs with the fences of `ended` and `ran`: what was begun before an end that was seen is seen.
+    fence(Ordering::Acquire);
+    ran == total(cpus, &SENT) && ended == pairs.map(|(begun, _)| sum(cpus, begun))
 }

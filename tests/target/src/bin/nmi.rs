@@ -9,9 +9,9 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 use reveille::bringup::{Verdict, cpu_up};
 use reveille::cpu::{self, CpuId, CpuSet};
-use reveille::time::Deadline;
+use reveille::time::{Deadline, Instant};
 use reveille::{ExitCode, System, call, irq, nmi, println};
-use reveille_tests::{check, eventually};
+use reveille_tests::{argument, check, eventually, pause};
 
 reveille::entry!(main);
 
@@ -63,7 +63,36 @@ fn hold_with_daif() {
     unsafe { core::arch::asm!("msr daifclr, #2") };
 }
 
+/// However many CPUs do not answer, they are waited for once.
+fn silent(system: &System) -> ExitCode {
+    fn deaf() {
+        // SAFETY: masks interrupts for good, behind the back of the runtime: that is the test.
+        unsafe { core::arch::asm!("msr daifset, #2") };
+        HELD.fetch_add(1, Ordering::Relaxed);
+        loop {
+            pause();
+        }
+    }
+    check(system.bring_up_all(system.deadline()).is_complete(), "all CPUs come online");
+    let others = cpu::online().without(cpu::current());
+    for cpu in others {
+        launch(cpu, deaf);
+    }
+    eventually("DAIF is masked everywhere", || HELD.load(Ordering::Relaxed) as usize == others.len());
+    let limit = Duration::from_millis(argument(system, "nmi_ms", 100));
+    let start = Instant::now();
+    let answers = nmi::on_each(&others, mark);
+    let took = Instant::now() - start;
+    println!("nmi: {} CPUs silent after {} us", answers.silent.len(), took.as_micros());
+    check(answers.silent == others && RAN.load(Ordering::Relaxed) == 0, "it has run nowhere");
+    check(took < 2 * limit + limit / 5, "they are waited for once");
+    ExitCode::SUCCESS
+}
+
 fn main(system: &'static System) -> ExitCode {
+    if system.arg("reach") == Some("none") {
+        return silent(system);
+    }
     let down = cpu::possible().iter().last().unwrap_or(CpuId::BOOT);
     for cpu in cpu::possible().without(cpu::current()).without(down) {
         check(cpu_up(cpu, system.deadline()) == Verdict::Online, "the CPU comes online");

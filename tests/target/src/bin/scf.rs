@@ -121,17 +121,9 @@ fn main(system: &'static System) -> ExitCode {
     work();
     until("every CPU has made its calls", 3600, || DONE.load(Ordering::Acquire) as usize == cpus.len());
     let took = Instant::now() - start;
-    // Nothing new begins any more, but for what callbacks and timers post on.
-    let settled = || {
-        let _masked = irq::mask();
-        cpus.iter().all(|cpu| SENT.of(cpu).timers.load(Ordering::Relaxed) == 0)
-            && books::accounts(&cpus).all(|account| account.sent == account.ran)
-    };
+    // Nothing new begins any more, but for what callbacks post on: timers have fired, and are through.
     let deadline = Deadline::after(Duration::from_secs(10));
-    // Twice in a row: a callback counts what it posts on a little later than the other side may run it.
-    let mut quiet = 0;
-    while quiet < 2 && !deadline.has_passed() {
-        quiet = if settled() { quiet + 1 } else { 0 };
+    while !books::is_quiet(&cpus, &[]) && !deadline.has_passed() {
         cpu::idle();
     }
     report(&cpus, took)
@@ -223,7 +215,7 @@ fn post_each(targets: &CpuSet, kind: Kind) {
 fn ran(sender: CpuId, number: u64, times: u32) {
     check(irq::is_masked() && irq::in_interrupt(), "a posted closure runs in interrupt context");
     let ran = RAN.here();
-    match books::ran(sender, number) {
+    match books::runs(sender, number) {
         Ok(()) => {}
         Err(Wrong::Doubled) => add(&ran.doubled, 1),
         Err(Wrong::Reordered) => add(&ran.reordered, 1),
@@ -245,6 +237,7 @@ fn ran(sender: CpuId, number: u64, times: u32) {
             "no call that waits from a callback",
         );
     }
+    books::ran(sender, number);
 }
 
 /// Some CPU, itself included.

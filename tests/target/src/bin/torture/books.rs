@@ -1,25 +1,28 @@
 //! The accounts of this run: what was begun on one CPU and has to end on another, once.
 
-use crate::verdict::{self, Wrong, violated};
-use crate::{Event, long, note};
+use crate::verdict::{self, Wrong, expect, violated};
+use crate::{Event, faults, long, note};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use reveille::cpu::{self, CpuId};
 use reveille::fault::{self, State};
 use reveille::sync::{Mutex, SpinLock};
 use reveille::time::Deadline;
-use reveille_tests::books::{self, Account, MOST};
+use reveille_tests::books::{self, Account, MOST, Pair};
 use reveille_tests::pause;
 
-pub use reveille_tests::books::{accepted, add, last_ran, last_sent, next_number, scrambled};
+pub use reveille_tests::books::{accepted, add, ended, last_ran, last_sent, next_number, ran, scrambled};
 
 reveille::percpu! {
     /// Closures launched here, by whomever, those of which that is not sure yet, and those that ran.
     pub static LAUNCHED: AtomicU64 = AtomicU64::new(0);
     pub static LAUNCHING: AtomicU64 = AtomicU64::new(0);
     pub static LAUNCHES_RUN: AtomicU64 = AtomicU64::new(0);
-    /// Timers set here, and those that fired; the same for interrupts of the physical timer.
+    /// Timers set here, and those that have fired and are through.
     pub static TIMERS_SET: AtomicU64 = AtomicU64::new(0);
     pub static TIMERS_FIRED: AtomicU64 = AtomicU64::new(0);
+    /// The same for interrupts of the physical timer: those that were wanted, and those that have been, or will not be any more.
+    pub static TICKS_WANTED: AtomicU64 = AtomicU64::new(0);
+    pub static TICKS_OVER: AtomicU64 = AtomicU64::new(0);
     /// Calls with a deadline: those that were served, those that ran, and the number of the last one that is over.
     pub static SERVED: AtomicU64 = AtomicU64::new(0);
     pub static BEGUN: AtomicU64 = AtomicU64::new(0);
@@ -49,10 +52,20 @@ pub fn get(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
 }
 
-/// A post runs here.
-pub fn ran(sender: CpuId, number: u64) {
+/// What is begun on one side and ends on the other, beside posts. Each is entered where it is begun, in the same masked section
+/// or by a thread, and counts its end last: [`books::is_quiet`] relies on both.
+const PAIRS: [(&str, Pair); 5] = [
+    ("closures", (&LAUNCHED, &LAUNCHES_RUN)),
+    ("timers", (&TIMERS_SET, &TIMERS_FIRED)),
+    ("wanted interrupts", (&TICKS_WANTED, &TICKS_OVER)),
+    ("calls with a deadline", (&SERVED, &BEGUN)),
+    ("functions at NMI level", (&NMIS_ASKED, &NMIS_RAN)),
+];
+
+/// A post begins to run here.
+pub fn runs(sender: CpuId, number: u64) {
     note(Event::Ran, [sender.index() as u64, number]);
-    let wrong = match books::ran(sender, number) {
+    let wrong = match books::runs(sender, number) {
         Ok(()) => return,
         Err(books::Wrong::Doubled) => Wrong::Doubled,
         Err(books::Wrong::Reordered | books::Wrong::Unseen) => Wrong::Reordered,
@@ -126,31 +139,23 @@ pub fn rests(cpu: CpuId) -> bool {
 pub fn close(own: CpuId) {
     let limit = Deadline::after(long());
     let cpus = cpu::possible();
-    let sum =
-        |counter: &'static cpu::PerCpu<AtomicU64>| cpus.iter().map(|cpu| get(counter.of(cpu))).sum::<u64>();
-    let pairs = || {
-        [
-            ("closures", sum(&LAUNCHED), sum(&LAUNCHES_RUN)),
-            ("timers", sum(&TIMERS_SET), sum(&TIMERS_FIRED)),
-            ("calls with a deadline", sum(&SERVED), sum(&BEGUN)),
-            ("functions at NMI level", sum(&NMIS_ASKED), sum(&NMIS_RAN)),
-        ]
-    };
-    let settled = || {
-        pairs().iter().all(|(_, begun, ran)| begun == ran)
-            && books::accounts(&cpus).all(|account| account.sent == account.ran && account.same)
-    };
-    // Twice in a row: a callback enters what it posts on a little later than the other side may run it.
-    let mut quiet = 0;
-    while quiet < 2 && !limit.has_passed() {
-        quiet = if settled() { quiet + 1 } else { 0 };
+    let pairs = PAIRS.map(|(_, pair)| pair);
+    // Every CPU rests, so no thread begins anything.
+    while !books::is_quiet(&cpus, &pairs) && !limit.has_passed() {
         if is_launched() {
             cpu::idle();
         }
         pause();
     }
+    let sums = || PAIRS.map(|(what, (begun, ran))| (what, books::sum(&cpus, begun), books::sum(&cpus, ran)));
+    let moved = || books::accounts(&cpus).map(|account| account.sent + account.ran).sum::<u64>();
+    let (before, until) = ((sums(), moved()), Deadline::after(4 * faults::lingers()));
+    while !until.has_passed() {
+        pause();
+    }
+    expect((sums(), moved()) == before, Wrong::Lost, "nothing moves once the books are closed");
     let mut what_is_wrong = None;
-    for (what, begun, ran) in pairs() {
+    for (what, begun, ran) in sums() {
         verdict::add(Wrong::Lost, begun.saturating_sub(ran));
         verdict::add(Wrong::Doubled, ran.saturating_sub(begun));
         if begun != ran {
@@ -175,7 +180,7 @@ pub fn close(own: CpuId) {
     // One after the other: a mutex is not for sections with interrupts masked.
     let spin = *SPIN.lock();
     let mutex = *MUTEX.lock();
-    let locked = sum(&LOCKED);
+    let locked = books::sum(&cpus, &LOCKED);
     if spin != locked || mutex != locked {
         violated(
             Wrong::Lost,

@@ -51,6 +51,30 @@ pub fn end() {
     OVER.store(true, Ordering::Relaxed);
 }
 
+/// See [`linger`], ms.
+static LINGER_MS: AtomicU64 = AtomicU64::new(0);
+
+/// Sets how long [`linger`] does.
+pub fn set_lingers(ms: u64) {
+    LINGER_MS.store(ms, Ordering::Relaxed);
+}
+
+/// For how long [`linger`] does.
+pub fn lingers() -> Duration {
+    Duration::from_millis(LINGER_MS.load(Ordering::Relaxed))
+}
+
+/// A handler, or a callback, is about to post. Once the time is over it takes long, if the bootarg says so: whoever closes the
+/// books takes that for quiet, unless what is under way is counted as such until its end.
+pub fn linger() {
+    if OVER.load(Ordering::Relaxed) {
+        let until = Deadline::after(lingers());
+        while !until.has_passed() {
+            pause();
+        }
+    }
+}
+
 /// `cpu` is started as firmware should.
 pub fn forget(cpu: CpuId) {
     if SHIM.load(Ordering::Relaxed) {
@@ -184,8 +208,16 @@ pub fn happen(own: CpuId, fault: Fault, random: &mut Random) {
     match fault {
         Fault::Freeze => freeze_other(own, number),
         Fault::LostSgi => {
-            let kind = [LostSgi::Call, LostSgi::Call, LostSgi::Wake, LostSgi::Gather][(number & 3) as usize];
-            lose_sgis(kind, any(number >> 32), 1);
+            // All but the one that stops a CPU for good.
+            const KINDS: [LostSgi; 6] = [
+                LostSgi::Call,
+                LostSgi::Call,
+                LostSgi::Wake,
+                LostSgi::Gather,
+                LostSgi::Private,
+                LostSgi::Nmi,
+            ];
+            lose_sgis(KINDS[(number % 6) as usize], any(number >> 32), 1);
         }
         Fault::OffDenied => off_denied(own, number),
         Fault::SlowStart | Fault::Refuse | Fault::Delay | Fault::Lie | Fault::DoubleStart => {

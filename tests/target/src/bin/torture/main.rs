@@ -10,8 +10,9 @@
 //! `mix=NAME=WEIGHT,..` (see `kinds.rs`), `hang_ms=N`: an operation that takes so long is a hang; `long_ms=N`: time for what is
 //! to succeed (default: two thirds of `hang_ms`); `slow=N`: CPUs get N times the time to come together (vCPUs that run at the
 //! same time take long); `least_faults=N`: the time goes on until each fault of the mix has happened so often, at most 20 times as
-//! long. `plant=lost`, `doubled`, `reordered`, `unaccounted`, `hang`, `masked` or `silent` does what must not be, after a second, to
-//! see that it is found.
+//! long; `linger_ms=N`: timers and wanted interrupts come so much later, and, once the time is over, what they and callbacks post
+//! does too. `plant=lost`, `doubled`, `reordered`, `unaccounted`, `hang`, `masked` or `silent` does what must not be, after a
+//! second, to see that it is found.
 
 #![no_std]
 #![no_main]
@@ -145,6 +146,7 @@ fn main(system: &'static System) -> ExitCode {
         };
         PLANT.store(index as u32 + 1, Ordering::Relaxed);
     }
+    faults::set_lingers(number("linger_ms", 0));
     trace::publish();
     verdict::begin(seed);
     panic::set_action(Action::Hook(verdict::after_panic));
@@ -275,13 +277,13 @@ fn plant(own: CpuId) {
         "lost" => books::accepted(target, books::next_number()),
         "doubled" => {
             let number = books::next_number();
-            books::ran(own, number);
-            books::ran(own, number);
+            books::runs(own, number);
+            books::runs(own, number);
         }
         "reordered" => {
             let number = books::next_number();
-            books::ran(own, books::next_number());
-            books::ran(own, number);
+            books::runs(own, books::next_number());
+            books::runs(own, number);
         }
         "unaccounted" => PRESENT.store(false, Ordering::Relaxed),
         "hang" => loop {
@@ -371,6 +373,11 @@ fn close(own: CpuId) -> ! {
     }
     for cpu in cpu::possible() {
         expect(call::on(cpu, cpu::current) == Ok(cpu), Wrong::Unaccounted, "every CPU answers");
+    }
+    if !faults::lingers().is_zero() {
+        // Something is under way on another CPU, and posts on.
+        let next = cpu::possible().without(own).iter().next().unwrap_or(own);
+        ops::post(next, 2);
     }
     books::close(own);
     verdict::end()

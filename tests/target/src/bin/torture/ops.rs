@@ -2,8 +2,8 @@
 
 use crate::books::{
     BACK, BEGUN, EXPECTED, LAUNCHED, LAUNCHES_RUN, LAUNCHING, LOCAL, LOCKED, MUTEX, NMIS_ASKED, NMIS_RAN,
-    OVER, SERVED, SPIN, TIMERS_FIRED, TIMERS_SET, accepted, add, check_gone, get, last_ran, last_sent,
-    next_number, ran, scrambled,
+    OVER, SERVED, SPIN, TIMERS_FIRED, TIMERS_SET, accepted, add, check_gone, ended, get, last_ran, last_sent,
+    next_number, ran, runs, scrambled,
 };
 use crate::kinds::{Kind, count, count_refused, is_in_mix};
 use crate::verdict::{Wrong, expect, violated};
@@ -190,7 +190,8 @@ fn call_deadline(own: CpuId, target: CpuId, number: u64) -> bool {
         );
         let over = get(OVER.of(own)) == nth - 1;
         expect(over, Wrong::Doubled, "a call that was taken back, or has run, does not run");
-        BEGUN.fetch_add(1, Ordering::Relaxed);
+        // Release: pairs with the fence of `is_quiet`.
+        BEGUN.fetch_add(1, Ordering::Release);
         nth
     });
     OVER.store(nth, Ordering::Relaxed);
@@ -263,10 +264,11 @@ fn posted(sender: CpuId, number: u64, sealed: [u64; 2], times: u8) {
     expect(irq::is_masked() && irq::in_interrupt(), Wrong::Unaccounted, "a post runs in interrupt context");
     expect(sealed == seal(sender, number), Wrong::Reordered, "a post comes whole");
     MOVES.fetch_add(1, Ordering::Relaxed);
-    ran(sender, number);
+    runs(sender, number);
     add(&CHOICES, 1);
     let choice = scrambled(get(&CHOICES) ^ number << 32);
     if times != 0 {
+        faults::linger();
         count(Kind::Callback, !post(any(choice >> 8), times - 1));
     }
     match choice % 512 {
@@ -285,6 +287,7 @@ fn posted(sender: CpuId, number: u64, sealed: [u64; 2], times: u8) {
         5..25 if is_in_mix(Kind::Timer) => count(Kind::Timer, !timer(cpu::current(), choice)),
         _ => {}
     }
+    ran(sender, number);
 }
 
 /// A post that is answered by a post.
@@ -308,16 +311,17 @@ fn answer(own: CpuId, target: CpuId) -> bool {
 /// A timer that posts.
 fn timer(own: CpuId, number: u64) -> bool {
     let _masked = irq::mask();
-    let delay = Duration::from_nanos(number & 0xffff);
+    let delay = Duration::from_nanos(number & 0xffff) + faults::lingers();
     let due = Deadline::after(delay);
     let set = time::after(delay, move || {
         expect(cpu::current() == own, Wrong::Unaccounted, "a timer fires where it was set");
         expect(due.has_passed(), Wrong::Reordered, "a timer does not fire before its time");
-        TIMERS_FIRED.fetch_add(1, Ordering::Relaxed);
+        faults::linger();
         post(any(number >> 16), 0);
+        ended(&TIMERS_FIRED);
     });
     if set.is_ok() {
-        TIMERS_SET.fetch_add(1, Ordering::Relaxed);
+        add(&TIMERS_SET, 1);
     }
     set.is_ok()
 }
@@ -344,7 +348,8 @@ fn launch(target: CpuId, number: u64) -> bool {
     let run = move || {
         let right = cpu::current() == target && !irq::in_interrupt() && !irq::is_masked();
         expect(right, Wrong::Unaccounted, "a launched closure runs in the thread context of its CPU");
-        LAUNCHES_RUN.of(target).fetch_add(1, Ordering::Relaxed);
+        // Release: pairs with the fence of `is_quiet`.
+        LAUNCHES_RUN.fetch_add(1, Ordering::Release);
     };
     // Release and Acquire: who sees nobody under way sees what they have counted.
     LAUNCHING.of(target).fetch_add(1, Ordering::AcqRel);
@@ -655,7 +660,8 @@ fn stop_each(limit: Duration) -> bool {
 /// A function at NMI level. What has not run when the answers come never does; what runs then comes to its end.
 fn ask(targets: &CpuSet) -> bool {
     fn mark() {
-        NMIS_RAN.fetch_add(1, Ordering::Relaxed);
+        // Release: pairs with the fence of `is_quiet`.
+        NMIS_RAN.fetch_add(1, Ordering::Release);
     }
     let answers = nmi::on_each(targets, mark);
     NMIS_ASKED.fetch_add((answers.done.len() + answers.running.len()) as u64, Ordering::Relaxed);

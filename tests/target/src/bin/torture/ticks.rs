@@ -1,10 +1,11 @@
 //! The physical timer, which the runtime leaves alone: interrupts at random, and a look around for what hangs.
 
+use crate::books::{TICKS_OVER, TICKS_WANTED, add, ended, get};
 use crate::kinds::{Kind, count};
 use crate::verdict::{Wrong, violated};
-use crate::{find_hang, ops};
+use crate::{faults, find_hang, ops};
 use core::arch::asm;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use reveille::irq::{self, IrqError, Trigger};
 use reveille::time::Instant;
@@ -18,8 +19,6 @@ const SILENCE: Duration = Duration::from_secs(2);
 const PASSES: u64 = 1000;
 
 reveille::percpu! {
-    /// An interrupt is wanted, for an operation.
-    static WANTED: AtomicBool = AtomicBool::new(false);
     /// When it took the last one, or began its life, ticks.
     static LAST: AtomicU64 = AtomicU64::new(0);
     /// How often its thread has come by since then, and found that it is overdue.
@@ -55,7 +54,11 @@ fn set(at: Instant) {
 
 /// This CPU looks around from now on. In thread context: it has just come online.
 pub fn arm() {
-    WANTED.store(false, Ordering::Relaxed);
+    if is_wanted() {
+        // It went with the life before.
+        let _masked = irq::mask();
+        ended(&TICKS_OVER);
+    }
     LAST.store(Instant::now().ticks(), Ordering::Relaxed);
     OVERDUE.store(0, Ordering::Relaxed);
     set(Instant::now() + LOOK);
@@ -72,13 +75,19 @@ pub fn check(now: u64) {
     }
 }
 
+/// Whether an interrupt is under way for an operation.
+fn is_wanted() -> bool {
+    get(&TICKS_WANTED) != get(&TICKS_OVER)
+}
+
 /// An interrupt after about this time, whose handler posts. `false` if one is under way.
 pub fn want(after: Duration) -> bool {
     let _masked = irq::mask();
-    if WANTED.swap(true, Ordering::Relaxed) {
+    if is_wanted() {
         return false;
     }
-    set(Instant::now() + after);
+    add(&TICKS_WANTED, 1);
+    set(Instant::now() + after + faults::lingers());
     true
 }
 
@@ -87,11 +96,13 @@ fn tick(_: u32) {
     LAST.store(now.ticks(), Ordering::Relaxed);
     OVERDUE.store(0, Ordering::Relaxed);
     set(now + LOOK);
-    if WANTED.swap(false, Ordering::Relaxed) {
+    if is_wanted() {
         let choice = reveille_tests::books::scrambled(
             CHOICES.fetch_add(1, Ordering::Relaxed) << 16 ^ cpu::current().index() as u64,
         );
+        faults::linger();
         count(Kind::Handler, !ops::post(ops::any(choice), 0));
+        ended(&TICKS_OVER);
     }
     if let Some((cpu, what, age)) = find_hang(now.ticks()) {
         let (seconds, ms) = (age.as_secs(), age.subsec_millis());
