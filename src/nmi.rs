@@ -111,9 +111,9 @@ fn summon(mut set: CpuSet, what: u32, answers: &mut Answers) {
     let mut serials = [0; MAX_CPUS];
     let summons =
         |cpu: CpuId, serials: &[u32; MAX_CPUS]| area::of(cpu).nmi.summons.asked(serials[cpu.index()], what);
-    let mut reminder = Reminder::new(Sgi::Nmi, limit);
     // Ask, and ask again those that are busy with somebody else's.
     let deadline = Deadline::after(limit);
+    let mut reminder = Reminder::new(Sgi::Nmi, deadline);
     loop {
         let mut told = CpuSet::EMPTY;
         for cpu in set.iter() {
@@ -249,7 +249,7 @@ pub(crate) fn note(cpu: CpuId) -> Option<Noted> {
         }
     };
     gic::send_sgi(Sgi::Nmi, cpu);
-    let mut reminder = Reminder::new(Sgi::Nmi, deadline.remaining());
+    let mut reminder = Reminder::new(Sgi::Nmi, deadline);
     while asked.progress() != Progress::Done && !deadline.has_passed() {
         reminder.look(|| [cpu].into_iter().collect());
         pause();

@@ -8,7 +8,7 @@ use crate::cpu::area::{self, Area};
 use crate::cpu::{CpuId, CpuSet};
 use crate::gic::{self, NmiReach, SgiBatch};
 use crate::irq::{self, Sgi};
-use crate::time::{Deadline, Instant, to_duration};
+use crate::time::{Deadline, Instant, to_duration, to_ticks};
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
@@ -23,6 +23,7 @@ static TICKS: AtomicU64 = AtomicU64::new(0);
 
 /// Reads the bootargs.
 pub(super) fn init(args: BootArgs<'_>) {
+    REMIND_TICKS.store(to_ticks(REMIND), Ordering::Relaxed);
     for (name, limit) in [("stop_ms", &SGI_MS), ("nmi_ms", &NMI_MS)] {
         match args.number(name) {
             Ok(Some(ms)) => limit.store(ms, Ordering::Relaxed),
@@ -61,26 +62,31 @@ fn condemn(area: &'static Area) {
 
 /// At least this often who does not answer is sent another SGI: the first may have been lost.
 const REMIND: Duration = Duration::from_millis(10);
+/// The same in ticks, once these are known.
+static REMIND_TICKS: AtomicU64 = AtomicU64::new(u64::MAX);
 
 /// Sends an SGI again, from time to time.
 pub(crate) struct Reminder {
     sgi: Sgi,
-    every: Duration,
-    next: Instant,
+    /// Ticks.
+    every: u64,
+    next: u64,
 }
 
 impl Reminder {
-    /// For an SGI that is sent now, and is waited for `limit`: it is sent again before a tenth of that is over.
-    pub(crate) fn new(sgi: Sgi, limit: Duration) -> Self {
-        let every = REMIND.min(limit / 10);
-        Self { sgi, every, next: Instant::now() + every }
+    /// For an SGI that is sent now, and is waited for until `limit`: it is sent again before a tenth of that time is over.
+    pub(crate) fn new(sgi: Sgi, limit: Deadline) -> Self {
+        let now = Instant::now().ticks();
+        let left = limit.instant().ticks().saturating_sub(now);
+        let every = REMIND_TICKS.load(Ordering::Relaxed).min(left / 10);
+        Self { sgi, every, next: now.saturating_add(every) }
     }
 
     /// Interrupts those of `left` again, if it is time.
     pub(crate) fn look(&mut self, left: impl FnOnce() -> CpuSet) {
-        let now = Instant::now();
+        let now = Instant::now().ticks();
         if now >= self.next {
-            self.next = now + self.every;
+            self.next = now.saturating_add(self.every);
             gic::send_sgi_set(self.sgi, &left());
         }
     }
@@ -138,7 +144,7 @@ pub(super) fn stop_bare() {
 /// Waits until none of `left`, which were sent `sgi`, runs any more or the time is up; leaves in it those that may. One that was
 /// leaving the system may be `Gone` instead of parked.
 fn await_parked(left: &mut CpuSet, sgi: Sgi, limit: Deadline, parked: &impl Fn(&'static Area)) {
-    let mut reminder = Reminder::new(sgi, limit.remaining());
+    let mut reminder = Reminder::new(sgi, limit);
     // A CPU that waits in WFE looks at the gate.
     arch::sev();
     loop {
