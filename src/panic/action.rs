@@ -1,6 +1,6 @@
 //! What follows the report.
 
-use super::{GATE, StopReport, last_words, me, report};
+use super::{GATE, StopReport, last_words, me, report, stop};
 use crate::arch;
 use crate::bootargs::BootArgs;
 use crate::cpu::{CpuId, area};
@@ -144,7 +144,11 @@ pub(super) fn act() -> ! {
             report::raw_line(format_args!("nothing here can turn the machine off: parked"));
         }
         Action::Exit(code) => power::exit(code),
-        Action::Hook(hook) => hook(&CrashReport { stop: StopReport::now() }),
+        Action::Hook(hook) => {
+            // It may send, and is told that nobody is there.
+            stop::condemn_parked();
+            hook(&CrashReport { stop: StopReport::now() })
+        }
     }
     gic::silence();
     arch::park()

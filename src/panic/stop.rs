@@ -60,6 +60,11 @@ fn condemn(area: &'static Area) {
     call::condemn(area);
 }
 
+/// The same for all CPUs that are parked.
+pub(super) fn condemn_parked() {
+    area::areas().iter().filter(|area| area.parked.is_set()).for_each(condemn);
+}
+
 /// At least this often who does not answer is sent another SGI: the first may have been lost.
 const REMIND: Duration = Duration::from_millis(10);
 /// The same in ticks, once these are known.
@@ -352,7 +357,7 @@ pub fn stop_others(deadline: impl Into<Deadline>) -> StopReport {
                 stop_all(deadline, nmi_time(), condemn);
             }
             // Those that have parked since, too late for the last time.
-            area::areas().iter().filter(|area| area.parked.is_set()).for_each(condemn);
+            condemn_parked();
         }
     }
     StopReport::now()

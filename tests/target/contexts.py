@@ -11,17 +11,17 @@ usage: contexts.py check CONTEXT,.. RUNNER ELF [OPTION..]   each function in the
 RUNNER is scripts/runner, ELF the image, the options are those of a boot. A boot goes on until a call ends it: by a panic, by
 turning the machine off, by a hang. The next one begins with the function after that.
 
-The table has a block for each function:
+The table has a line `context NAME WHAT IT IS` for each context, in the order of the columns, and a block for each function:
 
     call::on(other)
         runs                     main launched
         refused:WouldDeadlock    masked @interrupts
 
 The first line may go on with `says REGEX`: what the message of a panic is like. The others are outcomes, each with the contexts
-where that is what happens; `*` is all that are not named. `@NAME = CONTEXT..` is a group of them. Outcomes: `runs`;
-`true` or `false`, what it says; `refused:VALUE`, with the value that came back, at once; `panics`, with a message that names the function; `ends`, the run or the
-caller's thread, as it should; `-`, there is nothing to call. `besides NAME..` are
-functions that need no row.
+where that is what happens; `*` is all that are not named. `@NAME = CONTEXT..` is a group of them. Outcomes: `runs`; `true` or
+`false`, what it says; `refused:VALUE`, with the value that came back, at once; `panics`, with a message that names the function;
+`ends`, the run or the caller's thread, as it should; `-`, there is nothing to call. `besides NAME..` are functions that need no
+row.
 """
 
 import concurrent.futures
@@ -204,7 +204,7 @@ class Boot:
         self.code = process.returncode
         if self.open is not None:
             self.found.append((*self.open, *self.end()))
-        elif self.found and not self.finished and self.code != 79:
+        elif self.found and not self.finished and self.code not in (77, 79):
             # Not the call, but what was looked at after it.
             number, name, outcome, _ = self.found.pop()
             self.found.append((number, name, f"{outcome}, and then {self.end()[0]}", self.panic or ""))

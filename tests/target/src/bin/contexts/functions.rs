@@ -167,6 +167,7 @@ pub static FUNCTIONS: &[Function] = functions! {
     };
     "irq::is_masked" => value(irq::is_masked());
     "irq::in_interrupt" => value(irq::in_interrupt());
+    "irq::in_nmi" => value(irq::in_nmi());
     "irq::register" => result(irq::register(unused_interrupt(), Trigger::Edge, |_| ()));
     "irq::set_affinity" => result(irq::set_affinity(199, CpuId::BOOT));
 

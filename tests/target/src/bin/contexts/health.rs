@@ -30,13 +30,13 @@ pub fn check(context: &Context) -> Result<(), &'static str> {
     if irq::is_masked() {
         return Err("interrupts stay masked");
     }
+    places::tidy();
     if !soon(|| cell::ledger().0 <= cell::ledger().1) {
         return Err("what was accepted does not run");
     }
     if cell::ledger().0 < cell::ledger().1 {
         return Err("what was refused has run, or it ran twice");
     }
-    places::tidy();
     watchdog::stop();
     if context.kind == Kind::Stopped {
         return own();

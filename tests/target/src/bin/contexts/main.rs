@@ -23,7 +23,11 @@ use reveille::cpu::CpuId;
 use reveille::{ExitCode, System, power, println};
 use reveille_tests::argument;
 
-reveille::entry!(main, secondary = places::secondary);
+reveille::entry!(
+    main,
+    // SAFETY: all that `secondary` has on the stack at an offline point is numbers.
+    leaving = unsafe { reveille::cpu::Leaving::new(places::secondary) }
+);
 
 /// What a function gets that has a deadline.
 const LIMIT: Duration = Duration::from_millis(10);
