@@ -66,6 +66,11 @@ fn start(cpu: CpuId, work: fn()) {
 fn compute() {
     BUSY.fetch_add(1, Ordering::Relaxed);
     while GO_ON.load(Ordering::Relaxed) {
+        // To yield each time takes long where instructions are counted.
+        for _ in 0..1000 {
+            // SAFETY: does nothing.
+            unsafe { asm!("nop", options(nomem, nostack, preserves_flags)) };
+        }
         pause();
     }
 }
