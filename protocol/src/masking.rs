@@ -15,17 +15,23 @@
 //! - by an interrupt of NMI class, wherever it pleases. What runs there is at **NMI level**: the word says so for as long as it
 //!   lasts, and is put back behind it, so that what was interrupted finds it as it was. Sections that begin there end there.
 //!
-//! Bit 63 says NMI level; 62:8 count; 7:0 are a tag of the owner's, so that what it has to know besides comes by the same load. A
-//! section takes a nanosecond at least, so the count does not come to its end in a year.
+//! The word is a signed number: the count in units of -256, so that one bit tells whether there is any guard, and in bits 6:0 a tag of the
+//! owner's, so that what it has to know besides comes by the same load. Bit 7 says NMI level, which counts as a guard. A section takes a
+//! nanosecond at least, so the count does not come to its end in a year.
 
 use core::sync::atomic::Ordering::Relaxed;
 
 use crate::{Arch, Word};
 
 /// Set while a function at NMI level runs.
-const NMI: u64 = 1 << 63;
+const NMI: u64 = 1 << 7;
 /// One guard.
 const ONE: u64 = 1 << 8;
+
+/// Whether there is a guard in `word`.
+const fn is_held(word: u64) -> bool {
+    word.cast_signed() < 0
+}
 
 /// How many guards hold interrupts back on one CPU. For the CPU that it belongs to alone.
 pub struct MaskDepth<A: Arch> {
@@ -42,14 +48,14 @@ impl Left {
     #[inline(always)]
     #[must_use]
     pub const fn tag(self) -> u64 {
-        self.0 & (ONE - 1)
+        self.0 & (NMI - 1)
     }
 
     /// Nobody: the mask is to be lowered.
     #[inline(always)]
     #[must_use]
     pub const fn is_nobody(self) -> bool {
-        self.0 < ONE
+        !is_held(self.0)
     }
 
     /// The same, where the tag is this.
@@ -80,12 +86,12 @@ impl<A: Arch> MaskDepth<A> {
     #[inline(always)]
     #[must_use]
     pub fn tag(&self) -> u64 {
-        self.word.load(Relaxed) & (ONE - 1)
+        self.word.load(Relaxed) & (NMI - 1)
     }
 
     /// The CPU begins something new, such as a life: no guard is alive, and it is not at NMI level.
     pub fn reset(&self, tag: u64) {
-        debug_assert!(tag < ONE, "a tag has eight bits");
+        debug_assert!(tag < NMI, "a tag has seven bits");
         self.word.store(tag, Relaxed);
     }
 
@@ -93,7 +99,7 @@ impl<A: Arch> MaskDepth<A> {
     #[inline(always)]
     #[must_use]
     pub fn is_held(&self) -> bool {
-        self.word.load(Relaxed) >= ONE
+        is_held(self.word.load(Relaxed))
     }
 
     /// The tag, if [`is_held`](Self::is_held) would say no.
@@ -101,7 +107,7 @@ impl<A: Arch> MaskDepth<A> {
     #[must_use]
     pub fn tag_if_open(&self) -> Option<u64> {
         let word = self.word.load(Relaxed);
-        (word < ONE).then_some(word)
+        (!is_held(word)).then_some(word)
     }
 
     /// Whether the CPU is at NMI level.
@@ -117,8 +123,8 @@ impl<A: Arch> MaskDepth<A> {
         // First: behind it no interrupt changes the count any more.
         let raised = raise();
         let before = self.word.load(Relaxed);
-        self.word.store(before + ONE, Relaxed);
-        (before < ONE, raised)
+        self.word.store(before.wrapping_sub(ONE), Relaxed);
+        (!is_held(before), raised)
     }
 
     /// The same unless the CPU is at NMI level: then nothing is counted, and the answer is `false`. Whoever brought it there puts the mask
@@ -131,14 +137,14 @@ impl<A: Arch> MaskDepth<A> {
         if before & NMI != 0 {
             return false;
         }
-        self.word.store(before + ONE, Relaxed);
+        self.word.store(before.wrapping_sub(ONE), Relaxed);
         true
     }
 
     /// One guard less.
     #[inline(always)]
     pub fn end(&self) -> Left {
-        let left = self.word.load(Relaxed).wrapping_sub(ONE);
+        let left = self.word.load(Relaxed).wrapping_add(ONE);
         self.word.store(left, Relaxed);
         Left(left)
     }
@@ -152,7 +158,7 @@ impl<A: Arch> MaskDepth<A> {
         f: impl FnOnce() -> R,
     ) -> R {
         let before = self.word.load(Relaxed);
-        self.word.store(before | NMI, Relaxed);
+        self.word.store(before.wrapping_sub(ONE) | NMI, Relaxed);
         let mask = look();
         let result = f();
         put_back(mask);

@@ -25,6 +25,7 @@ pub(crate) struct IrqFrame {
 const SPSR_EL: u64 = 0b1100;
 const SPSR_SP: u64 = 1;
 const SPSR_DAIF: u64 = 0b1111 << 6;
+const SPSR_IF: u64 = 0b11 << 6;
 const SPSR_ALLINT: u64 = 1 << 13;
 
 impl IrqFrame {
@@ -57,6 +58,11 @@ impl IrqFrame {
         let allint = if regs::has_allint() { SPSR_ALLINT } else { 0 };
         self.elr.set(landing as *const () as u64);
         self.spsr.set(self.spsr.get() & SPSR_EL | SPSR_SP | SPSR_DAIF | allint);
+    }
+
+    /// Has the interrupt return with IRQ and FIQ masked by `DAIF`.
+    pub(crate) fn return_masked(&self) {
+        self.spsr.set(self.spsr.get() | SPSR_IF);
     }
 
     /// The stack pointer of what was interrupted. In the handler, on the CPU that took the interrupt.

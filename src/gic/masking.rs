@@ -1,6 +1,7 @@
 //! Holding interrupts back on the calling CPU, for as long as somebody wants it.
 
-use super::{BY_DAIF, BY_V2, BY_V3, MASK, OPEN, V2, V3, is_v3, kind, rarely, v2, v3};
+use super::{BY_DAIF, BY_V2, BY_V3, BY_V3_HINT, MASK, OPEN, V2, V3, is_v3, kind, rarely, v2, v3};
+use crate::arch::exception::IrqFrame;
 use crate::arch::{self, Hw, HwWord, mmio, regs};
 use core::arch::asm;
 use core::mem::offset_of;
@@ -21,7 +22,8 @@ pub(crate) struct Masking {
     pmr: AtomicU64,
 }
 
-const _: () = assert!(BY_DAIF == MaskDepth::<Hw>::OPEN);
+const _: () =
+    assert!(BY_DAIF == MaskDepth::<Hw>::OPEN && BY_V2 == 2 && BY_V3 & 1 == 1 && BY_V3_HINT & 1 == 1);
 
 // Relaxed throughout: see above.
 impl Masking {
@@ -57,7 +59,7 @@ impl Masking {
     fn begin_in_way(&self, how: u64) {
         if is_v3(how) {
             self.depth.begin(|| v3::set_priority_mask(MASK.into()));
-        } else if how == BY_V2 {
+        } else if how & BY_V2 != 0 {
             self.depth.begin(|| self.raise_v2());
         } else {
             self.begin_by_daif();
@@ -70,7 +72,7 @@ impl Masking {
         let how = self.depth.tag();
         if is_v3(how) {
             self.depth.begin_below_nmi(|| v3::set_priority_mask(MASK.into()))
-        } else if how == BY_V2 {
+        } else if how & BY_V2 != 0 {
             self.depth.begin_below_nmi(|| self.raise_v2())
         } else if self.depth.is_nmi() {
             false
@@ -101,17 +103,11 @@ impl Masking {
         arch::dsb_sy();
     }
 
-    #[inline(never)]
+    #[inline(always)]
     fn begin_by_daif(&self) {
-        if !holds_by_priority_all_the_same() {
-            let (first, daif) = self.depth.begin(regs::daif_mask);
-            if first {
-                self.daif.store(daif, Ordering::Relaxed);
-            }
-        } else if kind() == V2 {
-            self.depth.begin(|| v2::set_mask(MASK));
-        } else {
-            self.depth.begin(|| v3::set_priority_mask(MASK.into()));
+        let (first, daif) = self.depth.begin(regs::daif_mask);
+        if first {
+            self.daif.store(daif, Ordering::Relaxed);
         }
     }
 
@@ -127,41 +123,60 @@ impl Masking {
         }
     }
 
-    /// Lowers what is no plain GICv3's priority mask, when nobody is `left`.
+    /// The same with `DAIF` left as it is: at the end of a handler, which has closed it.
+    #[inline(always)]
+    pub(crate) fn end_closed(&self) {
+        let left = self.depth.end();
+        if left.is_nobody() && left.tag() != BY_DAIF {
+            self.lower_otherwise(left);
+        }
+    }
+
+    /// Lowers the mask, whatever it is, when nobody is `left`.
     ///
-    /// In assembly, because guards end all over the place, and the compiler has them end in a function of its own, for twice the instructions,
-    /// where it takes their end for more than a handful. A GICv2's mask is lowered here, all else by a call.
+    /// In assembly, because guards end all over the place, and the compiler has them end in a function of its own, for twice the
+    /// instructions, where it takes their end for more than a handful.
     #[inline(always)]
     fn lower_otherwise(&self, left: Left) {
-        extern "C" fn lower(masking: &Masking) {
-            match masking.depth.tag() {
-                BY_DAIF if !holds_by_priority_all_the_same() => {
-                    regs::daif_restore(masking.daif.load(Ordering::Relaxed));
-                }
-                BY_DAIF if kind() == V2 => v2::open_mask(),
-                _ => v3::set_priority_mask_hint(OPEN.into()),
-            }
-        }
-        // SAFETY: `pmr` is the address of the priority mask of a GICv2, mapped for ever, where the tag says that there is one, and
-        // lowering it is what is wanted. Else a call of a function as AAPCS64 has it: the argument is in x0, the stack is aligned, and all
-        // that the function may change is declared as changed.
+        // SAFETY: the mask that the tag says: `DAIF` goes back to what the first guard found; `pmr` is the address of the priority mask of
+        // a GICv2, mapped for ever; ICC_PMR_EL1 exists where there is a GICv3, and where that is also a hint for the redistributor a DSB
+        // follows (as in `set_priority_mask_hint`). Not `nomem`: nothing moves out of a masked section.
         unsafe {
             asm!(
-                "cmp {left:w}, #{V2}",
-                "b.ne 2f",
-                "ldr x0, [x0, #{PMR}]",
-                "str {open:w}, [x0]",
-                "b 3f",
-                "2: bl {lower}",
-                "3:",
+                "cbnz {left}, 2f",
+                "ldr {masking}, [{masking}, #{DAIF}]",
+                "msr daif, {masking}",
+                "b 4f",
+                "2: tbnz {left}, #0, 3f",
+                "ldr {masking}, [{masking}, #{PMR}]",
+                "str {open:w}, [{masking}]",
+                "b 4f",
+                "3: msr S3_0_C4_C6_0, {open}",
+                "dsb sy",
+                "4:",
                 left = in(reg) left.tag(),
                 open = in(reg) u64::from(OPEN),
-                V2 = const BY_V2,
+                masking = inout(reg) self => _,
+                DAIF = const offset_of!(Self, daif),
                 PMR = const offset_of!(Self, pmr),
-                lower = sym lower,
-                in("x0") self,
-                clobber_abi("C")
+                options(nostack, preserves_flags)
             );
+        }
+    }
+
+    /// At the end of an interrupt that returns to `frame`, with `DAIF` closed: a guard that a handler has forgotten holds on.
+    #[inline(always)]
+    pub(crate) fn end_interrupt(&self, frame: &IrqFrame) {
+        if self.depth.is_held() {
+            self.hold_on(frame);
+        }
+    }
+
+    #[cold]
+    fn hold_on(&self, frame: &IrqFrame) {
+        // What holds back by priority does so until it is told otherwise. `DAIF` comes back with the return.
+        if self.depth.tag() == BY_DAIF {
+            frame.return_masked();
         }
     }
 
@@ -192,11 +207,4 @@ impl Masking {
         };
         self.depth.at_nmi_level(look, put_back, f)
     }
-}
-
-/// Where it is by `DAIF`: a handler's `DAIF` ends with the handler, so a section that does not (its guard was forgotten) has to be held
-/// by what outlives it. In a handler the priority mask is as good, and there is a controller.
-#[inline(always)]
-fn holds_by_priority_all_the_same() -> bool {
-    regs::on_exception_stack() && kind() != 0
 }

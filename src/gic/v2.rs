@@ -266,12 +266,6 @@ pub(super) fn mask_address() -> u64 {
     core::ptr::from_ref(&Cpu::registers().pmr) as u64
 }
 
-/// Lets everything through. Nothing waits for this: whoever waits for an interrupt waits for the store first.
-#[inline(always)]
-pub(super) fn open_mask() {
-    Cpu::registers().pmr.set(u32::from(OPEN));
-}
-
 #[inline(always)]
 pub(super) fn send(what: u64) {
     // Orders the caller's stores before the SGI: its handler sees them. Partner: the handler's entry.

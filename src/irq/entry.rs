@@ -18,6 +18,7 @@ pub(crate) extern "C" fn interrupt(frame: &IrqFrame) {
         gic::V2 => handle::<gic::v2::Cpu>(area, frame),
         _ => handle::<gic::v3::NmiCpu>(area, frame),
     }
+    area.masking.end_interrupt(frame);
 }
 
 #[inline(always)]

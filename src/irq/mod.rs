@@ -86,6 +86,13 @@ impl Masked {
         own.masking.end();
     }
 
+    /// The same for the end of a handler, which has closed `DAIF`: that stays as it is.
+    #[inline(always)]
+    pub(crate) fn end_closed(self, own: &Area) {
+        core::mem::forget(self);
+        own.masking.end_closed();
+    }
+
     /// The section of a guard that was forgotten.
     ///
     /// # Safety

@@ -66,7 +66,7 @@ pub(crate) fn participate(area: &'static Area) {
             // Closed to the end, so that an SGI for a round that begins now comes after the return.
             regs::daif_close();
             part.gathering.store(false, Ordering::Relaxed);
-            return masked.end_on(area);
+            return masked.end_closed(area);
         };
         let mut masked = Some(masked);
         loop {

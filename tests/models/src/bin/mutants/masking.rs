@@ -22,7 +22,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "        raise();
         let before = self.word.load(Relaxed);",
             "        let before = self.word.load(Relaxed);
-        if before >= ONE { raise(); }",
+        if is_held(before) { raise(); }",
         )],
         model: "masking::masked_while_one_is_alive",
     },
@@ -31,9 +31,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "masking.rs",
         edits: &[(
             "    pub const fn is_nobody(self) -> bool {
-        self.0 < ONE",
+        !is_held(self.0)",
             "    pub const fn is_nobody(self) -> bool {
-        self.0 < 2 * ONE",
+        !is_held(self.0.wrapping_add(ONE))",
         )],
         model: "masking::masked_while_one_is_alive",
     },
@@ -43,7 +43,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         edits: &[(
             "self.word.store(before, Relaxed);
         result",
-            "self.word.store(self.word.load(Relaxed) & !NMI, Relaxed);
+            "self.word.store(self.word.load(Relaxed).wrapping_add(ONE) & !NMI, Relaxed);
         result",
         )],
         model: "masking::masked_while_one_is_alive",
@@ -68,7 +68,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "masking_nmi_level_unmarked",
         file: "masking.rs",
-        edits: &[("self.word.store(before | NMI, Relaxed);", "self.word.store(before, Relaxed);")],
+        edits: &[(
+            "self.word.store(before.wrapping_sub(ONE) | NMI, Relaxed);",
+            "self.word.store(before.wrapping_sub(ONE), Relaxed);",
+        )],
         model: "masking::masked_while_one_is_alive",
     },
     Mutant {
