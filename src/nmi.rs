@@ -11,7 +11,7 @@
 //! | at NMI level | |
 //! |---|---|
 //! | atomics, [`percpu!`](crate::percpu) variables, [`Instant::now`](crate::time::Instant::now), [`cpu::current`], [`cpu::online`], [`cpu::status`](cpu::status()), keys, [`hotplug::pin`](crate::hotplug::pin), [`irq::mask`] | work |
-//! | [`cpu::wake`], [`cpu::launch`]: a doorbell, and what its owner does in thread context | work |
+//! | [`cpu::wake`], [`cpu::launch()`]: a doorbell, and what its owner does in thread context | work |
 //! | [`call::post`](crate::call::post()), [`call::post_each`](crate::call::post_each) | `Busy`, all `busy` |
 //! | [`call::on`](crate::call::on), [`on_each`](crate::call::on_each), [`on_deadline`](crate::call::on_deadline), [`stop_machine`](crate::stop_machine), [`cpu_down`](crate::hotplug::cpu_down), changes of keys | `WouldDeadlock` |
 //! | [`time::after`](crate::time::after), [`irq::register`], [`irq::set_affinity`], [`console::listen`](crate::console::listen), [`watchdog::start`](crate::watchdog::start), [`hotplug::register`](crate::hotplug::register), [`System::map_device`](crate::System::map_device) | `Nmi` |

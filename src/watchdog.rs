@@ -85,7 +85,7 @@ pub enum WatchdogError {
     NoTimer,
     /// The period is shorter than [`MIN_PERIOD`].
     TooShort,
-    /// The caller is at NMI level ([`nmi::on_each`](crate::nmi::on_each)), and may have interrupted what sets a timer.
+    /// The caller is at NMI level ([`nmi::on_each`]), and may have interrupted what sets a timer.
     Nmi,
 }
 

@@ -6,7 +6,7 @@
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
-#![allow(unexpected_cfgs, reason = "`wrong` is for the test that compiles this")]
+#![allow(unexpected_cfgs, unused_imports, reason = "`wrong` is for the test that compiles this")]
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
