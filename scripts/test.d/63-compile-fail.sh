@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # What safe programs must not do: it does not compile, and the compiler says why. The program is tests/target/src/bin/refused.rs.
 
-# refused NAME REGEX: with this the program does not compile, for this reason and for no other.
-refused() {
+# does_not_compile NAME REGEX: with this the program does not compile, for this reason and for no other.
+does_not_compile() {
     local name=$1 why=$2 rc=0
     run_cargo rustc --release -p reveille-tests --bin refused --target "$DEFAULT_TARGET" -- --cfg "wrong=\"$name\"" \
         >"$DIR/rustc" 2>&1 || rc=$?
@@ -12,7 +12,7 @@ refused() {
     ! grep -E '^error' "$DIR/rustc" | grep -Eqv "($why)|could not compile" || fail 'there is another error besides'
 }
 while read -r name why; do
-    check "compile-fail/$name" refused "$name" "$why"
+    check "compile-fail/$name" does_not_compile "$name" "$why"
 done <<'TEXT'
 masked_in_a_static cannot be sent between threads safely
 guard_in_a_static cannot be sent between threads safely

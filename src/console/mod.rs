@@ -101,7 +101,7 @@ pub fn print(arguments: fmt::Arguments<'_>) {
         let _ = Writer.write_fmt(arguments);
         return;
     }
-    let line = turn();
+    let Some(line) = turn() else { return print_raw(arguments) };
     PRINTER.store(me, Ordering::Relaxed);
     tell_dropped();
     // The writer never fails; a `Display` that does has said so in its own output.
@@ -110,16 +110,21 @@ pub fn print(arguments: fmt::Arguments<'_>) {
     drop(line);
 }
 
-/// The right to print a line, in its turn where this CPU has interrupts masked, else as it comes.
-fn turn() -> SpinGuard<'static, ()> {
+/// The right to print a line, in its turn where this CPU has interrupts masked, else as it comes. `None`: nobody else prints any more.
+fn turn() -> Option<SpinGuard<'static, ()>> {
     if irq::is_masked() {
-        return LINE.lock();
+        return Some(LINE.lock());
     }
     loop {
         if let Some(line) = LINE.try_lock() {
-            return line;
+            return Some(line);
         }
         panic::poll_gate();
+        // A handler of this CPU may have stopped the others meanwhile, whoever has the line among them.
+        if panic::is_stopper() {
+            return None;
+        }
+        // Partner: the SEV of whoever gives the lock back.
         arch::wfe();
     }
 }
