@@ -295,11 +295,6 @@ pub fn is_accessible(address: u64, write: bool) -> bool {
     par & 1 == 0
 }
 
-/// Where the image lies: first byte, and one past the last.
-pub fn image() -> (u64, u64) {
-    memory::image()
-}
-
 /// Where text is mapped writable while it is patched, and nothing at any other time.
 pub const PATCH_WINDOW: u64 = memory::WINDOW;
 

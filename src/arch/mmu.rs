@@ -1,7 +1,7 @@
 //! Page tables: 4 KiB granule, 48-bit addresses, one set for all CPUs.
 //!
-//! RAM, image and devices are mapped where they are. Stacks are mapped a second time in a window far above
-//! any RAM, with an unmapped page on either side of each. Nothing is both writable and executable, and
+//! RAM, image and devices are mapped where they are, below [`WINDOWS`]; what is mapped a second time has a window above:
+//! stacks, far from each other, with an unmapped page on either side of each. Nothing is both writable and executable, and
 //! `SCTLR.WXN` would take the execute right away if it were (Arm ARM D8.4.3).
 
 use super::regs::{at_el2, read_el};
@@ -12,6 +12,16 @@ use core::fmt;
 /// Page size, bytes.
 pub(crate) const PAGE: usize = 4096;
 const ENTRIES: usize = 512;
+
+/// From here on nothing is mapped where it is, whatever the CPU can address: the windows in which the runtime maps a second
+/// time what it needs elsewhere.
+pub(crate) const WINDOWS: u64 = STACK_WINDOW;
+/// The stacks of all CPUs, and the unmapped pages between them.
+pub(crate) const STACK_WINDOW: u64 = 0x0000_f000_0000_0000;
+/// A page of the text while it is patched.
+pub(crate) const PATCH_WINDOW: u64 = 0x0000_f800_0000_0000;
+/// The device tree, which may lie at address 0, to which no reference can point.
+pub(crate) const TREE_WINDOW: u64 = 0x0000_f900_0000_0000;
 
 /// `MAIR`: 0 Normal write-back, 1 Device-nGnRE, 2 Normal non-cacheable.
 pub(crate) const MAIR: u64 = 0x44_04_ff;
@@ -41,14 +51,15 @@ pub(crate) enum Use {
 pub enum MapError {
     /// No memory left for page tables.
     NoTables,
-    /// The address range is empty, wraps, or reaches beyond the physical address size of the CPU.
+    /// The address range is empty, wraps, or reaches beyond the physical address size of the CPU or beyond
+    /// 0xf000_0000_0000, from where on addresses are the runtime's own.
     BadRange {
         /// First byte.
         start: u64,
         /// Bytes.
         len: u64,
     },
-    /// Something else is mapped there with other attributes.
+    /// Something else is mapped there with other attributes, or it belongs to the image or the device tree.
     Conflict {
         /// The first address in conflict.
         at: u64,
@@ -64,23 +75,10 @@ impl fmt::Display for MapError {
             Self::BadRange { start, len } => {
                 write!(f, "cannot map {len:#x} bytes at {start:#x}: not a range of physical addresses")
             }
-            Self::Conflict { at } => write!(f, "{at:#x} is already mapped otherwise"),
+            Self::Conflict { at } => write!(f, "{at:#x} is in use, or mapped otherwise"),
             Self::Nmi => f.write_str("a mapping asked for at NMI level"),
         }
     }
-}
-
-/// Where the runtime maps what is not mapped where it is: all from [`LOWEST`](windows::LOWEST) on. Nothing of the machine can be there, RAM
-/// nor device: it would be mapped where it is.
-pub(crate) mod windows {
-    /// The lowest of them.
-    pub(crate) const LOWEST: u64 = STACKS;
-    /// The stacks of all CPUs, with pages between them that stay unmapped.
-    pub(crate) const STACKS: u64 = 0x0000_f000_0000_0000;
-    /// The page of the text that is patched.
-    pub(crate) const PATCH: u64 = 0x0000_f800_0000_0000;
-    /// The device tree, which may lie at address 0, which no reference can point to.
-    pub(crate) const TREE: u64 = 0x0000_f900_0000_0000;
 }
 
 /// One table.
@@ -113,6 +111,44 @@ fn attributes(usage: Use) -> u64 {
     }
 }
 
+/// What an entry holds, for something that is to be mapped.
+enum Found {
+    /// Nothing, and this is what is to stand there.
+    Room(u64),
+    /// The same mapping, for so many bytes.
+    Same(u64),
+    /// Nothing, and a table has to be made, because the entry is for more.
+    Nothing,
+    /// This table.
+    Table(*mut Table),
+    /// Another mapping.
+    Other,
+}
+
+/// What `current`, the entry of `level` for `virtual_`, means to who maps `left` bytes of `physical` there.
+#[inline(always)]
+fn judge(current: u64, level: usize, virtual_: u64, physical: u64, left: u64, attributes: u64) -> Found {
+    let size = 1_u64 << (39 - 9 * level);
+    let leaf = if level == 3 { TABLE } else { BLOCK };
+    let fits = level != 0 && (virtual_ | physical) & (size - 1) == 0 && left >= size;
+    let new = physical | attributes | leaf;
+    if current & VALID == 0 {
+        return if fits { Found::Room(new) } else { Found::Nothing };
+    }
+    if fits && current & 0b11 == leaf {
+        return if current == new { Found::Same(size) } else { Found::Other };
+    }
+    if level < 3 && current & 0b11 == TABLE {
+        return Found::Table((current & ADDRESS) as *mut Table);
+    }
+    // Inside a larger block: the same translation is no conflict.
+    let inside = (current & ADDRESS) + (virtual_ & (size - 1));
+    if inside == physical && current & !ADDRESS == attributes | BLOCK {
+        return Found::Same((size - (virtual_ & (size - 1))).min(left));
+    }
+    Found::Other
+}
+
 /// The page tables and the memory that more of them can be made of.
 pub(crate) struct Mapper {
     root: *mut Table,
@@ -132,7 +168,7 @@ impl Mapper {
     ///
     /// `pool` .. `pool + count` is zeroed RAM, mapped where it is, and belongs to the mapper from now on.
     pub(crate) unsafe fn new(pool: *mut Table, count: usize) -> Self {
-        // PARange (Arm ARM D24.2.84), at most the 48 bits that the tables reach.
+        // PARange (Arm ARM D24.2.84), at most the 48 bits that the tables reach, without the windows.
         let bits =
             match aarch64_cpu::registers::Readable::get(&aarch64_cpu::registers::ID_AA64MMFR0_EL1) & 0xf {
                 0 => 32,
@@ -144,7 +180,7 @@ impl Mapper {
             };
         // SAFETY: within the pool, or one past it.
         let (next, end) = unsafe { (pool.add(1), pool.add(count)) };
-        Self { root: pool, next, end, limit: windows::LOWEST.min(1 << bits) }
+        Self { root: pool, next, end, limit: WINDOWS.min(1 << bits) }
     }
 
     /// Takes `count` more tables at `pool`; what was left of the old pool is given up.
@@ -158,7 +194,7 @@ impl Mapper {
         self.end = unsafe { pool.add(count) };
     }
 
-    /// What the CPU can address and is mapped where it is: a limit in bytes.
+    /// Physical addresses from here on cannot be mapped.
     pub(crate) fn limit(&self) -> u64 {
         self.limit
     }
@@ -172,7 +208,8 @@ impl Mapper {
     ///
     /// Only invalid entries are written, so that no CPU can hold a stale translation and no
     /// break-before-make is needed (Arm ARM D8.17.1). What is mapped identically already is left alone.
-    /// On an error part of the range may be mapped, with the attributes asked for.
+    /// On an error part of the range may be mapped, with the attributes asked for, unless [`Mapper::check`] has said `Ok`:
+    /// then there is none.
     #[unsafe(link_section = ".never_patch")]
     pub(crate) fn map(&mut self, virtual_: u64, physical: u64, len: u64, usage: Use) -> Result<(), MapError> {
         let bad = MapError::BadRange { start: physical, len };
@@ -207,37 +244,71 @@ impl Mapper {
             let entry = unsafe { &raw mut (*table).0[index] };
             // SAFETY: as above; only this mapper, behind its lock, writes the tables.
             let current = unsafe { entry.read() };
-            let leaf = if level == 3 { TABLE } else { BLOCK };
-            let fits = level != 0 && (virtual_ | physical) & (size - 1) == 0 && left >= size;
-            if fits && (current & VALID == 0 || current & 0b11 == leaf) {
-                let new = physical | attributes | leaf;
-                if current & VALID == 0 {
+            match judge(current, level, virtual_, physical, left, attributes) {
+                Found::Room(new) => {
                     // SAFETY: as above. One 64-bit store, so a walker sees the old or the new entry.
                     unsafe { entry.write(new) };
-                } else if current != new {
-                    return Err(MapError::Conflict { at: virtual_ });
+                    return Ok(size);
                 }
-                return Ok(size);
-            }
-            if current & VALID == 0 {
-                let below = self.table()?;
-                // The empty table is observable before the entry that leads to it.
-                super::dsb_ishst();
-                // SAFETY: as above.
-                unsafe { entry.write(below as u64 | TABLE) };
-                table = below;
-            } else if level < 3 && current & 0b11 == TABLE {
-                table = (current & ADDRESS) as *mut Table;
-            } else {
-                // Inside a larger block: the same translation is no conflict.
-                let inside = (current & ADDRESS) + (virtual_ & (size - 1));
-                if inside == physical && current & !ADDRESS == attributes | BLOCK {
-                    return Ok((size - (virtual_ & (size - 1))).min(left));
+                Found::Same(bytes) => return Ok(bytes),
+                Found::Nothing => {
+                    let below = self.table()?;
+                    // The empty table is observable before the entry that leads to it.
+                    super::dsb_ishst();
+                    // SAFETY: as above.
+                    unsafe { entry.write(below as u64 | TABLE) };
+                    table = below;
                 }
-                return Err(MapError::Conflict { at: virtual_ });
+                Found::Table(below) => table = below,
+                Found::Other => break,
             }
         }
         Err(MapError::Conflict { at: virtual_ })
+    }
+
+    /// Whether [`Mapper::map`] would map `len` bytes at `at` where they are, and come to the end. Changes nothing.
+    pub(crate) fn check(&self, at: u64, len: u64, usage: Use) -> Result<(), MapError> {
+        let bad = MapError::BadRange { start: at, len };
+        let end = at.checked_add(len).filter(|end| *end <= self.limit).ok_or(bad)?;
+        if len == 0 || (at | len) & (PAGE as u64 - 1) != 0 {
+            return Err(bad);
+        }
+        let attributes = attributes(usage);
+        let mut room = (self.end as usize - self.next as usize) / PAGE;
+        // For which entry of each level a table was counted last: the walk goes upwards.
+        let mut counted = [u64::MAX; 4];
+        let mut address = at;
+        'next: while address < end {
+            // `None`: one that is still to be made, and will be empty.
+            let mut table = Some(self.root);
+            for level in 0..4 {
+                let shift = 39 - 9 * level;
+                let index = (address >> shift) as usize & (ENTRIES - 1);
+                // SAFETY: as in `map_one`; nobody writes meanwhile, as the mapper is borrowed.
+                let current = table.map_or(0, |table| unsafe { (&raw const (*table).0[index]).read() });
+                match judge(current, level, address, address, end - address, attributes) {
+                    Found::Room(_) => {
+                        address += 1 << shift;
+                        continue 'next;
+                    }
+                    Found::Same(bytes) => {
+                        address += bytes;
+                        continue 'next;
+                    }
+                    Found::Nothing => {
+                        if counted[level] != address >> shift {
+                            counted[level] = address >> shift;
+                            room = room.checked_sub(1).ok_or(MapError::NoTables)?;
+                        }
+                        table = None;
+                    }
+                    Found::Table(below) => table = Some(below),
+                    Found::Other => break,
+                }
+            }
+            return Err(MapError::Conflict { at: address });
+        }
+        Ok(())
     }
 
     /// Removes the page at `virtual_`, which is mapped as a page, from the tables and from every CPU's TLB.

@@ -2,7 +2,7 @@
 
 use super::{CpuId, launch};
 use crate::arch::entry::{EMERGENCY_PAGES, EXCEPTION_PAGES, PORCH_PAGES, THREAD_PAGES};
-use crate::arch::mmu::{PAGE, windows};
+use crate::arch::mmu::{PAGE, STACK_WINDOW as WINDOW};
 use crate::arch::shared::{BootLine, Crumbs};
 use crate::arch::{Hw, HwSlot, HwWord, regs};
 use crate::bringup::Record;
@@ -105,10 +105,7 @@ pub(crate) const THREAD_TOP: usize = offset_of!(Area, thread_top);
 pub(crate) const EMERGENCY_TOP: usize = offset_of!(Area, emergency_top);
 pub(crate) const ENTRY: usize = offset_of!(Area, entry);
 
-/// Where the stacks of all CPUs are mapped: far above any RAM, so that the pages between them can stay
-/// unmapped without a byte of RAM being lost.
-const WINDOW: u64 = windows::STACKS;
-/// Address space of one CPU's stacks, bytes.
+/// Address space of one CPU's stacks, bytes: the pages between them can stay unmapped without a byte of RAM being lost.
 const WINDOW_STRIDE: u64 = 0x1_0000;
 /// CPUs whose stacks one table of pages maps.
 pub(crate) const CPUS_PER_TABLE: usize = 512 * PAGE / WINDOW_STRIDE as usize;

@@ -242,7 +242,7 @@ impl Batch {
             if !window.as_ref().is_some_and(|window| window.covers(at)) {
                 // One at a time: they are all at the same address.
                 drop(window.take());
-                // The first window can fail for want of page tables; those after it need no more than it did.
+                // It does not fail: the tables that lead there are made at boot, and whatever is mapped they stay its own.
                 window = Some(Window::open(at)?);
             }
             if let Some(window) = &window {

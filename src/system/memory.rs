@@ -2,7 +2,7 @@
 
 use crate::arch;
 use crate::arch::entry::{BOOT_GUARDS, BOOT_STACKS};
-use crate::arch::mmu::{self, MapError, Mapper, PAGE, Table, Use, windows};
+use crate::arch::mmu::{self, MapError, Mapper, PAGE, Table, Use};
 use crate::arch::shared::Regime;
 use crate::dt::{self, Machine, Region};
 use crate::ranges::{Ranges, TooManyRanges};
@@ -135,7 +135,7 @@ impl From<MapError> for MemoryError<'_> {
 }
 
 /// Where a page of the text is mapped while it is patched.
-pub(crate) const WINDOW: u64 = windows::PATCH;
+pub(crate) const WINDOW: u64 = mmu::PATCH_WINDOW;
 
 /// The text of the image, and the part of it that is never patched.
 pub(crate) fn text() -> (core::ops::Range<u64>, core::ops::Range<u64>) {
@@ -217,21 +217,29 @@ fn with_mapper<R>(use_it: impl FnOnce(&mut Mapper) -> R) -> R {
     use_it(MAPPER.lock().as_mut().expect("set by `init` before anything else is mapped"))
 }
 
-/// Maps the pages under `[start, start + len)` where they are.
+/// Maps the pages under `[start, start + len)` where they are. On an error nothing has changed.
 pub(crate) fn map_identity(start: u64, len: u64, usage: Use) -> Result<(), MapError> {
     let bad = MapError::BadRange { start, len };
     let end = start.checked_add(len).filter(|_| len != 0).ok_or(bad)?;
     let (start, end) = (page_down(start), end.checked_add(PAGE as u64 - 1).map(page_down).ok_or(bad)?);
-    with_mapper(|mapper| mapper.map(start, start, end - start, usage))
+    // The image is not mapped throughout: the guards of the boot stacks have to stay holes.
+    let image = [image()];
+    let tree = [(TREE_START.load(Ordering::Relaxed), TREE_END.load(Ordering::Relaxed))];
+    // RAM under the tree is mapped as such.
+    let taken = image.iter().chain(tree.iter().filter(|_| usage == Use::Device));
+    for &(from, to) in taken {
+        if start < page_up(to) && page_down(from) < end {
+            return Err(MapError::Conflict { at: start.max(page_down(from)) });
+        }
+    }
+    with_mapper(|mapper| {
+        mapper.check(start, end - start, usage)?;
+        mapper.map(start, start, end - start, usage)
+    })
 }
 
-/// Maps the device registers at `[start, start + len)`.
+/// Maps the device registers at `[start, start + len)`. On an error nothing has changed.
 pub(crate) fn map_device(start: u64, len: u64) -> Result<(), MapError> {
-    // The guard pages of the boot stacks are all of the image that is not mapped, and stay so.
-    let (image, image_end) = image();
-    if page_down(start) < image_end && start.saturating_add(len) > image {
-        return Err(MapError::Conflict { at: start.max(image) });
-    }
     map_identity(start, len, Use::Device)
 }
 
@@ -242,7 +250,11 @@ pub(crate) fn unmap_device(at: u64) {
 }
 
 /// Where the device tree is mapped, wherever it lies.
-const TREE: u64 = windows::TREE;
+const TREE: u64 = mmu::TREE_WINDOW;
+
+/// Where it lies: `[start, end)`. Relaxed: stored by the boot CPU before any other runs.
+static TREE_START: AtomicU64 = AtomicU64::new(0);
+static TREE_END: AtomicU64 = AtomicU64::new(0);
 
 /// The device tree in memory.
 #[derive(Clone, Copy)]
@@ -280,6 +292,8 @@ pub(crate) fn tree_at(at: u64) -> Option<Blob> {
     let region = Region { base: at, size: size as u64 };
     let end = page_up(at.checked_add(region.size)?);
     with_mapper(|mapper| mapper.map(TREE, page, end - page, Use::Constants)).ok()?;
+    TREE_START.store(page, Ordering::Relaxed);
+    TREE_END.store(end, Ordering::Relaxed);
     // SAFETY: mapped just now, for ever, and read-only; the memory under it is kept out of what is free.
     let bytes = unsafe { core::slice::from_raw_parts(base as *const u8, size) };
     Some(Blob { bytes, region })
@@ -374,7 +388,12 @@ impl MemoryMap {
         for (start, end) in self.ram.iter() {
             map_identity(start, end - start, Use::Data)?;
         }
-        Ok(())
+        // The tables that lead to the patcher's window are made while there are some, whatever the application maps later.
+        with_mapper(|mapper| {
+            mapper.map(WINDOW, image().0, PAGE as u64, Use::Constants)?;
+            mapper.unmap_page(WINDOW);
+            Ok(())
+        })
     }
 
     /// Maps `pages` of carved RAM at `virtual_`.

@@ -95,9 +95,8 @@ impl System {
     ///
     /// # Errors
     ///
-    /// A [`MapError`]: not a range of physical addresses, RAM, the image, where the runtime maps things of its own (from
-    /// 0xf000_0000_0000 on), no memory left for page tables, or the caller is at NMI level. Part of the range may be mapped then, up to
-    /// where the conflict is.
+    /// A [`MapError`], and nothing has changed: not a range of physical addresses that can be mapped, or one that touches RAM,
+    /// the image or the device tree; no memory left for page tables; or the caller is at NMI level.
     pub fn map_device(&self, phys: u64, len: u64) -> Result<*mut u8, MapError> {
         if irq::in_nmi() {
             return Err(MapError::Nmi);
