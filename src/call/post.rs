@@ -12,7 +12,8 @@ use reveille_protocol::{Closed, Pushed};
 
 /// Bytes that a posted closure may capture.
 pub const POST_BYTES: usize = 64;
-/// Closures that one CPU can have posted and not yet taken up by their targets, all targets together.
+/// Closures that one CPU can have posted and not yet taken up by their targets, all targets together, however many CPUs the
+/// machine has.
 pub const POSTS_PER_CPU: usize = 16;
 
 /// Why a post was refused. The closure comes back inside; nothing else has happened.
@@ -60,7 +61,8 @@ impl<F> fmt::Display for PostError<F> {
 pub struct Posted {
     /// Where the closure will run, exactly once.
     pub accepted: CpuSet,
-    /// Refused: too many of this CPU's closures were under way, or it is at NMI level.
+    /// Refused: all [`POSTS_PER_CPU`] nodes of this CPU were under way, or it is at NMI level. Posting to these again reaches them,
+    /// once some have been taken up.
     pub busy: CpuSet,
     /// Refused: not online.
     pub offline: CpuSet,
@@ -90,11 +92,23 @@ pub fn post<F: FnOnce() + Send + 'static>(cpu: CpuId, f: F) -> Result<(), PostEr
     Ok(())
 }
 
-/// As [`post`], to every CPU of `set`; each is accepted or refused by itself. The empty set does nothing.
+/// As [`post`], to every CPU of `set`, in ascending order; each is accepted or refused by itself. The empty set does nothing.
 ///
-/// `f` is copied once for each CPU, and told which one it runs on. Each copy takes one of this CPU's [`POSTS_PER_CPU`] places until its
-/// target has taken it up. So on a machine with more CPUs than that some are `busy`, as many as are not taken up in the meantime; what
-/// reaches them is to post to [`Posted::busy`] again, or [`on_each`](super::on_each), which waits and takes no places.
+/// `f` is copied once for each CPU, and told which one it runs on.
+///
+/// Each copy takes one of the [`POSTS_PER_CPU`] nodes of this CPU until its target takes it up. So if all were free at
+/// least that many CPUs are accepted, more only as far as the first of them have taken theirs up meanwhile, and the rest of a
+/// larger set is [`Posted::busy`]. Two ways lead to all of them:
+///
+/// ```ignore
+/// // Posting again to those that are left, for as long as there are any. Interrupts open, or this CPU's own copy stays.
+/// let mut left = cpu::online();
+/// while !left.is_empty() {
+///     left = call::post_each(&left, f).busy;
+/// }
+/// // Or one call that waits until all have run it: it needs no node, whatever the number of CPUs.
+/// let offline = call::on_each(&cpu::online(), f)?;
+/// ```
 pub fn post_each<F: Fn(CpuId) + Copy + Send + 'static>(set: &CpuSet, f: F) -> Posted {
     let mut posted = Posted::default();
     let Some(_masked) = irq::mask_below_nmi() else { return Posted { busy: *set, ..posted } };
