@@ -299,7 +299,10 @@ macro_rules! static_key {
                 /// Whether the key is on: one NOP, or one branch.
                 #[inline(always)]
                 pub fn is_enabled(self) -> bool {
-                    $crate::static_key!(@site $default, KEY)
+                    // SAFETY: the instruction falls through or goes to the label, both of which Rust knows, and the runtime
+                    // patches it from one to the other only while no CPU can be executing it. The section gets one entry,
+                    // as `SiteEntry` has it, of the `Key` above, which begins as the site does.
+                    unsafe { $crate::static_key!(@site $default, KEY) }
                 }
 
                 /// Turns the key on, everywhere and for every CPU at once. Says how many sites were patched.
@@ -324,24 +327,20 @@ macro_rules! static_key {
     };
     (@site false, $key:ident) => { $crate::static_key!(@asm "nop", $key) };
     (@site true, $key:ident) => { $crate::static_key!(@asm "b {target}", $key) };
+    // Not `unsafe` here: whoever names these rules has to say so. Not `pure`, so that each use is a site of its own.
     (@asm $initial:literal, $key:ident) => {{
-        // SAFETY: the instruction falls through or goes to the label, both of which Rust knows, and the runtime patches
-        // it from one to the other only while no CPU can be executing it. The section gets one entry, as `SiteEntry` has
-        // it. Not `pure`, so that each use is a site of its own.
-        unsafe {
-            ::core::arch::asm!(
-                ::core::concat!("2: ", $initial),
-                ".pushsection .static_keys, \"a\"",
-                ".balign 8",
-                ".long 2b - .",
-                ".long {target} - .",
-                ".quad {key} - .",
-                ".popsection",
-                key = sym $key,
-                target = label { return true },
-                options(nomem, nostack, preserves_flags)
-            );
-        }
+        ::core::arch::asm!(
+            ::core::concat!("2: ", $initial),
+            ".pushsection .static_keys, \"a\"",
+            ".balign 8",
+            ".long 2b - .",
+            ".long {target} - .",
+            ".quad {key} - .",
+            ".popsection",
+            key = sym $key,
+            target = label { return true },
+            options(nomem, nostack, preserves_flags)
+        );
         false
     }};
 }
