@@ -281,7 +281,7 @@ impl Mapper {
         'next: while address < end {
             // `None`: one that is still to be made, and will be empty.
             let mut table = Some(self.root);
-            for level in 0..4 {
+            for (level, counted) in counted.iter_mut().enumerate() {
                 let shift = 39 - 9 * level;
                 let index = (address >> shift) as usize & (ENTRIES - 1);
                 // SAFETY: as in `map_one`; nobody writes meanwhile, as the mapper is borrowed.
@@ -296,8 +296,8 @@ impl Mapper {
                         continue 'next;
                     }
                     Found::Nothing => {
-                        if counted[level] != address >> shift {
-                            counted[level] = address >> shift;
+                        if *counted != address >> shift {
+                            *counted = address >> shift;
                             room = room.checked_sub(1).ok_or(MapError::NoTables)?;
                         }
                         table = None;
