@@ -16,7 +16,7 @@ use reveille_protocol::DeadlineState;
 ///
 /// [`CallError::TimedOut`] means that `f` never ran and never will: taking it back races the callee's beginning for
 /// one word. Once it runs it is awaited to its end. `f` is owned, because it may lie in the callee's queue for longer
-/// than this call lasts; it may capture at most [`POST_BYTES`](super::POST_BYTES) less three words.
+/// than this call lasts, and is then dropped there, in interrupt context; it may capture at most [`POST_BYTES`](super::POST_BYTES) less three words.
 ///
 /// # Errors
 ///
@@ -64,9 +64,11 @@ where
                 }
                 break;
             }
-            Err(PostError::Offline(_)) => {
+            Err(PostError::Offline(back)) => {
                 // Nobody else has the ticket.
                 let _ = pending.cancel();
+                drop(masked);
+                drop(back);
                 return Err(CallError::Offline);
             }
             Err(PostError::Busy(back)) => closure = back,

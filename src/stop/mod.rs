@@ -63,8 +63,13 @@ impl fmt::Display for StopError {
 /// If a CPU does not go on after `f` has run, for ten seconds (bootarg `stop_wait_ms`).
 pub fn stop_machine<R, F: FnOnce() -> R>(deadline: impl Into<Deadline>, f: F) -> Result<R, StopError> {
     let deadline = deadline.into();
+    // Goes after the lock: what it has captured may do anything as it is dropped, and wait for that lock.
+    let mut f = Some(f);
     let lock = Lifecycle::lock(deadline)?;
-    stop_machine_locked(&lock, deadline, f)
+    let result = stop_machine_locked(&lock, deadline, || f.take().map(|f| f()))?;
+    drop(lock);
+    // A round that was not called off has run its job.
+    result.ok_or(StopError::Busy)
 }
 
 /// [`stop_machine`] for who has the lock already.
