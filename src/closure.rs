@@ -1,7 +1,7 @@
 //! A closure stored in place: what takes one never allocates.
 
 use core::cell::UnsafeCell;
-use core::mem::{MaybeUninit, align_of, size_of};
+use core::mem::{MaybeUninit, align_of, offset_of, size_of};
 
 /// Alignment of the storage, bytes.
 const ALIGN: usize = 16;
@@ -14,8 +14,9 @@ type Consume = unsafe fn(*mut (), bool);
 /// It does not know whether it is full: its owner's protocol does. All zeros is an empty cell.
 #[repr(C, align(16))]
 pub(crate) struct ClosureCell<const N: usize> {
-    call: UnsafeCell<Option<Consume>>,
+    // First, so that it is aligned like the cell.
     storage: UnsafeCell<MaybeUninit<[u8; N]>>,
+    call: UnsafeCell<Option<Consume>>,
 }
 
 // SAFETY: all methods are unsafe and ask for exclusive access, which the owner's protocol hands out.
@@ -24,7 +25,7 @@ unsafe impl<const N: usize> Sync for ClosureCell<N> {}
 impl<const N: usize> ClosureCell<N> {
     /// An empty cell.
     pub(crate) const fn new() -> Self {
-        Self { call: UnsafeCell::new(None), storage: UnsafeCell::new(MaybeUninit::uninit()) }
+        Self { storage: UnsafeCell::new(MaybeUninit::uninit()), call: UnsafeCell::new(None) }
     }
 
     /// Puts `f` in.
@@ -34,6 +35,7 @@ impl<const N: usize> ClosureCell<N> {
     /// The caller has exclusive access, and the cell is empty (else the old closure is leaked).
     pub(crate) unsafe fn put<F: FnOnce() + Send>(&self, f: F) {
         const {
+            assert!(offset_of!(Self, storage).is_multiple_of(ALIGN) && align_of::<Self>() == ALIGN);
             assert!(
                 size_of::<F>() <= N && align_of::<F>() <= ALIGN,
                 "the closure captures too much: it is stored in place, with room for POST_BYTES, LAUNCH_BYTES or TIMER_BYTES; \
