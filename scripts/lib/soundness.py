@@ -1,0 +1,136 @@
+"""Holds docs/soundness.md against the code: soundness.py PAGE SOURCE..
+
+Each public function, exported macro, public trait, implementation of a trait that does something, and each unsafe impl has a
+row, and each row has something in the code.
+"""
+
+import pathlib
+import re
+import sys
+
+# Features of the tests, of which nothing is promised.
+LEFT_OUT = ("src/fault.rs", "src/bench.rs", "src/gic/fault.rs")
+# One row each, in exchange for there being no unsafe code.
+WITHOUT_UNSAFE = {"src/dt/": ("src/dt/mod.rs", "reveille::dt"), "protocol/src/": ("protocol/src/lib.rs", "reveille_protocol")}
+# Private rooms: what is `pub` there is so for the crate.
+PRIVATE = ("src/arch/", "src/gic/", "platform/")
+# Of a public type these run code of their own.
+TRAITS = {"Drop", "Deref", "DerefMut", "FromIterator", "IntoIterator", "Iterator", "Add", "Sub", "From"}
+# Where the module is not the file: what the root re-exports.
+ROOT = {"stop_machine", "stop_machine_each"}
+
+FUNCTION = re.compile(r'\s*pub (?:const |unsafe |async |extern "C" )*fn (\w+)')
+IMPL = re.compile(r"\s*(unsafe )?impl\b(.*)")
+
+
+def without_generics(text):
+    """`text` without what stands in angle brackets; the arrow of a function is none."""
+    depth, out = 0, ""
+    for before, char in zip(" " + text, text):
+        if char == "<":
+            depth += 1
+        elif char == ">" and before != "-":
+            depth -= 1
+        elif depth == 0:
+            out += char
+    return out
+
+
+def module_of(path):
+    parts = pathlib.PurePosixPath(path).with_suffix("").parts[1:]
+    return parts[0] if parts[0] not in ("system", "stop") else "reveille"
+
+
+def public_types(texts):
+    return set(re.findall(r"^ *pub (?:struct|enum|trait) (\w+)", "\n".join(texts), re.M))
+
+
+def items(path, text, types):
+    """The items of one file that need a row, as the page names them."""
+    private = path.startswith(PRIVATE)
+    # (indentation, type) of the impl that the line is in; the type is None if it is that of a trait.
+    owner = None
+    hidden = False
+    test = False
+    lines = text.splitlines()
+    for number, line in enumerate(lines):
+        indent = len(line) - len(line.lstrip())
+        if re.match(r"#\[cfg\((all\()?test", line):
+            test = True
+        if test:
+            if line == "}":
+                test = False
+            continue
+        if owner and line.strip() == "}" and indent == owner[0]:
+            owner = None
+        if match := IMPL.fullmatch(line):
+            head = without_generics(match[2]).split(" where")[0].split("{")[0].strip()
+            if " for " in head:
+                trait, type_ = (part.strip().rsplit("::", 1)[-1].lstrip("&") for part in head.split(" for "))
+                owner = (indent, None) if line.rstrip().endswith("{") else None
+                if match[1]:
+                    yield f"{trait} for {type_}"
+                elif trait in TRAITS and type_ in types and not private:
+                    yield f"{trait} for {type_}"
+            else:
+                owner = (indent, head.rsplit("::", 1)[-1]) if line.rstrip().endswith("{") else None
+        elif match := FUNCTION.match(line):
+            if private:
+                continue
+            name = match[1]
+            if owner and owner[1] and not owner[1].startswith("$"):
+                if owner[1] in types:
+                    yield f"{owner[1]}::{name}"
+            elif owner and owner[1] is None:
+                sys.exit(f"{path}:{number + 1}: a public function in the implementation of a trait")
+            elif indent == 0:
+                yield f"reveille::{name}" if name in ROOT else f"{module_of(path)}::{name}"
+            else:
+                # In a macro: a function of what that makes.
+                yield name
+        elif match := re.match(r" *macro_rules! (\w+)", line):
+            if any("#[macro_export]" in before for before in lines[max(0, number - 3) : number]):
+                yield f"{match[1]}!"
+        elif (match := re.match(r"pub (?:unsafe )?trait (\w+)", line)) and not private:
+            yield f"{module_of(path)}::{match[1]}"
+
+
+def main(page, root):
+    rows = {}
+    for number, line in enumerate(pathlib.Path(page).read_text().splitlines(), 1):
+        if match := re.match(r"\| `([^`]+)` \| (.*) \|$", line):
+            name = without_generics(match[1])
+            if name in rows:
+                sys.exit(f"{page}:{number}: `{name}` is there twice")
+            if len(match[2]) < 5:
+                sys.exit(f"{page}:{number}: `{name}`: no reason")
+            rows[name] = number
+    root = pathlib.Path(root)
+    files = {
+        str(path.relative_to(root)): path.read_text()
+        for folder in ("src", "platform", "protocol/src")
+        for path in sorted((root / folder).rglob("*.rs"))
+    }
+    wanted = {}
+    for prefix, (file, row) in WITHOUT_UNSAFE.items():
+        if "#![forbid(unsafe_code)]" not in files[file]:
+            sys.exit(f"{file}: unsafe code is not forbidden, and its functions have no rows of their own")
+        wanted[row] = file
+    texts = {
+        path: text
+        for path, text in files.items()
+        if path not in LEFT_OUT and not path.startswith(tuple(WITHOUT_UNSAFE))
+    }
+    types = public_types(texts.values())
+    for path, text in texts.items():
+        for item in items(path, text, types):
+            wanted.setdefault(item, path)
+    bad = [f"{path}: `{item}` has no row" for item, path in wanted.items() if item not in rows]
+    bad += [f"{page}:{number}: `{row}` is not in the code" for row, number in rows.items() if row not in wanted]
+    print("\n".join(sorted(bad)))
+    print(f"{len(rows)} rows, {len(wanted)} items")
+    return bool(bad)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
