@@ -66,7 +66,8 @@ pub fn stop_machine<R, F: FnOnce() -> R>(deadline: impl Into<Deadline>, f: F) ->
     // Goes after the lock: what it has captured may do anything as it is dropped, and wait for that lock.
     let mut f = Some(f);
     let lock = Lifecycle::lock(deadline)?;
-    let result = stop_machine_locked(&lock, deadline, || f.take().map(|f| f()))?;
+    let mut result = None;
+    stop_machine_locked(&lock, deadline, || result = f.take().map(|f| f()))?;
     drop(lock);
     // A round that was not called off has run its job.
     result.ok_or(StopError::Busy)

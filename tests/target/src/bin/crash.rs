@@ -326,7 +326,8 @@ fn fail(system: &'static System, case: &str) {
         }
         "call-after-stop" => {
             check(panic::stop_others(Duration::from_millis(200)).is_complete(), "all are stopped");
-            let _ = call::on(last, cpu::current);
+            let called = call::on(last, cpu::current);
+            check(called == Err(call::CallError::Offline), "who was stopped takes no calls");
         }
         other => println!("case={other}: unknown"),
     }
