@@ -3,7 +3,9 @@
 
 # panic_report CPUS [KEY=VALUE]..: the console holds this report, in one piece. See panic_report.py.
 expect_panic_report() {
-    python3 "$ROOT/scripts/test.d/panic_report.py" "$CONSOLE" "$@" || fail "not the report expected: $*"
+    local symbols=()
+    [[ -z ${image_stage:-} ]] || symbols=(--elf "$image_stage" --nm "$(llvm_tools_dir)/llvm-nm")
+    python3 "$ROOT/scripts/test.d/panic_report.py" "${symbols[@]}" "$CONSOLE" "$@" || fail "not the report expected: $*"
 }
 
 # count N REGEX: exactly N console lines match; `_` stands for a blank.

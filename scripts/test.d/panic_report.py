@@ -1,6 +1,6 @@
 """Is this console exactly what a panic leaves behind?
 
-usage: panic_report.py CONSOLE CPUS [KEY=VALUE]..
+usage: panic_report.py [--elf ELF --nm LLVM_NM] CONSOLE CPUS [KEY=VALUE]..
 
 The console must hold one report, in one piece, that ends with its last line: every CPU of the CPUS is in it once, and the
 sums are right. Other lines may come before and after it, none in between. Keys:
@@ -13,13 +13,18 @@ sums are right. Other lines may come before and after it, none in between. Keys:
   after=REGEX        some line after the report matches
   reports=N          so many reports, in order; every one must be in one piece. The other keys are for each of them
   panicked=N         in at least N percent of the reports, another CPU than the reporter panicked too
-  frames=N           every backtrace has at least N addresses
+  frames=N           the backtrace of the reporter has at least N addresses, and that of every CPU is whole: it ends where
+                     the Rust code of a CPU begins, as the symbols of ELF tell. How long those of the others are is up
+                     to the compiler, which may inline all that a CPU was in
   words=yes          the machine was reset after each report, and the next boot printed it again, word for word
 
 Imported, `reports(lines)` reads them and `Report` is one of them.
 """
 
+import argparse
+import bisect
 import re
+import subprocess
 import sys
 
 FATES = {
@@ -44,6 +49,10 @@ BACKTRACE = re.compile(r"  backtrace:((?: 0x[0-9a-f]+(?: \(\d+ times\))?)*)( \.\
 END = re.compile(
     r"end of the report: (\d+) CPUs: (\d+) parked, (\d+) not stopped, (\d+) not running, after (\d+) us; then: (.+)"
 )
+
+
+# What the first instructions of the boot CPU and of a secondary call, and never return to.
+OUTERMOST = re.compile(r"reveille(?:::\w+)*::(?:boot_on_own_stacks|secondary)(?:::h[0-9a-f]{16})?")
 
 
 class Wrong(Exception):
@@ -158,8 +167,29 @@ def read_lines(path):
         return console.read().replace("\r", "").split("\n")
 
 
-def check(report, lines, count, keys):
-    """One report against the keys."""
+class Symbols:
+    """The functions of an image, by their distance from its beginning."""
+
+    def __init__(self, elf, nm):
+        listed = subprocess.run([nm, "-n", "-C", elf], check=True, capture_output=True, text=True).stdout
+        self.starts = []
+        start = None
+        for address, kind, name in (line.split(" ", 2) for line in listed.splitlines()):
+            if name == "__image_start":
+                start = int(address, 16)
+            if kind in ("t", "T"):
+                self.starts.append((int(address, 16), name))
+        if start is None:
+            raise Wrong(f"{elf} has no symbol __image_start")
+        self.starts = [(address - start, name) for address, name in self.starts]
+
+    def function(self, offset):
+        at = bisect.bisect_right(self.starts, offset, key=lambda symbol: symbol[0])
+        return self.starts[at - 1][1] if at else f"nothing known, at {offset:#x}"
+
+
+def check(report, lines, count, keys, symbols):
+    """One report against the keys. `symbols` may be None if there is no key `frames`."""
     if report.cpus != count:
         raise Wrong(f"{report.cpus} CPUs, expected {count}")
     default = keys.get("all", ",".join(sorted(PARKED))).split(",")
@@ -179,9 +209,13 @@ def check(report, lines, count, keys):
         if not any(re.search(pattern, line) for line in lines[report.last + 1 :]):
             raise Wrong(f"no line after the report matches {pattern!r}")
     if "frames" in keys:
-        shortest = min(len(addresses) for addresses in report.backtraces)
-        if shortest < int(keys["frames"]):
-            raise Wrong(f"a backtrace of {shortest} addresses, expected {keys['frames']} or more")
+        found = len(report.backtraces[0])
+        if found < int(keys["frames"]):
+            raise Wrong(f"a backtrace of {found} addresses, expected {keys['frames']} or more")
+        for addresses in report.backtraces:
+            outermost = symbols.function(int(addresses[-1], 16) - report.image[0])
+            if not OUTERMOST.fullmatch(outermost):
+                raise Wrong(f"a backtrace ends in {outermost}, which is called: {' '.join(addresses)}")
 
 
 def check_last_words(report, lines):
@@ -200,9 +234,19 @@ def check_last_words(report, lines):
         raise Wrong(f"the last words at line {begin + 1} are not the report at line {report.first + 1}")
 
 
-def main(path, count, *words):
-    keys = dict(word.split("=", 1) for word in words)
-    lines = read_lines(path)
+def main():
+    options = argparse.ArgumentParser(usage=__doc__)
+    options.add_argument("--elf")
+    options.add_argument("--nm")
+    options.add_argument("console")
+    options.add_argument("count", type=int)
+    options.add_argument("keys", nargs="*")
+    options = options.parse_args()
+    keys = dict(word.split("=", 1) for word in options.keys)
+    if "frames" in keys and not (options.elf and options.nm):
+        raise Wrong("the key `frames` needs --elf and --nm")
+    symbols = Symbols(options.elf, options.nm) if "frames" in keys else None
+    lines = read_lines(options.console)
     found = reports(lines)
     if len(found) != int(keys.get("reports", 1)):
         raise Wrong(f"{len(found)} reports, expected {keys.get('reports', 1)}")
@@ -212,13 +256,13 @@ def main(path, count, *words):
     if 100 * both < int(keys.get("panicked", 0)) * len(found):
         raise Wrong(f"in {both} of {len(found)} reports a second CPU panicked, expected {keys['panicked']} %")
     for report in found:
-        check(report, lines, int(count), keys)
+        check(report, lines, options.count, keys, symbols)
         if keys.get("words") == "yes":
             check_last_words(report, lines)
 
 
 if __name__ == "__main__":
     try:
-        main(*sys.argv[1:])
+        main()
     except Wrong as wrong:
         sys.exit(f"failed: {wrong}")

@@ -64,12 +64,13 @@ fn main(system: &'static System) -> ExitCode {
     let others = cpu::online().without(cpu::current());
     let what = system.arg("others").unwrap_or("idle");
     let then = system.arg("then").unwrap_or("exit");
+    let is_asking = |cpu| what == "asking" && Some(cpu) == others.iter().next();
     let is_masked = |cpu: CpuId| what == "masked" || what == "mixed" && cpu.index() % 2 == 1;
     let is_right = |cpu: CpuId, fate: Fate| match fate {
         Fate::NonMaskable => is_masked(cpu),
         Fate::Interrupted => !is_masked(cpu),
         // Between two waits an idle CPU looks for itself.
-        Fate::Noticed => what == "idle" || what == "asking" && Some(cpu) == others.iter().next(),
+        Fate::Noticed => what == "idle" || is_asking(cpu),
         _ => false,
     };
     // Masked CPUs are waited for that long; the others have all the time that a busy host may take.
@@ -82,8 +83,7 @@ fn main(system: &'static System) -> ExitCode {
     for cpu in others {
         let f: fn() = match what {
             "idle" => continue,
-            "busy" => busy,
-            "asking" if started == 0 => asking,
+            "asking" if is_asking(cpu) => continue,
             _ if is_masked(cpu) => masked,
             _ => busy,
         };
@@ -91,6 +91,11 @@ fn main(system: &'static System) -> ExitCode {
         started += 1;
     }
     eventually("all are busy", || BUSY.load(Ordering::Relaxed) == started);
+    // Last of all: a CPU that is asked to leave while it is idle takes no closure.
+    if let Some(cpu) = others.iter().find(|&cpu| is_asking(cpu)) {
+        check(cpu::launch(cpu, asking).is_ok(), "an idle CPU takes a closure");
+        eventually("one is asking", || BUSY.load(Ordering::Relaxed) == started + 1);
+    }
     let hold: Option<fn()> = match then {
         "lock" => Some(|| hold(&mut LOCK.lock())),
         "mutex" => Some(|| hold(&mut MUTEX.lock())),
