@@ -1,7 +1,7 @@
 //! Ending it: off, reset, exit with a code.
 
 use crate::bringup::psci;
-use crate::{arch, console, platform};
+use crate::{console, panic, platform};
 use core::sync::atomic::{AtomicBool, Ordering};
 
 /// What `main` returns: the machine's exit code.
@@ -44,18 +44,18 @@ pub(crate) fn use_semihosting() {
     SEMIHOSTING.store(true, Ordering::Relaxed);
 }
 
-/// Turns the machine off: by firmware, or by a device that the tree names. If neither can, this CPU parks.
+/// Turns the machine off: by firmware, or by a device that the tree names. If neither can, every CPU is stopped, and all park.
 pub fn off() -> ! {
     console::flush();
     try_off();
-    arch::park()
+    panic::park_all()
 }
 
-/// Resets the machine: by firmware, or by a device that the tree names. If neither can, this CPU parks.
+/// Resets the machine: by firmware, or by a device that the tree names. If neither can, every CPU is stopped, and all park.
 pub fn reset() -> ! {
     console::flush();
     try_reset();
-    arch::park()
+    panic::park_all()
 }
 
 /// Turns the machine off, or returns if nothing can.

@@ -231,11 +231,15 @@ impl<A: Arch> Queue<A> {
         self.drain(CLOSED, links)
     }
 
-    /// The CPU of this queue never runs again: it takes no more messages, and what it had accepted is lost. By whoever has
-    /// stopped it, and everyone that waits there.
-    pub fn condemn(&self) {
-        // Relaxed: hands nothing over, and the queue is never opened again.
-        self.head.store(CLOSED, Relaxed);
+    /// The CPU of this queue never runs again: it takes no more messages, and what it had accepted is not run any more. That comes
+    /// back, for the nodes in it. By whoever has stopped it, and everyone that waits there.
+    ///
+    /// # Panics
+    ///
+    /// Like [`Self::take`].
+    #[must_use = "the nodes are some sender's"]
+    pub fn condemn<'a>(&self, links: &'a [A::Word]) -> Batch<'a, A> {
+        self.drain(CLOSED, links)
     }
 
     /// The CPU of this queue is ready for messages. Does nothing if the queue is open.
@@ -414,7 +418,8 @@ mod tests {
     fn the_queue_of_a_cpu_that_was_stopped_refuses() {
         let (queue, links) = (open(), links());
         assert_eq!((queue.post(&links, 0), queue.call(1)), (FIRST, Ok(Pushed { first: false })));
-        queue.condemn();
+        let lost: Vec<Message> = queue.condemn(&links).collect();
+        assert_eq!(lost, [Message::Post(0), Message::Call(1)], "the nodes come back");
         assert!(queue.is_closed() && !queue.is_waiting(1));
         assert_eq!((queue.post(&links, 1), queue.call(2)), (Err(Closed), Err(Closed)));
         assert!(queue.take(&links).is_empty());

@@ -25,6 +25,9 @@
 //! participant is told to do the job only when it has seen `Run`: then the initiator cannot go before this
 //! participant has acknowledged.
 //!
+//! A CPU may be stopped for good in the middle of a round, by one that then has the machine to itself. That one, and it alone,
+//! ends the round: as its initiator by [`Initiator::go_on_alone`], else by [`Rendezvous::condemn`].
+//!
 //! Nobody waits in here. Both sides are stepped: a step looks once and says what to do before the next, so that
 //! the caller can look for other things in between, whether a panic is under way above all.
 //!
@@ -366,6 +369,16 @@ impl<A: Arch> Rendezvous<A> {
         }
     }
 
+    /// Calls off whatever round is under way, in any stage: whoever began it was stopped for good. By the only CPU that is left,
+    /// which may be a participant and then leaves with its next step.
+    pub fn condemn(&self) {
+        let seen = Fields::from_bits(self.word.load(Relaxed));
+        if !matches!(seen.stage, Stage::Idle | Stage::Aborted) {
+            // A plain store: nobody else is left to write. Relaxed: hands nothing over.
+            self.word.store(seen.aborted().to_bits(), Relaxed);
+        }
+    }
+
     /// How things stand, for reports and to see who has to be told again.
     #[must_use]
     pub fn standing(&self) -> Standing {
@@ -541,6 +554,20 @@ impl<A: Arch> Initiator<'_, A> {
         self.place = place;
         self.standing = Standing::new(seen);
         action
+    }
+
+    /// Goes on without the participants, in any stage: they were stopped for good, and this is the only CPU that is left. What it
+    /// still waited for has happened with the next steps.
+    pub fn go_on_alone(&mut self) {
+        let seen = Fields::from_bits(self.rendezvous.word.load(Relaxed));
+        let stage = match self.place {
+            Leading::Gathering | Leading::Masking => Stage::MaskActive,
+            Leading::Running => Stage::Run,
+            Leading::Ran | Leading::Free => Stage::Idle,
+            Leading::Ended(_) => return,
+        };
+        // A plain store: nobody else is left to write. Relaxed: whoever has stopped them has seen all that they ever wrote.
+        self.rendezvous.word.store(Fields { others: 0, ..seen }.enter(stage).to_bits(), Relaxed);
     }
 
     fn is_gathering(&self) -> bool {
@@ -780,6 +807,56 @@ mod tests {
         let mut participant = rendezvous.join(&other).unwrap();
         drop(initiator);
         assert_eq!(participant.step(), Action::Leave(Ending::Aborted));
+    }
+
+    #[test]
+    fn who_is_left_alone_goes_on() {
+        for job in [Job::Initiator, Job::Each] {
+            // The others stop for good after so many steps of everyone.
+            for steps in 0..6 {
+                let rendezvous = Rendezvous::<Host>::new();
+                let (own, one) = (Mark::new(), Mark::new());
+                let mut initiator = rendezvous.begin(&own, 2, job, NEVER).unwrap();
+                let mut participant = rendezvous.join(&one).unwrap();
+                let mut runs = 0;
+                for _ in 0..steps {
+                    runs += u32::from(initiator.step(0) == Action::RunJob);
+                    let _ = participant.step();
+                }
+                initiator.go_on_alone();
+                assert_eq!(rendezvous.standing().left, u16::from(rendezvous.standing().stage != Stage::Idle));
+                for _ in 0..6 {
+                    runs += u32::from(initiator.step(0) == Action::RunJob);
+                }
+                assert_eq!((runs, initiator.step(0)), (1, Action::Leave(Ending::Done)));
+                assert_eq!(rendezvous.standing().stage, Stage::Idle);
+            }
+        }
+    }
+
+    #[test]
+    fn a_round_whose_initiator_was_stopped_is_called_off() {
+        for job in [Job::Initiator, Job::Each] {
+            for steps in 0..6 {
+                let rendezvous = Rendezvous::<Host>::new();
+                let (own, one) = (Mark::new(), Mark::new());
+                let mut initiator = rendezvous.begin(&own, 1, job, NEVER).unwrap();
+                let mut participant = rendezvous.join(&one).unwrap();
+                for _ in 0..steps {
+                    let _ = initiator.step(0);
+                    let _ = participant.step();
+                }
+                core::mem::forget(initiator);
+                rendezvous.condemn();
+                assert!(matches!(participant.step(), Action::Leave(_)));
+                assert!(matches!(rendezvous.standing().stage, Stage::Idle | Stage::Aborted));
+                assert!(rendezvous.join(&one).is_none());
+                assert!(rendezvous.begin(&one, 0, job, NEVER).is_ok());
+            }
+        }
+        let idle = Rendezvous::<Host>::new();
+        idle.condemn();
+        assert_eq!(idle.standing().stage, Stage::Idle);
     }
 
     #[test]

@@ -71,6 +71,7 @@ fn lacks_features(_own: &Area) -> Option<Reason> {
 
 /// Gives up, as its CPU's last act.
 fn give_up(area: &'static Area, generation: u32, reason: Reason) -> ! {
+    panic::must_not_be_the_last();
     if area.slot.0.fail(generation, reason as u16) {
         arch::sev();
         leave(area, generation)
@@ -151,7 +152,11 @@ pub(crate) extern "C" fn secondary(area: &'static Area) -> ! {
     watchdog::arrived();
     match area.slot.0.go_online(generation, panic::gate(), panic::me()) {
         Entrance::Online => {}
-        Entrance::Wedged => panic::park_wedged(),
+        Entrance::Wedged => {
+            // What the callbacks have had come here goes elsewhere.
+            quiet(area);
+            panic::park_wedged()
+        }
         Entrance::Stop => panic::stop_noticed(),
     }
     // Not before: from here on nobody but this CPU decides whether it stays, so what it accepts it runs.
@@ -164,7 +169,7 @@ pub(crate) extern "C" fn secondary(area: &'static Area) -> ! {
     // is to be found here.
     irq::arrive(area);
     // SAFETY: vectors, interrupt controller and stacks are in place.
-    unsafe { regs::daif_open() };
+    unsafe { area.masking.open_daif() };
     call::run_pending(area);
     system::run_secondary(area)
 }

@@ -225,6 +225,12 @@ fn advance(_lock: &Lifecycle, area: &'static Area) -> bool {
     // Borrowed for good: who had the right before was stopped in the middle of this, by the CPU that has it now.
     let Ok(mut state) = area.record.0.start.state.try_borrow_mut() else { return true };
     let Some(pending) = state.as_mut() else { return true };
+    // By this CPU, since that start began, or of another CPU's that it has stopped: nobody comes any more.
+    if panic::is_stopping() && panic::is_stopper() {
+        *state = None;
+        area.record.0.without_start(Verdict::Parked);
+        return true;
+    }
     let now = Instant::now().ticks();
     if let Step::Settled(outcome) = pending.booter.step(now) {
         area.record.0.settled(outcome);

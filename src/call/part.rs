@@ -353,13 +353,14 @@ pub(crate) fn close(area: &'static Area) -> Kept {
 
 /// The CPU of `area`, which is parked, takes no more messages, and what it had accepted never runs. By the CPU that stopped it.
 pub(crate) fn condemn(area: &'static Area) {
-    if let Some(line) = area.call.only_queue {
-        return line.queue.condemn();
-    }
-    let mut index = area.id.index();
-    while let Some(line) = area.call.queues.get(index) {
-        line.queue.condemn();
-        index += area::areas().len();
+    for (line, block) in Part::own_queues(area) {
+        for message in line.queue.condemn(block.links) {
+            // What the closure has captured is lost with it. The node is its sender's again, who may be the one that is left.
+            if let Message::Post(node) = message {
+                let sender = block.sender(node as usize / POSTS_PER_CPU);
+                sender.pool.release(node % POSTS_PER_CPU as u32);
+            }
+        }
     }
 }
 

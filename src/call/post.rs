@@ -133,7 +133,10 @@ pub fn post_each<F: Fn(CpuId) + Copy + Send + 'static>(set: &CpuSet, f: F) -> Po
 /// Puts `f` into a node and the node into a queue. Interrupts are masked until the SGI is sent.
 #[inline(always)]
 pub(super) fn push<F: FnOnce() + Send>(own: &Part, line: &QueueLine, f: F) -> Result<Pushed, PostError<F>> {
-    let Some(slot) = own.pool.acquire() else { return Err(PostError::Busy(f)) };
+    let Some(slot) = own.pool.acquire() else {
+        // It may be the closed queues that have all nodes.
+        return Err(if line.queue.is_closed() { PostError::Offline(f) } else { PostError::Busy(f) });
+    };
     let block = own.block;
     let node = own.place * POSTS_PER_CPU as u32 + slot;
     let cell = &block.nodes[node as usize];

@@ -87,14 +87,15 @@ pub(super) fn for_long(
         let report = patience.is_over();
         for cpu in set.iter().chain(one).filter(|cpu| *cpu != own.id) {
             let line = own.call.queue_of(cpu);
+            // One that has refused, in a set, may never have been there to be interrupted.
+            let waits = line.queue.is_waiting(own.call.caller);
             if let Some(age) = report {
-                let waits = line.queue.is_waiting(own.call.caller);
                 let runs = !waits && is_running(cpu, payload);
                 if waits || runs {
                     tell(own.id, cpu, name(), runs, age);
                 }
             }
-            if report.is_some() || is_stalled(line) {
+            if waits && report.is_some() || is_stalled(line) {
                 line.bell.ring();
             }
         }

@@ -113,7 +113,8 @@ pub fn print(arguments: fmt::Arguments<'_>) {
 /// The right to print a line, in its turn where this CPU has interrupts masked, else as it comes. `None`: nobody else prints any more.
 fn turn() -> Option<SpinGuard<'static, ()>> {
     if irq::is_masked() {
-        return Some(LINE.lock());
+        // A function at NMI level may have stopped the others meanwhile.
+        return LINE.lock_unless_stopped();
     }
     loop {
         if let Some(line) = LINE.try_lock() {

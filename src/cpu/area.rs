@@ -7,7 +7,7 @@ use crate::arch::shared::{BootLine, Crumbs};
 use crate::arch::{Hw, HwSlot, HwWord, regs};
 use crate::bringup::Record;
 use crate::dt::{CpuStatus, EnableMethod};
-use crate::{call, gic, hotplug, irq, nmi, panic, stop, time, watchdog};
+use crate::{call, gic, hotplug, irq, nmi, panic, stop, sync, time, watchdog};
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use reveille_protocol::LeaveRequest;
@@ -48,6 +48,8 @@ pub(crate) struct Area {
     pub(crate) record: Line<Record>,
     /// How it was stopped, once it was.
     pub(crate) parked: panic::ParkMark,
+    /// The lock for which it waits.
+    pub(crate) waiter: sync::Waiter,
     /// What it is asked for that nothing holds back.
     pub(crate) nmi: nmi::Part,
     /// Closures for its thread context.
@@ -207,6 +209,7 @@ impl Area {
             slot: Line(HwSlot::from_parts(crate::arch::HwWord::with(0))),
             record: Line(Record::new()),
             parked: panic::ParkMark::new(),
+            waiter: sync::Waiter::new(),
             nmi: nmi::Part::new(),
             launch: launch::Mailbox::new(),
             call: call::Part::new(CpuId::BOOT),

@@ -33,6 +33,8 @@ pub fn idle() {
     // From the last look to the WFI interrupts are masked, by `DAIF.I` alone: one that comes stays pending, and a WFI does
     // not wait while one is, masked so or not (Arm ARM D1.6.2).
     let daif = regs::daif_mask();
+    // A callback or a handler has run since, and nothing could end a WFI behind a guard that it has forgotten.
+    assert!(!area.masking.is_held(), "cpu::idle() with interrupts masked");
     if !has_been_interrupted(area)
         && !area.launch.is_waiting()
         && !call::is_pending(area)

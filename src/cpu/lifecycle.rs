@@ -1,7 +1,7 @@
 //! Who may start CPUs, take them down, or gather them: one CPU at a time, and from where it can wait for others.
 
 use super::area::{self, Area};
-use crate::arch::{self, Hw, HwWord};
+use crate::arch::{self, Hw, HwWord, regs};
 use crate::time::Deadline;
 use crate::{hotplug, irq, panic};
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -28,8 +28,8 @@ fn may_wait(own: &Area, state: State) -> bool {
 
 /// No holder is ever `Wedged`, so nobody has to take the lock over from one: to take it a CPU has to be `Online`
 /// ([`may_wait`]), and only one that is `Alive` can become `Wedged`. What becomes of a holder that was online: it gives the
-/// lock back; it leaves with it, and its slot says so; it is parked, and then whoever stopped it takes over; or it comes
-/// out of reset, and that is a panic.
+/// lock back; it leaves with it, and its slot says so; it is parked, and then whoever stopped it takes over (a CPU parks itself only
+/// once it has stopped all others); or it comes out of reset, and that is a panic.
 static LOCK: LifecycleLock<Hw> = LifecycleLock::from_parts(HwWord::with(LifecycleLock::<Hw>::FREE));
 
 /// The index of the CPU that had the right last. Relaxed, like all that is about turns: who is mistaken waits a little, or not.
@@ -74,13 +74,24 @@ fn give_turn(own: &'static Area, deadline: Deadline, meanwhile: &mut impl FnMut(
     true
 }
 
-/// The slot of a CPU that has the right. One that this CPU has stopped has left for good.
+/// The slot of `area` as it counts. One that this CPU has stopped has left for good.
+pub(crate) fn slot_of(area: &Area) -> Snapshot {
+    let slot = area.slot.0.read();
+    if panic::is_stopper() && area.parked.is_set() { Snapshot { state: State::Gone, ..slot } } else { slot }
+}
+
+/// The slot of a CPU that has the right.
 #[cold]
 #[inline(never)]
 fn slot(cpu: u32) -> Snapshot {
     let area = &area::areas()[cpu as usize];
-    let slot = area.slot.0.read();
-    if panic::is_stopper() && area.parked.is_set() { Snapshot { state: State::Gone, ..slot } } else { slot }
+    let slot = slot_of(area);
+    // It asks for the right, which it does not while it has it: it has kept it to leave, and was left as the last one.
+    if panic::is_stopper() && area.mpidr == regs::affinity() {
+        Snapshot { state: State::Gone, ..slot }
+    } else {
+        slot
+    }
 }
 
 /// The right to change which CPUs there are.

@@ -92,9 +92,9 @@ macro_rules! percpu {
             const { assert!(::core::mem::align_of::<$type>() <= 128, "a per-CPU variable is aligned to at most 128 bytes") };
             // A constant, and so something that may exist any number of times.
             #[allow(clippy::declare_interior_mutable_const, reason = "each use is to be another instance")]
-            const INITIAL: $type = $value;
+            const __REVEILLE_INITIAL: $type = $value;
             // SAFETY: this is the static, in the section.
-            unsafe { $crate::cpu::PerCpu::template(INITIAL) }
+            unsafe { $crate::cpu::PerCpu::template(__REVEILLE_INITIAL) }
         };
     )*};
 }

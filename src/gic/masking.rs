@@ -55,14 +55,15 @@ impl Masking {
         self.begin_in_way(self.depth.tag());
     }
 
+    /// Says whether it is the first.
     #[inline(always)]
-    fn begin_in_way(&self, how: u64) {
+    fn begin_in_way(&self, how: u64) -> bool {
         if is_v3(how) {
-            self.depth.begin(|| v3::set_priority_mask(MASK.into()));
+            self.depth.begin(|| v3::set_priority_mask(MASK.into())).0
         } else if how & BY_V2 != 0 {
-            self.depth.begin(|| self.raise_v2());
+            self.depth.begin(|| self.raise_v2()).0
         } else {
-            self.begin_by_daif();
+            self.begin_by_daif()
         }
     }
 
@@ -85,13 +86,17 @@ impl Masking {
     /// The same unless interrupts are held back already.
     #[inline(always)]
     pub(crate) fn begin_if_open(&self) -> bool {
-        // An interrupt that comes between the look and the raising leaves everything as it was.
         if regs::daif() & DAIF_I != 0 {
             return false;
         }
         let Some(how) = self.depth.tag_if_open() else { return false };
-        self.begin_in_way(how);
-        true
+        if self.begin_in_way(how) {
+            return true;
+        }
+        // The handler of an interrupt that came between the look and the raising has left a guard.
+        rarely();
+        self.end();
+        false
     }
 
     /// As [`v2::set_mask`], and this one is at hand.
@@ -104,11 +109,12 @@ impl Masking {
     }
 
     #[inline(always)]
-    fn begin_by_daif(&self) {
+    fn begin_by_daif(&self) -> bool {
         let (first, daif) = self.depth.begin(regs::daif_mask);
         if first {
             self.daif.store(daif, Ordering::Relaxed);
         }
+        first
     }
 
     /// One guard less.
@@ -177,6 +183,24 @@ impl Masking {
         // What holds back by priority does so until it is told otherwise. `DAIF` comes back with the return.
         if self.depth.tag() == BY_DAIF {
             frame.return_masked();
+        }
+    }
+
+    /// Whether a guard is alive.
+    #[inline(always)]
+    pub(crate) fn is_held(&self) -> bool {
+        self.depth.is_held()
+    }
+
+    /// Opens `DAIF` for good, unless it is what a guard holds interrupts back by.
+    ///
+    /// # Safety
+    ///
+    /// As [`regs::daif_open`].
+    pub(crate) unsafe fn open_daif(&self) {
+        if !self.depth.is_held() || self.depth.tag() != BY_DAIF {
+            // SAFETY: the caller's.
+            unsafe { regs::daif_open() };
         }
     }
 

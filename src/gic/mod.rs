@@ -110,7 +110,9 @@ impl Doorbell {
     /// Interrupts the CPU. Everything this CPU has stored before is visible to the handler.
     #[inline(always)]
     pub(crate) fn ring(&self) {
-        send(self.0.load(Ordering::Relaxed));
+        let what = self.0.load(Ordering::Relaxed);
+        debug_assert!(what != 0, "a CPU that never came online is interrupted");
+        send(what);
     }
 }
 

@@ -16,6 +16,8 @@ use reveille_protocol::{Job, Leaving};
 const TIMED_OUT: u16 = 0x100;
 /// Reason of a refusal: the rendezvous was taken.
 const BUSY: u16 = 0x101;
+/// Reason of a refusal: there is no other CPU.
+const LAST: u16 = 0x102;
 
 /// Who did not come to the last gathering that was called off so. Written before that answer, and read by who gets it: one CPU
 /// at a time is asked to leave.
@@ -27,6 +29,7 @@ pub(super) fn error(why: u16, deadline: Deadline) -> HotplugError {
         TIMED_OUT => HotplugError::TimedOut(*MISSING.lock()),
         BUSY if deadline.has_passed() => HotplugError::TimedOut(CpuSet::EMPTY),
         BUSY => HotplugError::Busy,
+        LAST => HotplugError::LastCpu,
         why => HotplugError::Held(from_code(why)),
     }
 }
@@ -36,6 +39,19 @@ enum Refused {
     Late(CpuSet),
     Held(Hold),
     Busy,
+    /// All others have been stopped.
+    Last,
+}
+
+impl From<Refused> for HotplugError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Late(missing) => Self::TimedOut(missing),
+            Refused::Held(hold) => Self::Held(hold),
+            Refused::Busy => Self::Busy,
+            Refused::Last => Self::LastCpu,
+        }
+    }
 }
 
 impl From<StopError> for Refused {
@@ -73,6 +89,7 @@ pub(crate) fn check(area: &'static Area) {
             }
             Refused::Held(hold) => hold as u16,
             Refused::Busy => BUSY,
+            Refused::Last => LAST,
         });
     }
 }
@@ -101,11 +118,7 @@ pub(super) fn now(lock: Lifecycle, deadline: Deadline) -> Result<(), HotplugErro
         }
         true
     });
-    Err(match refused {
-        Refused::Late(missing) => HotplugError::TimedOut(missing),
-        Refused::Held(hold) => HotplugError::Held(hold),
-        Refused::Busy => HotplugError::Busy,
-    })
+    Err(refused.into())
 }
 
 /// Waits until none of this CPU's timers is running. `false`: by `deadline`, or in a while, some still are.
@@ -133,8 +146,16 @@ fn stay(area: &'static Area, refused: Refused) -> Refused {
     refused
 }
 
+/// Whether no CPU but that of `area` is online.
+fn is_last(area: &Area) -> bool {
+    cpu::online().without(area.id).is_empty()
+}
+
 /// Leaves, or says why not. `may_leave` is asked when there is nothing else in the way; if it says so there is no way back.
 fn try_leave(area: &'static Area, deadline: Deadline, may_leave: impl FnOnce() -> bool) -> Refused {
+    if is_last(area) {
+        return Refused::Last;
+    }
     if !area.launch.close() {
         return Refused::Held(Hold::Closure);
     }
@@ -152,9 +173,10 @@ fn try_leave(area: &'static Area, deadline: Deadline, may_leave: impl FnOnce() -
     let left = Round::begin(&others, Job::Initiator, deadline).and_then(|mut round| {
         round.run_masked(
             || {
-                // Callbacks have run since it was last asked, and any of them may have set a timer.
+                // Callbacks have run since it was last asked, and any of them may have set a timer, or stopped the others.
                 refused = match holds::of(area) {
                     Some(hold) => Some(Refused::Held(hold)),
+                    None if is_last(area) => Some(Refused::Last),
                     None if !may_leave() => Some(Refused::Busy),
                     None => None,
                 };
@@ -167,7 +189,7 @@ fn try_leave(area: &'static Area, deadline: Deadline, may_leave: impl FnOnce() -
             false,
         )
     });
-    let _masked = match (left, refused) {
+    let masked = match (left, refused) {
         (Ok(masked), None) => masked,
         (Ok(masked), refused) => {
             drop(masked);
@@ -179,6 +201,14 @@ fn try_leave(area: &'static Area, deadline: Deadline, may_leave: impl FnOnce() -
     area.holds.set_leaving(false);
     // With the others live: what was accepted may wait for who sent it.
     call::run_kept(area, kept);
+    if panic::is_stopper() {
+        // What has just run has stopped all others: nobody would be left.
+        let stays = area.slot.0.cancel_leave(generation);
+        assert!(stays, "a CPU that leaves is {:?}", area.slot.0.read());
+        call::open(area);
+        drop(masked);
+        return stay(area, Refused::Last);
+    }
     // The last moment at which this CPU can still be stopped like any other.
     panic::poll_gate();
     arrival::quiet(area);

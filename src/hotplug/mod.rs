@@ -158,7 +158,10 @@ fn await_gone(target: &Area, limit: Deadline, lock: &Lifecycle) -> Result<(), Ho
 
 /// Asks the CPU of `target` to leave by `deadline`. `Ok`: it does.
 fn ask(target: &'static Area, deadline: Deadline, limit: Deadline) -> Result<(), HotplugError> {
-    let Ok(asking) = target.leave.ask(deadline.instant().ticks()) else { return Err(HotplugError::Busy) };
+    // The last one who had the right has given up, and what it asked for is still under way.
+    let Ok(asking) = target.leave.ask(deadline.instant().ticks()) else {
+        return Err(HotplugError::Held(Hold::Callback));
+    };
     gic::interrupt(Sgi::Wake, target);
     loop {
         match asking.poll() {

@@ -227,6 +227,12 @@ pub(crate) fn is_stopper() -> bool {
     GATE.owner() == Some(me())
 }
 
+/// Whether this CPU has stopped the others, and none of them runs any more: nothing that it waits for will happen.
+#[inline(always)]
+pub(crate) fn is_alone() -> bool {
+    is_stopping() && stop::is_alone()
+}
+
 /// An interrupt of `frame` told this CPU to stop: if somebody else has the gate it parks when its handler returns, which is
 /// to be at once and without enabling anything. A stray request changes nothing.
 #[inline(never)]
@@ -278,8 +284,28 @@ fn park_here(how: ParkedBy) -> ! {
 }
 
 /// Parks a CPU that bring-up has given up on. Its stacks are its own for ever, so it may leave its mark.
+///
+/// # Panics
+///
+/// As [`must_not_be_the_last`].
 pub(crate) fn park_wedged() -> ! {
+    must_not_be_the_last();
     park_here(ParkedBy::Wedged)
+}
+
+/// Stops every other CPU, and parks this one too: the end of what cannot end in another way. From any context.
+pub(crate) fn park_all() -> ! {
+    stop_others(stop::sgi_time());
+    park_here(ParkedBy::Gate)
+}
+
+/// A CPU that is about to go in a way of which nobody is told is not the one that has stopped all others.
+///
+/// # Panics
+///
+/// If it is, so that this is reported: nobody would be left.
+pub(crate) fn must_not_be_the_last() {
+    assert!(!is_stopper(), "this CPU has stopped the others while it came up, and now cannot come up itself");
 }
 
 #[inline(never)]

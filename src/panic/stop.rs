@@ -1,6 +1,6 @@
 //! Stopping every other CPU, and saying what became of each.
 
-use super::{GATE, ParkedBy, me, park_here};
+use super::{GATE, ParkedBy, is_stopper, me, park_here};
 use crate::arch::{self, regs};
 use crate::bootargs::BootArgs;
 use crate::call;
@@ -49,6 +49,17 @@ pub(crate) fn nmi_time() -> Duration {
 /// Whether the CPU of `area` may be running code of the image.
 fn is_running(area: &Area) -> bool {
     !area.parked.is_set() && area.slot.0.read().state.is_live()
+}
+
+/// Whether this CPU has stopped the others, and none of them runs any more.
+#[cold]
+#[inline(never)]
+pub(super) fn is_alone() -> bool {
+    is_stopper() && !others_run()
+}
+
+fn others_run() -> bool {
+    area::areas().iter().any(|area| area.mpidr != regs::affinity() && is_running(area))
 }
 
 /// Closes what may be sent to the CPU of `area`, which is parked.
@@ -345,7 +356,12 @@ impl fmt::Display for StopReport {
 /// A parked CPU is not online any more. Calls, posts and closures for it are refused; it cannot be started
 /// ([`Verdict::Parked`](crate::bringup::Verdict::Parked)); what it had accepted and not begun never runs. What it held, it holds
 /// for ever: a [`SpinLock`](crate::sync::SpinLock) or [`Mutex`](crate::sync::Mutex) for which
-/// this CPU then waits is a panic. The console is not affected: this CPU prints past its lock from now on.
+/// this CPU then waits is a panic. One that it only waited for is free. The console is not affected: this CPU prints past its lock
+/// from now on.
+///
+/// What the others were in the middle of together with this CPU ends without them. A stop-machine that one of them has begun
+/// is called off, one that this CPU has begun is done by it alone; a CPU that was about to leave stays, as the last one. Shared
+/// interrupts that went to a CPU that is parked still do: [`irq::set_affinity`](crate::irq::set_affinity) brings them here.
 pub fn stop_others(deadline: impl Into<Deadline>) -> StopReport {
     let deadline = deadline.into();
     let _masked = irq::mask();
@@ -353,7 +369,7 @@ pub fn stop_others(deadline: impl Into<Deadline>) -> StopReport {
         Entry::Other => park_here(ParkedBy::Gate),
         Entry::Reporter => stop_all(deadline, nmi_time(), condemn),
         Entry::Nested(_) => {
-            if area::areas().iter().any(|area| area.mpidr != regs::affinity() && is_running(area)) {
+            if others_run() {
                 stop_all(deadline, nmi_time(), condemn);
             }
             // Those that have parked since, too late for the last time.

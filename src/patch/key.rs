@@ -2,7 +2,7 @@
 
 use super::text::{self, NOP, Window};
 use super::{PatchError, SiteFault};
-use crate::cpu::lifecycle::Lifecycle;
+use crate::cpu::lifecycle::{self, Lifecycle};
 use crate::cpu::{CpuId, area};
 use crate::stop::{StopError, stop_machine_locked};
 use crate::time::Deadline;
@@ -228,7 +228,7 @@ impl Batch {
     #[unsafe(link_section = ".never_patch")]
     #[inline(never)]
     fn write(&self) -> Result<usize, PatchError> {
-        if let Survey::Busy(cpu) = Survey::of(area::areas().iter().map(|area| area.slot.0.read())) {
+        if let Survey::Busy(cpu) = Survey::of(area::areas().iter().map(lifecycle::slot_of)) {
             return Err(PatchError::Busy(CpuId::from_index(cpu)));
         }
         let mut sites = 0;

@@ -69,6 +69,7 @@ pub(crate) fn participate(area: &'static Area) {
             return masked.end_closed(area);
         };
         let mut masked = Some(masked);
+        let mut patience = None;
         loop {
             match round.step() {
                 Action::OpenInterrupts => {
@@ -81,6 +82,9 @@ pub(crate) fn participate(area: &'static Area) {
                 }
                 Action::Wait => {
                     panic::poll_gate();
+                    if panic::is_stopping() {
+                        end_without_the_stopped(&mut patience);
+                    }
                     arch::yield_now();
                 }
                 // SAFETY: told to.
@@ -96,6 +100,28 @@ pub(crate) fn participate(area: &'static Area) {
     }
 }
 
+/// In the wait for a round of another CPU, once somebody stops the machine. If that is this CPU, the round is over when the others
+/// have parked: whoever began it may be one of them.
+///
+/// # Panics
+///
+/// If this CPU has stopped the others, and some neither go on nor park until `patience`, which begins here.
+#[cold]
+#[inline(never)]
+fn end_without_the_stopped(patience: &mut Option<Deadline>) {
+    if panic::is_alone() {
+        return RENDEZVOUS.condemn();
+    }
+    if panic::is_stopper() {
+        let limit = patience.get_or_insert_with(|| Deadline::after(self::patience()));
+        assert!(
+            !limit.has_passed(),
+            "stop-machine: this CPU has stopped the others, and some neither park nor go on ({:?})",
+            RENDEZVOUS.standing().stage
+        );
+    }
+}
+
 /// A round, seen from the CPU that began it.
 pub(crate) struct Round<'a> {
     initiator: Initiator<'static, Hw>,
@@ -108,6 +134,7 @@ impl<'a> Round<'a> {
     /// are online beside it. In thread context, interrupts open.
     pub(crate) fn begin(others: &'a CpuSet, job: Job, deadline: Deadline) -> Result<Self, StopError> {
         let own = area::current();
+        let mut patience = None;
         let initiator = loop {
             match RENDEZVOUS.begin(&own.stop.mark, others.len() as u16, job, deadline.instant().ticks()) {
                 Ok(initiator) => break initiator,
@@ -116,6 +143,9 @@ impl<'a> Round<'a> {
                 // since. Its round ends by itself, and needs this CPU, whose interrupts are open.
                 Err(_) => {
                     panic::poll_gate();
+                    if panic::is_stopping() {
+                        end_without_the_stopped(&mut patience);
+                    }
                     arch::wfe();
                 }
             }
@@ -159,6 +189,10 @@ impl<'a> Round<'a> {
                 }
                 Action::Wait => {
                     panic::poll_gate();
+                    if panic::is_alone() {
+                        self.initiator.go_on_alone();
+                        continue;
+                    }
                     if now >= remind_at {
                         remind_at = now + REMIND;
                         gic::send_sgi_set(Sgi::Gather, &self.missing());

@@ -8,10 +8,11 @@ pub(crate) mod word;
 
 pub use mutex::{Mutex, MutexGuard};
 
+use crate::cpu::area;
 use crate::{arch, irq, panic};
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 /// A lock for data that interrupt handlers use too: interrupts are masked while it is held.
 ///
@@ -41,6 +42,34 @@ pub struct SpinGuard<'a, T: ?Sized> {
 
 const NEXT: u32 = 1 << 16;
 
+/// The lock for which one CPU waits, masked, so that it is one at most. Written by that CPU, read once it has parked, which orders it.
+pub(crate) struct Waiter {
+    /// Address of the lock's tickets; 0: it does not wait.
+    lock: AtomicU64,
+    ticket: AtomicU16,
+}
+
+// Relaxed throughout: see above.
+impl Waiter {
+    /// Of a CPU that does not wait.
+    pub(crate) const fn new() -> Self {
+        Self { lock: AtomicU64::new(0), ticket: AtomicU16::new(0) }
+    }
+
+    fn begin(&self, lock: u64, ticket: u16) {
+        self.ticket.store(ticket, Ordering::Relaxed);
+        self.lock.store(lock, Ordering::Relaxed);
+    }
+
+    fn end(&self) {
+        self.lock.store(0, Ordering::Relaxed);
+    }
+
+    fn waits_for(&self, lock: u64, ticket: u16) -> bool {
+        self.lock.load(Ordering::Relaxed) == lock && self.ticket.load(Ordering::Relaxed) == ticket
+    }
+}
+
 impl<T> SpinLock<T> {
     /// A free lock.
     pub const fn new(data: T) -> Self {
@@ -68,20 +97,75 @@ impl<T: ?Sized> SpinLock<T> {
         SpinGuard { lock: self, _masked: masked }
     }
 
+    /// The same; `None` if it had to wait, and this CPU has stopped the others: whoever holds the lock does so for ever. Then nobody
+    /// gets it any more, as there is a ticket that is not given back.
+    pub(crate) fn lock_unless_stopped(&self) -> Option<SpinGuard<'_, T>> {
+        let Some(masked) = irq::mask_below_nmi() else { at_nmi_level() };
+        let drawn = word::add(&self.tickets, NEXT, Ordering::Relaxed);
+        let mine = (drawn >> 16) as u16;
+        if drawn as u16 != mine && !self.comes(mine) {
+            return None;
+        }
+        // Acquire: as in `lock`.
+        core::sync::atomic::fence(Ordering::Acquire);
+        Some(SpinGuard { lock: self, _masked: masked })
+    }
+
     #[cold]
     fn wait(&self, mine: u16) {
-        while self.tickets.load(Ordering::Relaxed) as u16 != mine {
-            panic::poll_gate_for_another();
-            arch::wfe();
+        assert!(self.comes(mine), "this CPU has stopped the others, and now waits for one of them");
+    }
+
+    /// Waits for the turn of ticket `mine`. `false`: it does not come, because this CPU has stopped the holder.
+    #[cold]
+    fn comes(&self, mine: u16) -> bool {
+        let waiter = area::find_current().map(|area| &area.waiter);
+        if let Some(waiter) = waiter {
+            waiter.begin(self.address(), mine);
         }
+        let comes = loop {
+            if self.tickets.load(Ordering::Relaxed) as u16 == mine {
+                break true;
+            }
+            panic::poll_gate();
+            if panic::is_stopping() && panic::is_stopper() && !self.pass_over_a_stopped() {
+                break false;
+            }
+            arch::wfe();
+        };
+        if let Some(waiter) = waiter {
+            waiter.end();
+        }
+        comes
+    }
+
+    /// By the CPU that has stopped the others: if it is the turn of one of these that was still waiting, the next one has it.
+    #[cold]
+    fn pass_over_a_stopped(&self) -> bool {
+        let served = self.tickets.load(Ordering::Relaxed) as u16;
+        // What has parked has not come to use its turn, and never will.
+        let stopped = area::areas()
+            .iter()
+            .any(|area| area.parked.is_set() && area.waiter.waits_for(self.address(), served));
+        if stopped {
+            self.unlock();
+        }
+        stopped
+    }
+
+    fn address(&self) -> u64 {
+        (&raw const self.tickets) as u64
     }
 
     /// Takes the lock if it is free. At NMI level it never is.
     pub fn try_lock(&self) -> Option<SpinGuard<'_, T>> {
         let masked = irq::mask_below_nmi()?;
-        let seen = self.tickets.load(Ordering::Relaxed);
-        if (seen >> 16) as u16 != seen as u16 {
-            return None;
+        let mut seen = self.tickets.load(Ordering::Relaxed);
+        while (seen >> 16) as u16 != seen as u16 {
+            if !panic::is_stopping() || !panic::is_stopper() || !self.pass_over_a_stopped() {
+                return None;
+            }
+            seen = self.tickets.load(Ordering::Relaxed);
         }
         if !word::replace(&self.tickets, seen, seen.wrapping_add(NEXT)) {
             return None;

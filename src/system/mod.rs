@@ -162,8 +162,8 @@ macro_rules! entry {
         }
         #[unsafe(no_mangle)]
         extern "Rust" fn reveille_secondary_main() -> $crate::cpu::Secondary {
-            const SECONDARY: $crate::cpu::Secondary = $secondary;
-            SECONDARY
+            const __REVEILLE_SECONDARY: $crate::cpu::Secondary = $secondary;
+            __REVEILLE_SECONDARY
         }
     };
 }

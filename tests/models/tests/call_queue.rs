@@ -277,10 +277,11 @@ fn condemn_against_push() {
     Model::new("call_queue/condemn_against_push", &["none", "one", "both"]).check(|tally| {
         let target = Target::open(2, 1);
         let sender = target.spawn(|target| (target.post(0, 1), target.call(0, 2)));
-        target.queue.condemn();
+        let lost = target.queue.condemn(&target.links).count();
         assert!(!target.post(1, 3));
         let (first, second) = sender.join().unwrap();
         assert!(first || !second, "refused, and then accepted");
+        assert_eq!(lost, usize::from(first) + usize::from(second), "a node that nobody has");
         assert!(target.queue.is_closed() && target.queue.take(&target.links).is_empty());
         tally.hit(match (first, second) {
             (false, _) => "none",

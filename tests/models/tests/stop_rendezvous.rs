@@ -73,7 +73,7 @@ impl Ground {
         let begun = self.0.rendezvous.begin(&self.0.marks[cpu], others, job, deadline);
         let initiator = begun.unwrap_or_else(|standing| panic!("{standing:?}"));
         let round = initiator.standing().round;
-        Leader { world: self, cpu, initiator, job, round, ending: None }
+        Leader { world: self, cpu, initiator, job, round, runs: 0, ending: None }
     }
 
     fn attend(self, cpu: usize) -> Attendant {
@@ -242,6 +242,8 @@ struct Leader {
     initiator: Initiator<'static, LoomArch>,
     job: Job,
     round: u64,
+    /// How often it ran the job.
+    runs: u32,
     ending: Option<Ending>,
 }
 
@@ -268,7 +270,10 @@ impl Leader {
                 }
                 self.world.mask(self.cpu, self.round);
             }
-            Action::RunJob => self.world.run(self.cpu, self.round),
+            Action::RunJob => {
+                self.runs += 1;
+                self.world.run(self.cpu, self.round);
+            }
             Action::Leave(ending) => self.ending = Some(ending),
         }
         // The job is gone when the round is over, and the results are used.
@@ -315,6 +320,91 @@ fn settle(leader: &mut Leader, attendants: &mut [Attendant]) {
 
 fn once(parts: &[Part]) -> bool {
     parts.len() == 1
+}
+
+/// The initiator is stopped for good wherever it happens to be, by its participant, which has the machine to itself then: that
+/// one leaves, whatever it had acknowledged, and can gather in its own right.
+fn left_by_its_initiator(name: &'static str, job: Job) {
+    Model::new(name, &["before", "after"]).check(move |tally| {
+        let world = Ground::new(2);
+        world.own[1].write(1);
+        let thread = thread::spawn(move || {
+            world.own[0].write(1);
+            let mut leader = world.begin(0, job, NEVER);
+            leader.go(|| 0, Waits::busy(1));
+            leader
+        });
+        let mut attendant = world.attend(1);
+        attendant.go(once, Waits::busy(1));
+        // Of one that has parked everything is seen.
+        let leader = thread.join().unwrap();
+        let ran = leader.runs;
+        std::mem::forget(leader.initiator);
+        world.rendezvous.condemn();
+        while attendant.step() {}
+        assert!(attendant.participant.is_none(), "waits for a CPU that was stopped");
+        assert!(attendant.parts.iter().all(|part| part.runs <= 1));
+        let mut alone = world.0.rendezvous.begin(&world.0.marks[1], 0, job, NEVER).expect("its own round");
+        while alone.step(0) != Action::Leave(Ending::Done) {}
+        tally.hit(if ran == 0 { "before" } else { "after" });
+        drop((alone, attendant));
+        // SAFETY: the other thread has ended, and nothing here borrows from it any more.
+        unsafe { world.clear() };
+    });
+}
+
+#[test]
+fn left_by_its_initiator_one() {
+    left_by_its_initiator("stop_rendezvous/left_by_its_initiator_one", Job::Initiator);
+}
+
+#[test]
+fn left_by_its_initiator_each() {
+    left_by_its_initiator("stop_rendezvous/left_by_its_initiator_each", Job::Each);
+}
+
+/// The participant is stopped for good wherever it happens to be, by the initiator: which does its job, once, and goes on.
+fn left_by_its_participant(name: &'static str, job: Job) {
+    Model::new(name, &["before", "after"]).check(move |tally| {
+        let world = Ground::new(2);
+        world.own[0].write(1);
+        let mut leader = world.begin(0, job, NEVER);
+        let thread = thread::spawn(move || {
+            world.own[1].write(1);
+            let mut attendant = world.attend(1);
+            attendant.go(once, Waits::busy(1));
+            attendant
+        });
+        leader.go(|| 0, Waits::busy(1));
+        let attendant = thread.join().unwrap();
+        let ran = leader.runs;
+        leader.initiator.go_on_alone();
+        let mut runs = ran;
+        loop {
+            match leader.initiator.step(0) {
+                Action::RunJob => runs += 1,
+                Action::Leave(ending) => break assert_eq!(ending, Ending::Done),
+                _ => {}
+            }
+        }
+        assert_eq!(runs, 1, "the job");
+        assert_eq!(world.rendezvous.standing().stage, Stage::Idle);
+        tally.hit(if ran == 0 { "before" } else { "after" });
+        std::mem::forget(attendant.participant);
+        drop(leader.initiator);
+        // SAFETY: the other thread has ended, and nothing here borrows from it any more.
+        unsafe { world.clear() };
+    });
+}
+
+#[test]
+fn left_by_its_participant_one() {
+    left_by_its_participant("stop_rendezvous/left_by_its_participant_one", Job::Initiator);
+}
+
+#[test]
+fn left_by_its_participant_each() {
+    left_by_its_participant("stop_rendezvous/left_by_its_participant_each", Job::Each);
 }
 
 /// A round of two CPUs without a deadline, from beginning to end: the other one is gathered, masked first and

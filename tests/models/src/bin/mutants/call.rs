@@ -453,7 +453,24 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "queue_condemned_is_open",
         file: "queue.rs",
-        edits: &[("self.head.store(CLOSED, Relaxed);", "self.head.store(0, Relaxed);")],
+        edits: &[(
+            "pub fn condemn<'a>(&self, links: &'a [A::Word]) -> Batch<'a, A> {
+        self.drain(CLOSED, links)",
+            "pub fn condemn<'a>(&self, links: &'a [A::Word]) -> Batch<'a, A> {
+        self.drain(0, links)",
+        )],
+        model: "call_queue::condemn_against_push",
+    },
+    Mutant {
+        name: "queue_condemned_forgets",
+        file: "queue.rs",
+        edits: &[(
+            "pub fn condemn<'a>(&self, links: &'a [A::Word]) -> Batch<'a, A> {
+        self.drain(CLOSED, links)",
+            "pub fn condemn<'a>(&self, links: &'a [A::Word]) -> Batch<'a, A> {
+        self.head.store(CLOSED, Relaxed);
+        Batch { links, next: 0, calls: 0 }",
+        )],
         model: "call_queue::condemn_against_push",
     },
 ];

@@ -31,6 +31,33 @@ pub(super) const MUTANTS: &[Mutant] = &[
         model: "stop_rendezvous::two_cpus",
     },
     // The rendezvous: who is counted, and when.
+    // The rendezvous: who is left when the others were stopped for good.
+    Mutant {
+        name: "condemn_spares_the_job",
+        file: "rendezvous.rs",
+        edits: &[(
+            "if !matches!(seen.stage, Stage::Idle | Stage::Aborted) {
+            // A plain store",
+            "if !matches!(seen.stage, Stage::Idle | Stage::Aborted | Stage::Run) {
+            // A plain store",
+        )],
+        model: "stop_rendezvous::left_by_its_initiator_each",
+    },
+    Mutant {
+        name: "alone_waits_for_the_others",
+        file: "rendezvous.rs",
+        edits: &[("Fields { others: 0, ..seen }.enter(stage)", "seen.enter(stage)")],
+        model: "stop_rendezvous::left_by_its_participant_each",
+    },
+    Mutant {
+        name: "alone_without_the_job",
+        file: "rendezvous.rs",
+        edits: &[(
+            "Leading::Gathering | Leading::Masking => Stage::MaskActive,",
+            "Leading::Gathering | Leading::Masking => Stage::Idle,",
+        )],
+        model: "stop_rendezvous::left_by_its_participant_one",
+    },
     Mutant {
         name: "abort_by_store",
         file: "rendezvous.rs",
