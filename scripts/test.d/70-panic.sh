@@ -48,6 +48,18 @@ check panic/parked/raspi4 panic_parked '' --board raspi4b --append reveille.pani
 check panic/parked/storm/raspi4 panic_parked 0 --board raspi4b --append hook=storm
 check panic/parked/storm/raspi4/el3 panic_parked 0 --board raspi4b --el 3 --append hook=storm
 
+# What nothing turns off parks, all of it. PSCI 0.1 cannot.
+power_parks() {
+    local elf options=(--gic "$1" --append case=power)
+    elf=$(staged 'test' left_alone)
+    image_stage=$elf
+    make_tree "$DIR/tree.dtb" psci-0.1 "${options[@]}"
+    python3 "$ROOT/scripts/test.d/panic_parked.py" --nm "$(llvm_tools_dir)/llvm-nm" --elf "$elf" --dir "$DIR" \
+        --silent 4 --said '^left_alone: going' -- "$ROOT/scripts/runner" "$elf" --print --gic "$1" --dtb "$DIR/tree.dtb"
+}
+check power/parks/gic2 power_parks 2
+check power/parks/gic3 power_parks 3
+
 # The one that sends the storm fails in the end: the others do not stir, and it parks as well.
 panic_parked_again() { UNTIL='^panic while a panic was reported: after the storm at' panic_parked 0 --append hook=storm-panic "$@"; }
 check panic/parked/second-panic/gic2 panic_parked_again --gic 2

@@ -1,13 +1,13 @@
 """Are the CPUs of this machine in the park loop, and do they stay there?
 
-usage: panic_parked.py --elf ELF --nm LLVM_NM --dir DIR [--except CPUS] [--said REGEX] [--until REGEX] [--plant SYMBOL --stopped all|others]
-                       -- RUNNER ELF --print OPTIONS..
+usage: panic_parked.py --elf ELF --nm LLVM_NM --dir DIR [--except CPUS] [--said REGEX] [--until REGEX] [--silent CPUS]
+                       [--plant SYMBOL --stopped all|others] -- RUNNER ELF --print OPTIONS..
 
 Runs the command that RUNNER prints, with a QEMU monitor beside it, waits until all CPUs have come to the loop of
 `reveille_park`, and looks at their program counters many times over: there they must stay. Without --plant the wait begins
 when the report of a panic has ended, or, with --said, when the console has a line that matches; the CPUs of --except go their
 own way: they send a storm of interrupts, and say so; with --until it ends with a line that matches, and then they park
-too. With it, an undefined instruction is planted at SYMBOL in a copy of the
+too. With --silent there is no report to wait for, and all of so many CPUs park. With --plant, an undefined instruction is planted at SYMBOL in a copy of the
 image first; the CPUs that come there must park: `all` of them, and nothing is on the console; or all `others` than the
 first, whose starts are revoked, which a panic of the first says later. Every wait has a limit. The console is left in the
 file `console`.
@@ -98,6 +98,7 @@ def main():
         parser.add_argument(option, required=True)
     parser.add_argument("--except", dest="excepted", default="")
     parser.add_argument("--said")
+    parser.add_argument("--silent", type=int)
     parser.add_argument("--until")
     parser.add_argument("--plant")
     parser.add_argument("--stopped", choices=["all", "others"], default="all")
@@ -153,6 +154,8 @@ def look(monitor, options, console, names, start, park, excepted):
         if options.stopped == "others":
             wait_for("a report", lambda: END.search(console))
             wanted = {0, 1, 2, 3}
+    elif options.silent:
+        load, wanted = 0x40200000, set(range(options.silent))
     else:
         end = wait_for("a report", lambda: END.search(console))
         load = int(IMAGE.search(console)[1], 16)

@@ -45,11 +45,12 @@ pub fn lost_sgis() -> u32 {
     LOST.load(Ordering::Relaxed)
 }
 
-/// What is left of an SGI, to one CPU or to several, when those that are to be lost are.
-pub(super) fn without_lost(mut what: u64) -> u64 {
+/// What is left of an SGI, to one CPU or to several, when those that are to be lost are. `None`: nothing.
+pub(super) fn without_lost(mut what: u64) -> Option<u64> {
     if ALL_TO_LOSE.load(Ordering::Relaxed) == 0 {
-        return what;
+        return Some(what);
     }
+    let mut lost = false;
     for (kind, to_lose) in KINDS.into_iter().zip(&TO_LOSE) {
         for (area, to_lose) in area::areas().iter().zip(to_lose) {
             let one = super::with_sgi(area.gic.target.load(Ordering::Relaxed), kind);
@@ -60,8 +61,9 @@ pub(super) fn without_lost(mut what: u64) -> u64 {
                 ALL_TO_LOSE.fetch_sub(1, Ordering::Relaxed);
                 LOST.fetch_add(1, Ordering::Relaxed);
                 what &= !target;
+                lost = true;
             }
         }
     }
-    what
+    (!lost || what & super::TARGETS != 0).then_some(what)
 }

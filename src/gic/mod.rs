@@ -351,11 +351,7 @@ const fn with_sgi(target: u64, sgi: Sgi) -> u64 {
 #[inline(always)]
 fn send(what: u64) {
     #[cfg(feature = "fault-injection")]
-    let what = fault::without_lost(what);
-    #[cfg(feature = "fault-injection")]
-    if what & TARGETS == 0 {
-        return;
-    }
+    let Some(what) = fault::without_lost(what) else { return };
     if what & TARGET_V2 == 0 {
         v3::send(what);
     } else {

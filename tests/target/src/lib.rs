@@ -55,7 +55,7 @@ mod checks {
     /// Launches `f` on every other CPU.
     pub fn on_all_others<F: FnOnce() + Copy + Send + 'static>(f: F) {
         for cpu in cpu::online().without(cpu::current()) {
-            eventually("an idle CPU takes a closure", || cpu::launch(cpu, f).is_ok());
+            launch(cpu, f);
         }
     }
 
@@ -109,16 +109,27 @@ mod checks {
 
     /// Waits until `cpu`, another one, has come to `cpu::idle` in its own thread since this was called.
     pub fn come_to_idle(cpu: CpuId) {
-        // The first closure may wait there for long; that there is room for a second says that the first has run.
-        for what in ["it takes a closure", "it comes to idle"] {
-            eventually(what, || cpu::launch(cpu, || ()).is_ok());
-        }
+        static CAME: AtomicU64 = AtomicU64::new(0);
+        // The first closure may wait there for long; that there is room for a second says that the first has run. And nothing is
+        // left to wait there.
+        eventually("it takes a closure", || cpu::launch(cpu, || ()).is_ok());
+        let before = CAME.load(Ordering::Relaxed);
+        let come = || _ = CAME.fetch_add(1, Ordering::Relaxed);
+        eventually("it comes to idle", || cpu::launch(cpu, come).is_ok());
+        eventually("it runs what waits there", || CAME.load(Ordering::Relaxed) != before);
+    }
+
+    /// Launches `f` on `cpu`, once that has room for it.
+    #[track_caller]
+    pub fn launch<F: FnOnce() + Copy + Send + 'static>(cpu: CpuId, f: F) {
+        eventually("it takes a closure", || cpu::launch(cpu, f).is_ok());
     }
 }
 
 #[cfg(target_os = "none")]
 pub use checks::{
-    Random, argument, check, come_to_idle, eventually, on_all_others, pause, set_patience, set_short, short,
+    Random, argument, check, come_to_idle, eventually, launch, on_all_others, pause, set_patience, set_short,
+    short,
 };
 
 #[cfg(target_os = "none")]
