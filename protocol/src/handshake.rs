@@ -271,7 +271,7 @@ impl<A: Arch> Slot<A> {
     #[inline]
     #[must_use]
     pub fn is_online(&self) -> bool {
-        // All that counts in the lower half, which are neither the generation nor the reason. Acquire: as for `read`.
+        // The generation and the reason do not count; the rest is as `Snapshot::from_bits` has it. Acquire: as for `read`.
         self.word.load(Acquire) as u32 & !(u32::from(u16::MAX) << REASON_SHIFT) == State::Online as u32
     }
 

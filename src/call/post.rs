@@ -101,7 +101,8 @@ pub fn post<F: FnOnce() + Send + 'static>(cpu: CpuId, f: F) -> Result<(), PostEr
 /// larger set is [`Posted::busy`]. Two ways lead to all of them:
 ///
 /// ```ignore
-/// // Posting again to those that are left, for as long as there are any. Interrupts open, or this CPU's own copy stays.
+/// // Posting again to those that are left, for as long as there are any. Not at NMI level, where all stay busy, and with
+/// // interrupts open, or this CPU's own copy stays.
 /// let mut left = cpu::online();
 /// while !left.is_empty() {
 ///     left = call::post_each(&left, f).busy;

@@ -8,6 +8,7 @@ use crate::arch::{Hw, HwSlot, HwWord, regs};
 use crate::bringup::Record;
 use crate::dt::{CpuStatus, EnableMethod};
 use crate::{call, gic, hotplug, irq, nmi, panic, stop, sync, time, watchdog};
+use core::fmt;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use reveille_protocol::LeaveRequest;
@@ -76,6 +77,12 @@ pub(crate) struct Area {
     pub(crate) watchdog: watchdog::Part,
     /// Which news it has applied of what every CPU does for itself.
     pub(crate) applied: irq::Applied,
+}
+
+impl fmt::Debug for Area {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.id)
+    }
 }
 
 /// How a CPU is started, read once from the device tree.

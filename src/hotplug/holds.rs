@@ -133,12 +133,6 @@ pub struct Pin {
     not_send: PhantomData<*mut ()>,
 }
 
-impl fmt::Debug for Area {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.id)
-    }
-}
-
 /// Keeps this CPU from leaving for as long as the guard lives.
 pub fn pin() -> Pin {
     let area = area::current();

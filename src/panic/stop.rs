@@ -112,7 +112,7 @@ impl Reminder {
 ///
 /// The order of looking is that of `Slot::go_online`'s proof: first the gate, with its fence, then the slots.
 ///
-/// `parked` is called once for each CPU that has parked, if it was running before.
+/// `parked` is called once for each CPU that has parked, or is gone, if it was running before.
 pub(super) fn stop_all(limit: Deadline, nmi: Duration, parked: impl Fn(&'static Area)) {
     #[cfg(feature = "fault-injection")]
     crate::fault::about_to_stop();
@@ -356,7 +356,7 @@ impl fmt::Display for StopReport {
 /// A parked CPU is not online any more. Calls, posts and closures for it are refused; it cannot be started
 /// ([`Verdict::Parked`](crate::bringup::Verdict::Parked)); what it had accepted and not begun never runs. What it held, it holds
 /// for ever: a [`SpinLock`](crate::sync::SpinLock) or [`Mutex`](crate::sync::Mutex) for which
-/// this CPU then waits is a panic. One that it only waited for is free. The console is not affected: this CPU prints past its lock
+/// this CPU then waits is a panic, and so is a synchronous call that it waits for. A lock that a parked CPU only waited for is free. The console is not affected: this CPU prints past its lock
 /// from now on.
 ///
 /// What the others were in the middle of together with this CPU ends without them. A stop-machine that one of them has begun

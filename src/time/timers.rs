@@ -185,7 +185,7 @@ impl Timer {
         }
         entry.due.set(None);
         timers.count(false);
-        // SAFETY: ours, in the masked section; the closure is dropped with the cell it is moved into.
+        // SAFETY: ours, in the masked section; the closure is there, since the entry was due, and nobody runs it any more.
         unsafe { entry.closure.discard() };
         timers.program();
         true
