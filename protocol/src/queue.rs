@@ -232,14 +232,17 @@ impl<A: Arch> Queue<A> {
     }
 
     /// The CPU of this queue never runs again: it takes no more messages, and what it had accepted is not run any more. That comes
-    /// back, for the nodes in it. By whoever has stopped it, and everyone that waits there.
+    /// back, if there is any, for the nodes in it. By whoever has stopped it, and everyone that waits there.
     ///
     /// # Panics
     ///
     /// Like [`Self::take`].
+    #[inline(always)]
     #[must_use = "the nodes are some sender's"]
-    pub fn condemn<'a>(&self, links: &'a [A::Word]) -> Batch<'a, A> {
-        self.drain(CLOSED, links)
+    pub fn condemn<'a>(&self, links: &'a [A::Word]) -> Option<Batch<'a, A>> {
+        // Acquire: as in `drain`.
+        let taken = self.head.swap(CLOSED, Acquire);
+        (taken & !CLOSED != 0).then(|| Self::in_order(taken, links))
     }
 
     /// The CPU of this queue is ready for messages. Does nothing if the queue is open.
@@ -310,7 +313,12 @@ impl<A: Arch> Queue<A> {
     fn drain<'a>(&self, leave: u64, links: &'a [A::Word]) -> Batch<'a, A> {
         // Acquire: pairs with the Release of each push that is in the word. The last one heads the chain: every
         // later change was a read-modify-write, so none of the releases is lost.
-        let taken = self.head.swap(leave, Acquire);
+        Self::in_order(self.head.swap(leave, Acquire), links)
+    }
+
+    /// What a word that was taken holds.
+    #[inline]
+    fn in_order<'a>(taken: u64, links: &'a [A::Word]) -> Batch<'a, A> {
         // Oldest first: each node's link is turned to the next newer node. Relaxed: the nodes are ours.
         let mut newest = taken & LIST;
         let mut newer = 0;
@@ -418,9 +426,10 @@ mod tests {
     fn the_queue_of_a_cpu_that_was_stopped_refuses() {
         let (queue, links) = (open(), links());
         assert_eq!((queue.post(&links, 0), queue.call(1)), (FIRST, Ok(Pushed { first: false })));
-        let lost: Vec<Message> = queue.condemn(&links).collect();
+        let lost: Vec<Message> = queue.condemn(&links).into_iter().flatten().collect();
         assert_eq!(lost, [Message::Post(0), Message::Call(1)], "the nodes come back");
         assert!(queue.is_closed() && !queue.is_waiting(1));
+        assert!(queue.condemn(&links).is_none());
         assert_eq!((queue.post(&links, 1), queue.call(2)), (Err(Closed), Err(Closed)));
         assert!(queue.take(&links).is_empty());
     }

@@ -558,6 +558,8 @@ impl<A: Arch> Initiator<'_, A> {
 
     /// Goes on without the participants, in any stage: they were stopped for good, and this is the only CPU that is left. What it
     /// still waited for has happened with the next steps.
+    #[cold]
+    #[inline(never)]
     pub fn go_on_alone(&mut self) {
         let seen = Fields::from_bits(self.rendezvous.word.load(Relaxed));
         let stage = match self.place {

@@ -116,7 +116,11 @@ fn start(lock: &Lifecycle, areas: &'static [Area], deadline: Deadline, span: Dur
     let wait = || {
         // Each is looked at in every round: one that is late must not lengthen the others' limits.
         while areas.iter().filter(|area| !advance(lock, area)).count() != 0 {
-            pause();
+            if panic::is_stopping() {
+                panic::poll_gate();
+                areas.iter().for_each(call_off);
+            }
+            arch::wfe();
         }
     };
     for area in areas {
@@ -171,7 +175,10 @@ fn begin(lock: &Lifecycle, area: &'static Area, limits: Limits) {
         Method::Disabled => return record.without_start(Verdict::Disabled),
         Method::None if !may_come => return record.without_start(Verdict::NoMethod),
         // It would stop as it came online, like all those that were.
-        _ if panic::is_stopping() && panic::is_stopper() => return record.without_start(Verdict::Parked),
+        _ if panic::is_stopping() && panic::is_stopper() => {
+            record.without_start(Verdict::Parked);
+            return call_off(area);
+        }
         _ => {}
     }
     // Before a second CPU may claim: none of the locks may still rely on being alone.
@@ -220,17 +227,22 @@ fn call_firmware(area: &Area, pending: &mut Pending, may_come: bool) {
     }
 }
 
+/// This CPU has stopped the others while the CPU of `area` was awaited, perhaps by one of them: nobody comes any more.
+#[cold]
+#[inline(never)]
+fn call_off(area: &Area) {
+    // As in `advance`.
+    let Ok(mut state) = area.record.0.start.state.try_borrow_mut() else { return };
+    if state.take().is_some() {
+        area.record.0.without_start(Verdict::Parked);
+    }
+}
+
 /// Steps the start of `area`'s CPU; `true` once there is a verdict.
 fn advance(_lock: &Lifecycle, area: &'static Area) -> bool {
     // Borrowed for good: who had the right before was stopped in the middle of this, by the CPU that has it now.
     let Ok(mut state) = area.record.0.start.state.try_borrow_mut() else { return true };
     let Some(pending) = state.as_mut() else { return true };
-    // By this CPU, since that start began, or of another CPU's that it has stopped: nobody comes any more.
-    if panic::is_stopping() && panic::is_stopper() {
-        *state = None;
-        area.record.0.without_start(Verdict::Parked);
-        return true;
-    }
     let now = Instant::now().ticks();
     if let Step::Settled(outcome) = pending.booter.step(now) {
         area.record.0.settled(outcome);

@@ -353,13 +353,30 @@ pub(crate) fn close(area: &'static Area) -> Kept {
 
 /// The CPU of `area`, which is parked, takes no more messages, and what it had accepted never runs. By the CPU that stopped it.
 pub(crate) fn condemn(area: &'static Area) {
-    for (line, block) in Part::own_queues(area) {
-        for message in line.queue.condemn(block.links) {
-            // What the closure has captured is lost with it. The node is its sender's again, who may be the one that is left.
-            if let Message::Post(node) = message {
-                let sender = block.sender(node as usize / POSTS_PER_CPU);
-                sender.pool.release(node % POSTS_PER_CPU as u32);
-            }
+    let condemn = |line: &QueueLine, block: &'static Block| {
+        if let Some(lost) = line.queue.condemn(block.links) {
+            give_back(block, lost);
+        }
+    };
+    if let Some(line) = area.call.only_queue {
+        return condemn(line, area.call.block);
+    }
+    let mut index = area.id.index();
+    for block in area.call.blocks {
+        if let Some(line) = area.call.queues.get(index) {
+            condemn(line, block);
+        }
+        index += area::areas().len();
+    }
+}
+
+/// What these closures have captured is lost with them. The nodes are their senders' again, who may be the one that is left.
+#[cold]
+fn give_back(block: &Block, lost: Batch<'_, Hw>) {
+    for message in lost {
+        if let Message::Post(node) = message {
+            let sender = block.sender(node as usize / POSTS_PER_CPU);
+            sender.pool.release(node % POSTS_PER_CPU as u32);
         }
     }
 }

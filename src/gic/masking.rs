@@ -197,6 +197,7 @@ impl Masking {
     /// # Safety
     ///
     /// As [`regs::daif_open`].
+    #[inline(always)]
     pub(crate) unsafe fn open_daif(&self) {
         if !self.depth.is_held() || self.depth.tag() != BY_DAIF {
             // SAFETY: the caller's.

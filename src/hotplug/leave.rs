@@ -43,13 +43,13 @@ enum Refused {
     Last,
 }
 
-impl From<Refused> for HotplugError {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Late(missing) => Self::TimedOut(missing),
-            Refused::Held(hold) => Self::Held(hold),
-            Refused::Busy => Self::Busy,
-            Refused::Last => Self::LastCpu,
+impl Refused {
+    fn error(self) -> HotplugError {
+        match self {
+            Self::Late(missing) => HotplugError::TimedOut(missing),
+            Self::Held(hold) => HotplugError::Held(hold),
+            Self::Busy => HotplugError::Busy,
+            Self::Last => HotplugError::LastCpu,
         }
     }
 }
@@ -118,7 +118,7 @@ pub(super) fn now(lock: Lifecycle, deadline: Deadline) -> Result<(), HotplugErro
         }
         true
     });
-    Err(refused.into())
+    Err(refused.error())
 }
 
 /// Waits until none of this CPU's timers is running. `false`: by `deadline`, or in a while, some still are.
@@ -146,9 +146,10 @@ fn stay(area: &'static Area, refused: Refused) -> Refused {
     refused
 }
 
-/// Whether no CPU but that of `area` is online.
+/// Whether no CPU but that of `area`, the calling one, is online. Whoever asks it to leave sees to it that there are others, which may
+/// have been stopped since.
 fn is_last(area: &Area) -> bool {
-    cpu::online().without(area.id).is_empty()
+    panic::is_stopping() && cpu::online().without(area.id).is_empty()
 }
 
 /// Leaves, or says why not. `may_leave` is asked when there is nothing else in the way; if it says so there is no way back.
@@ -204,7 +205,7 @@ fn try_leave(area: &'static Area, deadline: Deadline, may_leave: impl FnOnce() -
     if panic::is_stopper() {
         // What has just run has stopped all others: nobody would be left.
         let stays = area.slot.0.cancel_leave(generation);
-        assert!(stays, "a CPU that leaves is {:?}", area.slot.0.read());
+        assert!(stays, "a CPU that leaves has become something else");
         call::open(area);
         drop(masked);
         return stay(area, Refused::Last);

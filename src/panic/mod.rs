@@ -212,6 +212,7 @@ fn waits_for_the_stopped() {
 }
 
 /// Whether anybody has the gate.
+#[inline(always)]
 pub(crate) fn is_stopping() -> bool {
     GATE.phase() != Phase::Free
 }
@@ -227,7 +228,8 @@ pub(crate) fn is_stopper() -> bool {
     GATE.owner() == Some(me())
 }
 
-/// Whether this CPU has stopped the others, and none of them runs any more: nothing that it waits for will happen.
+/// Whether this CPU has stopped the others, and none of them runs any more that ever came online: nothing that it does together with
+/// one of them goes on. One that never came, and hangs, has no part in anything.
 #[inline(always)]
 pub(crate) fn is_alone() -> bool {
     is_stopping() && stop::is_alone()
@@ -386,7 +388,7 @@ fn fail(cause: Cause<'_>) -> ! {
 extern "C" fn report_and_act(cause: *const Cause<'_>) -> ! {
     // SAFETY: `fail` made it from a reference, on a stack that it has left for good and that nothing else uses.
     let cause = unsafe { *cause };
-    stop::stop_all(stop::sgi_time(), stop::nmi_time(), |_| ());
+    stop::stop_all(stop::sgi_time(), stop::nmi_time(), false);
     GATE.set_phase(me(), Phase::Reporting);
     report::write(cause);
     if begins(Step::Seal) {

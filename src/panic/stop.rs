@@ -47,17 +47,22 @@ pub(crate) fn nmi_time() -> Duration {
 }
 
 /// Whether the CPU of `area` may be running code of the image.
+#[inline(always)]
 fn is_running(area: &Area) -> bool {
     !area.parked.is_set() && area.slot.0.read().state.is_live()
 }
 
-/// Whether this CPU has stopped the others, and none of them runs any more.
+/// Whether this CPU has stopped the others, and none of them runs any more that ever came online.
 #[cold]
 #[inline(never)]
 pub(super) fn is_alone() -> bool {
-    is_stopper() && !others_run()
+    let runs = |area: &Area| {
+        !area.parked.is_set() && matches!(area.slot.0.read().state, State::Online | State::Dying)
+    };
+    is_stopper() && !area::areas().iter().any(|area| area.mpidr != regs::affinity() && runs(area))
 }
 
+/// Whether another CPU may be running code of the image.
 fn others_run() -> bool {
     area::areas().iter().any(|area| area.mpidr != regs::affinity() && is_running(area))
 }
@@ -66,6 +71,7 @@ fn others_run() -> bool {
 ///
 /// Its mark, whose Release `is_set` has seen, was its last word: it takes nothing from its queues and its launch slot any more,
 /// and opens none, so they may be closed for it. Who waits for it there is parked too, or that is a panic of this CPU.
+#[inline]
 fn condemn(area: &'static Area) {
     area.launch.condemn();
     call::condemn(area);
@@ -112,8 +118,8 @@ impl Reminder {
 ///
 /// The order of looking is that of `Slot::go_online`'s proof: first the gate, with its fence, then the slots.
 ///
-/// `parked` is called once for each CPU that has parked, or is gone, if it was running before.
-pub(super) fn stop_all(limit: Deadline, nmi: Duration, parked: impl Fn(&'static Area)) {
+/// With `close` what may be sent to a CPU that has parked, or is gone, is closed.
+pub(super) fn stop_all(limit: Deadline, nmi: Duration, close: bool) {
     #[cfg(feature = "fault-injection")]
     crate::fault::about_to_stop();
     let own = regs::affinity();
@@ -125,19 +131,19 @@ pub(super) fn stop_all(limit: Deadline, nmi: Duration, parked: impl Fn(&'static 
             // A start that has not arrived is called off; one that has is `Alive`, and stopped like any other.
             let state = area.slot.0.revoke_if_kicked().state;
             if state.is_live() && area.mpidr != own {
-                if area.parked.is_set() {
-                    parked(area);
-                } else {
+                if !area.parked.is_set() {
                     left.insert(area.id);
                     batch.add(area);
+                } else if close {
+                    condemn(area);
                 }
             }
         }
     }
-    await_parked(&mut left, Sgi::Stop, limit, &parked);
+    await_parked(&mut left, Sgi::Stop, limit, close);
     if !left.is_empty() {
         gic::send_sgi_set(Sgi::Nmi, &left);
-        await_parked(&mut left, Sgi::Nmi, Deadline::after(nmi), &parked);
+        await_parked(&mut left, Sgi::Nmi, Deadline::after(nmi), close);
     }
     TICKS.store(Instant::now().ticks().saturating_sub(start.ticks()), Ordering::Relaxed);
 }
@@ -153,13 +159,13 @@ pub(super) fn stop_bare() {
                 gic::send_sgi(sgi, area.id);
             }
         }
-        await_parked(&mut left, sgi, limit, &|_| ());
+        await_parked(&mut left, sgi, limit, false);
     }
 }
 
 /// Waits until none of `left`, which were sent `sgi`, runs any more or the time is up; leaves in it those that may. One that was
 /// leaving the system may be `Gone` instead of parked.
-fn await_parked(left: &mut CpuSet, sgi: Sgi, limit: Deadline, parked: &impl Fn(&'static Area)) {
+fn await_parked(left: &mut CpuSet, sgi: Sgi, limit: Deadline, close: bool) {
     let mut reminder = Reminder::new(sgi, limit);
     // A CPU that waits in WFE looks at the gate.
     arch::sev();
@@ -168,7 +174,9 @@ fn await_parked(left: &mut CpuSet, sgi: Sgi, limit: Deadline, parked: &impl Fn(&
             let area = area::of(cpu);
             if !is_running(area) {
                 left.remove(cpu);
-                parked(area);
+                if close {
+                    condemn(area);
+                }
             }
         }
         if left.is_empty() || limit.has_passed() {
@@ -356,21 +364,21 @@ impl fmt::Display for StopReport {
 /// A parked CPU is not online any more. Calls, posts and closures for it are refused; it cannot be started
 /// ([`Verdict::Parked`](crate::bringup::Verdict::Parked)); what it had accepted and not begun never runs. What it held, it holds
 /// for ever: a [`SpinLock`](crate::sync::SpinLock) or [`Mutex`](crate::sync::Mutex) for which
-/// this CPU then waits is a panic, and so is a synchronous call that it waits for. A lock that a parked CPU only waited for is free. The console is not affected: this CPU prints past its lock
-/// from now on.
+/// this CPU then waits is a panic, and so is a synchronous call that it waits for. A lock that a parked CPU only waited for is free.
+/// The console is not affected: this CPU prints past its lock from now on.
 ///
 /// What the others were in the middle of together with this CPU ends without them. A stop-machine that one of them has begun
 /// is called off, one that this CPU has begun is done by it alone; a CPU that was about to leave stays, as the last one. Shared
-/// interrupts that went to a CPU that is parked still do: [`irq::set_affinity`](crate::irq::set_affinity) brings them here.
+/// interrupts that went to a CPU that is parked still do: [`irq::set_affinity`] brings them here.
 pub fn stop_others(deadline: impl Into<Deadline>) -> StopReport {
     let deadline = deadline.into();
     let _masked = irq::mask();
     match GATE.stop_begin(me()) {
         Entry::Other => park_here(ParkedBy::Gate),
-        Entry::Reporter => stop_all(deadline, nmi_time(), condemn),
+        Entry::Reporter => stop_all(deadline, nmi_time(), true),
         Entry::Nested(_) => {
             if others_run() {
-                stop_all(deadline, nmi_time(), condemn);
+                stop_all(deadline, nmi_time(), true);
             }
             // Those that have parked since, too late for the last time.
             condemn_parked();

@@ -69,7 +69,7 @@ pub(crate) fn participate(area: &'static Area) {
             return masked.end_closed(area);
         };
         let mut masked = Some(masked);
-        let mut patience = None;
+        let mut limit = 0;
         loop {
             match round.step() {
                 Action::OpenInterrupts => {
@@ -81,9 +81,8 @@ pub(crate) fn participate(area: &'static Area) {
                     masked.get_or_insert_with(|| irq::mask_on(area));
                 }
                 Action::Wait => {
-                    panic::poll_gate();
                     if panic::is_stopping() {
-                        end_without_the_stopped(&mut patience);
+                        end_without_the_stopped(&mut limit);
                     }
                     arch::yield_now();
                 }
@@ -100,24 +99,28 @@ pub(crate) fn participate(area: &'static Area) {
     }
 }
 
-/// In the wait for a round of another CPU, once somebody stops the machine. If that is this CPU, the round is over when the others
-/// have parked: whoever began it may be one of them.
+/// In the wait for a round of another CPU, once somebody stops the machine. If that is another CPU, this one parks. If it is this
+/// CPU, the round is over when the others have parked: whoever began it may be one of them.
 ///
 /// # Panics
 ///
-/// If this CPU has stopped the others, and some neither go on nor park until `patience`, which begins here.
+/// If this CPU has stopped the others, and some neither go on nor park until `limit`, ticks, which is set here if it is 0.
 #[cold]
 #[inline(never)]
-fn end_without_the_stopped(patience: &mut Option<Deadline>) {
+#[unsafe(link_section = ".never_patch")]
+fn end_without_the_stopped(limit: &mut u64) {
+    panic::poll_gate();
     if panic::is_alone() {
         return RENDEZVOUS.condemn();
     }
     if panic::is_stopper() {
-        let limit = patience.get_or_insert_with(|| Deadline::after(self::patience()));
+        let now = Instant::now().ticks();
+        if *limit == 0 {
+            *limit = now.saturating_add(PATIENCE_TICKS.load(Ordering::Relaxed));
+        }
         assert!(
-            !limit.has_passed(),
-            "stop-machine: this CPU has stopped the others, and some neither park nor go on ({:?})",
-            RENDEZVOUS.standing().stage
+            now < *limit,
+            "stop-machine: this CPU has stopped the others, and some neither park nor go on"
         );
     }
 }
@@ -134,7 +137,7 @@ impl<'a> Round<'a> {
     /// are online beside it. In thread context, interrupts open.
     pub(crate) fn begin(others: &'a CpuSet, job: Job, deadline: Deadline) -> Result<Self, StopError> {
         let own = area::current();
-        let mut patience = None;
+        let mut limit = 0;
         let initiator = loop {
             match RENDEZVOUS.begin(&own.stop.mark, others.len() as u16, job, deadline.instant().ticks()) {
                 Ok(initiator) => break initiator,
@@ -142,9 +145,8 @@ impl<'a> Round<'a> {
                 // A CPU that was asked to leave gathers the others for who asked, who may have given up and let go of the lock
                 // since. Its round ends by itself, and needs this CPU, whose interrupts are open.
                 Err(_) => {
-                    panic::poll_gate();
                     if panic::is_stopping() {
-                        end_without_the_stopped(&mut patience);
+                        end_without_the_stopped(&mut limit);
                     }
                     arch::wfe();
                 }
@@ -188,9 +190,7 @@ impl<'a> Round<'a> {
                         Instant::now().ticks().saturating_add(PATIENCE_TICKS.load(Ordering::Relaxed));
                 }
                 Action::Wait => {
-                    panic::poll_gate();
-                    if panic::is_alone() {
-                        self.initiator.go_on_alone();
+                    if panic::is_stopping() && self.is_left_alone() {
                         continue;
                     }
                     if now >= remind_at {
@@ -209,6 +209,20 @@ impl<'a> Round<'a> {
                 Action::Leave(Ending::Aborted) => return Err(StopError::TimedOut(self.absent())),
             }
         }
+    }
+
+    /// Once somebody stops the machine: if that is another CPU, this one parks; if it is this one, the round is its alone when the
+    /// others have parked, and it goes on. Whether it does.
+    #[cold]
+    #[inline(never)]
+    #[unsafe(link_section = ".never_patch")]
+    fn is_left_alone(&mut self) -> bool {
+        panic::poll_gate();
+        let alone = panic::is_alone();
+        if alone {
+            self.initiator.go_on_alone();
+        }
+        alone
     }
 
     /// The CPUs that the stage waits for; for a moment also one that has just acknowledged.

@@ -56,17 +56,18 @@ impl Waiter {
         Self { lock: AtomicU64::new(0), ticket: AtomicU16::new(0) }
     }
 
-    fn begin(&self, lock: u64, ticket: u16) {
+    fn begin(&self, lock: &AtomicU32, ticket: u16) {
         self.ticket.store(ticket, Ordering::Relaxed);
-        self.lock.store(lock, Ordering::Relaxed);
+        self.lock.store(lock.as_ptr() as u64, Ordering::Relaxed);
     }
 
     fn end(&self) {
         self.lock.store(0, Ordering::Relaxed);
     }
 
-    fn waits_for(&self, lock: u64, ticket: u16) -> bool {
-        self.lock.load(Ordering::Relaxed) == lock && self.ticket.load(Ordering::Relaxed) == ticket
+    fn waits_for(&self, lock: &AtomicU32, ticket: u16) -> bool {
+        self.lock.load(Ordering::Relaxed) == lock.as_ptr() as u64
+            && self.ticket.load(Ordering::Relaxed) == ticket
     }
 }
 
@@ -89,7 +90,7 @@ impl<T: ?Sized> SpinLock<T> {
         let drawn = word::add(&self.tickets, NEXT, Ordering::Relaxed);
         let mine = (drawn >> 16) as u16;
         if drawn as u16 != mine {
-            self.wait(mine);
+            wait(&self.tickets, mine);
         }
         // Acquire: pairs with the Release of the guard that served this ticket. A fence, because the draw itself
         // may have been the read that saw it.
@@ -103,7 +104,7 @@ impl<T: ?Sized> SpinLock<T> {
         let Some(masked) = irq::mask_below_nmi() else { at_nmi_level() };
         let drawn = word::add(&self.tickets, NEXT, Ordering::Relaxed);
         let mine = (drawn >> 16) as u16;
-        if drawn as u16 != mine && !self.comes(mine) {
+        if drawn as u16 != mine && !comes(&self.tickets, mine) {
             return None;
         }
         // Acquire: as in `lock`.
@@ -111,58 +112,12 @@ impl<T: ?Sized> SpinLock<T> {
         Some(SpinGuard { lock: self, _masked: masked })
     }
 
-    #[cold]
-    fn wait(&self, mine: u16) {
-        assert!(self.comes(mine), "this CPU has stopped the others, and now waits for one of them");
-    }
-
-    /// Waits for the turn of ticket `mine`. `false`: it does not come, because this CPU has stopped the holder.
-    #[cold]
-    fn comes(&self, mine: u16) -> bool {
-        let waiter = area::find_current().map(|area| &area.waiter);
-        if let Some(waiter) = waiter {
-            waiter.begin(self.address(), mine);
-        }
-        let comes = loop {
-            if self.tickets.load(Ordering::Relaxed) as u16 == mine {
-                break true;
-            }
-            panic::poll_gate();
-            if panic::is_stopping() && panic::is_stopper() && !self.pass_over_a_stopped() {
-                break false;
-            }
-            arch::wfe();
-        };
-        if let Some(waiter) = waiter {
-            waiter.end();
-        }
-        comes
-    }
-
-    /// By the CPU that has stopped the others: if it is the turn of one of these that was still waiting, the next one has it.
-    #[cold]
-    fn pass_over_a_stopped(&self) -> bool {
-        let served = self.tickets.load(Ordering::Relaxed) as u16;
-        // What has parked has not come to use its turn, and never will.
-        let stopped = area::areas()
-            .iter()
-            .any(|area| area.parked.is_set() && area.waiter.waits_for(self.address(), served));
-        if stopped {
-            self.unlock();
-        }
-        stopped
-    }
-
-    fn address(&self) -> u64 {
-        (&raw const self.tickets) as u64
-    }
-
     /// Takes the lock if it is free. At NMI level it never is.
     pub fn try_lock(&self) -> Option<SpinGuard<'_, T>> {
         let masked = irq::mask_below_nmi()?;
         let mut seen = self.tickets.load(Ordering::Relaxed);
         while (seen >> 16) as u16 != seen as u16 {
-            if !panic::is_stopping() || !panic::is_stopper() || !self.pass_over_a_stopped() {
+            if !pass_over_a_stopped(&self.tickets) {
                 return None;
             }
             seen = self.tickets.load(Ordering::Relaxed);
@@ -186,6 +141,60 @@ impl<T: ?Sized> SpinLock<T> {
         // SAFETY: the caller's.
         unsafe { &mut *self.data.get() }
     }
+}
+
+#[cold]
+#[inline(never)]
+fn wait(tickets: &AtomicU32, mine: u16) {
+    assert!(comes(tickets, mine), "this CPU has stopped the others, and now waits for one of them");
+}
+
+/// Waits for the turn of ticket `mine`. `false`: it does not come, because this CPU has stopped the holder.
+#[cold]
+#[inline(never)]
+fn comes(tickets: &AtomicU32, mine: u16) -> bool {
+    let waiter = area::find_current().map(|area| &area.waiter);
+    if let Some(waiter) = waiter {
+        waiter.begin(tickets, mine);
+    }
+    let comes = loop {
+        if tickets.load(Ordering::Relaxed) as u16 == mine {
+            break true;
+        }
+        panic::poll_gate();
+        if panic::is_stopping() && panic::is_stopper() && !pass_over_a_stopped(tickets) {
+            break false;
+        }
+        arch::wfe();
+    };
+    if let Some(waiter) = waiter {
+        waiter.end();
+    }
+    comes
+}
+
+/// On the CPU that has stopped the others: if it is the turn of one of these that was still waiting, the next one has it.
+#[cold]
+#[inline(never)]
+fn pass_over_a_stopped(tickets: &AtomicU32) -> bool {
+    if !panic::is_stopper() {
+        return false;
+    }
+    let seen = tickets.load(Ordering::Relaxed);
+    // What has parked has not come to use its turn, and never will.
+    let stopped =
+        area::areas().iter().any(|area| area.parked.is_set() && area.waiter.waits_for(tickets, seen as u16));
+    if stopped {
+        // As in `SpinLock::unlock`. In the form that goes with any other: a CPU that could not be stopped may be drawing a ticket.
+        tickets.fetch_add(served_next(seen), Ordering::Release);
+    }
+    stopped
+}
+
+/// What serves the ticket after the one that is served in `tickets`: an addition to the lower half alone, without a carry.
+fn served_next(tickets: u32) -> u32 {
+    let served = (tickets as u16).wrapping_add(1);
+    u32::from(served).wrapping_sub(u32::from(tickets as u16))
 }
 
 #[cold]
@@ -228,11 +237,8 @@ impl<T: ?Sized> SpinLock<T> {
 
     fn unlock(&self) {
         let tickets = self.tickets.load(Ordering::Relaxed);
-        let served = (tickets as u16).wrapping_add(1);
-        // Only the holder writes the lower half, but drawing carries the upper half along, so this is an
-        // addition to the lower half alone, without a carry. Release: pairs with `lock` and `try_lock`.
-        let step = u32::from(served).wrapping_sub(u32::from(tickets as u16));
-        word::add(&self.tickets, step, Ordering::Release);
+        // Only the holder writes the lower half, but drawing carries the upper half along. Release: pairs with `lock` and `try_lock`.
+        word::add(&self.tickets, served_next(tickets), Ordering::Release);
         // Partner of the WFE in `wait`: the store before it is visible first.
         arch::dsb_ishst();
         arch::sev();

@@ -390,7 +390,7 @@ fn left_by_its_participant(name: &'static str, job: Job) {
         assert_eq!(runs, 1, "the job");
         assert_eq!(world.rendezvous.standing().stage, Stage::Idle);
         tally.hit(if ran == 0 { "before" } else { "after" });
-        std::mem::forget(attendant.participant);
+        drop(attendant);
         drop(leader.initiator);
         // SAFETY: the other thread has ended, and nothing here borrows from it any more.
         unsafe { world.clear() };

@@ -51,7 +51,8 @@ fn secondary(own: CpuId) -> ! {
         if own.index() == 1 {
             match IN_SECONDARY.swap(IDLE, Ordering::Relaxed) {
                 STOP_WHEN_ASKED => {
-                    wait_for(1);
+                    come_to(1);
+                    wait_for(2);
                     // Main is on its way to the wait for this CPU, if not there.
                     spin(Duration::from_millis(20));
                     stop_others();
@@ -143,6 +144,9 @@ fn main(system: &'static System) -> ExitCode {
     if case == "absent" {
         return absent(one, two);
     }
+    if case == "wedged" {
+        return wedged(one, two);
+    }
     if case == "booter" {
         return booter(one, two);
     }
@@ -223,7 +227,8 @@ fn main(system: &'static System) -> ExitCode {
         "leave-asked" => {
             IN_SECONDARY.store(STOP_WHEN_ASKED, Ordering::Relaxed);
             cpu::wake(one);
-            come_to(1);
+            wait_for(1);
+            come_to(2);
             println!("{:?}", hotplug::cpu_down(one, LONG));
         }
         // CPU 1 leaves by itself, and stops the others in a callback.
@@ -368,6 +373,35 @@ fn absent(one: CpuId, two: CpuId) -> ExitCode {
     check(bringup::cpu_up(one, Duration::from_secs(20)) == Verdict::Online, "it comes online");
     let late = call::on_each(&[one, two].into_iter().collect(), |_| spin(Duration::from_millis(300)));
     check(late == Ok([two].into_iter().collect()), "who was not there is named");
+    println!("left_alone: all good");
+    ExitCode::SUCCESS
+}
+
+/// One CPU never came, and cannot be stopped: nobody waits for it.
+fn wedged(one: CpuId, two: CpuId) -> ExitCode {
+    let online = |cpu: CpuId| {
+        if cpu.index() == 2 {
+            loop {
+                core::hint::spin_loop();
+            }
+        }
+        Ok(())
+    };
+    check(hotplug::register(online, |_| ()).is_ok(), "a callback can be registered");
+    check(bringup::cpu_up(one, Duration::from_secs(20)) == Verdict::Online, "it comes online");
+    check(bringup::cpu_up(two, Duration::from_millis(100)) == Verdict::Wedged, "it does not come online");
+    let masked = irq::mask();
+    let round = || {
+        come_to(1);
+        let _ = stop_machine(LONG, || ());
+    };
+    launch(one, round);
+    wait_for(1);
+    spin(Duration::from_millis(20));
+    let report = panic::stop_others(STOP);
+    check(report.left() == [two].into_iter().collect(), "it cannot be stopped");
+    drop(masked);
+    check(stop_machine(LONG, || 5) == Ok(5), "this CPU gathers itself");
     println!("left_alone: all good");
     ExitCode::SUCCESS
 }

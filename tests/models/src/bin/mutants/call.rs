@@ -454,10 +454,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "queue_condemned_is_open",
         file: "queue.rs",
         edits: &[(
-            "pub fn condemn<'a>(&self, links: &'a [A::Word]) -> Batch<'a, A> {
-        self.drain(CLOSED, links)",
-            "pub fn condemn<'a>(&self, links: &'a [A::Word]) -> Batch<'a, A> {
-        self.drain(0, links)",
+            "let taken = self.head.swap(CLOSED, Acquire);",
+            "let taken = self.head.swap(0, Acquire);",
         )],
         model: "call_queue::condemn_against_push",
     },
@@ -465,11 +463,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "queue_condemned_forgets",
         file: "queue.rs",
         edits: &[(
-            "pub fn condemn<'a>(&self, links: &'a [A::Word]) -> Batch<'a, A> {
-        self.drain(CLOSED, links)",
-            "pub fn condemn<'a>(&self, links: &'a [A::Word]) -> Batch<'a, A> {
-        self.head.store(CLOSED, Relaxed);
-        Batch { links, next: 0, calls: 0 }",
+            "(taken & !CLOSED != 0).then(",
+            "(taken & !CLOSED != 0 && taken & LIST == 0).then(",
         )],
         model: "call_queue::condemn_against_push",
     },
