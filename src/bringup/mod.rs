@@ -116,11 +116,10 @@ fn start(lock: &Lifecycle, areas: &'static [Area], deadline: Deadline, span: Dur
     let wait = || {
         // Each is looked at in every round: one that is late must not lengthen the others' limits.
         while areas.iter().filter(|area| !advance(lock, area)).count() != 0 {
-            if panic::is_stopping() {
-                panic::poll_gate();
+            pause();
+            if panic::is_stopper() {
                 areas.iter().for_each(call_off);
             }
-            arch::wfe();
         }
     };
     for area in areas {
@@ -175,7 +174,7 @@ fn begin(lock: &Lifecycle, area: &'static Area, limits: Limits) {
         Method::Disabled => return record.without_start(Verdict::Disabled),
         Method::None if !may_come => return record.without_start(Verdict::NoMethod),
         // It would stop as it came online, like all those that were.
-        _ if panic::is_stopping() && panic::is_stopper() => {
+        _ if panic::is_stopper() => {
             record.without_start(Verdict::Parked);
             return call_off(area);
         }

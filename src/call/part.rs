@@ -40,6 +40,13 @@ impl Block {
     fn sender(&self, place: usize) -> &'static Part {
         of(CpuId::from_index(self.first + place))
     }
+
+    /// This node, whose closure is not in it any more, goes back to its sender.
+    #[inline(always)]
+    fn give_back(&self, node: u32) {
+        let sender = self.sender(node as usize / POSTS_PER_CPU);
+        sender.pool.release(node % POSTS_PER_CPU as u32);
+    }
 }
 
 /// What a sender lends to its callees: a function that runs the call and ends it.
@@ -323,8 +330,7 @@ fn run_post(area: &'static Area, block: &'static Block, node: u32) {
     // SAFETY: taken from the queue, so the node is ours until it is released; the new cell is nobody else's.
     unsafe { cell.move_to(&closure) };
     // Before it runs: a closure that waits for its sender must not hold what the sender may need.
-    let sender = node as usize / POSTS_PER_CPU;
-    block.sender(sender).pool.release(node % POSTS_PER_CPU as u32);
+    block.give_back(node);
     // SAFETY: ours alone.
     unsafe { closure.run() };
     area.call.activity.store(0, Ordering::Relaxed);
@@ -355,7 +361,7 @@ pub(crate) fn close(area: &'static Area) -> Kept {
 pub(crate) fn condemn(area: &'static Area) {
     let condemn = |line: &QueueLine, block: &'static Block| {
         if let Some(lost) = line.queue.condemn(block.links) {
-            give_back(block, lost);
+            lose(block, lost);
         }
     };
     if let Some(line) = area.call.only_queue {
@@ -372,11 +378,10 @@ pub(crate) fn condemn(area: &'static Area) {
 
 /// What these closures have captured is lost with them. The nodes are their senders' again, who may be the one that is left.
 #[cold]
-fn give_back(block: &Block, lost: Batch<'_, Hw>) {
+fn lose(block: &Block, lost: Batch<'_, Hw>) {
     for message in lost {
         if let Message::Post(node) = message {
-            let sender = block.sender(node as usize / POSTS_PER_CPU);
-            sender.pool.release(node % POSTS_PER_CPU as u32);
+            block.give_back(node);
         }
     }
 }

@@ -75,6 +75,7 @@ fn give_turn(own: &'static Area, deadline: Deadline, meanwhile: &mut impl FnMut(
 }
 
 /// The slot of `area` as it counts. One that this CPU has stopped has left for good.
+#[inline(always)]
 pub(crate) fn slot_of(area: &Area) -> Snapshot {
     let slot = area.slot.0.read();
     if panic::is_stopper() && area.parked.is_set() { Snapshot { state: State::Gone, ..slot } } else { slot }

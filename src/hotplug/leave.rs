@@ -43,17 +43,6 @@ enum Refused {
     Last,
 }
 
-impl Refused {
-    fn error(self) -> HotplugError {
-        match self {
-            Self::Late(missing) => HotplugError::TimedOut(missing),
-            Self::Held(hold) => HotplugError::Held(hold),
-            Self::Busy => HotplugError::Busy,
-            Self::Last => HotplugError::LastCpu,
-        }
-    }
-}
-
 impl From<StopError> for Refused {
     fn from(error: StopError) -> Self {
         match error {
@@ -118,7 +107,12 @@ pub(super) fn now(lock: Lifecycle, deadline: Deadline) -> Result<(), HotplugErro
         }
         true
     });
-    Err(refused.error())
+    Err(match refused {
+        Refused::Late(missing) => HotplugError::TimedOut(missing),
+        Refused::Held(hold) => HotplugError::Held(hold),
+        Refused::Busy => HotplugError::Busy,
+        Refused::Last => HotplugError::LastCpu,
+    })
 }
 
 /// Waits until none of this CPU's timers is running. `false`: by `deadline`, or in a while, some still are.

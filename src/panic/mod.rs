@@ -36,7 +36,7 @@ pub use last_words::record_address;
 pub(crate) use last_words::{BYTES_PER_CPU, region_size, remember};
 pub use last_words::{LastWords, last_words};
 pub use stop::{Fate, Obstacle, StopReport, stop_others};
-pub(crate) use stop::{Reminder, nmi_time};
+pub(crate) use stop::{Reminder, is_alone, nmi_time};
 
 use crate::arch::exception::{FatalFrame, IrqFrame, Registers, with_registers};
 use crate::arch::{self, HwGate, HwWord, regs};
@@ -200,15 +200,16 @@ pub(crate) fn poll_gate() {
 #[inline(always)]
 pub(crate) fn poll_gate_for_another() {
     poll_gate();
-    if is_stopping() {
+    if is_stopper() {
         waits_for_the_stopped();
     }
 }
 
+/// The end of a wait for what another CPU holds or has to do, on the CPU that has stopped the others.
 #[cold]
 #[inline(never)]
-fn waits_for_the_stopped() {
-    assert!(!is_stopper(), "this CPU has stopped the others, and now waits for one of them");
+pub(crate) fn waits_for_the_stopped() -> ! {
+    panic!("this CPU has stopped the others, and now waits for one of them");
 }
 
 /// Whether anybody has the gate.
@@ -224,15 +225,9 @@ pub(crate) fn is_stopped_by_other() -> bool {
 
 /// Whether this CPU has the gate: every other one is stopped or about to be, and whatever it held, it will hold for
 /// ever.
+#[inline]
 pub(crate) fn is_stopper() -> bool {
-    GATE.owner() == Some(me())
-}
-
-/// Whether this CPU has stopped the others, and none of them runs any more that ever came online: nothing that it does together with
-/// one of them goes on. One that never came, and hangs, has no part in anything.
-#[inline(always)]
-pub(crate) fn is_alone() -> bool {
-    is_stopping() && stop::is_alone()
+    GATE.owner().is_some_and(|owner| owner == me())
 }
 
 /// An interrupt of `frame` told this CPU to stop: if somebody else has the gate it parks when its handler returns, which is

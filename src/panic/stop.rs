@@ -52,10 +52,11 @@ fn is_running(area: &Area) -> bool {
     !area.parked.is_set() && area.slot.0.read().state.is_live()
 }
 
-/// Whether this CPU has stopped the others, and none of them runs any more that ever came online.
+/// Whether this CPU has stopped the others, and none of them runs any more that ever came online: nothing that it does together with
+/// one of them goes on. One that never came, and hangs, has no part in anything.
 #[cold]
 #[inline(never)]
-pub(super) fn is_alone() -> bool {
+pub(crate) fn is_alone() -> bool {
     let runs = |area: &Area| {
         !area.parked.is_set() && matches!(area.slot.0.read().state, State::Online | State::Dying)
     };

@@ -4,7 +4,6 @@ use super::text::{self, NOP, Window};
 use super::{PatchError, SiteFault};
 use crate::cpu::lifecycle::{self, Lifecycle};
 use crate::cpu::{CpuId, area};
-use crate::panic;
 use crate::stop::{StopError, stop_machine_locked};
 use crate::time::Deadline;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -229,9 +228,7 @@ impl Batch {
     #[unsafe(link_section = ".never_patch")]
     #[inline(never)]
     fn write(&self) -> Result<usize, PatchError> {
-        let stopping = panic::is_stopping();
-        let slot = |area: &area::Area| if stopping { lifecycle::slot_of(area) } else { area.slot.0.read() };
-        if let Survey::Busy(cpu) = Survey::of(area::areas().iter().map(slot)) {
+        if let Survey::Busy(cpu) = Survey::of(area::areas().iter().map(lifecycle::slot_of)) {
             return Err(PatchError::Busy(CpuId::from_index(cpu)));
         }
         let mut sites = 0;

@@ -31,6 +31,11 @@ pub(crate) fn patience() -> Duration {
     to_duration(PATIENCE_TICKS.load(Ordering::Relaxed))
 }
 
+/// When a wait that begins now for what there is no way back from is given up, ticks.
+fn end_of_patience() -> u64 {
+    Instant::now().ticks().saturating_add(PATIENCE_TICKS.load(Ordering::Relaxed))
+}
+
 /// One CPU's part in rounds.
 pub(crate) struct Part {
     mark: Mark<Hw>,
@@ -114,12 +119,11 @@ fn end_without_the_stopped(limit: &mut u64) {
         return RENDEZVOUS.condemn();
     }
     if panic::is_stopper() {
-        let now = Instant::now().ticks();
         if *limit == 0 {
-            *limit = now.saturating_add(PATIENCE_TICKS.load(Ordering::Relaxed));
+            *limit = end_of_patience();
         }
         assert!(
-            now < *limit,
+            Instant::now().ticks() < *limit,
             "stop-machine: this CPU has stopped the others, and some neither park nor go on"
         );
     }
@@ -186,8 +190,7 @@ impl<'a> Round<'a> {
                     }
                     // What the job has changed, this CPU fetches anew too.
                     arch::isb();
-                    give_up_at =
-                        Instant::now().ticks().saturating_add(PATIENCE_TICKS.load(Ordering::Relaxed));
+                    give_up_at = end_of_patience();
                 }
                 Action::Wait => {
                     if panic::is_stopping() && self.is_left_alone() {

@@ -86,20 +86,15 @@ impl<T: ?Sized> SpinLock<T> {
     /// At NMI level. If it has to wait on the CPU that has [stopped the others](crate::panic::stop_others()): whoever holds it does so
     /// for ever.
     pub fn lock(&self) -> SpinGuard<'_, T> {
-        let Some(masked) = irq::mask_below_nmi() else { at_nmi_level() };
-        let drawn = word::add(&self.tickets, NEXT, Ordering::Relaxed);
-        let mine = (drawn >> 16) as u16;
-        if drawn as u16 != mine {
-            wait(&self.tickets, mine);
+        match self.lock_unless_stopped() {
+            Some(guard) => guard,
+            None => panic::waits_for_the_stopped(),
         }
-        // Acquire: pairs with the Release of the guard that served this ticket. A fence, because the draw itself
-        // may have been the read that saw it.
-        core::sync::atomic::fence(Ordering::Acquire);
-        SpinGuard { lock: self, _masked: masked }
     }
 
     /// The same; `None` if it had to wait, and this CPU has stopped the others: whoever holds the lock does so for ever. Then nobody
     /// gets it any more, as there is a ticket that is not given back.
+    #[inline(always)]
     pub(crate) fn lock_unless_stopped(&self) -> Option<SpinGuard<'_, T>> {
         let Some(masked) = irq::mask_below_nmi() else { at_nmi_level() };
         let drawn = word::add(&self.tickets, NEXT, Ordering::Relaxed);
@@ -107,7 +102,8 @@ impl<T: ?Sized> SpinLock<T> {
         if drawn as u16 != mine && !comes(&self.tickets, mine) {
             return None;
         }
-        // Acquire: as in `lock`.
+        // Acquire: pairs with the Release of the guard that served this ticket. A fence, because the draw itself
+        // may have been the read that saw it.
         core::sync::atomic::fence(Ordering::Acquire);
         Some(SpinGuard { lock: self, _masked: masked })
     }
@@ -143,12 +139,6 @@ impl<T: ?Sized> SpinLock<T> {
     }
 }
 
-#[cold]
-#[inline(never)]
-fn wait(tickets: &AtomicU32, mine: u16) {
-    assert!(comes(tickets, mine), "this CPU has stopped the others, and now waits for one of them");
-}
-
 /// Waits for the turn of ticket `mine`. `false`: it does not come, because this CPU has stopped the holder.
 #[cold]
 #[inline(never)]
@@ -162,7 +152,7 @@ fn comes(tickets: &AtomicU32, mine: u16) -> bool {
             break true;
         }
         panic::poll_gate();
-        if panic::is_stopping() && panic::is_stopper() && !pass_over_a_stopped(tickets) {
+        if panic::is_stopper() && !pass_over_a_stopped(tickets) {
             break false;
         }
         arch::wfe();
@@ -239,7 +229,7 @@ impl<T: ?Sized> SpinLock<T> {
         let tickets = self.tickets.load(Ordering::Relaxed);
         // Only the holder writes the lower half, but drawing carries the upper half along. Release: pairs with `lock` and `try_lock`.
         word::add(&self.tickets, served_next(tickets), Ordering::Release);
-        // Partner of the WFE in `wait`: the store before it is visible first.
+        // Partner of the WFE in `comes`: the store before it is visible first.
         arch::dsb_ishst();
         arch::sev();
     }

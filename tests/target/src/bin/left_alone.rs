@@ -39,9 +39,8 @@ static_key! {
 static LOCK: SpinLock<u32> = SpinLock::new(0);
 /// How far the other side has come.
 static AT: AtomicU32 = AtomicU32::new(0);
-/// What `secondary` does when it is 1 that is to do it.
-static IN_SECONDARY: AtomicU32 = AtomicU32::new(0);
-/// CPU 1 is the one that stops.
+/// What CPU 1 does next in `secondary`.
+static IN_SECONDARY: AtomicU32 = AtomicU32::new(IDLE);
 const IDLE: u32 = 0;
 const STOP_WHEN_ASKED: u32 = 1;
 const LEAVE: u32 = 2;
@@ -136,6 +135,17 @@ fn hold_masked(cpu: CpuId) {
     eventually("it is masked", || MASKED.load(Ordering::Relaxed) != before);
 }
 
+/// Has `cpu` begin a stop-machine, to which this CPU does not come, and gives it time for that.
+fn have_begin_round(cpu: CpuId) {
+    let round = || {
+        come_to(1);
+        let _ = stop_machine(LONG, || ());
+    };
+    launch(cpu, round);
+    wait_for(1);
+    spin(Duration::from_millis(20));
+}
+
 fn main(system: &'static System) -> ExitCode {
     let case = system.arg("case").unwrap_or("");
     let own = cpu::current();
@@ -163,13 +173,7 @@ fn main(system: &'static System) -> ExitCode {
         // A round of another's that comes as soon as this CPU opens its interrupts.
         "round" => {
             let masked = irq::mask();
-            let round = || {
-                come_to(1);
-                let _ = stop_machine(LONG, || ());
-            };
-            launch(one, round);
-            wait_for(1);
-            spin(Duration::from_millis(20));
+            have_begin_round(one);
             stop_others();
             drop(masked);
         }
@@ -391,13 +395,7 @@ fn wedged(one: CpuId, two: CpuId) -> ExitCode {
     check(bringup::cpu_up(one, Duration::from_secs(20)) == Verdict::Online, "it comes online");
     check(bringup::cpu_up(two, Duration::from_millis(100)) == Verdict::Wedged, "it does not come online");
     let masked = irq::mask();
-    let round = || {
-        come_to(1);
-        let _ = stop_machine(LONG, || ());
-    };
-    launch(one, round);
-    wait_for(1);
-    spin(Duration::from_millis(20));
+    have_begin_round(one);
     let report = panic::stop_others(STOP);
     check(report.left() == [two].into_iter().collect(), "it cannot be stopped");
     drop(masked);
