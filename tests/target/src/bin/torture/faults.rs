@@ -100,7 +100,7 @@ pub fn share(cpu: CpuId) -> Option<Claim> {
 }
 
 /// The right to bring `cpu` up alone. `None`: others are at it.
-fn alone(cpu: CpuId) -> Option<Claim> {
+pub fn alone(cpu: CpuId) -> Option<Claim> {
     // Acquire: pairs with the Release of `drop`.
     STARTERS.of(cpu).compare_exchange(0, ALONE, Ordering::Acquire, Ordering::Relaxed).ok()?;
     Some(Claim(cpu, ALONE))

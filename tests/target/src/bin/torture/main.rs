@@ -350,6 +350,8 @@ fn close(own: CpuId) -> ! {
     loop {
         for cpu in cpu::possible() {
             if !cpu::online().contains(cpu) {
+                // Whoever is still in a start of its own, which may have to go wrong, ends that first.
+                let Some(_alone) = faults::alone(cpu) else { continue };
                 faults::forget(cpu);
                 let verdict = cpu_up(cpu, long());
                 if !matches!(verdict, Verdict::Online | Verdict::Busy) {
