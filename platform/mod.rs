@@ -2,22 +2,13 @@
 //!
 //! A board that has any keeps them in its own folder beside this file, which `README.md` there explains. Here is the list.
 
+mod power;
 mod raspi4;
 
 use crate::dt::Machine;
-use crate::system::memory;
+use crate::memory;
+use power::PowerDevice;
 use spin::Once;
-
-/// A device that resets the machine, or turns it off, where firmware does not.
-pub(crate) struct PowerDevice {
-    /// What its node is compatible with.
-    compatible: &'static str,
-    /// Resets the machine. Returns, after a bounded wait, if that did not happen. The caller passes the address of the
-    /// device's registers, mapped.
-    reset: unsafe fn(usize),
-    /// Turns the machine off, likewise.
-    off: unsafe fn(usize),
-}
 
 /// Every such device that is known.
 static POWER_DEVICES: [PowerDevice; 1] = [raspi4::POWER];

@@ -1,10 +1,12 @@
 //! The floor of every cross-call: one SGI there, and the answer back through one word.
 
 use crate::arch;
-use crate::cpu::CpuId;
-use crate::gic;
-use crate::irq::Sgi;
+use crate::gic::{self, Sgi};
+use crate::percpu::CpuId;
 use core::sync::atomic::{AtomicU64, Ordering};
+
+/// Measures what an SGI costs by itself.
+pub(crate) const PROBE: Sgi = Sgi::new(5);
 
 static ANSWERS: AtomicU64 = AtomicU64::new(0);
 
@@ -12,7 +14,7 @@ static ANSWERS: AtomicU64 = AtomicU64::new(0);
 /// queue. One CPU at a time.
 pub fn sgi_round_trip(cpu: CpuId) {
     let before = ANSWERS.load(Ordering::Relaxed);
-    gic::send_sgi(Sgi::Probe, cpu);
+    gic::send_sgi(PROBE, cpu);
     while ANSWERS.load(Ordering::Relaxed) == before {
         arch::yield_now();
     }

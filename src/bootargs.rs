@@ -1,5 +1,6 @@
 //! The kernel command line: words of the form `name` or `name=value`, separated by blanks.
 
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
 /// The words of a command line.
@@ -43,6 +44,19 @@ impl<'a> BootArgs<'a> {
                 log::error!("bootargs: {name}={value}: not a number of milliseconds; it stays {default:?}");
                 default
             }
+        }
+    }
+
+    /// Puts the value of `name`, a number of milliseconds above 0, into `place`. That stays as it is if there is none, and also, which
+    /// is said, if it is not one.
+    pub(crate) fn change_milliseconds(self, name: &str, place: &AtomicU64) {
+        match self.number(name) {
+            Ok(Some(ms)) => place.store(ms, Ordering::Relaxed),
+            Ok(None) => {}
+            Err(value) => log::error!(
+                "bootargs: {name}={value}: not a number of milliseconds; it stays {}",
+                place.load(Ordering::Relaxed)
+            ),
         }
     }
 

@@ -1,24 +1,56 @@
 //! What the tests need and no application should have: a look inside, and faults to plant.
 //!
-//! With the feature `fault-injection` alone. Nothing here is part of the crate's promises.
+//! With the feature `fault-injection` alone. Nothing here is part of the crate's promises. Each room has its own hooks, in a file
+//! `fault.rs`; here is the list, and what looks into more than one.
 
-pub use crate::gic::fault::{LostSgi, lose_sgis, lost_sgis};
+pub use crate::bringup::fault::limit_online;
+pub use crate::gic::fault::lost_sgis;
+pub use crate::irq::fault::strays;
+pub use crate::life::fault::{before_gic, before_online, lacks_features, leave};
+pub use crate::panic::fault::while_stopping;
+pub use crate::patch::fault::{PATCH_WINDOW, patch_branch, patch_place, spoil, while_patching};
 pub use reveille_protocol::{Snapshot, State};
 
-use crate::arch::entry::{BOOT_GUARDS, BOOT_STACKS};
 use crate::arch::mmu::PAGE;
 use crate::arch::regs;
-use crate::bringup::{arrival, psci};
-use crate::cpu::CpuId;
-use crate::cpu::area;
 use crate::dt::Region;
-use crate::patch::{self, PatchError};
+use crate::life::System;
+use crate::memory::stacks::{self, BOOT_GUARDS, BOOT_STACKS};
+use crate::percpu::CpuId;
+use crate::percpu::area;
 use crate::ranges::{Ranges, TooManyRanges};
-use crate::system::{System, memory};
-use crate::{call, console, gic, irq, time};
+use crate::{call, console, gic, irq, memory, panic, psci, stop};
 use core::arch::asm;
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
-use reveille_protocol::Limits;
+
+/// The SGIs of the runtime that may get lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LostSgi {
+    /// There is something in the call queue.
+    Call,
+    /// Ends a WFI.
+    Wake,
+    /// A round of stop-machine has begun.
+    Gather,
+    /// A PPI was registered, or the watchdog was turned on or off.
+    Private,
+    /// Stop for good.
+    Stop,
+    /// A function at NMI level, or to stop for good, interrupts masked or not.
+    Nmi,
+}
+
+/// The next `count` SGIs of this kind that are sent to `cpu`, by whomever, get lost.
+pub fn lose_sgis(kind: LostSgi, cpu: CpuId, count: u32) {
+    let sgi = match kind {
+        LostSgi::Call => call::CALL,
+        LostSgi::Wake => gic::WAKE,
+        LostSgi::Gather => stop::GATHER,
+        LostSgi::Private => irq::PRIVATE,
+        LostSgi::Stop => panic::STOP,
+        LostSgi::Nmi => gic::NMI,
+    };
+    gic::fault::lose(sgi, cpu, count);
+}
 
 /// The slot of `cpu`: state, generation, reason.
 pub fn slot(cpu: CpuId) -> Snapshot {
@@ -49,102 +81,11 @@ pub fn forget_stage(cpu: CpuId) {
     }
 }
 
-/// This CPU goes, as [`cpu_down`](crate::hotplug::cpu_down) has it go, but without the gathering before: `Online` to
-/// `Dying` to `Gone`, off by firmware, or to the pen if firmware will not have it.
-///
-/// From the thread context of a secondary: its own function, not a closure that was launched there. Nobody else may be
-/// sending it anything.
-///
-/// # Panics
-///
-/// If a closure is on its way to this CPU or runs there, or if it is not online.
-pub fn leave() -> ! {
-    assert!(!irq::in_interrupt(), "fault::leave() in interrupt context");
-    let area = area::current();
-    let masked = irq::mask();
-    let generation = area.slot.0.read().generation;
-    assert!(area.launch.close(), "fault::leave() with a closure to run");
-    assert!(area.slot.0.begin_leave(generation), "fault::leave() while not online");
-    let kept = call::close(area);
-    call::run_kept(area, kept);
-    time::quiet_cpu();
-    gic::quiet_cpu();
-    // Masked to the end.
-    core::mem::forget(masked);
-    arrival::depart(area, generation)
-}
-
 /// Whether firmware says that `cpu` is off; `None` if it has no AFFINITY_INFO.
 ///
 /// No proof while a start is under way: firmware has been seen to say so until the CPU ran.
 pub fn is_off(cpu: CpuId) -> Option<bool> {
     psci::affinity_info(area::of(cpu).mpidr).map(|state| state == 1)
-}
-
-/// A function of the test's, called where CPUs pass.
-struct Hook(AtomicPtr<()>);
-
-impl Hook {
-    const fn none() -> Self {
-        Self(AtomicPtr::new(core::ptr::null_mut()))
-    }
-
-    fn set(&self, hook: Option<fn(CpuId)>) {
-        let hook = hook.map_or(core::ptr::null_mut(), |hook| hook as *mut ());
-        // Release: pairs with `call`. What the hook uses is there.
-        self.0.store(hook, Ordering::Release);
-    }
-
-    fn call(&self, cpu: CpuId) {
-        // Acquire: pairs with `set`.
-        let hook = self.0.load(Ordering::Acquire);
-        if !hook.is_null() {
-            // SAFETY: what is stored there, besides null, is a `fn(CpuId)`.
-            let hook: fn(CpuId) = unsafe { core::mem::transmute(hook) };
-            hook(cpu);
-        }
-    }
-}
-
-static BEFORE_ONLINE: Hook = Hook::none();
-static BEFORE_GIC: Hook = Hook::none();
-
-/// From now on each CPU calls `hook` when it has arrived and set itself up, just before it goes online. Interrupts
-/// are masked there by `DAIF`, and the CPU is no member of the system: no locks, no console.
-pub fn before_online(hook: Option<fn(CpuId)>) {
-    BEFORE_ONLINE.set(hook);
-}
-
-pub(crate) fn about_to_go_online(cpu: CpuId) {
-    BEFORE_ONLINE.call(cpu);
-}
-
-/// From now on each CPU that arrives calls `hook` before it sets up its part of the interrupt controller. As for
-/// [`before_online`].
-pub fn before_gic(hook: Option<fn(CpuId)>) {
-    BEFORE_GIC.set(hook);
-}
-
-pub(crate) fn about_to_set_up_gic(cpu: CpuId) {
-    BEFORE_GIC.call(cpu);
-}
-
-static WHILE_STOPPING: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
-
-/// The next CPU that stops all others calls `hook`, once, before it has stopped anybody.
-pub fn while_stopping(hook: fn()) {
-    // Release: pairs with `about_to_stop`.
-    WHILE_STOPPING.store(hook as *mut (), Ordering::Release);
-}
-
-pub(crate) fn about_to_stop() {
-    // Acquire: pairs with `while_stopping`.
-    let hook = WHILE_STOPPING.swap(core::ptr::null_mut(), Ordering::Acquire);
-    if !hook.is_null() {
-        // SAFETY: what is stored there, besides null, is a `fn()`.
-        let hook: fn() = unsafe { core::mem::transmute(hook) };
-        hook();
-    }
 }
 
 /// From now on every access to the console's registers is an abort.
@@ -154,43 +95,10 @@ pub fn unmap_console() {
     }
 }
 
-/// One more than the index of the CPU that lacks something, and what.
-static LACKING: AtomicU64 = AtomicU64::new(0);
-static LACKED: AtomicU64 = AtomicU64::new(0);
-
-/// From now on `cpu`, as it arrives, finds none of the `bits` in its ID_AA64ISAR0_EL1, as on a machine with CPUs of several
-/// kinds; with `None` every CPU finds what it has.
-pub fn lacks_features(cpu: Option<CpuId>, bits: u64) {
-    // Relaxed: the start of the CPU orders them.
-    LACKED.store(bits, Ordering::Relaxed);
-    LACKING.store(cpu.map_or(0, |cpu| cpu.index() as u64 + 1), Ordering::Relaxed);
-}
-
-pub(crate) fn features(cpu: CpuId, isar0: u64) -> u64 {
-    let lacks = LACKING.load(Ordering::Relaxed) == cpu.index() as u64 + 1;
-    if lacks { isar0 & !LACKED.load(Ordering::Relaxed) } else { isar0 }
-}
-
-/// 0: nothing to adjust; else one more than the limit.
-static ONLINE_LIMIT: AtomicU64 = AtomicU64::new(0);
-
-/// From now on a CPU that has arrived gets so many ticks to come online, whatever its booter's deadline; with `None` as
-/// much as that says.
-pub fn limit_online(ticks: Option<u64>) {
-    ONLINE_LIMIT.store(ticks.map_or(0, |ticks| ticks.saturating_add(1)), Ordering::Relaxed);
-}
-
-pub(crate) fn adjusted(limits: Limits) -> Limits {
-    match ONLINE_LIMIT.load(Ordering::Relaxed).checked_sub(1) {
-        Some(online) => Limits { online, ..limits },
-        None => limits,
-    }
-}
-
 /// The words of the stacks of `cpu`, all but its porch.
 fn stack_words(cpu: CpuId) -> impl Iterator<Item = *mut u64> {
     let bytes = |(start, pages): (u64, usize)| (start..start + (pages * PAGE) as u64).step_by(8);
-    area::stack_ranges(cpu).take(3).flat_map(bytes).map(|at| at as *mut u64)
+    stacks::stack_ranges(cpu).take(3).flat_map(bytes).map(|at| at as *mut u64)
 }
 
 /// Fills the stacks of `cpu`, all but its porch, with `word`.
@@ -255,8 +163,8 @@ pub fn untouchable(system: &System, cpu: CpuId) -> Option<Untouchable> {
             let guard = (BOOT_STACKS.base() + offset) as u64;
             set.remove(guard, guard + PAGE as u64)?;
         }
-        let own = area::stack_ranges(area::current().id);
-        let porch = area::stack_ranges(cpu).skip(3);
+        let own = stacks::stack_ranges(area::current().id);
+        let porch = stacks::stack_ranges(cpu).skip(3);
         for (from, pages) in own.chain(porch) {
             for page in 0..pages {
                 let Some(at) = physical(from + (page * PAGE) as u64) else { return Ok(None) };
@@ -293,68 +201,4 @@ pub fn is_accessible(address: u64, write: bool) -> bool {
         }
     }
     par & 1 == 0
-}
-
-/// Where text is mapped writable while it is patched, and nothing at any other time.
-pub const PATCH_WINDOW: u64 = memory::WINDOW;
-
-static WHILE_PATCHING: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
-
-/// From now on `hook` is called in every patch, after the last store and while the text is still mapped writable: all CPUs
-/// are gathered, interrupts are masked.
-pub fn while_patching(hook: Option<fn()>) {
-    let hook = hook.map_or(core::ptr::null_mut(), |hook| hook as *mut ());
-    // Release: pairs with `patching`.
-    WHILE_PATCHING.store(hook, Ordering::Release);
-}
-
-pub(crate) fn patching() {
-    // Acquire: pairs with `while_patching`.
-    let hook = WHILE_PATCHING.load(Ordering::Acquire);
-    if !hook.is_null() {
-        // SAFETY: what is stored there, besides null, is a `fn()`.
-        let hook: fn() = unsafe { core::mem::transmute(hook) };
-        hook();
-    }
-}
-
-/// Puts `instruction` at `at`, which lies in the text, as a patch would, and asks for no leave.
-///
-/// # Safety
-///
-/// No CPU runs what stands there until it is put right again.
-///
-/// # Errors
-///
-/// As for a patch.
-pub unsafe fn spoil(at: u64, instruction: u32) -> Result<(), PatchError> {
-    patch::overwrite(at, instruction)
-}
-
-/// Whether a site at `at` may be patched as far as its place goes.
-///
-/// # Errors
-///
-/// [`PatchError::Site`] if not.
-pub fn patch_place(at: u64) -> Result<(), PatchError> {
-    patch::check_place(at)
-}
-
-/// The branch from `from` to `to`, if there is one.
-pub fn patch_branch(from: u64, to: u64) -> Option<u32> {
-    patch::branch(from, to)
-}
-
-crate::percpu! {
-    static STRAYS: AtomicU64 = AtomicU64::new(0);
-}
-
-/// How many SGIs without a meaning `cpu` has taken: the runtime sends none with the numbers 4 and, without
-/// `bench-hooks`, 5.
-pub fn strays(cpu: CpuId) -> u64 {
-    STRAYS.of(cpu).load(Ordering::Relaxed)
-}
-
-pub(crate) fn stray() {
-    STRAYS.fetch_add(1, Ordering::Relaxed);
 }

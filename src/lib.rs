@@ -6,76 +6,88 @@
 //!
 //! # The life of a CPU
 //!
-//! 1. `arch` receives it from firmware, at whatever exception level, and gives it an MMU, caches and vectors.
-//! 2. The first one reads the device tree ([`dt`]), carves memory ([`System`]), sets up interrupts (`gic`,
-//!    [`irq`]) and time ([`time`]), and calls `main`.
+//! 1. `life` receives it from firmware, at whatever exception level, and gives it an MMU, caches and vectors.
+//! 2. The first one reads the device tree ([`dt`]), carves memory ([`System`]), sets up interrupts ([`irq`]) and time ([`time`]), and
+//!    calls `main`.
 //! 3. `main` brings the others up ([`bringup`]): each start is a race between arrival and time-out for one word,
 //!    and ends with one verdict.
 //! 4. Online, a CPU runs what it is given ([`cpu`]) and what others call it for ([`call`]), under locks that mask interrupts ([`sync`]).
-//! 5. When one fails, all are stopped and one reports ([`panic`](mod@panic)).
+//! 5. It leaves, from a point where it holds nothing, and may come back ([`hotplug`]).
+//! 6. When one fails, all are stopped and one reports ([`panic`](mod@panic)).
 //!
-//! What races is in the crate `reveille-protocol`, apart from all hardware, and model-checked from there.
+//! # The floors
+//!
+//! A room is a folder or a file of `src/`. It imports from lower floors alone, and no files import each other in a circle:
+//! `scripts/rooms` shows it, and `scripts/rooms --check` holds the code to it. What races is in the crate `reveille-protocol`, apart from
+//! all hardware, and model-checked from there.
+//!
+//! | floor | rooms | what they are |
+//! |---|---|---|
+//! | 16 | `cpu`, `fault` | doors: what users and tests see of several rooms |
+//! | 15 | `life` | the life of a CPU, in order: the one room that knows every mechanism |
+//! | 14 | `hotplug`, `power` | taking a CPU out; ending it all |
+//! | 13 | `bringup` | starting CPUs |
+//! | 12 | `patch` | changing code while it runs |
+//! | 11 | `stop` | stop-machine |
+//! | 10 | `lifecycle`, `watchdog`, `panic` | the right to change which CPUs there are; who looks after them; what happens when one fails |
+//! | 9 | `call`, `nmi`, `launch` | what CPUs have each other do |
+//! | 8 | `time`, `console` | timers; what is printed |
+//! | 7 | `irq`, `ending`, `bench` | handlers; what can end a run |
+//! | 6 | `gic`, `platform`, `psci`, `backtrace` | drivers; what stands on a stack |
+//! | 5 | `memory` | what is mapped, carved and free |
+//! | 4 | `sync` | locks |
+//! | 3 | `masking`, `gate`, `holds` | what a CPU holds back, what stops it, what keeps it |
+//! | 2 | `percpu`, `key`, `hook` | which CPUs there are, and what each has; conditions in the code |
+//! | 1 | `clock`, `closure`, `cpu_set` | the counter; closures in place; sets of CPUs |
+//! | 0 | `arch`, `dt`, `bootargs`, `ranges` | the architecture; the machine's description |
 
 #![no_std]
 #![deny(unsafe_op_in_unsafe_fn)]
 
-#[cfg(any(target_os = "none", test))]
+mod arch;
+mod backtrace;
+#[cfg(feature = "bench-hooks")]
+pub mod bench;
 mod bootargs;
-#[cfg(any(target_os = "none", test))]
+pub mod bringup;
+pub mod call;
+mod clock;
+mod closure;
+pub mod console;
+pub mod cpu;
 mod cpu_set;
 pub mod dt;
-#[cfg(any(target_os = "none", test))]
-mod ranges;
-
-#[cfg(target_os = "none")]
-mod arch;
-#[cfg(all(target_os = "none", feature = "bench-hooks"))]
-pub mod bench;
-#[cfg(target_os = "none")]
-pub mod bringup;
-#[cfg(target_os = "none")]
-pub mod call;
-#[cfg(target_os = "none")]
-mod closure;
-#[cfg(target_os = "none")]
-pub mod console;
-#[cfg(target_os = "none")]
-pub mod cpu;
-#[cfg(all(target_os = "none", feature = "fault-injection"))]
+mod ending;
+#[cfg(feature = "fault-injection")]
 pub mod fault;
-#[cfg(target_os = "none")]
+mod gate;
 mod gic;
-#[cfg(target_os = "none")]
+mod holds;
+#[cfg(feature = "fault-injection")]
+mod hook;
 pub mod hotplug;
-#[cfg(target_os = "none")]
 pub mod irq;
-#[cfg(target_os = "none")]
+mod key;
+mod launch;
+mod life;
+mod lifecycle;
+mod masking;
+mod memory;
 pub mod nmi;
-#[cfg(target_os = "none")]
 pub mod panic;
-#[cfg(target_os = "none")]
 pub mod patch;
-#[cfg(target_os = "none")]
+mod percpu;
 #[path = "../platform/mod.rs"]
 mod platform;
-#[cfg(target_os = "none")]
 pub mod power;
-#[cfg(target_os = "none")]
+mod psci;
+mod ranges;
 mod stop;
-#[cfg(target_os = "none")]
 pub mod sync;
-#[cfg(target_os = "none")]
-mod system;
-#[cfg(target_os = "none")]
 pub mod time;
-#[cfg(target_os = "none")]
 pub mod watchdog;
 
-#[cfg(target_os = "none")]
 pub use arch::mmu::MapError;
-#[cfg(target_os = "none")]
-pub use power::ExitCode;
-#[cfg(target_os = "none")]
+pub use ending::ExitCode;
+pub use life::System;
 pub use stop::{StopError, stop_machine, stop_machine_each};
-#[cfg(target_os = "none")]
-pub use system::System;

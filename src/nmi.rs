@@ -23,16 +23,31 @@
 
 use crate::arch::exception::IrqFrame;
 use crate::arch::{self, Hw, HwWord};
-use crate::cpu::area::{self, Area};
-use crate::cpu::{CpuId, CpuSet, MAX_CPUS};
-use crate::irq::{self, Sgi};
-use crate::panic::Reminder;
-use crate::system::memory;
-use crate::time::Deadline;
-use crate::{cpu, gic, panic};
+use crate::backtrace::Backtrace;
+use crate::bootargs::BootArgs;
+use crate::clock::Deadline;
+use crate::gic::{self, NMI, Reminder};
+use crate::masking::{self, Masking};
+use crate::percpu::area::{self, Area, Part as _};
+use crate::percpu::{self, CpuId, CpuSet, MAX_CPUS};
+use crate::{gate, memory};
 use core::fmt;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::time::Duration;
 use reveille_protocol::{Summons, SummonsProgress as Progress};
+
+/// Milliseconds that an NMI-class interrupt may take to be taken; bootarg `nmi_ms`.
+static MS: AtomicU64 = AtomicU64::new(100);
+
+/// Reads the bootarg. By the boot CPU, once there is a console to complain to.
+pub(crate) fn init(args: BootArgs<'_>) {
+    args.change_milliseconds("nmi_ms", &MS);
+}
+
+/// The time for an NMI-class interrupt to be taken.
+pub(crate) fn time() -> Duration {
+    Duration::from_millis(MS.load(Ordering::Relaxed))
+}
 
 /// One CPU's part: the word by which it is summoned, and what it notes down about itself.
 pub(crate) struct Part {
@@ -89,14 +104,14 @@ pub fn on_each(set: &CpuSet, f: fn()) -> Answers {
         silent: CpuSet::EMPTY,
         offline: CpuSet::EMPTY,
     };
-    if irq::in_nmi() {
+    if masking::in_nmi() {
         answers.silent = *set;
         return answers;
     }
-    let own = cpu::current();
+    let own = percpu::current();
     if set.contains(own) {
-        let _masked = irq::mask();
-        area::current().masking.at_nmi_level(f);
+        let _masked = masking::mask();
+        Masking::of(area::current()).at_nmi_level(f);
         answers.done.insert(own);
     }
     summon(set.without(own), what, &mut answers);
@@ -105,30 +120,31 @@ pub fn on_each(set: &CpuSet, f: fn()) -> Answers {
 
 /// Asks the CPUs of `set` to run `what`, all at the same time, and waits for them.
 fn summon(mut set: CpuSet, what: u32, answers: &mut Answers) {
-    let limit = panic::nmi_time();
+    let limit = time();
     let mut asked = CpuSet::EMPTY;
     // The number of the summons of each CPU that was asked.
     let mut serials = [0; MAX_CPUS];
-    let summons =
-        |cpu: CpuId, serials: &[u32; MAX_CPUS]| area::of(cpu).nmi.summons.asked(serials[cpu.index()], what);
+    let summons = |cpu: CpuId, serials: &[u32; MAX_CPUS]| {
+        Part::of(area::of(cpu)).summons.asked(serials[cpu.index()], what)
+    };
     // Ask, and ask again those that are busy with somebody else's.
     let deadline = Deadline::after(limit);
-    let mut reminder = Reminder::new(Sgi::Nmi, deadline);
+    let mut reminder = Reminder::new(NMI, deadline);
     loop {
         let mut told = CpuSet::EMPTY;
         for cpu in set.iter() {
             let area = area::of(cpu);
-            if !area.is_online() {
+            if !area::is_online(area) {
                 answers.offline.insert(cpu);
                 set.remove(cpu);
-            } else if let Some(new) = area.nmi.summons.ask(what) {
+            } else if let Some(new) = Part::of(area).summons.ask(what) {
                 serials[cpu.index()] = new.into_serial();
                 told.insert(cpu);
                 asked.insert(cpu);
                 set.remove(cpu);
             }
         }
-        gic::send_sgi_set(Sgi::Nmi, &told);
+        gic::send_sgi_set(NMI, &told);
         if set.is_empty() || deadline.has_passed() {
             break;
         }
@@ -167,19 +183,19 @@ fn summon(mut set: CpuSet, what: u32, answers: &mut Answers) {
 }
 
 fn pause() {
-    panic::poll_gate();
+    gate::poll();
     arch::yield_now();
 }
 
 /// Answers an NMI-class interrupt that was not sent to stop this CPU.
 pub(crate) fn answer(area: &Area, frame: &IrqFrame) {
-    let Some(answering) = area.nmi.summons.take() else { return };
+    let Some(answering) = Part::of(area).summons.take() else { return };
     match answering.what() {
-        NOTE => area.nmi.note.take(frame),
+        NOTE => Part::of(area).note.take(frame),
         what => {
             // SAFETY: beside `NOTE` only `on_each` asks, and for what `offset_of_function` gave it.
             let f = unsafe { memory::function_at(what) };
-            area.masking.at_nmi_level(f);
+            Masking::of(area).at_nmi_level(f);
         }
     }
 }
@@ -213,7 +229,7 @@ impl Note {
         self.sp.store(frame.stack_pointer(), Ordering::Relaxed);
         self.spsr.store(frame.spsr(), Ordering::Relaxed);
         let mut len = 0;
-        for (entry, address) in self.frames.iter().zip(panic::Backtrace::new(frame.fp)) {
+        for (entry, address) in self.frames.iter().zip(Backtrace::new(frame.fp)) {
             entry.store(address, Ordering::Relaxed);
             len += 1;
         }
@@ -239,8 +255,8 @@ impl fmt::Display for Noted {
 
 /// Has `cpu` note down what it is doing. `None` if it does not answer in time.
 pub(crate) fn note(cpu: CpuId) -> Option<Noted> {
-    let part = &area::of(cpu).nmi;
-    let deadline = Deadline::after(panic::nmi_time());
+    let part = Part::of(area::of(cpu));
+    let deadline = Deadline::after(time());
     let asked = loop {
         match part.summons.ask(NOTE) {
             Some(asked) => break asked,
@@ -248,8 +264,8 @@ pub(crate) fn note(cpu: CpuId) -> Option<Noted> {
             None => pause(),
         }
     };
-    gic::send_sgi(Sgi::Nmi, cpu);
-    let mut reminder = Reminder::new(Sgi::Nmi, deadline);
+    gic::send_sgi(NMI, cpu);
+    let mut reminder = Reminder::new(NMI, deadline);
     while asked.progress() != Progress::Done && !deadline.has_passed() {
         reminder.look(|| [cpu].into_iter().collect());
         pause();
@@ -271,11 +287,11 @@ pub(crate) fn note(cpu: CpuId) -> Option<Noted> {
 ///
 /// What is printed waits for the console: best from thread context. At NMI level nothing is asked, and nothing printed.
 pub fn backtrace(set: &CpuSet) {
-    if irq::in_nmi() {
+    if masking::in_nmi() {
         return;
     }
-    for cpu in set.without(cpu::current()) {
-        if !area::of(cpu).is_online() {
+    for cpu in set.without(percpu::current()) {
+        if !area::is_online(area::of(cpu)) {
             crate::println!("cpu {cpu} is not online");
             continue;
         }

@@ -1,48 +1,9 @@
 //! Ending it: off, reset, exit with a code.
 
-use crate::bringup::psci;
-use crate::{console, panic, platform};
-use core::sync::atomic::{AtomicBool, Ordering};
+pub use crate::ending::ExitCode;
 
-/// What `main` returns: the machine's exit code.
-///
-/// It reaches the host through semihosting if the bootargs say `reveille.exit=semihosting`; otherwise the machine
-/// is simply turned off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ExitCode(u8);
-
-impl ExitCode {
-    /// All went well: 0.
-    pub const SUCCESS: Self = Self(0);
-    /// Something did not: 1.
-    pub const FAILURE: Self = Self(1);
-
-    /// The code as a number.
-    pub const fn get(self) -> u8 {
-        self.0
-    }
-}
-
-impl From<u8> for ExitCode {
-    fn from(code: u8) -> Self {
-        Self(code)
-    }
-}
-
-impl From<bool> for ExitCode {
-    /// `true` is success.
-    fn from(good: bool) -> Self {
-        if good { Self::SUCCESS } else { Self::FAILURE }
-    }
-}
-
-/// Whether there is a host to exit to.
-static SEMIHOSTING: AtomicBool = AtomicBool::new(false);
-
-/// Says that the bootargs promise a semihosting host.
-pub(crate) fn use_semihosting() {
-    SEMIHOSTING.store(true, Ordering::Relaxed);
-}
+use crate::ending::{try_exit, try_off, try_reset};
+use crate::{console, panic};
 
 /// Turns the machine off: by firmware, or by a device that the tree names. If neither can, every CPU is stopped, and all park.
 pub fn off() -> ! {
@@ -58,23 +19,9 @@ pub fn reset() -> ! {
     panic::park_all()
 }
 
-/// Turns the machine off, or returns if nothing can.
-pub(crate) fn try_off() {
-    psci::system_off();
-    platform::off();
-}
-
-/// Resets the machine, or returns if nothing can.
-pub(crate) fn try_reset() {
-    psci::system_reset();
-    platform::reset();
-}
-
 /// Ends the run with `code`: through semihosting if there is a host, else as [`off`].
 pub fn exit(code: ExitCode) -> ! {
     console::flush();
-    if SEMIHOSTING.load(Ordering::Relaxed) {
-        semihosting::process::exit(i32::from(code.0));
-    }
-    off()
+    try_exit(code);
+    panic::park_all()
 }

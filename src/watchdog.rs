@@ -11,11 +11,12 @@
 //! What it cannot see: a CPU that takes interrupts but gets nothing done; all CPUs stuck at once. While it runs, idle CPUs
 //! wake up twice a period. It is off until [`start`].
 
-use crate::cpu::CpuId;
-use crate::cpu::area::{self, Area};
-use crate::irq::Sgi;
-use crate::time::{self, Deadline, Instant, has_timer, to_duration, to_ticks};
-use crate::{console, gic, irq, nmi, panic};
+use crate::clock::{Deadline, Instant, to_duration, to_ticks};
+use crate::irq::PRIVATE;
+use crate::percpu::CpuId;
+use crate::percpu::area::{self, Area, Part as _};
+use crate::time::{self, has_timer};
+use crate::{console, gate, gic, irq, masking, nmi};
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
@@ -114,7 +115,7 @@ pub fn start(period: Duration) -> Result<(), WatchdogError> {
     if period < MIN_PERIOD {
         return Err(WatchdogError::TooShort);
     }
-    if irq::in_nmi() {
+    if masking::in_nmi() {
         return Err(WatchdogError::Nmi);
     }
     let half = to_ticks(period / 2).max(1);
@@ -125,10 +126,11 @@ pub fn start(period: Duration) -> Result<(), WatchdogError> {
     let now = Instant::now().ticks();
     STARTED.store(now, Ordering::Relaxed);
     for area in area::areas() {
-        area.watchdog.beat(now);
+        Part::of(area).beat(now);
     }
     // Release: pairs with `half`. Who sees it on sees no beat from before.
     HALF.store(half, Ordering::Release);
+    apply();
     irq::tell();
     Ok(())
 }
@@ -136,7 +138,8 @@ pub fn start(period: Duration) -> Result<(), WatchdogError> {
 /// Turns the watchdog off. At NMI level too, where it is left to the next tick of each CPU to be its last.
 pub fn stop() {
     HALF.store(0, Ordering::Release);
-    if !irq::in_nmi() {
+    if !masking::in_nmi() {
+        apply();
         irq::tell();
     }
 }
@@ -160,13 +163,13 @@ fn half() -> u64 {
 /// changed.
 pub(crate) fn apply() {
     let now = Instant::now().ticks();
-    area::current().watchdog.beat(now);
+    Part::of(area::current()).beat(now);
     time::set_tick(next_tick(now));
 }
 
 /// This CPU is about to come online. What it did before, masked, may have taken longer than a period.
 pub(crate) fn arrived() {
-    area::current().watchdog.beat(Instant::now().ticks());
+    Part::of(area::current()).beat(Instant::now().ticks());
 }
 
 /// When the tick after the one at `now` is due.
@@ -178,14 +181,14 @@ fn next_tick(now: u64) -> Option<u64> {
 pub(crate) fn tick() -> Option<u64> {
     let now = Instant::now().ticks();
     let own = area::current();
-    let last = own.watchdog.beat.load(Ordering::Relaxed);
-    own.watchdog.beat(now);
+    let last = Part::of(own).beat.load(Ordering::Relaxed);
+    Part::of(own).beat(now);
     let half = half();
     let period = half.saturating_mul(2);
     // Late itself, it cannot tell a neighbour that is stuck from one that was held up with it: the machine may have been
     // stopped for a while, by a gathering or by the host.
     let late = now.saturating_sub(last) > period;
-    if half != 0 && !late && !panic::is_stopping() {
+    if half != 0 && !late && !gate::is_stopping() {
         // The last beat may have been half a period old when interrupts were masked.
         look(own, now, period.saturating_add(half));
     }
@@ -197,10 +200,10 @@ fn look(own: &Area, now: u64, limit: u64) {
     let areas = area::areas();
     let (before, after) = (&areas[..own.id.index()], &areas[own.id.index() + 1..]);
     for area in after.iter().chain(before) {
-        if !area.is_online() {
+        if !area::is_online(area) {
             continue;
         }
-        let beat = area.watchdog.beat.load(Ordering::Relaxed);
+        let beat = Part::of(area).beat.load(Ordering::Relaxed);
         let age = now.saturating_sub(beat);
         let has_heard = beat != STARTED.load(Ordering::Relaxed) || remind(area, beat);
         if age <= limit {
@@ -210,11 +213,11 @@ fn look(own: &Area, now: u64, limit: u64) {
             // Nobody has looked at it before: it has until the next look.
             continue;
         }
-        if area.watchdog.claim(beat) {
-            let patience = 2 * panic::nmi_time() + CONSOLE_PATIENCE;
-            own.watchdog.excuse((Instant::now() + patience).ticks());
+        if Part::of(area).claim(beat) {
+            let patience = 2 * nmi::time() + CONSOLE_PATIENCE;
+            Part::of(own).excuse((Instant::now() + patience).ticks());
             respond(area.id, to_duration(age));
-            own.watchdog.beat(Instant::now().ticks());
+            Part::of(own).beat(Instant::now().ticks());
         }
     }
 }
@@ -222,8 +225,8 @@ fn look(own: &Area, now: u64, limit: u64) {
 /// The CPU of `area`, whose last `beat` is not its own, may not know that it has to beat, or how often: the SGI may have been
 /// lost. It is sent another at each look. Whether it has been before.
 fn remind(area: &Area, beat: u64) -> bool {
-    gic::interrupt(Sgi::Private, area);
-    area.watchdog.reminded.swap(beat, Ordering::Relaxed) == beat
+    gic::interrupt(PRIVATE, area);
+    Part::of(area).reminded.swap(beat, Ordering::Relaxed) == beat
 }
 
 /// `cpu` has taken no interrupt for `age`.

@@ -3,7 +3,7 @@
 //! The block is the one of all Raspberry Pis so far (BCM2835 power management): a write counts only with the password in
 //! its upper byte, and a reset is a watchdog that is about to run out.
 
-use super::PowerDevice;
+use super::power::PowerDevice;
 use crate::arch::{self, mmio};
 
 /// The power management block, in its role as watchdog.

@@ -1,4 +1,4 @@
-//! Frames of exceptions, syndromes in words, and the end of the fatal path.
+//! Frames of exceptions, and syndromes in words.
 
 use super::regs;
 use core::cell::Cell;
@@ -213,14 +213,23 @@ impl FatalFrame {
         }
     }
 
+    /// Whether this is a CPU that was stopped, and no exception.
+    pub(crate) fn is_stop(&self) -> bool {
+        self.kind == STOPPED
+    }
+
     /// Whether the faulting address belongs to a data or instruction abort.
     fn is_abort(&self) -> bool {
         matches!((self.esr >> 26) & 0x3f, 0x20..=0x22 | 0x24 | 0x25)
     }
-}
 
-impl fmt::Display for FatalFrame {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// What happened, in two lines without the end of the second. `guard` is whose guard page the address that was accessed lies
+    /// in.
+    pub(crate) fn describe(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        guard: Option<&dyn fmt::Display>,
+    ) -> fmt::Result {
         write!(f, "{}: {}", self.vector(), class(self.esr))?;
         if let Some(fault) = fault(self.esr) {
             let access = match ((self.esr >> 26) & 0x3f, self.esr & (1 << 6)) {
@@ -229,7 +238,7 @@ impl fmt::Display for FatalFrame {
                 _ => "fetching",
             };
             write!(f, " {access} {:#x}: {fault}", self.far)?;
-            if let Some(guard) = crate::cpu::area::guard_name(self.far) {
+            if let Some(guard) = guard {
                 write!(f, " (the guard page of {guard}: stack overflow)")?;
             }
         }
@@ -241,13 +250,4 @@ impl fmt::Display for FatalFrame {
         }
         write!(f, " SPSR {:#010x}", self.spsr)
     }
-}
-
-/// The end of the fatal path: an unhandled exception is a panic of this CPU; one that was stopped parks.
-#[unsafe(link_section = ".never_patch")]
-pub(super) extern "C" fn fatal(frame: &mut FatalFrame) -> ! {
-    if frame.kind == STOPPED {
-        crate::panic::stopped(frame)
-    }
-    crate::panic::exception(frame)
 }

@@ -2,7 +2,12 @@
 
 use super::regs;
 use core::sync::atomic::{AtomicU64, Ordering};
-use reveille_protocol::{Arch, Word};
+use reveille_protocol::{Arch, Gate, Slot, Word};
+
+/// The bring-up slot of a real CPU.
+pub(crate) type HwSlot = Slot<Hw>;
+/// The panic gate of the real machine.
+pub(crate) type HwGate = Gate<Hw>;
 
 /// The backend of the protocols on real CPUs.
 pub(crate) struct Hw;

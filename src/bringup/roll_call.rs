@@ -1,108 +1,18 @@
 //! Verdicts, one for each CPU, and how they are told.
 
-use super::{Reason, Start, Verdict};
-use crate::cpu::CpuId;
-use crate::cpu::area::Area;
-use crate::time::to_duration;
+use super::Verdict;
+use super::reason::Reason;
+use super::record::record;
+use crate::clock::to_duration;
+use crate::percpu::CpuId;
+use crate::percpu::area::{self, Area};
 use core::fmt;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 use core::time::Duration;
-use reveille_protocol::{Outcome, Refusal};
-
-/// What became of the last attempt to bring a CPU up, and the attempt itself while it lasts.
-///
-/// Written by the holder of the lifecycle lock alone. Relaxed throughout: whoever reads a record on another CPU
-/// gets some recent attempt, field by field, which is all that a roll call of a living system can say.
-pub(crate) struct Record {
-    /// Verdict in 47:32 (0: none yet), its code in 31:0.
-    verdict: AtomicU64,
-    generation: AtomicU32,
-    /// From kick to verdict.
-    ticks: AtomicU64,
-    pub(super) start: Start,
-}
-
-impl Record {
-    pub(crate) const fn new() -> Self {
-        Self {
-            verdict: AtomicU64::new(0),
-            generation: AtomicU32::new(0),
-            ticks: AtomicU64::new(0),
-            start: Start::new(),
-        }
-    }
-
-    fn store(&self, verdict: Verdict, generation: u32, ticks: u64) {
-        let (kind, code) = match verdict {
-            Verdict::Online => (1, 0),
-            Verdict::Revoked => (2, 0),
-            Verdict::Refused(code) => (3, code as u32),
-            Verdict::Failed(reason) => (4, u32::from(reason)),
-            Verdict::Wedged => (5, 0),
-            Verdict::NoMethod => (6, 0),
-            Verdict::Disabled => (7, 0),
-            Verdict::Busy => (8, 0),
-            Verdict::Exhausted => (9, 0),
-            Verdict::Parked => (10, 0),
-            // Whoever is refused so writes no record.
-            Verdict::WouldDeadlock => (11, 0),
-        };
-        self.generation.store(generation, Ordering::Relaxed);
-        self.ticks.store(ticks, Ordering::Relaxed);
-        self.verdict.store(kind << 32 | u64::from(code), Ordering::Relaxed);
-    }
-
-    /// The last verdict, if there ever was one.
-    pub(crate) fn verdict(&self) -> Option<Verdict> {
-        let word = self.verdict.load(Ordering::Relaxed);
-        let code = word as u32;
-        Some(match word >> 32 {
-            1 => Verdict::Online,
-            2 => Verdict::Revoked,
-            3 => Verdict::Refused(code as i32),
-            4 => Verdict::Failed(code as u16),
-            5 => Verdict::Wedged,
-            6 => Verdict::NoMethod,
-            7 => Verdict::Disabled,
-            8 => Verdict::Busy,
-            9 => Verdict::Exhausted,
-            10 => Verdict::Parked,
-            11 => Verdict::WouldDeadlock,
-            _ => return None,
-        })
-    }
-
-    pub(super) fn settled(&self, outcome: Outcome) {
-        self.store(outcome.verdict, outcome.generation, outcome.elapsed);
-    }
-
-    /// The slot could not be claimed. Of a CPU that is online already the record of its start stays.
-    pub(super) fn refused(&self, refusal: Refusal, generation: u32) {
-        if !(matches!(refusal, Refusal::Online { .. }) && self.verdict() == Some(Verdict::Online)) {
-            self.store(refusal.into(), generation, 0);
-        }
-    }
-
-    pub(super) fn without_start(&self, verdict: Verdict) {
-        self.store(verdict, 0, 0);
-    }
-
-    /// Another CPU was busy starting CPUs for too long.
-    pub(super) fn busy(&self) {
-        if self.verdict() != Some(Verdict::Online) {
-            self.store(Verdict::Busy, self.generation.load(Ordering::Relaxed), 0);
-        }
-    }
-
-    /// The CPU that booted us.
-    pub(crate) fn boot(&self) {
-        self.store(Verdict::Online, 0, 0);
-    }
-}
 
 /// One verdict for each CPU of the machine: what the last attempt to bring it up came to.
 ///
-/// It is a view: a later [`cpu_up`](super::cpu_up) shows in it.
+/// It is a view: a later [`cpu_up`](super::cpu_up()) shows in it.
 #[derive(Clone, Copy)]
 pub struct RollCall {
     areas: &'static [Area],
@@ -141,10 +51,10 @@ impl RollCall {
     pub fn iter(&self) -> impl Iterator<Item = Entry> + use<> {
         let refused = self.refused;
         self.areas.iter().map(move |area| {
-            let record = &area.record.0;
+            let record = record(area);
             let verdict = match refused {
                 // The record of one that has left is that of the start before.
-                Some(_) if area.is_online() => Verdict::Online,
+                Some(_) if area::is_online(area) => Verdict::Online,
                 Some(refused) => refused,
                 // No attempt yet: somebody else is about to make one.
                 None => record.verdict().unwrap_or(Verdict::Busy),

@@ -1,14 +1,13 @@
 //! Calls that are taken back when their time is up.
 
 use super::CallError;
-use super::part::mask_to_wait;
+use super::part::Part;
 use super::post::{PostError, push};
-use super::wait::{self, Patience};
-use crate::cpu::CpuId;
-use crate::cpu::area;
-use crate::irq;
-use crate::time::Deadline;
-use crate::{arch, panic};
+use super::wait::{self, Patience, mask_to_wait};
+use crate::clock::Deadline;
+use crate::percpu::CpuId;
+use crate::percpu::area::{self, Part as _};
+use crate::{arch, gate, masking};
 use core::cell::UnsafeCell;
 use reveille_protocol::DeadlineState;
 
@@ -43,21 +42,21 @@ where
 
     let result = UnsafeCell::new(None);
     let place = Place(&raw const result);
-    let line = own.call.queue_of(cpu);
-    let Some(pending) = own.call.deadline.begin() else { return Err(CallError::WouldDeadlock) };
+    let line = Part::of(own).queue_of(cpu);
+    let Some(pending) = Part::of(own).deadline.begin() else { return Err(CallError::WouldDeadlock) };
     let ticket = pending.ticket();
     let mut closure = move || {
         // The whole of it, not its field: that is what is `Send`.
         let place = place;
-        if let Some(started) = own.call.deadline.start(ticket) {
+        if let Some(started) = Part::of(own).deadline.start(ticket) {
             // SAFETY: started, so the caller waits until `started` is dropped, and looks only then.
             unsafe { *(*place.0).get() = Some(f()) };
             drop(started);
         }
     };
     loop {
-        let masked = irq::mask();
-        match push(&own.call, line, closure) {
+        let masked = masking::mask();
+        match push(Part::of(own), line, closure) {
             Ok(pushed) => {
                 if pushed.first {
                     line.bell.ring();
@@ -78,7 +77,7 @@ where
             let _ = pending.cancel();
             return Err(CallError::TimedOut);
         }
-        panic::poll_gate_for_another();
+        gate::poll_for_another();
         arch::yield_now();
     }
     let mut patience = Patience::new();
@@ -93,7 +92,7 @@ where
             },
             _ => {}
         }
-        panic::poll_gate_for_another();
+        gate::poll_for_another();
         let report = patience.is_over();
         if let Some(age) = report {
             wait::tell(own.id, cpu, core::any::type_name::<F>(), state == DeadlineState::Running, age);

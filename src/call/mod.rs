@@ -21,15 +21,15 @@
 mod deadline;
 mod part;
 mod post;
+mod receive;
 mod sync;
 mod wait;
 
 pub use deadline::on_deadline;
-pub(crate) use part::{
-    BYTES_PER_CPU, Block, Kept, Part, Shared, close, condemn, counts, drain, is_open, is_pending, open,
-    run_kept, run_pending, set_up, taken,
-};
-pub use post::{POST_BYTES, POSTS_PER_CPU, PostError, Posted, post, post_each};
+pub(crate) use part::{BYTES_PER_CPU, Block, CALL, Part, Shared, counts, is_open, open, set_up, taken};
+pub use part::{POST_BYTES, POSTS_PER_CPU};
+pub use post::{PostError, Posted, post, post_each};
+pub(crate) use receive::{Kept, close, condemn, drain, is_pending, run_kept, run_pending};
 pub use sync::{on, on_each};
 pub(crate) use wait::init;
 

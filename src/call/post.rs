@@ -1,20 +1,14 @@
 //! No-wait calls.
 
-use super::part::{self, Part, QueueLine};
+use super::part::{self, CALL, POSTS_PER_CPU, Part, QueueLine};
 use super::wait;
 use crate::arch::Hw;
-use crate::cpu::area;
-use crate::cpu::{CpuId, CpuSet};
 use crate::gic::SgiBatch;
-use crate::irq::{self, Sgi};
+use crate::masking;
+use crate::percpu::area::{self, Part as _};
+use crate::percpu::{CpuId, CpuSet};
 use core::fmt;
 use reveille_protocol::{Closed, Pushed};
-
-/// Bytes that a posted closure may capture.
-pub const POST_BYTES: usize = 64;
-/// Closures that one CPU can have posted and not yet taken up by their targets, all targets together, however many CPUs the
-/// machine has.
-pub const POSTS_PER_CPU: usize = 16;
 
 /// Why a post was refused. The closure comes back inside; nothing else has happened.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -82,9 +76,9 @@ pub struct Posted {
 #[inline]
 pub fn post<F: FnOnce() + Send + 'static>(cpu: CpuId, f: F) -> Result<(), PostError<F>> {
     let own = area::current();
-    let Some(masked) = irq::mask_below_nmi_on(own) else { return Err(PostError::Busy(f)) };
-    let line = own.call.queue_of(cpu);
-    let pushed = push(&own.call, line, f)?;
+    let Some(masked) = masking::mask_below_nmi_on(own) else { return Err(PostError::Busy(f)) };
+    let line = Part::of(own).queue_of(cpu);
+    let pushed = push(Part::of(own), line, f)?;
     if pushed.first || wait::is_stalled(line) {
         line.bell.ring();
     }
@@ -112,12 +106,12 @@ pub fn post<F: FnOnce() + Send + 'static>(cpu: CpuId, f: F) -> Result<(), PostEr
 /// ```
 pub fn post_each<F: Fn(CpuId) + Copy + Send + 'static>(set: &CpuSet, f: F) -> Posted {
     let mut posted = Posted::default();
-    let Some(_masked) = irq::mask_below_nmi() else { return Posted { busy: *set, ..posted } };
+    let Some(_masked) = masking::mask_below_nmi() else { return Posted { busy: *set, ..posted } };
     let own = area::current();
-    let mut sgis = SgiBatch::new(Sgi::Call);
+    let mut sgis = SgiBatch::new(CALL);
     for cpu in set {
-        let line = own.call.queue_of(cpu);
-        match push(&own.call, line, move || f(cpu)) {
+        let line = Part::of(own).queue_of(cpu);
+        match push(Part::of(own), line, move || f(cpu)) {
             Ok(pushed) => {
                 posted.accepted.insert(cpu);
                 if pushed.first || wait::is_stalled(line) {

@@ -1,13 +1,13 @@
 //! Calls that wait for their callees.
 
-use super::part::{Payload, mask_to_wait};
-use super::wait::Callees;
+use super::part::{CALL, Part, Payload};
+use super::wait::{Callees, mask_to_wait};
 use super::{CallError, wait};
 use crate::arch::Hw;
-use crate::cpu::area::{self, Area};
-use crate::cpu::{self, CpuId, CpuSet};
 use crate::gic::SgiBatch;
-use crate::irq::{self, Sgi};
+use crate::masking;
+use crate::percpu::area::{self, Area, Part as _};
+use crate::percpu::{self, CpuId, CpuSet};
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use reveille_protocol::SyncCall;
@@ -60,21 +60,21 @@ pub fn on<R: Send, F: FnOnce() -> R + Send>(cpu: CpuId, f: F) -> Result<R, CallE
 
 #[inline(always)]
 fn call_one(
-    masked: irq::Masked,
+    masked: masking::Masked,
     own: &'static Area,
     cpu: CpuId,
     payload: Payload,
     name: fn() -> &'static str,
 ) -> Result<(), CallError> {
     // Only one at a time: thread context alone gets here, and waits below.
-    let lent = own.call.lent;
+    let lent = Part::of(own).lent;
     let Some(mut calling) = lent.sync.begin(1) else { return Err(CallError::WouldDeadlock) };
     // SAFETY: begun, so no callee reads it until it is told.
     unsafe { *lent.payload.get() = payload };
-    let line = own.call.queue_of(cpu);
-    match line.queue.call(own.call.caller) {
+    let line = Part::of(own).queue_of(cpu);
+    match line.queue.call(Part::of(own).caller) {
         Ok(pushed) => {
-            own.call.sent.add(1);
+            Part::of(own).sent.add(1);
             if pushed.first {
                 line.bell.ring();
             }
@@ -103,7 +103,7 @@ fn call_one(
 pub fn on_each<F: Fn(CpuId) + Sync>(set: &CpuSet, f: F) -> Result<CpuSet, CallError> {
     unsafe fn run<F: Fn(CpuId)>(data: *const (), call: &SyncCall<Hw>) {
         // SAFETY: `data` is the `f` of the caller below, who waits, and `F` is `Sync`.
-        unsafe { (*data.cast::<F>())(cpu::current()) }
+        unsafe { (*data.cast::<F>())(percpu::current()) }
         call.finish();
     }
 
@@ -113,17 +113,17 @@ pub fn on_each<F: Fn(CpuId) + Sync>(set: &CpuSet, f: F) -> Result<CpuSet, CallEr
     let payload = Payload { run: run::<F>, data: (&raw const f).cast() };
     // As many as there can be; those that were not told are taken back below.
     let most = area::areas().len() as u32;
-    let Some(mut calling) = own.call.lent.sync.begin(most) else { return Err(CallError::WouldDeadlock) };
+    let Some(mut calling) = Part::of(own).lent.sync.begin(most) else { return Err(CallError::WouldDeadlock) };
     // SAFETY: begun, so no callee reads it until it is told.
-    unsafe { *own.call.lent.payload.get() = payload };
-    let mut sgis = SgiBatch::new(Sgi::Call);
+    unsafe { *Part::of(own).lent.payload.get() = payload };
+    let mut sgis = SgiBatch::new(CALL);
     let mut told = 0;
     for cpu in set {
         if cpu == own.id {
             continue;
         }
-        let line = own.call.queue_of(cpu);
-        match line.queue.call(own.call.caller) {
+        let line = Part::of(own).queue_of(cpu);
+        match line.queue.call(Part::of(own).caller) {
             Ok(pushed) => {
                 told += 1;
                 if pushed.first {
@@ -136,7 +136,7 @@ pub fn on_each<F: Fn(CpuId) + Sync>(set: &CpuSet, f: F) -> Result<CpuSet, CallEr
         }
     }
     drop(sgis);
-    own.call.sent.add(u64::from(told));
+    Part::of(own).sent.add(u64::from(told));
     calling.take_back(most - told);
     if set.contains(own.id) {
         f(own.id);

@@ -1,12 +1,13 @@
 //! Waiting for callees: bounded in everything but the wait itself.
 
-use super::part::{Payload, QueueLine, now};
-use crate::arch::Hw;
+use super::CallError;
+use super::part::{Part, Payload, QueueLine};
+use crate::arch::{Hw, regs};
 use crate::bootargs::BootArgs;
-use crate::cpu::area::{self, Area};
-use crate::cpu::{CpuId, CpuSet};
-use crate::time::{to_duration, to_ticks};
-use crate::{arch, panic};
+use crate::clock::{to_duration, to_ticks};
+use crate::percpu::area::{self, Area, Part as _};
+use crate::percpu::{CpuId, CpuSet};
+use crate::{arch, gate, masking};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use reveille_protocol::{Calling, State};
@@ -31,6 +32,22 @@ pub(crate) fn init(args: BootArgs<'_>) {
     let report = args.milliseconds("call_report_ms", REPORT);
     REPORT_TICKS.store(to_ticks(report), Ordering::Relaxed);
     PANICS.store(args.chooses("call_report", "log", "panic"), Ordering::Relaxed);
+}
+
+/// Masks interrupts to send, if this CPU may wait for another afterwards: in thread context, interrupts open.
+#[inline(always)]
+pub(super) fn mask_to_wait(own: &Area) -> Result<masking::Masked, CallError> {
+    // What a CPU runs from its thread context as if it were interrupted, it runs masked.
+    if regs::on_exception_stack() {
+        return Err(CallError::WouldDeadlock);
+    }
+    masking::mask_if_open(own).ok_or(CallError::WouldDeadlock)
+}
+
+/// Ticks of the counter, for the stall check.
+#[inline(always)]
+fn now() -> u64 {
+    regs::counter()
 }
 
 /// Whether the SGI for what is in a queue seems to have been lost.
@@ -83,12 +100,12 @@ pub(super) fn for_long(
             return;
         }
         looks = LOOKS;
-        panic::poll_gate_for_another();
+        gate::poll_for_another();
         let report = patience.is_over();
         for cpu in set.iter().chain(one).filter(|cpu| *cpu != own.id) {
-            let line = own.call.queue_of(cpu);
+            let line = Part::of(own).queue_of(cpu);
             // One that has refused, in a set, may never have been there to be interrupted.
-            let waits = line.queue.is_waiting(own.call.caller);
+            let waits = line.queue.is_waiting(Part::of(own).caller);
             if let Some(age) = report {
                 let runs = !waits && is_running(cpu, payload);
                 if waits || runs {
@@ -103,7 +120,7 @@ pub(super) fn for_long(
 }
 
 fn is_running(cpu: CpuId, payload: Payload) -> bool {
-    area::of(cpu).call.activity.load(Ordering::Relaxed) == payload.run as usize as u64
+    Part::of(area::of(cpu)).activity.load(Ordering::Relaxed) == payload.run as usize as u64
 }
 
 /// How long a call has been waited for.
@@ -132,8 +149,8 @@ impl Patience {
 /// One line about a call that takes long. `runs`: the target has begun with it.
 pub(super) fn tell(caller: CpuId, target: CpuId, name: &str, runs: bool, age: u64) {
     let area = area::of(target);
-    let activity = area.call.activity.load(Ordering::Relaxed);
-    let doing = match area.slot.0.read().state {
+    let activity = Part::of(area).activity.load(Ordering::Relaxed);
+    let doing = match area::slot(area).read().state {
         State::Online if runs => "running it",
         State::Online if activity != 0 => "running another call",
         State::Online => "not taking interrupts, or handling one",

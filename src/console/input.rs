@@ -1,9 +1,10 @@
 //! What is typed, by interrupt where the console has one.
 
-use super::UART;
+use super::device::UART;
 use super::uart::Uart;
 use crate::dt::Console;
 use crate::irq::{self, IrqError, Trigger};
+use crate::masking;
 use crate::sync::SpinLock;
 use core::fmt;
 use core::sync::atomic::{AtomicPtr, Ordering};
@@ -87,7 +88,7 @@ pub fn listen(console: &Console<'_>, listener: fn()) -> Result<(), InputError> {
     };
     let trigger = if interrupt.trigger.is_edge() { Trigger::Edge } else { Trigger::Level };
     // The interrupt comes to this CPU, and not before there is a listener.
-    let _masked = irq::mask();
+    let _masked = masking::mask();
     irq::register(interrupt.id, trigger, |_| collect()).map_err(InputError::Irq)?;
     LISTENER.store(listener as *mut (), Ordering::Release);
     uart.interrupt_on_receive(true);
@@ -106,7 +107,11 @@ fn collect() {
     }
 }
 
-/// The oldest character that was typed.
-pub(super) fn take(uart: &Uart) -> Option<u8> {
+/// Takes a character that was typed, if there is one. At NMI level there is none.
+pub fn read_byte() -> Option<u8> {
+    if masking::in_nmi() {
+        return None;
+    }
+    let uart = UART.get()?;
     RING.lock().take(uart)
 }

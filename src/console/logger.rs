@@ -1,7 +1,7 @@
 //! The backend of the `log` crate: time stamp and CPU before each line.
 
-use crate::cpu::area;
-use crate::time::Instant;
+use crate::clock::Instant;
+use crate::percpu::area;
 use log::{LevelFilter, Log, Metadata, Record};
 
 struct Logger;

@@ -4,11 +4,12 @@
 //! Non-secure, emulated by a hypervisor. Hence: IGROUPR is written only where it reads other than 0, GICD_CTLR and
 //! GICC_CTLR are 1, the identification registers and CPENDSGIR are never touched.
 
-use super::{GicError, MASK, NMI, NORMAL, OPEN, SGIS};
+use super::common::{self, GicError, NMI_PRIORITY, NORMAL, SGIS, Trigger, secure_write};
+use super::number::NMI;
 use crate::arch::{self, mmio::Mmio};
 use crate::dt::Region;
-use crate::irq::{Sgi, Trigger};
-use crate::system::memory;
+use crate::masking::OPEN;
+use crate::memory;
 use core::sync::atomic::{AtomicPtr, Ordering};
 use tock_registers::interfaces::{Readable, Writeable};
 use tock_registers::{register_bitfields, register_structs};
@@ -113,7 +114,7 @@ impl GicV2 {
         let own = self.own_target();
         for word in 1..words {
             if secure_half {
-                super::secure_write(self.distributor_at + GICD_IGROUPR + 4 * word as u64, u32::MAX);
+                secure_write(self.distributor_at + GICD_IGROUPR + 4 * word as u64, u32::MAX);
             }
             self.ungroup(word);
             self.distributor.icenabler[word].set(u32::MAX);
@@ -126,7 +127,7 @@ impl GicV2 {
         }
         if secure_half {
             // Both groups forwarded, in the Secure view of GICD_CTLR.
-            super::secure_write(self.distributor_at, 0b11);
+            secure_write(self.distributor_at, 0b11);
         }
         self.distributor.ctlr.write(GICD_CTLR::ENABLE::SET);
     }
@@ -139,8 +140,8 @@ impl GicV2 {
     /// Returns this CPU's bit in target lists.
     pub(super) fn init_cpu(&self, firmware_is_ours: bool) -> u8 {
         if firmware_is_ours && self.has_security() {
-            super::secure_write(self.distributor_at + GICD_IGROUPR, u32::MAX);
-            super::secure_write(self.cpu_at + GICC_PMR, u32::from(OPEN));
+            secure_write(self.distributor_at + GICD_IGROUPR, u32::MAX);
+            secure_write(self.cpu_at + GICC_PMR, u32::from(OPEN));
         }
         self.cpu.ctlr.set(0);
         self.ungroup(0);
@@ -148,7 +149,7 @@ impl GicV2 {
         self.distributor.icactiver[0].set(u32::MAX);
         self.distributor.icpendr[0].set(u32::MAX);
         for intid in 0..32 {
-            let priority = if intid == Sgi::Nmi as usize { NMI } else { NORMAL };
+            let priority = if intid == NMI.intid() as usize { NMI_PRIORITY } else { NORMAL };
             self.distributor.ipriorityr[intid].set(priority);
         }
         self.distributor.isenabler[0].set(SGIS);
@@ -212,7 +213,7 @@ impl Cpu {
     }
 }
 
-impl super::CpuInterface for Cpu {
+impl common::CpuInterface for Cpu {
     #[inline(always)]
     fn acknowledge() -> u32 {
         let iar = Self::registers().iar.get();
@@ -244,21 +245,6 @@ impl super::CpuInterface for Cpu {
 pub(super) fn silence() {
     Cpu::registers().ctlr.set(0);
     arch::dsb_sy();
-}
-
-#[inline(always)]
-pub(super) fn mask() -> u8 {
-    Cpu::registers().pmr.get() as u8
-}
-
-#[inline(always)]
-pub(super) fn set_mask(mask: u8) {
-    Cpu::registers().pmr.set(u32::from(mask));
-    if mask <= MASK {
-        // Masking has to hold from here on: the store reaches the interface before what follows. An
-        // interrupt already on its way then acknowledges as spurious.
-        arch::dsb_sy();
-    }
 }
 
 /// Where the priority mask of the calling CPU is: in the same place for each.

@@ -1,11 +1,12 @@
 //! GICv3 and later (Arm IHI 0069). The CPU interface and the per-interrupt registers are arm-gic's; ours are the
 //! barriers, the search for redistributors across all regions, and the bounds on every wait.
 
-use super::{CpuInterface, GicError, MASK, NMI, NORMAL, OPEN, PATIENCE, SGIS};
+use super::common::{CpuInterface, GicError, NMI_PRIORITY, NORMAL, PATIENCE, SGIS, Trigger, secure_write};
+use super::number::NMI;
 use crate::arch::{self, mmio};
 use crate::dt::Region;
-use crate::irq::{Sgi, Trigger};
-use crate::system::memory;
+use crate::masking::OPEN;
+use crate::memory;
 use aarch64_cpu::registers::{ID_AA64PFR0_EL1, Readable};
 use arm_gic::gicv3::registers::{Gicd, GicrSgi};
 use arm_gic::gicv3::{GicCpuInterface, GicDistributor, GicRedistributor, Group};
@@ -138,15 +139,12 @@ impl GicV3 {
     pub(super) fn init(&self, firmware_is_ours: bool) -> Result<(), GicError> {
         if firmware_is_ours {
             // Secure view: affinity routing for both worlds before any group is enabled (IHI 0069 12.9.4).
-            super::secure_write(self.distributor + GICD_CTLR, CTLR_ARE_NS | CTLR_ARE_NS_SECURE);
+            secure_write(self.distributor + GICD_CTLR, CTLR_ARE_NS | CTLR_ARE_NS_SECURE);
             for word in 1..u64::from(self.interrupts.div_ceil(32)) {
-                super::secure_write(self.distributor + GICD_IGROUPR + 4 * word, u32::MAX);
-                super::secure_write(self.distributor + GICD_IGRPMODR + 4 * word, 0);
+                secure_write(self.distributor + GICD_IGROUPR + 4 * word, u32::MAX);
+                secure_write(self.distributor + GICD_IGRPMODR + 4 * word, 0);
             }
-            super::secure_write(
-                self.distributor + GICD_CTLR,
-                CTLR_ARE_NS | CTLR_ARE_NS_SECURE | CTLR_GROUP1_NS,
-            );
+            secure_write(self.distributor + GICD_CTLR, CTLR_ARE_NS | CTLR_ARE_NS_SECURE | CTLR_GROUP1_NS);
         }
         write32(self.distributor + GICD_CTLR, CTLR_ARE_NS);
         wait_until("GICD_CTLR.RWP", || !self.write_pending())?;
@@ -195,9 +193,9 @@ impl GicV3 {
             return Err(GicError::NoRedistributor { mpidr: arch::regs::affinity() });
         }
         if firmware_is_ours {
-            super::secure_write(redistributor + GICR_WAKER, 0);
-            super::secure_write(redistributor + GICR_IGROUPR0, u32::MAX);
-            super::secure_write(redistributor + GICR_IGRPMODR0, 0);
+            secure_write(redistributor + GICR_WAKER, 0);
+            secure_write(redistributor + GICR_IGROUPR0, u32::MAX);
+            secure_write(redistributor + GICR_IGRPMODR0, 0);
         }
         // Awake: RAZ/WI where the Secure world or a hypervisor looks after it, and then it reads as awake.
         let waker = read32(redistributor + GICR_WAKER);
@@ -217,9 +215,11 @@ impl GicV3 {
             write32(redistributor + GICR_IPRIORITYR + 4 * word, normal);
         }
         // SAFETY: a byte of the mapped priority registers, which are byte-accessible (IHI 0069 12.11.21).
-        unsafe { mmio::write((redistributor + GICR_IPRIORITYR + Sgi::Nmi as u64) as usize, NMI) };
+        unsafe {
+            mmio::write((redistributor + GICR_IPRIORITYR + u64::from(NMI.intid())) as usize, NMI_PRIORITY)
+        };
         if self.nmi {
-            write32(redistributor + GICR_INMIR0, 1 << Sgi::Nmi as u32);
+            write32(redistributor + GICR_INMIR0, 1 << NMI.intid());
         }
         write32(redistributor + GICR_ISENABLER0, SGIS);
         wait_until("GICR_CTLR.RWP", || read32(redistributor + GICR_CTLR) & (1 << 3) == 0)?;
@@ -305,31 +305,6 @@ impl GicV3 {
 
     pub(super) fn route(&self, intid: u32, mpidr: u64) {
         let _ = self.distributor().set_routing(IntId::spi(intid - 32), Some(mpidr));
-        arch::dsb_sy();
-    }
-}
-
-#[inline(always)]
-pub(super) fn priority_mask() -> u64 {
-    let mask: u64;
-    // SAFETY: reads ICC_PMR_EL1. Not `nomem`, so that it stays where it is among the writes.
-    unsafe { asm!("mrs {}, S3_0_C4_C6_0", out(reg) mask, options(nostack, preserves_flags)) };
-    mask
-}
-
-/// Writes to PMR synchronise themselves: no normal interrupt is taken after one that masks.
-#[inline(always)]
-pub(super) fn set_priority_mask(mask: u64) {
-    // SAFETY: ICC_PMR_EL1; the caller decides what is masked. Not `nomem`: nothing moves out of a masked section.
-    unsafe { asm!("msr S3_0_C4_C6_0, {}", in(reg) mask, options(nostack, preserves_flags)) };
-}
-
-/// The same where PMR is a hint for the redistributor too: opening it has to get there before a wait for an interrupt
-/// (IHI 0069 4.8.6).
-#[inline(always)]
-pub(super) fn set_priority_mask_hint(mask: u64) {
-    set_priority_mask(mask);
-    if mask > MASK.into() {
         arch::dsb_sy();
     }
 }

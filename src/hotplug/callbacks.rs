@@ -1,7 +1,7 @@
 //! What the application has for CPUs that come and go.
 
-use crate::cpu::CpuId;
-use crate::irq;
+use crate::masking;
+use crate::percpu::CpuId;
 use crate::sync::SpinLock;
 use core::fmt;
 
@@ -62,7 +62,7 @@ static LIST: SpinLock<List> = SpinLock::new(List { pairs: [None; CAPACITY] });
 ///
 /// [`RegisterError::Full`], [`RegisterError::Nmi`].
 pub fn register(online: fn(CpuId) -> Result<(), ()>, offline: fn(CpuId)) -> Result<(), RegisterError> {
-    if irq::in_nmi() {
+    if masking::in_nmi() {
         return Err(RegisterError::Nmi);
     }
     let mut list = LIST.lock();

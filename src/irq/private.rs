@@ -1,13 +1,16 @@
-//! What every CPU has to do for itself: enable a PPI, start or stop the watchdog's ticks.
+//! News: what every CPU has to do for itself, such as to enable a PPI, or to start or stop the watchdog's ticks.
 //!
-//! Whoever wants that stores it, counts up the number of the news, and sends everyone [`Sgi::Private`]. An SGI may be lost; so
-//! each CPU notes which news it has applied, and compares at each interrupt that is no call, and before it waits in idle. It
-//! takes such an interrupt at least as often as it looks around (bootarg `idle_ms`).
+//! Whoever wants that stores it, does it on its own CPU, and [`tell`]s: that counts up the number of the news, and sends everyone an SGI.
+//! It may be lost; so each CPU notes which news it has applied, and compares at each interrupt that is no call, and before it waits
+//! in idle. It takes such an interrupt at least as often as it looks around (bootarg `idle_ms`).
 
-use super::{Sgi, table};
-use crate::cpu::area::{self, Area};
-use crate::{cpu, gic, watchdog};
+use crate::gic::{self, Sgi};
+use crate::percpu;
+use crate::percpu::area::{self, Area, Part};
 use core::sync::atomic::{AtomicU64, Ordering, fence};
+
+/// There is news: a PPI was registered, or the watchdog was turned on or off.
+pub(crate) const PRIVATE: Sgi = Sgi::new(1);
 
 /// The number of the latest news. 64 bits: it never comes round.
 static NEWS: AtomicU64 = AtomicU64::new(0);
@@ -21,15 +24,13 @@ impl Applied {
     }
 }
 
-/// There is something new, which the caller has stored: applies it here, and tells every CPU that is online.
+/// There is something new, which the caller has stored, and applied on this CPU: tells every other CPU that is online.
 pub(crate) fn tell() {
     // Release: pairs with `latest`. Who finds the number finds what was stored before.
     NEWS.fetch_add(1, Ordering::Release);
     // Pairs with the one in `Slot::go_online`: a CPU that is not found online below finds the news when it is.
     fence(Ordering::SeqCst);
-    let own = area::current();
-    apply(own, latest());
-    gic::send_sgi_set(Sgi::Private, &cpu::online().without(own.id));
+    gic::send_sgi_set(PRIVATE, &percpu::online().without(area::current().id));
 }
 
 fn latest() -> u64 {
@@ -37,23 +38,18 @@ fn latest() -> u64 {
     NEWS.load(Ordering::Acquire)
 }
 
-/// Applies all news. By its own CPU, as it comes online: what it had applied in a former life is gone.
-pub(crate) fn arrive(own: &Area) {
-    apply(own, latest());
-}
-
-/// Applies what is new, if anything is. By its own CPU.
-pub(crate) fn look(own: &Area) {
+/// Has `apply` do all that there is to do, whatever this CPU, that of `own`, had applied in a former life.
+pub(crate) fn apply(own: &Area, apply: impl FnOnce()) {
     let latest = latest();
-    if own.applied.0.load(Ordering::Relaxed) != latest {
-        apply(own, latest);
-    }
+    apply();
+    // An interrupt in the middle may have done so too, for later news even; then that is done once more at the next look.
+    Applied::of(own).0.store(latest, Ordering::Relaxed);
 }
 
-/// Does what the news up to `news` ask for. An interrupt in the middle may do so too, for later ones even; then that is done
-/// once more at the next look.
-fn apply(own: &Area, news: u64) {
-    table::apply_private();
-    watchdog::apply();
-    own.applied.0.store(news, Ordering::Relaxed);
+/// Has `apply` do what is new, if anything is, on the CPU of `own`, which is the calling one.
+#[inline(always)]
+pub(crate) fn look(own: &Area, to_apply: impl FnOnce()) {
+    if Applied::of(own).0.load(Ordering::Relaxed) != latest() {
+        apply(own, to_apply);
+    }
 }

@@ -1,20 +1,12 @@
 //! Handlers of device interrupts.
 
-use crate::arch;
-use crate::cpu::{self, CpuId, area};
-use crate::gic;
+use super::private::tell;
+use crate::gic::{self, Trigger};
+use crate::percpu::{self, CpuId, area};
 use crate::sync::SpinLock;
+use crate::{arch, masking};
 use core::fmt;
 use core::sync::atomic::{AtomicPtr, AtomicU16, AtomicU32, Ordering};
-
-/// How an interrupt line signals.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trigger {
-    /// While it is high.
-    Level,
-    /// When it rises.
-    Edge,
-}
 
 /// Why a handler was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +76,7 @@ static SETUP: SpinLock<()> = SpinLock::new(());
 ///
 /// [`IrqError::NoController`], [`IrqError::BadNumber`], [`IrqError::Taken`], [`IrqError::Nmi`]; nothing has changed then.
 pub fn register(intid: u32, trigger: Trigger, handler: fn(u32)) -> Result<(), IrqError> {
-    if super::in_nmi() {
+    if masking::in_nmi() {
         return Err(IrqError::Nmi);
     }
     if !gic::is_present() {
@@ -99,12 +91,13 @@ pub fn register(intid: u32, trigger: Trigger, handler: fn(u32)) -> Result<(), Ir
         .compare_exchange(core::ptr::null_mut(), handler as *mut (), Ordering::Release, Ordering::Relaxed)
         .map_err(|_| IrqError::Taken { intid })?;
     if intid < 32 {
-        // Release: pairs with `apply_private`, whose CPU then finds the handler.
+        // Release: pairs with `enable_private`, whose CPU then finds the handler.
         PRIVATE.fetch_or(1 << intid, Ordering::Release);
-        super::tell();
+        enable_private();
+        tell();
     } else {
         gic::set_trigger(intid, trigger);
-        route(intid, cpu::current());
+        route(intid, percpu::current());
         gic::enable(intid, true);
     }
     Ok(())
@@ -118,7 +111,7 @@ pub fn register(intid: u32, trigger: Trigger, handler: fn(u32)) -> Result<(), Ir
 /// [`IrqError::NoController`], [`IrqError::BadNumber`], [`IrqError::Private`], [`IrqError::Offline`] or [`IrqError::Nmi`]; nothing
 /// has changed then.
 pub fn set_affinity(intid: u32, cpu: CpuId) -> Result<(), IrqError> {
-    if super::in_nmi() {
+    if masking::in_nmi() {
         return Err(IrqError::Nmi);
     }
     if !gic::is_present() {
@@ -132,7 +125,7 @@ pub fn set_affinity(intid: u32, cpu: CpuId) -> Result<(), IrqError> {
     }
     let _setup = SETUP.lock();
     // With the lock held: a CPU that leaves after this look finds the interrupt among those that it has to move.
-    if !area::of(cpu).is_online() {
+    if !area::is_online(area::of(cpu)) {
         return Err(IrqError::Offline { cpu });
     }
     route(intid, cpu);
@@ -150,7 +143,7 @@ fn route(intid: u32, cpu: CpuId) {
 pub(crate) fn move_away(cpu: CpuId) {
     let _setup = SETUP.lock();
     // With the lock held: an heir that leaves itself finds them.
-    let Some(heir) = cpu::online().without(cpu).iter().next() else { return };
+    let Some(heir) = percpu::online().without(cpu).iter().next() else { return };
     for (intid, route) in ROUTES.iter().enumerate().take(END.load(Ordering::Relaxed) as usize).skip(32) {
         // Relaxed: written under the lock that is held.
         if route.load(Ordering::Relaxed) == 1 + cpu.index() as u16 {
@@ -161,7 +154,7 @@ pub(crate) fn move_away(cpu: CpuId) {
 }
 
 /// Enables on this CPU every PPI that has a handler.
-pub(super) fn apply_private() {
+pub(crate) fn enable_private() {
     // Acquire: pairs with `register`.
     let mut wanted = PRIVATE.load(Ordering::Acquire);
     while wanted != 0 {
@@ -182,7 +175,7 @@ pub(crate) fn dispatch(intid: u32) {
         }
         #[cfg(feature = "fault-injection")]
         if intid < 16 {
-            crate::fault::stray();
+            super::fault::stray();
         }
         return;
     }

@@ -1,13 +1,13 @@
 //! What follows the report.
 
-use super::{GATE, StopReport, last_words, me, report, stop};
+use super::fate::StopReport;
+use super::{last_words, report, stop};
 use crate::arch;
 use crate::bootargs::BootArgs;
-use crate::cpu::{CpuId, area};
-use crate::gic;
-use crate::power::{self, ExitCode};
-use crate::system::{self, memory};
-use crate::time::Instant;
+use crate::clock::Instant;
+use crate::ending::{self, ExitCode};
+use crate::percpu::{CpuId, area};
+use crate::{gate, gic, memory};
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use reveille_protocol::Phase;
@@ -18,9 +18,9 @@ use reveille_protocol::Phase;
 pub enum Action {
     /// The reporter parks like all others. This is the default where there is no host to exit to.
     Park,
-    /// Warm reset, as by [`power::reset`]. The next boot finds the [last words](super::last_words()).
+    /// Warm reset, as by [`power::reset`](crate::power::reset). The next boot finds the [last words](super::last_words()).
     Reset,
-    /// Power off, as by [`power::off`].
+    /// Power off, as by [`power::off`](crate::power::off).
     PowerOff,
     /// The run ends with this code: through semihosting if the bootargs say that there is a host, else by powering
     /// off. With 101 this is the default where there is a host.
@@ -71,13 +71,13 @@ fn chosen() -> Action {
                 core::mem::transmute::<*const (), fn(&CrashReport) -> !>(address as *const ())
             })
         }
-        _ if system::exits_to_host() => Action::Exit(ExitCode::from(PANIC_EXIT)),
+        _ if ending::exits_to_host() => Action::Exit(ExitCode::from(PANIC_EXIT)),
         _ => Action::Park,
     }
 }
 
 /// Reads the bootarg `reveille.panic`: `park`, `reset`, `off` or `exit:N`.
-pub(super) fn init(args: BootArgs<'_>) {
+pub(crate) fn init(args: BootArgs<'_>) {
     let Some(value) = args.get("reveille.panic") else { return };
     match (value, value.strip_prefix("exit:").map(str::parse::<u8>)) {
         ("park", _) => set_action(Action::Park),
@@ -132,18 +132,18 @@ pub(super) fn name() -> &'static str {
 
 /// Does it. The report is written, and its record sealed.
 pub(super) fn act() -> ! {
-    GATE.set_phase(me(), Phase::Acting);
+    gate::word().set_phase(gate::me(), Phase::Acting);
     match chosen() {
         Action::Park => {}
         Action::Reset => {
-            power::try_reset();
+            ending::try_reset();
             report::raw_line(format_args!("nothing here can reset the machine: parked"));
         }
         Action::PowerOff => {
-            power::try_off();
+            ending::try_off();
             report::raw_line(format_args!("nothing here can turn the machine off: parked"));
         }
-        Action::Exit(code) => power::exit(code),
+        Action::Exit(code) => ending::try_exit(code),
         Action::Hook(hook) => {
             // It may send, and is told that nobody is there.
             stop::condemn_parked();

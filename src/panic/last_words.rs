@@ -7,8 +7,8 @@
 use crate::arch::cache;
 use crate::arch::mmu::PAGE;
 use crate::arch::regs;
-use crate::system::memory;
-use crate::time::Instant;
+use crate::clock::Instant;
+use crate::memory;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
 use spin::Once;

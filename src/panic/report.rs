@@ -3,14 +3,16 @@
 //! Written once to the console and to the record that outlives a reset, piece by piece, without a lock and without a
 //! buffer in between.
 
-use super::stop::{Fate, StopReport};
-use super::{Cause, Evidence, action, backtrace, last_words};
+use super::cause::Cause;
+use super::fate::{Fate, StopReport};
+use super::last_words;
+use super::park::{self, Evidence, ParkMark};
 use crate::arch::exception::{FatalFrame, Registers};
 use crate::arch::regs;
-use crate::console;
-use crate::cpu::area::{self, Area};
-use crate::system::memory;
-use crate::time::Instant;
+use crate::clock::Instant;
+use crate::memory::stacks;
+use crate::percpu::area::{self, Area, Part as _};
+use crate::{backtrace, console, memory};
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -49,6 +51,17 @@ macro_rules! out {
     }};
 }
 
+/// An exception, with the name of the guard page that it met.
+struct Explained<'a>(&'a FatalFrame);
+
+impl fmt::Display for Explained<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(frame) = self;
+        let guard = stacks::guard_name(frame.far);
+        frame.describe(f, guard.as_ref().map(|guard| guard as &dyn fmt::Display))
+    }
+}
+
 impl fmt::Display for Cause<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -56,7 +69,7 @@ impl fmt::Display for Cause<'_> {
                 write!(f, "{}", info.message())?;
                 info.location().map_or(Ok(()), |place| write!(f, "\n  at {place}"))
             }
-            Self::Exception(frame) => frame.fmt(f),
+            Self::Exception(frame) => Explained(frame).fmt(f),
             Self::Restarted(life, _) => write!(
                 f,
                 "this CPU was started again while it was {} (generation {}): all that its former life held is lost",
@@ -66,8 +79,8 @@ impl fmt::Display for Cause<'_> {
     }
 }
 
-/// Writes the report. The caller has the gate, and the others are stopped, or their time is over.
-pub(super) fn write(cause: Cause<'_>) {
+/// Writes the report. The caller has the gate, and the others are stopped, or their time is over. `then` is what comes next.
+pub(super) fn write(cause: Cause<'_>, then: &str) {
     let time = Instant::now().uptime();
     match area::find(regs::affinity()) {
         Some(cpu) => out!("\npanic on cpu {cpu} at "),
@@ -85,13 +98,13 @@ pub(super) fn write(cause: Cause<'_>) {
     for area in area::areas().iter().filter(|area| area.mpidr != regs::affinity()) {
         other(area);
     }
-    out!("end of the report: {}; then: {}\n", StopReport::now(), action::name());
+    out!("end of the report: {}; then: {then}\n", StopReport::now());
     console::flush();
 }
 
 /// Another CPU.
 fn other(area: &Area) {
-    let slot = area.slot.0.read();
+    let slot = area::slot(area).read();
     let fate = Fate::of(area);
     out!("cpu {} {} generation {}: {fate}", area.id, slot.state, slot.generation);
     if fate == Fate::NotRunning && area.crumbs.is_some_and(|crumbs| crumbs.read().pen.is_some()) {
@@ -99,16 +112,16 @@ fn other(area: &Area) {
     }
     out!("\n");
     // Whatever the fate was read as: the evidence is there only behind the mark.
-    if area.parked.how().is_none() {
+    if park::how(area).is_none() {
         return;
     }
     // SAFETY: the mark is set, looked at just now.
-    let evidence = unsafe { area.parked.evidence() };
+    let evidence = unsafe { ParkMark::of(area).evidence() };
     match evidence {
         Evidence::Call(registers) => called(registers, Some(registers.pc)),
         Evidence::Stopped(frame) => stopped(frame),
         Evidence::Exception(frame) => {
-            out!("  {frame}\n");
+            out!("  {}\n", Explained(frame));
             exception(frame);
         }
         Evidence::Panic(info, registers) => {

@@ -1,10 +1,10 @@
 //! Which form of the runtime's locks suits the machine as it is.
 
 use super::Batch;
-use crate::cpu::area;
-use crate::cpu::lifecycle::Lifecycle;
-use crate::sync::word::{ALONE, LSE};
-use crate::time::Deadline;
+use crate::clock::Deadline;
+use crate::lifecycle::Lifecycle;
+use crate::percpu::area;
+use crate::sync::{ALONE, LSE};
 use aarch64_cpu::registers::{ID_AA64ISAR0_EL1, Readable};
 use core::time::Duration;
 use reveille_protocol::Survey;
@@ -70,7 +70,7 @@ pub(crate) fn ensure_smp(lock: &Lifecycle) -> bool {
 /// Chooses the form for one CPU if there is one and no other can come to run without being started. Failing to is no
 /// error: the form for several is always right.
 pub(crate) fn settle(lock: &Lifecycle) {
-    let alone = Survey::of(area::areas().iter().map(|area| area.slot.0.read())) == Survey::Alone;
+    let alone = Survey::of(area::areas().iter().map(|area| area::slot(area).read())) == Survey::Alone;
     if alone
         && !is_alone()
         && let Err(error) = Batch::new().enable(&ALONE).apply_locked(lock, Deadline::after(GATHER))

@@ -1,86 +1,17 @@
-//! Static keys: conditions that cost one instruction, and are changed by patching it.
+//! Changing static keys.
 
 use super::text::{self, NOP, Window};
 use super::{PatchError, SiteFault};
-use crate::cpu::lifecycle::{self, Lifecycle};
-use crate::cpu::{CpuId, area};
+use crate::clock::Deadline;
+use crate::key::{Key, KeyState, SiteEntry, entries};
+use crate::lifecycle::{self, Lifecycle};
+use crate::percpu::{CpuId, area};
 use crate::stop::{StopError, stop_machine_locked};
-use crate::time::Deadline;
-use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use reveille_protocol::Survey;
 
 /// Time to gather all CPUs for a patch.
 const GATHER: Duration = Duration::from_secs(10);
-
-/// What a `static_key!` is behind its name.
-#[doc(hidden)]
-#[derive(Debug)]
-pub struct Key {
-    name: &'static str,
-    enabled: AtomicBool,
-}
-
-/// One site of a key, as the section `.static_keys` lists it: distances from each field to what it means.
-#[doc(hidden)]
-#[repr(C)]
-pub struct SiteEntry {
-    site: i32,
-    target: i32,
-    key: i64,
-}
-
-impl SiteEntry {
-    fn site(&self) -> u64 {
-        (&raw const self.site as u64).wrapping_add_signed(i64::from(self.site))
-    }
-
-    fn target(&self) -> u64 {
-        (&raw const self.target as u64).wrapping_add_signed(i64::from(self.target))
-    }
-
-    fn is_of(&self, key: &Key) -> bool {
-        (&raw const self.key as u64).wrapping_add_signed(self.key) == core::ptr::from_ref(key) as u64
-    }
-
-    fn key(&self) -> &'static Key {
-        let key = (&raw const self.key as u64).wrapping_add_signed(self.key);
-        // SAFETY: the assembly of `static_key!` wrote the distance to a static `Key`.
-        unsafe { &*(key as *const Key) }
-    }
-
-    /// The instruction for this state.
-    fn instruction(&self, enabled: bool) -> Result<u32, PatchError> {
-        if !enabled {
-            return Ok(NOP);
-        }
-        let at = self.site();
-        text::branch(at, self.target()).ok_or(PatchError::Site { at, fault: SiteFault::OutOfRange })
-    }
-
-    /// Checks everything that can be wrong with bringing the site to `enabled`.
-    fn check(&self, enabled: bool) -> Result<(), PatchError> {
-        let at = self.site();
-        text::check_place(at)?;
-        self.instruction(enabled)?;
-        let expected = self.instruction(!enabled)?;
-        let found = text::read(at);
-        if found != expected {
-            return Err(PatchError::Site { at, fault: SiteFault::Unexpected { found, expected } });
-        }
-        Ok(())
-    }
-}
-
-fn entries() -> &'static [SiteEntry] {
-    unsafe extern "C" {
-        static __static_keys_start: SiteEntry;
-        static __static_keys_end: SiteEntry;
-    }
-    let (start, end) = (&raw const __static_keys_start, &raw const __static_keys_end);
-    // SAFETY: the linker script puts all entries, and nothing else, between the two symbols.
-    unsafe { core::slice::from_raw_parts(start, end.offset_from(start) as usize) }
-}
 
 /// A place in the code that a key decides about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,26 +36,7 @@ pub fn sites() -> impl Iterator<Item = Site> {
     })
 }
 
-/// A key that a [`Batch`] can change: made by [`static_key!`](crate::static_key) alone.
-pub trait KeyState {
-    /// What is behind the name.
-    #[doc(hidden)]
-    fn key(&self) -> &'static Key;
-}
-
 impl Key {
-    /// For `static_key!` alone.
-    #[doc(hidden)]
-    pub const fn new(name: &'static str, enabled: bool) -> Self {
-        Self { name, enabled: AtomicBool::new(enabled) }
-    }
-
-    /// What the key was last set to. Code asks the site instead.
-    pub fn is_enabled(&self) -> bool {
-        // Relaxed: changed while all CPUs are gathered.
-        self.enabled.load(Ordering::Relaxed)
-    }
-
     /// Sets the key; see [`Batch::apply`].
     pub fn set(&'static self, enabled: bool) -> Result<usize, PatchError> {
         let mut batch = Batch::new();
@@ -132,6 +44,28 @@ impl Key {
         batch.len = 1;
         batch.apply()
     }
+}
+
+/// The instruction of `entry` for this state.
+fn instruction(entry: &SiteEntry, enabled: bool) -> Result<u32, PatchError> {
+    if !enabled {
+        return Ok(NOP);
+    }
+    let at = entry.site();
+    text::branch(at, entry.target()).ok_or(PatchError::Site { at, fault: SiteFault::OutOfRange })
+}
+
+/// Checks everything that can be wrong with bringing the site of `entry` to `enabled`.
+fn check(entry: &SiteEntry, enabled: bool) -> Result<(), PatchError> {
+    let at = entry.site();
+    text::check_place(at)?;
+    instruction(entry, enabled)?;
+    let expected = instruction(entry, !enabled)?;
+    let found = text::read(at);
+    if found != expected {
+        return Err(PatchError::Site { at, fault: SiteFault::Unexpected { found, expected } });
+    }
+    Ok(())
 }
 
 /// Several keys changed in one gathering: no CPU sees some of them changed and others not.
@@ -233,7 +167,7 @@ impl Batch {
         }
         let mut sites = 0;
         for (entry, enabled) in self.pending() {
-            entry.check(enabled)?;
+            check(entry, enabled)?;
             sites += 1;
         }
         let mut window: Option<Window> = None;
@@ -246,11 +180,11 @@ impl Batch {
                 window = Some(Window::open(at)?);
             }
             if let Some(window) = &window {
-                window.write(at, entry.instruction(enabled)?);
+                window.write(at, instruction(entry, enabled)?);
             }
         }
         #[cfg(feature = "fault-injection")]
-        crate::fault::patching();
+        super::fault::patching();
         drop(window);
         self.note();
         Ok(sites)
@@ -258,7 +192,7 @@ impl Batch {
 
     fn note(&self) {
         for (key, enabled) in self.changes() {
-            key.enabled.store(enabled, Ordering::Relaxed);
+            key.note(enabled);
         }
     }
 }
@@ -281,66 +215,27 @@ impl Batch {
 #[macro_export]
 macro_rules! static_key {
     ($(#[$attribute:meta])* $visibility:vis $name:ident, $default:tt) => {
-        $(#[$attribute])*
-        #[allow(non_camel_case_types, clippy::upper_case_acronyms, reason = "a key is named like the static that it stands for")]
-        #[derive(Clone, Copy, Debug)]
-        $visibility struct $name;
-        const _: () = {
-            static KEY: $crate::patch::Key = $crate::patch::Key::new(::core::stringify!($name), $default);
+        $crate::__static_key! { $(#[$attribute])* $visibility $name, $default }
 
-            impl $crate::patch::KeyState for $name {
-                fn key(&self) -> &'static $crate::patch::Key {
-                    &KEY
-                }
+        #[allow(dead_code, reason = "not every key is used in every way")]
+        impl $name {
+            /// Turns the key on, everywhere and for every CPU at once. Says how many sites were patched.
+            ///
+            /// # Errors
+            ///
+            /// A [`PatchError`]($crate::patch::PatchError); nothing has changed then.
+            pub fn enable(self) -> ::core::result::Result<usize, $crate::patch::PatchError> {
+                $crate::patch::KeyState::key(&self).set(true)
             }
 
-            #[allow(dead_code, reason = "not every key is used in every way")]
-            impl $name {
-                /// Whether the key is on: one NOP, or one branch.
-                #[inline(always)]
-                pub fn is_enabled(self) -> bool {
-                    // SAFETY: the instruction falls through or goes to the label, both of which Rust knows, and the runtime
-                    // patches it from one to the other only while no CPU can be executing it. The section gets one entry,
-                    // as `SiteEntry` has it, of the `Key` above, which begins as the site does.
-                    unsafe { $crate::static_key!(@site $default, KEY) }
-                }
-
-                /// Turns the key on, everywhere and for every CPU at once. Says how many sites were patched.
-                ///
-                /// # Errors
-                ///
-                /// A [`PatchError`]($crate::patch::PatchError); nothing has changed then.
-                pub fn enable(self) -> ::core::result::Result<usize, $crate::patch::PatchError> {
-                    KEY.set(true)
-                }
-
-                /// Turns the key off. As `enable`.
-                ///
-                /// # Errors
-                ///
-                /// A [`PatchError`]($crate::patch::PatchError); nothing has changed then.
-                pub fn disable(self) -> ::core::result::Result<usize, $crate::patch::PatchError> {
-                    KEY.set(false)
-                }
+            /// Turns the key off. As `enable`.
+            ///
+            /// # Errors
+            ///
+            /// A [`PatchError`]($crate::patch::PatchError); nothing has changed then.
+            pub fn disable(self) -> ::core::result::Result<usize, $crate::patch::PatchError> {
+                $crate::patch::KeyState::key(&self).set(false)
             }
-        };
+        }
     };
-    (@site false, $key:ident) => { $crate::static_key!(@asm "nop", $key) };
-    (@site true, $key:ident) => { $crate::static_key!(@asm "b {target}", $key) };
-    // Not `unsafe` here: whoever names these rules has to say so. Not `pure`, so that each use is a site of its own.
-    (@asm $initial:literal, $key:ident) => {{
-        ::core::arch::asm!(
-            ::core::concat!("2: ", $initial),
-            ".pushsection .static_keys, \"a\"",
-            ".balign 8",
-            ".long 2b - .",
-            ".long {target} - .",
-            ".quad {key} - .",
-            ".popsection",
-            key = sym $key,
-            target = label { return true },
-            options(nomem, nostack, preserves_flags)
-        );
-        false
-    }};
 }

@@ -8,18 +8,19 @@
 //! A site is one instruction: a NOP, or a branch to the other variant. Everything about it is checked before the first
 //! store, so that a patch that is refused has changed nothing.
 
+#[cfg(feature = "fault-injection")]
+pub(crate) mod fault;
 mod form;
 mod key;
 mod text;
 
-pub(crate) use form::{ensure_smp, forgo_lse, has_lse, settle, use_lse, uses_lse};
-pub use key::{Batch, KeyState, Site, sites};
+pub use crate::key::KeyState;
 #[doc(hidden)]
-pub use key::{Key, SiteEntry};
-#[cfg(feature = "fault-injection")]
-pub(crate) use text::{branch, check_place, overwrite};
+pub use crate::key::{Key, SiteEntry};
+pub(crate) use form::{ensure_smp, forgo_lse, has_lse, settle, use_lse, uses_lse};
+pub use key::{Batch, Site, sites};
 
-use crate::cpu::CpuId;
+use crate::percpu::CpuId;
 use crate::stop::StopError;
 use core::fmt;
 

@@ -2,7 +2,7 @@
 
 use super::{PatchError, SiteFault};
 use crate::arch::{self, mmu::PAGE};
-use crate::system::memory;
+use crate::memory;
 use core::arch::asm;
 
 /// `NOP` (Arm ARM C6.2.241).
@@ -105,11 +105,3 @@ fn synchronise(at: u64) {
 const CTR_IDC: u64 = 1 << 28;
 /// `CTR_EL0.DIC`: no invalidation of instruction caches is needed.
 const CTR_DIC: u64 = 1 << 29;
-
-/// Overwrites the instruction at `at`, whatever it is. For tests.
-#[cfg(feature = "fault-injection")]
-pub(crate) fn overwrite(at: u64, instruction: u32) -> Result<(), PatchError> {
-    check_place(at)?;
-    let deadline = core::time::Duration::from_secs(10);
-    crate::stop::stop_machine(deadline, || Window::open(at).map(|window| window.write(at, instruction)))?
-}

@@ -1,21 +1,23 @@
 //! Both sides of a round.
 
-use super::{EACH, StopError};
+use super::each::EACH;
+use super::error::StopError;
 use crate::arch::{self, Hw, HwWord, regs};
 use crate::bootargs::BootArgs;
-use crate::cpu::CpuSet;
-use crate::cpu::area::{self, Area};
-use crate::irq::{self, Sgi};
-use crate::time::{Deadline, Instant, to_duration, to_ticks};
-use crate::{gic, panic};
+use crate::clock::{Deadline, Instant, to_duration, to_ticks};
+use crate::gic::{self, REMIND, Sgi};
+use crate::percpu::CpuSet;
+use crate::percpu::area::{self, Area, Part as _};
+use crate::{gate, masking};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use reveille_protocol::{Action, Ending, Initiator, Job, Mark, Rendezvous};
 
 static RENDEZVOUS: Rendezvous<Hw> = Rendezvous::from_parts(HwWord::with(Rendezvous::<Hw>::IDLE));
 
-/// Who has not come for this long is sent another SGI: the first may have been lost.
-const REMIND: Duration = Duration::from_millis(10);
+/// A round of stop-machine has begun.
+pub(crate) const GATHER: Sgi = Sgi::new(3);
+
 /// Time that the CPUs have to go on after the job, if the bootarg `stop_wait_ms` does not say otherwise.
 const PATIENCE: Duration = Duration::from_secs(10);
 static PATIENCE_TICKS: AtomicU64 = AtomicU64::new(u64::MAX);
@@ -49,7 +51,7 @@ impl Part {
     }
 }
 
-/// Takes part in the round of another CPU, and in any that follows on its heels. In the handler of [`Sgi::Gather`], after
+/// Takes part in the round of another CPU, and in any that follows on its heels. In the handler of [`GATHER`], after
 /// its end, with `DAIF.I` set.
 ///
 /// Interrupts are open again until the round masks them, so calls are served meanwhile. An SGI for the next round that
@@ -58,7 +60,7 @@ impl Part {
 #[unsafe(link_section = ".never_patch")]
 #[inline(never)]
 pub(crate) fn participate(area: &'static Area) {
-    let part = &area.stop;
+    let part = Part::of(area);
     if part.gathering.load(Ordering::Relaxed) {
         return;
     }
@@ -66,7 +68,7 @@ pub(crate) fn participate(area: &'static Area) {
     // SAFETY: the interrupt is ended, what the vector saved is on the stack, and one that asks for this again returns.
     unsafe { regs::daif_open() };
     loop {
-        let masked = irq::mask_on(area);
+        let masked = masking::mask_on(area);
         let Some(mut round) = RENDEZVOUS.join(&part.mark) else {
             // Closed to the end, so that an SGI for a round that begins now comes after the return.
             regs::daif_close();
@@ -83,10 +85,10 @@ pub(crate) fn participate(area: &'static Area) {
                     }
                 }
                 Action::Mask => {
-                    masked.get_or_insert_with(|| irq::mask_on(area));
+                    masked.get_or_insert_with(|| masking::mask_on(area));
                 }
                 Action::Wait => {
-                    if panic::is_stopping() {
+                    if gate::is_stopping() {
                         end_without_the_stopped(&mut limit);
                     }
                     arch::yield_now();
@@ -114,11 +116,11 @@ pub(crate) fn participate(area: &'static Area) {
 #[inline(never)]
 #[unsafe(link_section = ".never_patch")]
 fn end_without_the_stopped(limit: &mut u64) {
-    panic::poll_gate();
-    if panic::is_alone() {
+    gate::poll();
+    if gate::is_alone() {
         return RENDEZVOUS.condemn();
     }
-    if panic::is_stopper() {
+    if gate::is_stopper() {
         if *limit == 0 {
             *limit = end_of_patience();
         }
@@ -143,20 +145,21 @@ impl<'a> Round<'a> {
         let own = area::current();
         let mut limit = 0;
         let initiator = loop {
-            match RENDEZVOUS.begin(&own.stop.mark, others.len() as u16, job, deadline.instant().ticks()) {
+            match RENDEZVOUS.begin(&Part::of(own).mark, others.len() as u16, job, deadline.instant().ticks())
+            {
                 Ok(initiator) => break initiator,
                 Err(_) if deadline.has_passed() => return Err(StopError::Busy),
                 // A CPU that was asked to leave gathers the others for who asked, who may have given up and let go of the lock
                 // since. Its round ends by itself, and needs this CPU, whose interrupts are open.
                 Err(_) => {
-                    if panic::is_stopping() {
+                    if gate::is_stopping() {
                         end_without_the_stopped(&mut limit);
                     }
                     arch::wfe();
                 }
             }
         };
-        gic::send_sgi_set(Sgi::Gather, others);
+        gic::send_sgi_set(GATHER, others);
         Ok(Self { initiator, others, own })
     }
 
@@ -170,7 +173,7 @@ impl<'a> Round<'a> {
         &mut self,
         job: impl FnOnce(),
         open: bool,
-    ) -> Result<Option<irq::Masked>, StopError> {
+    ) -> Result<Option<masking::Masked>, StopError> {
         let mut job = Some(job);
         let mut masked = None;
         let mut remind_at = Instant::now() + REMIND;
@@ -183,7 +186,7 @@ impl<'a> Round<'a> {
                         masked = None;
                     }
                 }
-                Action::Mask => masked = Some(irq::mask()),
+                Action::Mask => masked = Some(masking::mask()),
                 Action::RunJob => {
                     if let Some(job) = job.take() {
                         job();
@@ -193,12 +196,12 @@ impl<'a> Round<'a> {
                     give_up_at = end_of_patience();
                 }
                 Action::Wait => {
-                    if panic::is_stopping() && self.is_left_alone() {
+                    if gate::is_stopping() && self.is_left_alone() {
                         continue;
                     }
                     if now >= remind_at {
                         remind_at = now + REMIND;
-                        gic::send_sgi_set(Sgi::Gather, &self.missing());
+                        gic::send_sgi_set(GATHER, &self.missing());
                     }
                     assert!(
                         now.ticks() < give_up_at,
@@ -220,8 +223,8 @@ impl<'a> Round<'a> {
     #[inline(never)]
     #[unsafe(link_section = ".never_patch")]
     fn is_left_alone(&mut self) -> bool {
-        panic::poll_gate();
-        let alone = panic::is_alone();
+        gate::poll();
+        let alone = gate::is_alone();
         if alone {
             self.initiator.go_on_alone();
         }
@@ -231,7 +234,7 @@ impl<'a> Round<'a> {
     /// The CPUs that the stage waits for; for a moment also one that has just acknowledged.
     fn missing(&self) -> CpuSet {
         let standing = self.initiator.standing();
-        self.others.iter().filter(|cpu| standing.lacks(&area::of(*cpu).stop.mark)).collect()
+        self.others.iter().filter(|cpu| standing.lacks(&Part::of(area::of(*cpu)).mark)).collect()
     }
 
     /// Who was missing when the round was called off.

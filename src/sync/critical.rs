@@ -2,7 +2,7 @@
 
 use super::SpinLock;
 use crate::arch::regs;
-use crate::irq;
+use crate::masking;
 use core::sync::atomic::{AtomicU64, Ordering};
 use critical_section::{Impl, RawRestoreState};
 
@@ -22,7 +22,7 @@ const OUTERMOST: u64 = 0;
 // end meanwhile, and no other CPU is between its own, by `LOCK`. At NMI level there is no critical section.
 unsafe impl Impl for Global {
     unsafe fn acquire() -> RawRestoreState {
-        assert!(!irq::in_nmi(), "a critical section at NMI level");
+        assert!(!masking::in_nmi(), "a critical section at NMI level");
         let me = 1 << 63 | regs::affinity();
         // Relaxed: only this CPU can have written its own name, and nothing else read here is believed.
         if HOLDER.load(Ordering::Relaxed) == me {
@@ -41,7 +41,7 @@ unsafe impl Impl for Global {
         // SAFETY: the matching `acquire` has taken it, on this CPU, and forgotten the guard, which masked.
         unsafe {
             LOCK.force_unlock();
-            drop(irq::Masked::remembered());
+            drop(masking::Masked::remembered());
         }
     }
 }

@@ -4,12 +4,13 @@
 mod critical;
 
 mod mutex;
-pub(crate) mod word;
+mod word;
 
 pub use mutex::{Mutex, MutexGuard};
+pub(crate) use word::{ALONE, LSE};
 
-use crate::cpu::area;
-use crate::{arch, irq, panic};
+use crate::percpu::area::{self, Part};
+use crate::{arch, gate, masking};
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
@@ -37,7 +38,7 @@ unsafe impl<T: ?Sized + Send> Send for SpinLock<T> {}
 pub struct SpinGuard<'a, T: ?Sized> {
     lock: &'a SpinLock<T>,
     // Dropped after `Drop::drop`: interrupts stay masked until the lock is free.
-    _masked: irq::Masked,
+    _masked: masking::Masked,
 }
 
 const NEXT: u32 = 1 << 16;
@@ -88,7 +89,7 @@ impl<T: ?Sized> SpinLock<T> {
     pub fn lock(&self) -> SpinGuard<'_, T> {
         match self.lock_unless_stopped() {
             Some(guard) => guard,
-            None => panic::waits_for_the_stopped(),
+            None => gate::waits_for_the_stopped(),
         }
     }
 
@@ -96,7 +97,7 @@ impl<T: ?Sized> SpinLock<T> {
     /// gets it any more, as there is a ticket that is not given back.
     #[inline(always)]
     pub(crate) fn lock_unless_stopped(&self) -> Option<SpinGuard<'_, T>> {
-        let Some(masked) = irq::mask_below_nmi() else { at_nmi_level() };
+        let Some(masked) = masking::mask_below_nmi() else { at_nmi_level() };
         let drawn = word::add(&self.tickets, NEXT, Ordering::Relaxed);
         let mine = (drawn >> 16) as u16;
         if drawn as u16 != mine && !comes(&self.tickets, mine) {
@@ -110,7 +111,7 @@ impl<T: ?Sized> SpinLock<T> {
 
     /// Takes the lock if it is free. At NMI level it never is.
     pub fn try_lock(&self) -> Option<SpinGuard<'_, T>> {
-        let masked = irq::mask_below_nmi()?;
+        let masked = masking::mask_below_nmi()?;
         let mut seen = self.tickets.load(Ordering::Relaxed);
         while (seen >> 16) as u16 != seen as u16 {
             if !pass_over_a_stopped(&self.tickets) {
@@ -143,7 +144,7 @@ impl<T: ?Sized> SpinLock<T> {
 #[cold]
 #[inline(never)]
 fn comes(tickets: &AtomicU32, mine: u16) -> bool {
-    let waiter = area::find_current().map(|area| &area.waiter);
+    let waiter = area::find_current().map(Waiter::of);
     if let Some(waiter) = waiter {
         waiter.begin(tickets, mine);
     }
@@ -151,8 +152,8 @@ fn comes(tickets: &AtomicU32, mine: u16) -> bool {
         if tickets.load(Ordering::Relaxed) as u16 == mine {
             break true;
         }
-        panic::poll_gate();
-        if panic::is_stopper() && !pass_over_a_stopped(tickets) {
+        gate::poll();
+        if gate::is_stopper() && !pass_over_a_stopped(tickets) {
             break false;
         }
         arch::wfe();
@@ -167,13 +168,14 @@ fn comes(tickets: &AtomicU32, mine: u16) -> bool {
 #[cold]
 #[inline(never)]
 fn pass_over_a_stopped(tickets: &AtomicU32) -> bool {
-    if !panic::is_stopper() {
+    if !gate::is_stopper() {
         return false;
     }
     let seen = tickets.load(Ordering::Relaxed);
     // What has parked has not come to use its turn, and never will.
-    let stopped =
-        area::areas().iter().any(|area| area.parked.is_set() && area.waiter.waits_for(tickets, seen as u16));
+    let stopped = area::areas()
+        .iter()
+        .any(|area| area::parked(area).is_set() && Waiter::of(area).waits_for(tickets, seen as u16));
     if stopped {
         // As in `SpinLock::unlock`. In the form that goes with any other: a CPU that could not be stopped may be drawing a ticket.
         tickets.fetch_add(served_next(seen), Ordering::Release);

@@ -1,8 +1,9 @@
 //! A lock for thread context, held with interrupts open.
 
 use super::word;
-use crate::cpu::area::{self, Area};
-use crate::{arch, irq, panic};
+use crate::holds::Holds;
+use crate::percpu::area::{self, Area, Part};
+use crate::{arch, gate, masking};
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
@@ -52,12 +53,12 @@ impl<T: ?Sized> Mutex<T> {
     /// With interrupts masked or in interrupt context: the holder may be the CPU that was interrupted. If it has to wait on
     /// the CPU that has [stopped the others](crate::panic::stop_others()): whoever holds it does so for ever.
     pub fn lock(&self) -> MutexGuard<'_, T> {
-        assert!(!irq::is_masked(), "Mutex::lock() with interrupts masked or in interrupt context");
+        assert!(!masking::is_masked(), "Mutex::lock() with interrupts masked or in interrupt context");
         loop {
             if let Some(guard) = self.try_lock() {
                 return guard;
             }
-            panic::poll_gate_for_another();
+            gate::poll_for_another();
             arch::wfe();
         }
     }
@@ -65,14 +66,14 @@ impl<T: ?Sized> Mutex<T> {
     /// Takes the lock if it is free. At NMI level it never is.
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         // Masked for the word alone: the form of the operation cannot change in the middle of it.
-        let _masked = irq::mask_below_nmi()?;
+        let _masked = masking::mask_below_nmi()?;
         if !word::replace(&self.word, 0, 1) {
             return None;
         }
         // Acquire: pairs with the Release of the last holder. A fence, because the form for a single CPU has none.
         core::sync::atomic::fence(Ordering::Acquire);
         let holder = area::current();
-        holder.holds.add_mutex();
+        Holds::of(holder).add_mutex();
         Some(MutexGuard { lock: self, holder, not_send: PhantomData })
     }
 }
@@ -94,7 +95,7 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
 
 impl<T: ?Sized> Drop for MutexGuard<'_, T> {
     fn drop(&mut self) {
-        self.holder.holds.remove_mutex();
+        Holds::of(self.holder).remove_mutex();
         // A plain store in every form. Release: pairs with `try_lock`.
         self.lock.word.store(0, Ordering::Release);
         arch::dsb_ishst();

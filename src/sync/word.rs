@@ -9,12 +9,12 @@
 use core::arch::asm;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-crate::static_key! {
+crate::__static_key! {
     /// One CPU is online and no other can come to run: plain loads and stores will do.
     pub(crate) ALONE, false
 }
 
-crate::static_key! {
+crate::__static_key! {
     /// The CPUs have the LSE atomics (FEAT_LSE), which the code is not compiled for.
     pub(crate) LSE, false
 }

@@ -1,11 +1,12 @@
 //! One-shot timers, each on the CPU that set it.
 
-use super::{Instant, has_timer, to_ticks};
+use super::interrupt::has_timer;
 use crate::arch::regs;
 use crate::bootargs::BootArgs;
+use crate::clock::{self, Instant, to_ticks};
 use crate::closure::ClosureCell;
-use crate::cpu::area;
-use crate::{irq, watchdog};
+use crate::masking;
+use crate::percpu::area::{self, Area, Part};
 use core::cell::Cell;
 use core::fmt;
 use core::marker::PhantomData;
@@ -88,17 +89,15 @@ impl Timers {
         }
     }
 
-    /// Whether any is running. Certain on its own CPU in thread context; from elsewhere good for a report.
-    pub(crate) fn are_running(&self) -> bool {
+    fn are_running(&self) -> bool {
         self.running.load(Ordering::Relaxed) != 0
     }
 
-    /// Whether any of them, which are the calling CPU's, is due later than in `span`.
-    pub(crate) fn run_beyond(&self, span: Duration) -> bool {
+    fn run_beyond(&self, span: Duration) -> bool {
         if !self.are_running() {
             return false;
         }
-        let _masked = irq::mask();
+        let _masked = masking::mask();
         let until = (Instant::now() + span).ticks();
         self.entries.iter().filter_map(|entry| entry.due.get()).any(|due| due > until)
     }
@@ -153,12 +152,12 @@ pub fn after<F: FnOnce() + Send + 'static>(delay: Duration, f: F) -> Result<Time
     if !has_timer() {
         return Err(TimerError::NoTimer);
     }
-    let Some(_masked) = irq::mask_below_nmi() else { return Err(TimerError::Nmi) };
+    let Some(_masked) = masking::mask_below_nmi() else { return Err(TimerError::Nmi) };
     let area = area::current();
-    if area.slot.0.read().state == State::Dying {
+    if area::slot(area).read().state == State::Dying {
         return Err(TimerError::Leaving);
     }
-    let timers = &area.timers;
+    let timers = Timers::of(area);
     let (index, entry) = timers
         .entries
         .iter()
@@ -177,8 +176,8 @@ pub fn after<F: FnOnce() + Send + 'static>(delay: Duration, f: F) -> Result<Time
 impl Timer {
     /// Stops the timer. `true`: it will not run; `false`: it has run, or is just running.
     pub fn cancel(self) -> bool {
-        let _masked = irq::mask();
-        let timers = &area::current().timers;
+        let _masked = masking::mask();
+        let timers = Timers::of(area::current());
         let entry = &timers.entries[self.index];
         if entry.serial.get() != self.serial || entry.due.get().is_none() {
             return false;
@@ -192,9 +191,19 @@ impl Timer {
     }
 }
 
+/// Whether any timer of the CPU of `area` is running. Certain on its own CPU in thread context; from elsewhere good for a report.
+pub(crate) fn are_running(area: &Area) -> bool {
+    Timers::of(area).are_running()
+}
+
+/// Whether any of those of the CPU of `own`, which is the calling one, is due later than in `span`.
+pub(crate) fn run_beyond(own: &Area, span: Duration) -> bool {
+    Timers::of(own).run_beyond(span)
+}
+
 /// Runs every timer of this CPU that is due, in the order in which they are. In the timer's interrupt.
-pub(super) fn expired() {
-    let timers = &area::current().timers;
+pub(crate) fn run_due() {
+    let timers = Timers::of(area::current());
     let now = Instant::now().ticks();
     // No more often than there are entries: one that a closure sets for at once has the next interrupt.
     for _ in &timers.entries {
@@ -213,17 +222,17 @@ pub(super) fn expired() {
             closure.run();
         }
     }
-    if timers.tick.get().is_some_and(|due| due <= Instant::now().ticks()) {
-        timers.tick.set(watchdog::tick());
-    }
-    // The interrupt has come, and looks for all there is.
-    timers.look_around();
+}
+
+/// Whether this CPU's watchdog tick is due. In the timer's interrupt.
+pub(crate) fn tick_is_due() -> bool {
+    Timers::of(area::current()).tick.get().is_some_and(|due| due <= Instant::now().ticks())
 }
 
 /// Drops all timers of this CPU without running them: it does not come online after all.
 pub(crate) fn drop_timers() {
-    let _masked = irq::mask();
-    let timers = &area::current().timers;
+    let _masked = masking::mask();
+    let timers = Timers::of(area::current());
     // What a closure captured may set a timer as it is dropped: there is room for none.
     timers.entries.iter().for_each(|entry| entry.due.set(Some(u64::MAX)));
     for entry in &timers.entries {
@@ -236,8 +245,8 @@ pub(crate) fn drop_timers() {
 
 /// Sets when this CPU takes its next watchdog tick; `None`: it takes no more.
 pub(crate) fn set_tick(due: Option<u64>) {
-    let _masked = irq::mask();
-    let timers = &area::current().timers;
+    let _masked = masking::mask();
+    let timers = Timers::of(area::current());
     timers.tick.set(due);
     timers.program();
 }
@@ -245,5 +254,16 @@ pub(crate) fn set_tick(due: Option<u64>) {
 /// This CPU looks around: its timer fires within the time after which it does so again. With interrupts masked; before a
 /// wait, when it has looked for whatever it may be told, and as it comes online.
 pub(crate) fn look_around() {
-    area::current().timers.look_around();
+    Timers::of(area::current()).look_around();
+}
+
+/// Starts this CPU's timer: nothing due but its look around, event stream on. Its interrupt comes with those of all others.
+pub(crate) fn init_cpu() {
+    look_around();
+    regs::enable_event_stream(clock::frequency());
+}
+
+/// Stops this CPU's timer: it leaves.
+pub(crate) fn quiet_cpu() {
+    regs::set_timer(None);
 }

@@ -1,0 +1,286 @@
+"""Holds the imports of src/ against the floors that src/lib.rs names: rooms.py ROOT [--check | --picture].
+
+A room is a file or a folder right under src/. The table of floors in the first comment of src/lib.rs says on which floor it
+stands. An arrow leads from a file to the file that defines what it names: through whatever re-exports that.
+"""
+
+import pathlib
+import re
+import sys
+
+# A row of the table of floors: `//! | 3 | `gic` `psci` | .. |`.
+FLOOR = re.compile(r"//! \| (\d+) \| ((?:`\w+`(?:, )?)+) \| (.+) \|")
+ITEM = re.compile(
+    r"^\s*(?:pub(?:\([^)]*\))?\s+)?(?:const\s+|unsafe\s+|safe\s+|async\s+|extern\s+\"\w+\"\s+)*"
+    r"(?:fn|struct|enum|union|trait|type|static|const)\s+(?:mut\s+)?(\w+)",
+    re.M,
+)
+MACRO = re.compile(r"^\s*macro_rules!\s+(\w+)", re.M)
+MADE = re.compile(r"^\s*(?:pub(?:\([^)]*\))?\s+)(\w+), (?:true|false)$", re.M)
+MODULE = re.compile(r"^\s*(?:pub(?:\([^)]*\))?\s+)?mod\s+(\w+)\s*;", re.M)
+USE = re.compile(r"^\s*(pub(?:\([^)]*\))?\s+)?use\s+([^;]+);", re.M)
+PATH = re.compile(r"(?<![\w:])((?:\$?crate|super|self|\w+)(?:::\w+)+)(!?)")
+CALL = re.compile(r"(?<![\w:!])(\w+)!\s*[({\[]")
+
+
+def without_comments(text):
+    """The code alone: comments and the contents of strings are blanks, lines stay lines."""
+    out, at, end = [], 0, len(text)
+    while at < end:
+        two = text[at : at + 2]
+        if two == "//":
+            stop = text.find("\n", at)
+            at = end if stop < 0 else stop
+        elif two == "/*":
+            depth, stop = 1, at + 2
+            while depth and stop < end:
+                if text[stop : stop + 2] == "/*":
+                    depth, stop = depth + 1, stop + 2
+                elif text[stop : stop + 2] == "*/":
+                    depth, stop = depth - 1, stop + 2
+                else:
+                    stop += 1
+            out.append("\n" * text.count("\n", at, stop))
+            at = stop
+        elif match := re.compile(r'b?r(#*)"').match(text, at):
+            stop = text.find('"' + match[1], match.end())
+            stop = end if stop < 0 else stop + 1 + len(match[1])
+            out.append('""' + "\n" * text.count("\n", at, stop))
+            at = stop
+        elif text[at] == '"':
+            stop = at + 1
+            while stop < end and text[stop] != '"':
+                stop += 2 if text[stop] == "\\" else 1
+            out.append('""' + "\n" * text.count("\n", at, stop))
+            at = stop + 1
+        elif match := re.compile(r"'(?:\\.[^']*|[^\\'])'").match(text, at):
+            out.append("' '")
+            at = match.end()
+        else:
+            out.append(text[at])
+            at += 1
+    return "".join(out)
+
+
+def without_tests(code):
+    """The code without modules for `cargo test`."""
+    while match := re.search(r"#\[cfg\(test\)\]\s*mod\s+\w+\s*\{", code):
+        depth, at = 1, match.end()
+        while depth and at < len(code):
+            depth += {"{": 1, "}": -1}.get(code[at], 0)
+            at += 1
+        code = code[: match.start()] + code[at:]
+    return code
+
+
+def leaves(tree, before=()):
+    """The paths of a `use` tree, each with the name that it has here; `*` for all."""
+    tree = tree.strip()
+    depth, start, parts = 0, 0, []
+    for at, char in enumerate(tree):
+        depth += {"{": 1, "}": -1}.get(char, 0)
+        if char == "," and not depth:
+            parts.append(tree[start:at])
+            start = at + 1
+    parts.append(tree[start:])
+    for part in filter(None, (part.strip() for part in parts)):
+        head, brace, rest = part.partition("{")
+        path = before + tuple(filter(None, head.strip().strip(":").split("::")))
+        if brace:
+            yield from leaves(rest.rsplit("}", 1)[0], path)
+            continue
+        last, _, alias = path[-1].partition(" as ")
+        path = path[:-1] + (last.strip(),)
+        if path[-1] == "self":
+            path = path[:-1]
+        yield path, alias.strip() or path[-1]
+
+
+class File:
+    """One source file: the module that it is, what it defines, what it re-exports, what it names."""
+
+    def __init__(self, path, module, code):
+        self.path, self.module, self.code = path, module, code
+        self.items = set(ITEM.findall(code)) | set(MADE.findall(code))
+        self.macros = set(MACRO.findall(code))
+        self.children = set(MODULE.findall(code))
+        self.uses = [
+            (bool(public), path, name)
+            for public, tree in USE.findall(code)
+            for path, name in leaves(" ".join(tree.split()))
+        ]
+
+    def is_door(self):
+        return bool(self.children)
+
+
+class House:
+    def __init__(self, root):
+        self.root = root
+        self.files = {}
+        self.read(root / "src/lib.rs", ())
+        self.macros = {name: file for file in self.files.values() for name in file.macros}
+
+    def read(self, path, module):
+        text = path.read_text()
+        file = File(path.relative_to(self.root), module, without_tests(without_comments(text)))
+        self.files[module] = file
+        folder = path.parent if path.name in ("lib.rs", "mod.rs") else path.with_suffix("")
+        for child in sorted(file.children):
+            named = re.search(rf'#\[path = "([^"]+)"\]\s*(?:pub(?:\([^)]*\))?\s+)?mod {child};', text)
+            places = [path.parent / named[1]] if named else [folder / f"{child}.rs", folder / child / "mod.rs"]
+            found = [place for place in places if place.exists()]
+            if not found:
+                sys.exit(f"{path.relative_to(self.root)}: mod {child}: no file")
+            place = pathlib.Path(*found[0].parts)
+            self.read(self.root / place.resolve().relative_to(self.root.resolve()), module + (child,))
+
+    def absolute(self, file, path):
+        """The path from the root of the crate; None for one that leads out of it."""
+        head, *rest = path
+        if head in ("crate", "$crate"):
+            return tuple(rest)
+        if head == "self":
+            return file.module + tuple(rest)
+        if head == "super":
+            base = file.module[:-1]
+            while rest and rest[0] == "super":
+                base, rest = base[:-1], rest[1:]
+            return base + tuple(rest)
+        if head in file.children:
+            return file.module + tuple(path)
+        for _, used, name in file.uses:
+            if name == head and used[0] != head:
+                base = self.absolute(file, used)
+                return None if base is None else base + tuple(rest)
+        return None
+
+    def define(self, path, seen=()):
+        """The file that defines what the absolute `path` names, and the rest of the path: (file, names)."""
+        module = ()
+        while module != path and path[len(module)] in self.files[module].children:
+            module = path[: len(module) + 1]
+            if module not in self.files:
+                return None
+        file, rest = self.files[module], path[len(module) :]
+        if not rest:
+            return file, ()
+        if rest[0] in file.items:
+            return file, rest
+        for public, used, name in file.uses:
+            if name not in (rest[0], "*") or (module, used) in seen:
+                continue
+            base = self.absolute(file, used[:-1] if name == "*" else used)
+            if base is None:
+                continue
+            found = self.define(base + rest if name == "*" else base + rest[1:], seen + ((module, used),))
+            if found and not (name == "*" and not found[1]):
+                return found
+        if rest[0] in self.macros:
+            return self.macros[rest[0]], rest
+        return (file, rest) if module else None
+
+    def arrows(self):
+        """From file to file: {(from, to): names}."""
+        arrows = {}
+
+        def add(file, found):
+            if not found or found[0] is file:
+                return
+            names = arrows.setdefault((file.path, found[0].path), set())
+            names.add("::".join(found[1][:1]) or "itself")
+
+        for file in self.files.values():
+            for public, used, _ in file.uses:
+                base = self.absolute(file, used[:-1] if used[-1] == "*" else used)
+                if base is None:
+                    continue
+                found = self.define(base)
+                inside = found and found[0].module[: len(file.module)] == file.module
+                # A door lets its room's own be seen; a module that is named for what is in it is not used as a whole.
+                if inside and public or found and not found[1]:
+                    continue
+                add(file, found)
+            for path, bang in PATH.findall(USE.sub("", file.code)):
+                base = self.absolute(file, path.split("::"))
+                if base:
+                    found = self.define(base)
+                    if found and found[1]:
+                        add(file, found)
+            for name in CALL.findall(file.code):
+                if name in self.macros and name not in file.macros:
+                    add(file, (self.macros[name], (name,)))
+        return arrows
+
+
+def circles(arrows):
+    """The sets of files that reach each other (Tarjan)."""
+    after = {}
+    for start, end in arrows:
+        after.setdefault(start, []).append(end)
+    number, low, stack, found = {}, {}, [], []
+
+    def visit(file):
+        number[file] = low[file] = len(number)
+        stack.append(file)
+        for other in after.get(file, ()):
+            if other not in number:
+                visit(other)
+                low[file] = min(low[file], low[other])
+            elif other in stack:
+                low[file] = min(low[file], number[other])
+        if low[file] == number[file]:
+            at = stack.index(file)
+            if len(stack) - at > 1:
+                found.append(sorted(stack[at:]))
+            del stack[at:]
+
+    sys.setrecursionlimit(10000)
+    for file in list(after):
+        if file not in number:
+            visit(file)
+    return found
+
+
+def room_of(path):
+    return "platform" if path.parts[0] == "platform" else path.with_suffix("").parts[1]
+
+
+def main(root, *options):
+    root = pathlib.Path(root)
+    floors, about = {}, {}
+    for line in (root / "src/lib.rs").read_text().splitlines():
+        if match := FLOOR.fullmatch(line):
+            for room in re.findall(r"`(\w+)`", match[2]):
+                floors[room] = int(match[1])
+            about[int(match[1])] = match[3]
+    house = House(root)
+    arrows = house.arrows()
+    rooms = {room_of(file.path) for file in house.files.values()} - {"lib"}
+    faults = [f"src/lib.rs: room {room} stands on no floor" for room in sorted(rooms - set(floors))]
+    faults += [f"src/lib.rs: there is no room {room}" for room in sorted(set(floors) - rooms)]
+    between = {}
+    for (start, end), names in sorted(arrows.items()):
+        ways = room_of(start), room_of(end)
+        if ways[0] != ways[1] and "lib" not in ways:
+            between.setdefault(ways, []).append((start, end, names))
+    up = [ways for ways in between if floors.get(ways[0], 0) <= floors.get(ways[1], 0)]
+    for ways in up:
+        for start, end, names in between[ways]:
+            faults.append(f"{start} -> {end}: {', '.join(sorted(names))}: up, or on the same floor")
+    for circle in circles(arrows):
+        faults.append(f"a circle of {len(circle)} files: {', '.join(map(str, circle))}")
+    if "--check" not in options:
+        for floor in sorted(about, reverse=True):
+            here = sorted(room for room in rooms if floors.get(room) == floor)
+            print(f"{floor}: {', '.join(here)}: {about[floor]}")
+            for room in here:
+                down = sorted((end for start, end in between if start == room), key=lambda end: -floors.get(end, 0))
+                print(f"   {room} -> {', '.join(down) or 'nothing'}")
+    print("\n".join(faults) if faults else "every arrow runs down, and there is no circle")
+    print(f"{len(rooms)} rooms, {len(between)} arrows between them, {len(up)} up, {len(circles(arrows))} circles")
+    return bool(faults)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,59 @@
+//! What takes control away from compiled code: changes of stack, loads that may abort, the end.
+
+use core::arch::asm;
+
+/// The stack pointer.
+#[inline(always)]
+pub(crate) fn stack_pointer() -> u64 {
+    let sp: u64;
+    // SAFETY: reads a register.
+    unsafe { asm!("mov {}, sp", out(reg) sp, options(nomem, nostack, preserves_flags)) };
+    sp
+}
+
+/// Leaves the current stack for good and continues with `f(argument)` on the stack of exceptions, moved to `top`.
+///
+/// # Safety
+///
+/// `top` is the upper end, a multiple of 16, of a mapped stack that nothing else uses; `argument` is what `f` wants.
+pub(crate) unsafe fn continue_on<T>(top: u64, f: extern "C" fn(*const T) -> !, argument: *const T) -> ! {
+    // SAFETY: the caller's. The frame pointer is cleared: the chain ends here.
+    unsafe {
+        asm!("msr spsel, #1", "mov sp, {top}", "mov x29, xzr", "mov x30, xzr", "br {f}",
+            top = in(reg) top, f = in(reg) f, in("x0") argument, options(noreturn))
+    }
+}
+
+/// The SMC function of our own EL3 stub, for machines that we enter at EL3: a 32-bit store to a Secure
+/// physical address. In the range that SMCCC leaves to OEM services.
+pub(crate) const SECURE_WRITE: u32 = 0xc300_5e00;
+
+/// What [`probe`] found; x0 and x1 of the assembly.
+#[repr(C)]
+struct Probed {
+    value: u64,
+    answered: u64,
+}
+
+unsafe extern "C" {
+    fn reveille_park() -> !;
+    fn reveille_probe(address: u64) -> Probed;
+}
+
+/// Reads 8 bytes at `address`; `None` if nothing answers there, which is an abort anywhere else.
+///
+/// # Safety
+///
+/// `address` is a multiple of 8 and mapped, and to read it does no harm. The caller is the only CPU that runs, in
+/// thread context, with all exceptions masked.
+pub(crate) unsafe fn probe(address: u64) -> Option<u64> {
+    // SAFETY: the caller's. For the time of one load it moves the vectors to where an abort is caught.
+    let Probed { value, answered } = unsafe { reveille_probe(address) };
+    (answered != 0).then_some(value)
+}
+
+/// Stops this CPU for good, in code that no patch touches: everything masked, nothing short of reset wakes it.
+pub(crate) fn park() -> ! {
+    // SAFETY: `reveille_park` masks all exceptions and loops over WFI; it needs no stack and no state.
+    unsafe { reveille_park() }
+}

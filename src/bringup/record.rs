@@ -1,0 +1,162 @@
+//! What is known of each CPU's starts.
+
+use crate::arch::Hw;
+use crate::dt::{Cpu, CpuStatus, EnableMethod};
+use crate::percpu::area::{Area, Line, Part as _};
+use core::cell::RefCell;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use reveille_protocol::{Booter, Outcome, Refusal, Verdict};
+
+/// How a CPU is started, read once from the device tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// `CPU_ON`.
+    Psci,
+    /// A store to this address and a SEV.
+    SpinTable(u64),
+    /// The tree names no method that we know, or leaves out what it needs.
+    None,
+    /// `status` says that it is not to be used.
+    Disabled,
+}
+
+impl Method {
+    pub(crate) fn of(cpu: &Cpu<'_>) -> Self {
+        match (cpu.status == CpuStatus::Okay, cpu.method) {
+            (false, _) => Self::Disabled,
+            (true, EnableMethod::Psci) => Self::Psci,
+            (true, EnableMethod::SpinTable { release_addr: Some(address) }) => Self::SpinTable(address),
+            (true, _) => Self::None,
+        }
+    }
+}
+
+/// One CPU's part: how it is started, and what came of it.
+pub(crate) struct Part {
+    pub(crate) method: Method,
+    record: Line<Record>,
+}
+
+impl Part {
+    /// Of a CPU that is started like this, and never was.
+    pub(crate) const fn new(method: Method) -> Self {
+        Self { method, record: Line(Record::new()) }
+    }
+}
+
+/// What the last attempt to bring the CPU of `area` up came to.
+pub(crate) fn record(area: &Area) -> &Record {
+    &Part::of(area).record.0
+}
+
+/// One start under way, kept in the area of the CPU that is started.
+pub(crate) struct Start {
+    /// Only the holder of the lifecycle lock looks.
+    pub(super) state: RefCell<Option<Pending>>,
+}
+
+// SAFETY: `state` is reached with the lifecycle lock held alone, by functions that take a `&Lifecycle`.
+unsafe impl Sync for Start {}
+
+pub(super) struct Pending {
+    pub(super) booter: Booter<'static, Hw>,
+    /// Firmware asked for patience: ask again then.
+    pub(super) retry_at: Option<u64>,
+}
+
+impl Start {
+    const fn new() -> Self {
+        Self { state: RefCell::new(None) }
+    }
+}
+
+/// What became of the last attempt to bring a CPU up, and the attempt itself while it lasts.
+///
+/// Written by the holder of the lifecycle lock alone. Relaxed throughout: whoever reads a record on another CPU
+/// gets some recent attempt, field by field, which is all that a roll call of a living system can say.
+pub(crate) struct Record {
+    /// Verdict in 47:32 (0: none yet), its code in 31:0.
+    verdict: AtomicU64,
+    pub(super) generation: AtomicU32,
+    /// From kick to verdict.
+    pub(super) ticks: AtomicU64,
+    pub(super) start: Start,
+}
+
+impl Record {
+    pub(crate) const fn new() -> Self {
+        Self {
+            verdict: AtomicU64::new(0),
+            generation: AtomicU32::new(0),
+            ticks: AtomicU64::new(0),
+            start: Start::new(),
+        }
+    }
+
+    fn store(&self, verdict: Verdict, generation: u32, ticks: u64) {
+        let (kind, code) = match verdict {
+            Verdict::Online => (1, 0),
+            Verdict::Revoked => (2, 0),
+            Verdict::Refused(code) => (3, code as u32),
+            Verdict::Failed(reason) => (4, u32::from(reason)),
+            Verdict::Wedged => (5, 0),
+            Verdict::NoMethod => (6, 0),
+            Verdict::Disabled => (7, 0),
+            Verdict::Busy => (8, 0),
+            Verdict::Exhausted => (9, 0),
+            Verdict::Parked => (10, 0),
+            // Whoever is refused so writes no record.
+            Verdict::WouldDeadlock => (11, 0),
+        };
+        self.generation.store(generation, Ordering::Relaxed);
+        self.ticks.store(ticks, Ordering::Relaxed);
+        self.verdict.store(kind << 32 | u64::from(code), Ordering::Relaxed);
+    }
+
+    /// The last verdict, if there ever was one.
+    pub(crate) fn verdict(&self) -> Option<Verdict> {
+        let word = self.verdict.load(Ordering::Relaxed);
+        let code = word as u32;
+        Some(match word >> 32 {
+            1 => Verdict::Online,
+            2 => Verdict::Revoked,
+            3 => Verdict::Refused(code as i32),
+            4 => Verdict::Failed(code as u16),
+            5 => Verdict::Wedged,
+            6 => Verdict::NoMethod,
+            7 => Verdict::Disabled,
+            8 => Verdict::Busy,
+            9 => Verdict::Exhausted,
+            10 => Verdict::Parked,
+            11 => Verdict::WouldDeadlock,
+            _ => return None,
+        })
+    }
+
+    pub(super) fn settled(&self, outcome: Outcome) {
+        self.store(outcome.verdict, outcome.generation, outcome.elapsed);
+    }
+
+    /// The slot could not be claimed. Of a CPU that is online already the record of its start stays.
+    pub(super) fn refused(&self, refusal: Refusal, generation: u32) {
+        if !(matches!(refusal, Refusal::Online { .. }) && self.verdict() == Some(Verdict::Online)) {
+            self.store(refusal.into(), generation, 0);
+        }
+    }
+
+    pub(super) fn without_start(&self, verdict: Verdict) {
+        self.store(verdict, 0, 0);
+    }
+
+    /// Another CPU was busy starting CPUs for too long.
+    pub(super) fn busy(&self) {
+        if self.verdict() != Some(Verdict::Online) {
+            self.store(Verdict::Busy, self.generation.load(Ordering::Relaxed), 0);
+        }
+    }
+
+    /// The CPU that booted us.
+    pub(crate) fn boot(&self) {
+        self.store(Verdict::Online, 0, 0);
+    }
+}

@@ -1,0 +1,144 @@
+//! The receiving side: running what others want of this CPU.
+
+use super::part::{BLOCK, Block, Lent, Part, Payload, QueueLine};
+use crate::arch::Hw;
+use crate::closure::ClosureCell;
+use crate::masking;
+use crate::percpu::MAX_CPUS;
+use crate::percpu::area::{self, Area, Part as _};
+use core::sync::atomic::Ordering;
+use reveille_protocol::{Batch, Message};
+
+/// Whether anything waits for this CPU. With interrupts masked, before a WFI.
+#[inline(always)]
+pub(crate) fn is_pending(area: &Area) -> bool {
+    Part::own_queues(area).any(|(line, _)| !line.queue.is_empty())
+}
+
+/// Runs everything that others want of this CPU. In interrupt context: normal interrupts are held back, so there is one
+/// drainer at a time.
+#[inline(always)]
+pub(crate) fn drain(area: &'static Area) {
+    // One call and nothing else is what most interrupts are about.
+    if let Some(line) = Part::of(area).only_queue
+        && let Some(place) = line.queue.take_call()
+    {
+        // SAFETY: there is one block, so the place of the caller is the number of its CPU, and each has lent something.
+        return run_call(area, unsafe { &*Part::of(area).lent_by.add(place as usize) });
+    }
+    drain_all(area);
+}
+
+#[inline(never)]
+fn drain_all(area: &'static Area) {
+    for (line, block) in Part::own_queues(area) {
+        run_all(area, block, line.queue.take(block.links));
+    }
+}
+
+/// Runs a batch. Nothing is locked meanwhile.
+#[inline(always)]
+fn run_all(area: &'static Area, block: &'static Block, batch: Batch<'static, Hw>) {
+    for message in batch {
+        match message {
+            Message::Call(place) => run_call(area, block.sender(place as usize).lent),
+            Message::Post(node) => run_post(area, block, node),
+        }
+    }
+}
+
+#[inline(always)]
+fn run_call(area: &'static Area, lent: &Lent) {
+    // SAFETY: taken from the queue, so the caller has written it and waits for the end.
+    let Payload { run, data } = unsafe { *lent.payload.get() };
+    Part::of(area).activity.store(run as usize as u64, Ordering::Relaxed);
+    // SAFETY: `data` is what `run` was made for, and lives until `run` ends the call.
+    unsafe { run(data, &lent.sync) };
+    Part::of(area).activity.store(0, Ordering::Relaxed);
+    Part::of(area).ran.add(1);
+}
+
+/// Not inlined: its frame holds the closure, which a call has no use for.
+#[inline(never)]
+fn run_post(area: &'static Area, block: &'static Block, node: u32) {
+    let closure = ClosureCell::new();
+    let cell = &block.nodes[node as usize];
+    Part::of(area).activity.store(cell.function(), Ordering::Relaxed);
+    // SAFETY: taken from the queue, so the node is ours until it is released; the new cell is nobody else's.
+    unsafe { cell.move_to(&closure) };
+    // Before it runs: a closure that waits for its sender must not hold what the sender may need.
+    block.give_back(node);
+    // SAFETY: ours alone.
+    unsafe { closure.run() };
+    Part::of(area).activity.store(0, Ordering::Relaxed);
+    Part::of(area).ran.add(1);
+}
+
+/// What a CPU had accepted when it closed its queues.
+pub(crate) struct Kept([Option<Batch<'static, Hw>>; MAX_BLOCKS]);
+
+/// Blocks of the largest machine.
+const MAX_BLOCKS: usize = MAX_CPUS.div_ceil(BLOCK);
+
+impl Kept {
+    /// Nothing.
+    pub(crate) const NONE: Self = Self([const { None }; MAX_BLOCKS]);
+}
+
+/// This CPU takes no more messages. What it had accepted is still to be run. With interrupts masked.
+pub(crate) fn close(area: &'static Area) -> Kept {
+    let mut kept = Kept::NONE;
+    for ((line, block), kept) in Part::own_queues(area).zip(&mut kept.0) {
+        *kept = Some(line.queue.close(block.links));
+    }
+    kept
+}
+
+/// The CPU of `area`, which is parked, takes no more messages, and what it had accepted never runs. By the CPU that stopped it.
+pub(crate) fn condemn(area: &'static Area) {
+    let condemn = |line: &QueueLine, block: &'static Block| {
+        if let Some(lost) = line.queue.condemn(block.links) {
+            lose(block, lost);
+        }
+    };
+    if let Some(line) = Part::of(area).only_queue {
+        return condemn(line, Part::of(area).block);
+    }
+    let mut index = area.id.index();
+    for block in Part::of(area).blocks {
+        if let Some(line) = Part::of(area).queues.get(index) {
+            condemn(line, block);
+        }
+        index += area::areas().len();
+    }
+}
+
+/// What these closures have captured is lost with them. The nodes are their senders' again, who may be the one that is left.
+#[cold]
+fn lose(block: &Block, lost: Batch<'_, Hw>) {
+    for message in lost {
+        if let Message::Post(node) = message {
+            block.give_back(node);
+        }
+    }
+}
+
+/// Runs what [`close`] kept, in interrupt context.
+pub(crate) fn run_kept(area: &'static Area, kept: Kept) {
+    masking::as_interrupt(area, || {
+        for (block, batch) in Part::of(area).blocks.iter().zip(kept.0) {
+            if let Some(batch) = batch {
+                run_all(area, block, batch);
+            }
+        }
+    });
+}
+
+/// Runs what waits for this CPU from its thread context, as if an interrupt had come.
+pub(crate) fn run_pending(area: &'static Area) {
+    if !is_pending(area) {
+        return;
+    }
+    let _masked = masking::mask_on(area);
+    masking::as_interrupt(area, || drain(area));
+}

@@ -1,0 +1,146 @@
+//! The system counter: moments, deadlines, and how long a tick is.
+
+use crate::arch::regs;
+use crate::dt;
+use core::fmt;
+use core::ops::{Add, Sub};
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
+
+/// Counter frequency, Hz. 1 until it is known, so that nothing ever divides by zero.
+static FREQUENCY: AtomicU64 = AtomicU64::new(1);
+
+/// Why there is no time.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum TimeError {
+    /// Neither CNTFRQ_EL0 nor the device tree tells the counter's frequency.
+    NoFrequency,
+}
+
+impl fmt::Display for TimeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoFrequency => {
+                f.write_str("CNTFRQ_EL0 is 0, and the timer node of the device tree has no clock-frequency")
+            }
+        }
+    }
+}
+
+/// A moment of the system counter, the same on all CPUs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(u64);
+
+impl Instant {
+    /// Now. Never earlier than an instant that this or another CPU got before.
+    #[inline]
+    pub fn now() -> Self {
+        Self(regs::counter())
+    }
+
+    /// The counter's value, ticks since it started.
+    pub const fn ticks(self) -> u64 {
+        self.0
+    }
+
+    /// The instant at which the counter shows `ticks`.
+    pub const fn from_ticks(ticks: u64) -> Self {
+        Self(ticks)
+    }
+
+    /// The time since `earlier`, zero if that is later.
+    pub fn since(self, earlier: Self) -> Duration {
+        to_duration(self.0.saturating_sub(earlier.0))
+    }
+
+    /// The time since the counter started.
+    pub fn uptime(self) -> Duration {
+        to_duration(self.0)
+    }
+}
+
+impl Sub for Instant {
+    type Output = Duration;
+    fn sub(self, earlier: Self) -> Duration {
+        self.since(earlier)
+    }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Self;
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(to_ticks(duration)))
+    }
+}
+
+/// A moment after which a wait gives up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// `duration` from now.
+    pub fn after(duration: Duration) -> Self {
+        Self(Instant::now() + duration)
+    }
+
+    /// At `instant`.
+    pub const fn at(instant: Instant) -> Self {
+        Self(instant)
+    }
+
+    /// Whether it has passed.
+    #[inline]
+    pub fn has_passed(self) -> bool {
+        Instant::now() >= self.0
+    }
+
+    /// The moment.
+    pub const fn instant(self) -> Instant {
+        self.0
+    }
+
+    /// The time that is left, zero once it has passed.
+    pub fn remaining(self) -> Duration {
+        self.0.since(Instant::now())
+    }
+}
+
+impl From<Duration> for Deadline {
+    fn from(duration: Duration) -> Self {
+        Self::after(duration)
+    }
+}
+
+/// Ticks of the counter in `duration`, rounded up; saturates.
+pub(crate) fn to_ticks(duration: Duration) -> u64 {
+    let frequency = u128::from(FREQUENCY.load(Ordering::Relaxed));
+    let ticks = (duration.as_nanos() * frequency).div_ceil(1_000_000_000);
+    u64::try_from(ticks).unwrap_or(u64::MAX)
+}
+
+/// The time that `ticks` of the counter take.
+pub(crate) fn to_duration(ticks: u64) -> Duration {
+    let frequency = FREQUENCY.load(Ordering::Relaxed);
+    let nanos = u128::from(ticks % frequency) * 1_000_000_000 / u128::from(frequency);
+    // Below one second, as the remainder is below the frequency.
+    Duration::new(ticks / frequency, nanos as u32)
+}
+
+/// The counter's frequency, Hz.
+pub(crate) fn frequency() -> u64 {
+    FREQUENCY.load(Ordering::Relaxed)
+}
+
+/// Learns the counter's frequency. By the boot CPU, once.
+pub(crate) fn init(timer: Option<&dt::Timer>) -> Result<(), TimeError> {
+    let frequency = match regs::counter_frequency() {
+        0 => timer.and_then(|timer| timer.clock_frequency).map_or(0, u64::from),
+        frequency => frequency,
+    };
+    if frequency == 0 {
+        return Err(TimeError::NoFrequency);
+    }
+    FREQUENCY.store(frequency, Ordering::Relaxed);
+    Ok(())
+}

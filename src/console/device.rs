@@ -1,0 +1,64 @@
+//! The UART that is the console.
+
+use super::uart::Uart;
+use crate::{dt, gate, memory};
+use core::sync::atomic::{AtomicU8, Ordering};
+use spin::Once;
+
+pub(super) static UART: Once<Uart> = Once::new();
+/// What the CPU that has stopped the others knows of the UART, for itself alone: it may be the UART that makes it fail.
+static TRIED: AtomicU8 = AtomicU8::new(FINE);
+const FINE: u8 = 0;
+const BUSY: u8 = 1;
+const GIVEN_UP: u8 = 2;
+
+/// Does `f` with the UART, if there is one that is of use.
+fn with_uart(f: impl FnOnce(&Uart)) {
+    let Some(uart) = UART.get() else { return };
+    if !gate::is_stopper() {
+        return f(uart);
+    }
+    if TRIED.load(Ordering::Relaxed) != GIVEN_UP {
+        TRIED.store(BUSY, Ordering::Relaxed);
+        f(uart);
+        TRIED.store(FINE, Ordering::Relaxed);
+    }
+}
+
+/// This CPU, which has stopped the others, has failed: if that was in the middle of the console's work, the console is not
+/// used any more.
+pub(crate) fn give_up_if_busy() {
+    if TRIED.load(Ordering::Relaxed) == BUSY {
+        TRIED.store(GIVEN_UP, Ordering::Relaxed);
+    }
+}
+
+/// Starts using `console`. By the boot CPU, once; later calls change nothing.
+pub(crate) fn init(console: &dt::Console<'_>) -> Result<(), crate::arch::mmu::MapError> {
+    memory::map_device(console.registers.base, console.registers.size.max(1))?;
+    UART.call_once(|| Uart::new(console));
+    Ok(())
+}
+
+/// Where its registers are.
+#[cfg(feature = "fault-injection")]
+pub(crate) fn base() -> Option<u64> {
+    UART.get().map(Uart::base)
+}
+
+/// Sends one piece of text, whoever may be sending another.
+pub(crate) fn write_raw(text: &str) {
+    with_uart(|uart| {
+        for byte in text.bytes() {
+            if byte == b'\n' {
+                uart.send(b'\r');
+            }
+            uart.send(byte);
+        }
+    });
+}
+
+/// Waits, a bounded time, until everything printed has left the machine.
+pub(crate) fn flush() {
+    with_uart(Uart::flush);
+}

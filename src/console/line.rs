@@ -1,0 +1,128 @@
+//! What is printed: a line at a time, each in one piece.
+
+use super::device::write_raw;
+use crate::arch::{self, regs};
+use crate::clock::Deadline;
+use crate::sync::{SpinGuard, SpinLock};
+use crate::{gate, masking};
+use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// Held for a whole line, so that lines of different CPUs never mix.
+static LINE: SpinLock<()> = SpinLock::new(());
+/// Who holds it: affinity with bit 63 set; 0: nobody.
+static PRINTER: AtomicU64 = AtomicU64::new(0);
+
+struct Writer;
+
+impl Write for Writer {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        // In the middle of a line too, if need be: somebody who has the gate waits for this CPU.
+        gate::poll();
+        write_raw(text);
+        Ok(())
+    }
+}
+
+/// What [`print!`](crate::print) calls.
+#[doc(hidden)]
+pub fn print(arguments: fmt::Arguments<'_>) {
+    // Who has stopped the others prints past the lock: one of them may hold it.
+    if gate::is_stopper() {
+        return print_raw(arguments);
+    }
+    if masking::in_nmi() {
+        // The line may be this CPU's own.
+        DROPPED.fetch_add(1, Ordering::Relaxed);
+        return;
+    }
+    gate::poll();
+    let me = 1 << 63 | regs::affinity();
+    // Relaxed: only this CPU can have written its own name, and nothing else read here is believed.
+    if PRINTER.load(Ordering::Relaxed) == me {
+        // What this CPU is printing prints something itself: in the middle of its line. Interrupts have been masked since.
+        let _ = Writer.write_fmt(arguments);
+        return;
+    }
+    let Some(line) = turn() else { return print_raw(arguments) };
+    PRINTER.store(me, Ordering::Relaxed);
+    tell_dropped();
+    // The writer never fails; a `Display` that does has said so in its own output.
+    let _ = Writer.write_fmt(arguments);
+    PRINTER.store(0, Ordering::Relaxed);
+    drop(line);
+}
+
+/// The right to print a line, in its turn where this CPU has interrupts masked, else as it comes. `None`: nobody else prints any more.
+fn turn() -> Option<SpinGuard<'static, ()>> {
+    if masking::is_masked() {
+        // A function at NMI level may have stopped the others meanwhile.
+        return LINE.lock_unless_stopped();
+    }
+    loop {
+        if let Some(line) = LINE.try_lock() {
+            return Some(line);
+        }
+        gate::poll();
+        // A handler of this CPU may have stopped the others meanwhile, whoever has the line among them.
+        if gate::is_stopper() {
+            return None;
+        }
+        // Partner: the SEV of whoever gives the lock back.
+        arch::wfe();
+    }
+}
+
+/// How often something was to be printed at NMI level since that was told last. Relaxed: a number, and nothing behind it.
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+/// Says what was dropped. At the beginning of a line.
+fn tell_dropped() {
+    if DROPPED.load(Ordering::Relaxed) == 0 {
+        return;
+    }
+    let count = DROPPED.swap(0, Ordering::Relaxed);
+    let _ = Writer.write_fmt(format_args!("(dropped here: {count} printed at NMI level)\n"));
+}
+
+/// Prints in one piece if the console's lock can be had before `limit`, else past it: whoever holds it may be the one
+/// that this is about.
+pub(crate) fn print_before(limit: Deadline, arguments: fmt::Arguments<'_>) {
+    let line = loop {
+        match LINE.try_lock() {
+            Some(line) => break Some(line),
+            None if limit.has_passed() => break None,
+            None => {
+                gate::poll();
+                arch::yield_now();
+            }
+        }
+    };
+    let _ = Writer.write_fmt(arguments);
+    drop(line);
+}
+
+/// Prints past the lock. Only for the CPU that holds the panic gate, when all others are stopped or are about to
+/// be.
+pub(crate) fn print_raw(arguments: fmt::Arguments<'_>) {
+    let _ = Writer.write_fmt(arguments);
+}
+
+/// Prints to the console, in one piece.
+///
+/// May be used anywhere; at NMI level ([`nmi::on_each`](crate::nmi::on_each)) the text is dropped, and the next line that is printed says how
+/// many were. What is printed by a `Display` that is being printed comes out in the middle of its line. How long it takes, with interrupts
+/// masked: see [`console`](mod@crate::console).
+#[macro_export]
+macro_rules! print {
+    ($($arguments:tt)*) => { $crate::console::print(::core::format_args!($($arguments)*)) };
+}
+
+/// Prints a line to the console, in one piece. As [`print!`].
+#[macro_export]
+macro_rules! println {
+    () => { $crate::print!("\n") };
+    ($format:literal $($arguments:tt)*) => {
+        $crate::console::print(::core::format_args!("{}\n", ::core::format_args!($format $($arguments)*)))
+    };
+}

@@ -1,0 +1,62 @@
+//! CPUs: their names, their variables, what they do when they have nothing to do, and how they look.
+
+pub use crate::launch::{LAUNCH_BYTES, LaunchError, launch};
+#[doc(hidden)]
+pub use crate::life::Secondary;
+pub use crate::life::{BYTES_PER_CPU, Leaving, become_secondary, idle, idle_loop, offline_point, wake};
+pub use crate::percpu::{CpuId, CpuSet, Iter, MAX_CPUS, PerCpu, current, get, mpidr, online, possible};
+pub use reveille_protocol::State;
+
+use crate::bringup::Verdict;
+use crate::percpu::area;
+use crate::{bringup, call, life};
+use core::time::Duration;
+
+/// One CPU, as it looks from another. Each part is true at some moment of the look, not all at the same one.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Status {
+    /// The CPU.
+    pub cpu: CpuId,
+    /// Its affinity, as in the device tree.
+    pub mpidr: u64,
+    /// Its state.
+    pub state: State,
+    /// Whether it was parked: it never runs again, whatever its state says.
+    pub parked: bool,
+    /// Number of its last start; 0 if it booted the image, or was never started.
+    pub generation: u32,
+    /// What the last attempt to bring it up came to.
+    pub verdict: Option<Verdict>,
+    /// How far it came with its MMU off: 0 not at all, 1 entered, 2 about to turn it on.
+    pub stage: u64,
+    /// Whether it waits in the pen.
+    pub in_pen: bool,
+    /// Calls and posts that it has sent to CPUs that took them, itself included for posts, since the machine booted.
+    pub calls_out: u64,
+    /// Calls and posts that it has run for others, and posts to itself, since the machine booted.
+    pub calls_in: u64,
+    /// Time that it has spent waiting in [`idle`](idle()).
+    pub idle: Duration,
+}
+
+/// How `cpu` looks.
+pub fn status(cpu: CpuId) -> Status {
+    let area = area::of(cpu);
+    let slot = area::slot(area).read();
+    let crumbs = area.crumbs.map(|crumbs| crumbs.read());
+    let (calls_out, calls_in) = call::counts(area);
+    Status {
+        cpu,
+        mpidr: area.mpidr,
+        state: slot.state,
+        parked: area::parked(area).is_set(),
+        generation: slot.generation,
+        verdict: bringup::record(area).verdict(),
+        stage: crumbs.map_or(0, |crumbs| crumbs.stage),
+        in_pen: crumbs.is_some_and(|crumbs| crumbs.pen.is_some()),
+        calls_out,
+        calls_in,
+        idle: life::waited(area),
+    }
+}

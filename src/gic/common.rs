@@ -1,0 +1,101 @@
+//! What the drivers of both controllers have in common.
+
+use crate::arch::{self, regs};
+use core::fmt;
+
+/// Priority of what stops CPUs that have masked interrupts: it pre-empts what [`MASK`](crate::masking::MASK) holds back. The same in
+/// every view (Secure, Non-secure, EL1, EL2).
+pub(super) const NMI_PRIORITY: u8 = 0x20;
+/// Priority of everything else.
+pub(super) const NORMAL: u8 = 0xa0;
+
+/// SGIs 0 to 7 alone: 8 to 15 belong to the Secure world (Arm DEN 0098, 4.1.1).
+pub(super) const SGIS: u32 = 0xff;
+
+/// Bounded waits for the hardware: reads before giving up on it.
+pub(super) const PATIENCE: u32 = 1_000_000;
+
+/// Why the interrupt controller cannot be used.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum GicError {
+    /// The CPU is not connected to the controller that the device tree names.
+    NoSystemRegisters,
+    /// The registers could not be mapped.
+    Map(crate::arch::mmu::MapError),
+    /// No redistributor has the affinity of this CPU.
+    NoRedistributor {
+        /// Its affinity.
+        mpidr: u64,
+    },
+    /// The controller did not finish what it was told to do.
+    Stuck {
+        /// The register that did not change.
+        register: &'static str,
+    },
+}
+
+impl fmt::Display for GicError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSystemRegisters => {
+                write!(f, "the device tree describes a GICv3, but this CPU has no system registers for one")
+            }
+            Self::Map(error) => write!(f, "registers: {error}"),
+            Self::NoRedistributor { mpidr } => write!(f, "no redistributor for mpidr {mpidr:#012x}"),
+            Self::Stuck { register } => write!(f, "{register} did not settle"),
+        }
+    }
+}
+
+/// How an interrupt line signals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// While it is high.
+    Level,
+    /// When it rises.
+    Edge,
+}
+
+/// GICv2.
+pub(crate) const V2: u8 = 2;
+/// GICv3 and later.
+pub(crate) const V3: u8 = 3;
+/// GICv3 with FEAT_NMI in use.
+pub(crate) const V3_NMI: u8 = 5;
+
+/// The CPU interface of one kind of controller, as the interrupt entry needs it.
+pub(crate) trait CpuInterface {
+    /// Takes the most urgent pending interrupt: what the acknowledge register reads.
+    fn acknowledge() -> u32;
+    /// The number in it, without the sender that GICv2 adds to an SGI's.
+    fn intid(acknowledged: u32) -> u32;
+    /// The interrupt that was acknowledged, where the number may be a special one. `None`: there is none (any more).
+    fn settle(acknowledged: u32) -> Option<u32>;
+    /// Ends an interrupt: its priority no longer counts, and it may come again.
+    fn end(acknowledged: u32);
+    /// Opens this CPU, in a handler, to what is more urgent than the interrupt that it handles.
+    ///
+    /// # Safety
+    ///
+    /// The interrupt is acknowledged and not ended, and what the vector saved is on the stack.
+    #[inline(always)]
+    unsafe fn open() {
+        // SAFETY: the caller's.
+        unsafe { regs::daif_clear() }
+    }
+    /// Undoes [`open`](Self::open): nothing comes between here and the `eret`.
+    #[inline(always)]
+    fn close() {
+        regs::daif_set();
+    }
+}
+
+/// A 32-bit store in the Secure address space, by the stub that we left at EL3.
+pub(super) fn secure_write(address: u64, value: u32) {
+    use smccc::Call;
+    let mut args = [0; 17];
+    args[0] = address;
+    args[1] = u64::from(value);
+    smccc::Smc::call64(arch::SECURE_WRITE, args);
+}

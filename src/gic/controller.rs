@@ -1,0 +1,198 @@
+//! The controller of this machine, and each CPU's part of it.
+
+use super::common::{CpuInterface, GicError, Trigger, V2, V3, V3_NMI};
+use super::part::{CpuPart, TARGET_V2};
+use super::{v2, v3};
+use crate::arch::regs;
+use crate::dt;
+use crate::masking::{self, BY_V2, BY_V3, BY_V3_HINT};
+use crate::percpu::CpuId;
+use crate::percpu::area::{self, Area, Part};
+use core::sync::atomic::{AtomicU8, Ordering};
+use spin::Once;
+
+/// Which controller there is; 0 until it works.
+static KIND: AtomicU8 = AtomicU8::new(0);
+
+/// What an NMI-class interrupt gets at, beyond CPUs that take any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NmiReach {
+    /// Nothing: masking is by `DAIF.I`, and there is no FEAT_NMI.
+    Unmasked,
+    /// CPUs that have masked interrupts by priority, which is how the runtime does it.
+    Priority,
+    /// CPUs that have set `DAIF.I` as well.
+    Daif,
+}
+
+/// How far NMI-class interrupts reach on this machine.
+pub(crate) fn nmi_reach() -> NmiReach {
+    match (regs::has_allint(), masking::by_daif_alone()) {
+        (true, _) => NmiReach::Daif,
+        (false, true) => NmiReach::Unmasked,
+        (false, false) => NmiReach::Priority,
+    }
+}
+
+static GIC_V2: Once<v2::GicV2> = Once::new();
+static GIC_V3: Once<v3::GicV3> = Once::new();
+
+/// Which controller there is: [`V2`], [`V3`], or 0 while there is none.
+#[inline(always)]
+pub(crate) fn kind() -> u8 {
+    // Relaxed: set by the boot CPU before any other runs, which `kick` and `arrive` order.
+    KIND.load(Ordering::Relaxed)
+}
+
+fn v2() -> &'static v2::GicV2 {
+    GIC_V2.get().expect("set before KIND says so")
+}
+
+fn v3() -> &'static v3::GicV3 {
+    GIC_V3.get().expect("set before KIND says so")
+}
+
+/// Finds and sets up the controller's shared part. By the boot CPU, once; each CPU's own part comes with
+/// [`init_cpu`]. `firmware_is_ours`: entered at EL3, so the Secure half has to be set up too.
+pub(crate) fn init(gic: &dt::Gic<'_>, firmware_is_ours: bool) -> Result<(), GicError> {
+    match gic {
+        dt::Gic::V2 { distributor, cpu_interface, .. } => {
+            let v2 = v2::GicV2::new(*distributor, *cpu_interface)?;
+            v2.init(firmware_is_ours);
+            GIC_V2.call_once(|| v2);
+        }
+        dt::Gic::V3 { distributor, redistributors, stride, .. } => {
+            let v3 = v3::GicV3::new(*distributor, redistributors, *stride)?;
+            v3.init(firmware_is_ours)?;
+            GIC_V3.call_once(|| v3);
+        }
+    }
+    Ok(())
+}
+
+/// Sets up this CPU's own part: SGIs enabled, nothing pending or active, everything at its priority, mask
+/// open. Called with `DAIF.I` set; from the boot CPU's call on, masking is by priority.
+pub(crate) fn init_cpu(firmware_is_ours: bool) -> Result<(), GicError> {
+    let area = area::current();
+    let part = CpuPart::of(area);
+    if let Some(v2) = GIC_V2.get() {
+        let bit = v2.init_cpu(firmware_is_ours);
+        part.target.store(TARGET_V2 | u64::from(bit), Ordering::Relaxed);
+        part.entry.store(V2, Ordering::Relaxed);
+        use_kind(area, V2, BY_V2, v2::mask_address());
+    } else if let Some(v3) = GIC_V3.get() {
+        let hint = v3.init_cpu(part.redistributor.load(Ordering::Relaxed), firmware_is_ours)?;
+        part.entry.store(if v3.has_nmi() { V3_NMI } else { V3 }, Ordering::Relaxed);
+        use_kind(area, V3, if hint { BY_V3_HINT } else { BY_V3 }, 0);
+    }
+    Ok(())
+}
+
+fn use_kind(area: &Area, kind: u8, how: u64, pmr: u64) {
+    KIND.store(kind, Ordering::Relaxed);
+    masking::choose(area, how, pmr);
+}
+
+/// Whether NMI-class interrupts come through `DAIF.I` on this machine: a CPU that knows no such thing has no place in
+/// it.
+pub(crate) fn needs_feat_nmi() -> bool {
+    GIC_V3.get().is_some_and(v3::GicV3::has_nmi)
+}
+
+/// Turns this CPU's interface off, for one that parks: nothing ends its WFI any more.
+#[inline(always)]
+pub(crate) fn silence() {
+    match kind() {
+        V3 => v3::silence(),
+        V2 => v2::silence(),
+        _ => {}
+    }
+}
+
+/// Whether there is a controller.
+pub(crate) fn is_present() -> bool {
+    kind() != 0
+}
+
+/// Takes what is pending for this CPU from an earlier life, without handling it. `DAIF.I` is set.
+///
+/// CPENDSGIR would be the direct way, but it does not exist everywhere; acknowledging does. Bounded: 16
+/// SGIs from at most 8 senders each, and the PPIs.
+pub(crate) fn discard_pending() {
+    match kind() {
+        V3 => discard::<v3::Cpu>(),
+        V2 => discard::<v2::Cpu>(),
+        _ => {}
+    }
+}
+
+fn discard<C: CpuInterface>() {
+    for _ in 0..256 {
+        let Some(interrupt) = C::settle(C::acknowledge()) else { return };
+        C::end(interrupt);
+    }
+}
+
+/// Quiets this CPU's part, for one that leaves: nothing enabled, nothing pending, its interface off. Interrupts are
+/// masked. Best effort: a CPU that comes back sets everything up anew.
+pub(crate) fn quiet_cpu() {
+    let part = CpuPart::of(area::current());
+    match kind() {
+        V3 => v3().quiet_cpu(part.redistributor.load(Ordering::Relaxed)),
+        V2 => v2().quiet_cpu(),
+        _ => {}
+    }
+}
+
+/// What is known of all CPUs' parts before they come: their redistributors, or that they are of a GICv2. Once the areas
+/// exist.
+pub(crate) fn find_cpu_parts() {
+    if GIC_V2.get().is_some() {
+        // Whoever is to be stopped is sent to as soon as it has arrived.
+        area::areas().iter().for_each(|area| CpuPart::of(area).target.store(TARGET_V2, Ordering::Relaxed));
+    }
+    if let Some(v3) = GIC_V3.get() {
+        v3.for_each_redistributor(|mpidr, address| {
+            if let Some(cpu) = area::find(mpidr) {
+                CpuPart::of(area::of(cpu)).redistributor.store(address, Ordering::Relaxed);
+            }
+        });
+    }
+}
+
+/// Enables or disables a PPI of this CPU, or an SPI.
+pub(crate) fn enable(intid: u32, enable: bool) {
+    match kind() {
+        V3 => v3().enable(CpuPart::of(area::current()).redistributor.load(Ordering::Relaxed), intid, enable),
+        V2 => v2().enable(intid, enable),
+        _ => {}
+    }
+}
+
+/// Sets how an SPI is triggered.
+pub(crate) fn set_trigger(intid: u32, trigger: Trigger) {
+    match kind() {
+        V3 => v3().set_trigger(intid, trigger),
+        V2 => v2().set_trigger(intid, trigger),
+        _ => {}
+    }
+}
+
+/// Sends an SPI to `cpu` from now on.
+pub(crate) fn route(intid: u32, cpu: CpuId) {
+    let area = area::of(cpu);
+    match kind() {
+        V3 => v3().route(intid, area.mpidr),
+        V2 => v2().route(intid, CpuPart::of(area).target.load(Ordering::Relaxed) as u8),
+        _ => {}
+    }
+}
+
+/// One more than the highest SPI number.
+pub(crate) fn interrupts() -> u32 {
+    match kind() {
+        V3 => v3().interrupts(),
+        V2 => v2().interrupts(),
+        _ => 0,
+    }
+}

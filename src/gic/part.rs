@@ -1,0 +1,47 @@
+//! What the interrupt controller knows of one CPU.
+
+use super::number::Sgi;
+use super::v3;
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+/// One CPU's part.
+pub(crate) struct CpuPart {
+    /// GICv3: address of its redistributor; 0 unknown.
+    pub(super) redistributor: AtomicU64,
+    /// What an SGI to it takes. GICv3: the target fields of ICC_SGI1R_EL1. GICv2: [`TARGET_V2`], from before any other CPU
+    /// starts, and its bit in target lists once it has come up and found out: until then an SGI to it reaches nobody.
+    pub(super) target: AtomicU64,
+    /// Which CPU interface its interrupt entry uses: [`V2`](super::V2), [`V3`](super::V3), [`V3_NMI`](super::V3_NMI).
+    pub(super) entry: AtomicU8,
+}
+
+/// Marks the targets of GICv2; reserved in ICC_SGI1R_EL1.
+pub(super) const TARGET_V2: u64 = 1 << 63;
+
+/// The target list in what is sent.
+#[cfg(feature = "fault-injection")]
+pub(super) const TARGETS: u64 = 0xffff;
+
+impl CpuPart {
+    /// Of the CPU with this affinity.
+    pub(crate) const fn new(mpidr: u64) -> Self {
+        Self {
+            redistributor: AtomicU64::new(0),
+            target: AtomicU64::new(v3::target(mpidr)),
+            entry: AtomicU8::new(0),
+        }
+    }
+
+    /// Which CPU interface its interrupt entry uses: [`V2`](super::V2), [`V3`](super::V3) or [`V3_NMI`](super::V3_NMI).
+    #[inline(always)]
+    pub(crate) fn entry(&self) -> u8 {
+        // Relaxed: written by its own CPU before it takes interrupts.
+        self.entry.load(Ordering::Relaxed)
+    }
+}
+
+/// What interrupts `target` by `sgi`: the number goes where ICC_SGI1R_EL1 has it, on GICv2 too.
+#[inline(always)]
+pub(super) const fn with_sgi(target: u64, sgi: Sgi) -> u64 {
+    target | (sgi.intid() as u64) << 24
+}

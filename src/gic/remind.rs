@@ -1,0 +1,45 @@
+//! SGIs that are sent again: the first may have been lost.
+
+use super::number::Sgi;
+use super::sgi::send_sgi_set;
+use crate::clock::{Deadline, Instant, to_ticks};
+use crate::percpu::CpuSet;
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
+
+/// At least this often who does not answer is sent another SGI: the first may have been lost.
+pub(crate) const REMIND: Duration = Duration::from_millis(10);
+/// The same in ticks, once these are known.
+static REMIND_TICKS: AtomicU64 = AtomicU64::new(u64::MAX);
+
+/// Sends an SGI again, from time to time.
+pub(crate) struct Reminder {
+    sgi: Sgi,
+    /// Ticks.
+    every: u64,
+    next: u64,
+}
+
+impl Reminder {
+    /// For an SGI that is sent now, and is waited for until `limit`: it is sent again before a tenth of that time is over.
+    pub(crate) fn new(sgi: Sgi, limit: Deadline) -> Self {
+        let now = Instant::now().ticks();
+        let left = limit.instant().ticks().saturating_sub(now);
+        let every = REMIND_TICKS.load(Ordering::Relaxed).min(left / 10);
+        Self { sgi, every, next: now.saturating_add(every) }
+    }
+
+    /// Interrupts those of `left` again, if it is time.
+    pub(crate) fn look(&mut self, left: impl FnOnce() -> CpuSet) {
+        let now = Instant::now().ticks();
+        if now >= self.next {
+            self.next = now.saturating_add(self.every);
+            send_sgi_set(self.sgi, &left());
+        }
+    }
+}
+
+/// By the boot CPU, once the counter's frequency is known.
+pub(crate) fn init() {
+    REMIND_TICKS.store(to_ticks(REMIND), Ordering::Relaxed);
+}

@@ -1,0 +1,169 @@
+//! What one CPU has: a part of each room, one after the other.
+
+use super::count;
+use crate::arch::mmu::PAGE;
+use crate::arch::regs;
+use crate::arch::shared::{BootLine, Crumbs};
+use crate::bringup::{self, Method};
+use crate::gic::CpuPart;
+use crate::holds::Holds;
+use crate::irq::Applied;
+use crate::launch::Mailbox;
+use crate::lifecycle::Requests;
+use crate::masking::{Callbacks, Masking};
+use crate::memory::stacks::{self, BOOT_STACKS};
+use crate::panic::ParkMark;
+use crate::percpu::CpuId;
+use crate::percpu::area::{Header, Layout, Part, Presence, Storage};
+use crate::sync::Waiter;
+use crate::time::Timers;
+use crate::{call, nmi, panic, stop, watchdog};
+use core::cell::UnsafeCell;
+use core::fmt;
+use core::ops::Deref;
+
+/// The parts: the name of each, its type, and what it begins as.
+macro_rules! parts {
+    ($($(#[$attribute:meta])* $name:ident: $type:ty = $value:expr,)*) => {
+        /// Everything that the runtime keeps for one CPU.
+        #[repr(C, align(128))]
+        pub(crate) struct Area {
+            header: Header,
+            $($(#[$attribute])* $name: $type,)*
+        }
+
+        impl Area {
+            /// Of a CPU that has nothing yet.
+            const fn blank() -> Self {
+                Self { header: Header::blank(), $($name: $value,)* }
+            }
+        }
+
+        $(impl Part for $type {
+            #[inline(always)]
+            fn of(area: &Area) -> &Self {
+                &area.$name
+            }
+        })*
+    };
+}
+
+parts! {
+    /// What the interrupt controller knows of it.
+    gic: CpuPart = CpuPart::new(0),
+    /// What holds its interrupts back.
+    masking: Masking = Masking::new(),
+    /// Calls, its own and those to it. Near the beginning, within reach of short loads.
+    call: call::Part = call::Part::new(CpuId::BOOT),
+    /// Whether it is there.
+    presence: Presence = Presence::new(),
+    /// How it is started, and what the last attempt came to.
+    bringup: bringup::Part = bringup::Part::new(Method::None),
+    /// Where it parked, once it has.
+    parked: ParkMark = ParkMark::new(),
+    /// The lock for which it waits.
+    waiter: Waiter = Waiter::new(),
+    /// What it is asked for that nothing holds back.
+    nmi: nmi::Part = nmi::Part::new(),
+    /// Closures for its thread context.
+    launch: Mailbox = Mailbox::new(),
+    /// Callbacks under way in thread context.
+    callbacks: Callbacks = Callbacks::new(),
+    /// Interrupts, and time spent waiting for them.
+    counts: count::Part = count::Part::new(),
+    /// How it is asked to leave.
+    leave: Requests = Requests::new(),
+    /// What keeps it from leaving.
+    holds: Holds = Holds::new(),
+    /// Rounds of stop-machine.
+    stop: stop::Part = stop::Part::new(),
+    /// Its own timers.
+    timers: Timers = Timers::new(),
+    /// Whether it is alive.
+    watchdog: watchdog::Part = watchdog::Part::new(),
+    /// Which news it has applied of what every CPU does for itself.
+    applied: Applied = Applied::new(),
+}
+
+impl Area {
+    /// Of `cpu`.
+    pub(super) fn new(
+        cpu: CpuId,
+        mpidr: u64,
+        method: Method,
+        entry: extern "C" fn(&'static Area) -> !,
+        locals: u64,
+    ) -> Self {
+        Self {
+            header: Header::new(cpu, mpidr, stacks::tops(cpu), entry, locals),
+            gic: CpuPart::new(mpidr),
+            call: call::Part::new(cpu),
+            bringup: bringup::Part::new(method),
+            ..Self::blank()
+        }
+    }
+
+    /// What it needs with its MMU off.
+    pub(super) fn set_lines(&mut self, line: &'static BootLine, crumbs: &'static Crumbs) {
+        self.header.line = Some(line);
+        self.header.crumbs = Some(crumbs);
+    }
+
+    /// Its part in calls, while nobody else refers to it.
+    pub(super) fn call_mut(&mut self) -> &mut call::Part {
+        &mut self.call
+    }
+}
+
+impl Deref for Area {
+    type Target = Header;
+
+    #[inline(always)]
+    fn deref(&self) -> &Header {
+        &self.header
+    }
+}
+
+impl fmt::Debug for Area {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.id)
+    }
+}
+
+/// The boot CPU's area until the real ones are carved: a panic needs its emergency stack.
+struct EarlyArea(UnsafeCell<Area>);
+// SAFETY: written once by `enter_early`, before anything else refers to it.
+unsafe impl Sync for EarlyArea {}
+static EARLY: EarlyArea = EarlyArea(UnsafeCell::new(Area::blank()));
+
+impl Layout for Storage {
+    type Area = Area;
+
+    fn early() -> *const Area {
+        EARLY.0.get()
+    }
+}
+
+/// Gives the boot CPU an area to panic in.
+///
+/// # Safety
+///
+/// Called once, first thing, by the boot CPU.
+pub(super) unsafe fn enter_early() {
+    // SAFETY: alone and first (the caller's).
+    let area = unsafe { &mut *EARLY.0.get() };
+    area.header.set_early(BOOT_STACKS.emergency_top() as u64, regs::affinity());
+    regs::set_thread_pointer(core::ptr::from_ref(area) as u64);
+}
+
+/// Bytes of RAM that each CPU takes: stacks and their share of a page table, area, boot line, breadcrumbs, call queue and
+/// nodes, its part of the last words. Per-CPU variables of the application come on top, and 64 bytes for each 48 CPUs of the
+/// machine beyond the first 48.
+pub const BYTES_PER_CPU: usize = stacks::STACK_PAGES * PAGE
+    + PAGE / stacks::CPUS_PER_TABLE
+    + size_of::<Area>()
+    + size_of::<BootLine>()
+    + size_of::<Crumbs>()
+    + call::BYTES_PER_CPU
+    + panic::BYTES_PER_CPU;
+const _: () = assert!(BYTES_PER_CPU <= 40 * 1024, "a CPU may take at most 40 KiB of RAM");

@@ -1,0 +1,181 @@
+//! The boot CPU's way from the entry code to `main`, in order.
+
+use super::area::enter_early;
+use super::carve::carve;
+use super::system::{SYSTEM, System};
+use super::{arrival, interrupt};
+use crate::arch::{self, regs};
+use crate::bootargs::BootArgs;
+use crate::bringup::{self, record};
+use crate::clock::{self, Deadline};
+use crate::dt::{self, Machine};
+use crate::ending::{self, ExitCode};
+use crate::holds::Holds;
+use crate::launch::Mailbox;
+use crate::lifecycle::Lifecycle;
+use crate::memory::{self, Blob};
+use crate::percpu::CpuId;
+use crate::percpu::area::{self, Area, Part as _};
+use crate::{call, console, gic, masking, nmi, panic, patch, platform, power, psci, stop, time, watchdog};
+use core::fmt;
+
+unsafe extern "C" {
+    fn reveille_enter_stacks(area: u64) -> !;
+}
+
+unsafe extern "Rust" {
+    safe fn reveille_main(system: &'static System) -> ExitCode;
+}
+
+/// The first Rust code of the image: on the boot stack, MMU on with the early tables, alone.
+///
+/// `blob` is what firmware left in x0: the device tree, if it keeps to the arm64 boot protocol.
+pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
+    // SAFETY: the entry code calls this function once, on one CPU, and nothing before it.
+    unsafe { enter_early() };
+    // The image does not fit its own tables: a build error, with no console to tell.
+    let Ok(regime) = memory::init() else { arch::park() };
+    psci::set_ours(entry_el == 3);
+
+    // SAFETY: the first word of the image, mapped; alone, masked, on the boot stack. The word answers, so what comes instead
+    // has been waiting.
+    let stale_serror = unsafe { arch::probe(memory::image().0) }.is_none();
+    let Some(blob) = find_blob(blob) else { arch::park() };
+    let machine = match Machine::parse(blob.bytes) {
+        Ok(machine) => machine,
+        Err(error) => {
+            if let Some(console) = dt::salvage_console(blob.bytes) {
+                let _ = console::init(&console);
+            }
+            give_up(error)
+        }
+    };
+    if let Ok(console) = &machine.console {
+        // Without it there is nowhere to say so; the machine works on.
+        let _ = console::init(console);
+    }
+    let args = BootArgs(machine.bootargs.unwrap_or(""));
+    if args.get("reveille.exit") == Some("semihosting") {
+        ending::use_semihosting();
+    }
+    console::init_log(args.get("log").and_then(|level| level.parse().ok()));
+    if let Err(error) = clock::init(machine.timer.as_ref().ok()) {
+        give_up(error);
+    }
+    time::init(machine.timer.as_ref().ok());
+    gic::init_reminders();
+    report_notes(&machine, args);
+    if stale_serror {
+        log::warn!("an SError from before this image was pending when it was entered");
+    }
+    platform::init(&machine);
+    time::init_look_around(args);
+    call::init(args);
+    stop::init(args);
+    masking::init(args);
+    psci::choose_off(args);
+    panic::init_stop(args);
+    nmi::init(args);
+    panic::init_action(args);
+    let memory = match carve(&machine, blob.region, regime, boot_on_own_stacks) {
+        Ok(memory) => memory,
+        Err(error) => give_up(error),
+    };
+    let deadline = bringup::default_deadline(args);
+    let entry_el = entry_el as u8;
+    SYSTEM.call_once(|| System { machine, args, memory, deadline, entry_el });
+    // SAFETY: CPU 0's own area; nothing on the boot stack is needed any more, all that outlives it is in `SYSTEM`.
+    unsafe { reveille_enter_stacks(core::ptr::from_ref(area::of(CpuId::BOOT)) as u64) }
+}
+
+/// The rest, on the boot CPU's own stacks.
+extern "C" fn boot_on_own_stacks(area: &'static Area) -> ! {
+    regs::set_thread_pointer(core::ptr::from_ref(area) as u64);
+    regs::serror_open();
+    area::slot(area).adopt_boot();
+    area.set_entry(arrival::secondary);
+    Holds::of(area).set_main(true);
+    record(area).boot();
+    arrival::record_features();
+    let system = SYSTEM.get().expect("set before the stacks were changed");
+    let ours = psci::firmware_is_ours();
+    if ours {
+        bringup::expect_uninvited();
+    } else if let Ok(psci) = &system.machine.psci {
+        psci::init(psci);
+    }
+    match &system.machine.gic {
+        Err(error) => give_up(error),
+        Ok(found) => {
+            if let Err(error) = gic::init(found, ours) {
+                give_up(format_args!("interrupt controller at {:#x}: {error}", found.distributor().base));
+            }
+        }
+    }
+    gic::find_cpu_parts();
+    if let Err(error) = gic::init_cpu(ours) {
+        give_up(format_args!("interrupt controller: {error}"));
+    }
+    time::init_interrupt(interrupt::timer);
+    time::init_cpu();
+    watchdog::apply();
+    gic::discard_pending();
+    Mailbox::of(area).open();
+    call::open(area);
+    // SAFETY: vectors, interrupt controller and stacks are in place.
+    unsafe { regs::daif_open() };
+    patch::use_lse();
+    if let Ok(lock) = Lifecycle::lock(Deadline::after(system.deadline)) {
+        patch::settle(&lock);
+    }
+    power::exit(reveille_main(system))
+}
+
+/// How many places are looked at for a device tree that nobody handed over.
+const PLACES: usize = 64;
+
+/// The device tree: where firmware says, or where QEMU leaves it for an ELF, which it starts with x0 = 0: at the start of
+/// RAM, which is a multiple of 1 GiB on its machines, at or below the one under the image.
+#[inline(never)]
+fn find_blob(x0: u64) -> Option<Blob> {
+    let (image, _) = memory::image();
+    // 0 in x0 means that there is none.
+    let handed_over = (x0 != 0).then_some(x0);
+    let places = (0..=image >> 30).rev().take(PLACES).map(|gib| gib << 30);
+    handed_over.into_iter().chain(places).find_map(memory::tree_at)
+}
+
+/// Says what in the device tree is not as it should be and can be lived with.
+#[inline(never)]
+fn report_notes(machine: &Machine<'_>, args: BootArgs<'_>) {
+    if let Some(level) = args.get("log").filter(|level| level.parse::<log::LevelFilter>().is_err()) {
+        log::error!("bootargs: log={level}: not one of off, error, warn, info, debug, trace");
+    }
+    if let Some(exit) = args.get("reveille.exit").filter(|exit| *exit != "semihosting") {
+        log::error!("bootargs: reveille.exit={exit}: only \"semihosting\" is known");
+    }
+    for error in [
+        machine.bootargs.err(),
+        machine.psci.err().filter(|error| !error.is_absent()),
+        machine.timer.err(),
+        machine.console_note.filter(|error| !error.is_absent()),
+    ]
+    .into_iter()
+    .flatten()
+    {
+        log::warn!("{error}");
+    }
+    if cfg!(feature = "el2") && !regs::at_el2() {
+        log::warn!("built to stay at EL2, but entered at EL1: running at EL1");
+    }
+}
+
+/// The machine cannot be started: one line, and the end.
+fn give_up(error: impl fmt::Display) -> ! {
+    console::print_raw(format_args!("reveille: cannot start: {error}\n"));
+    console::flush();
+    if ending::exits_to_host() {
+        power::exit(ExitCode::FAILURE);
+    }
+    arch::park()
+}

@@ -1,0 +1,92 @@
+//! The way from firmware to Rust, in assembly, and the memory it needs before any other is known.
+
+use crate::arch::SECURE_WRITE;
+use crate::arch::exception;
+use crate::arch::mmu::{self, Table};
+use crate::arch::shared::{self, offsets};
+use crate::memory::stacks::{BOOT_EXCEPTION_TOP, BOOT_STACKS, BOOT_THREAD_TOP, EMERGENCY_PAGES};
+use crate::percpu::area;
+use core::arch::global_asm;
+use core::cell::UnsafeCell;
+
+/// The page tables of the first instructions: level 0, level 1, two of level 2, three of level 3.
+const EARLY_TABLES: usize = 7;
+
+#[unsafe(link_section = ".early_tables")]
+#[unsafe(export_name = "reveille_early")]
+static EARLY: EarlyTables = EarlyTables(UnsafeCell::new([Table::EMPTY; EARLY_TABLES]));
+
+#[repr(transparent)]
+struct EarlyTables(UnsafeCell<[Table; EARLY_TABLES]>);
+// SAFETY: written by the entry code alone, each CPU the same values; Rust never looks at it.
+unsafe impl Sync for EarlyTables {}
+
+/// 0 until a CPU has been elected to boot. In `.data`: it is decided before `.bss` is cleared.
+#[unsafe(link_section = ".data.reveille_election")]
+#[unsafe(export_name = "reveille_election")]
+static ELECTION: core::sync::atomic::AtomicU32 = core::sync::atomic::AtomicU32::new(0);
+
+/// Upper half of the context id with which a CPU is started.
+const TOKEN_TAG: u64 = reveille_protocol::Token::encode(0) >> 32;
+
+global_asm!(
+    include_str!("asm/el.s"),
+    include_str!("asm/head.s"),
+    include_str!("asm/secondary.s"),
+    include_str!("asm/vectors.s"),
+    KEEP_EL2 = const cfg!(feature = "el2") as u32,
+    HAVE_SIMD = const cfg!(target_feature = "neon") as u32,
+    SECURE_WRITE = const SECURE_WRITE & 0xffff,
+    SECURE_WRITE_HI = const SECURE_WRITE >> 16,
+    BOOT_STACKS = sym BOOT_STACKS,
+    BOOT_EXCEPTION_TOP = const BOOT_EXCEPTION_TOP,
+    BOOT_THREAD_TOP = const BOOT_THREAD_TOP,
+    BOOT = sym super::boot::boot,
+    EARLY_L1 = const mmu::PAGE,
+    EARLY_L2 = const 2 * mmu::PAGE,
+    EARLY_L3 = const 4 * mmu::PAGE,
+    EARLY_SIZE = const EARLY_TABLES * mmu::PAGE,
+    MAIR = const mmu::MAIR & 0xffff,
+    MAIR_HI = const mmu::MAIR >> 16,
+    TCR_COMMON = const mmu::TCR_COMMON,
+    SCTLR_EL1 = const mmu::SCTLR_EL1 & 0xffff,
+    SCTLR_EL1_HI = const mmu::SCTLR_EL1 >> 16,
+    SCTLR_EL2 = const mmu::SCTLR_EL2 & 0xffff,
+    SCTLR_EL2_HI = const mmu::SCTLR_EL2 >> 16,
+    TOKEN_TAG = const TOKEN_TAG & 0xffff,
+    TOKEN_TAG_HI = const TOKEN_TAG >> 16,
+    STAGE_ENTERED = const shared::STAGE_ENTERED,
+    STAGE_TABLES = const shared::STAGE_TABLES,
+    SHARED_LINES = const offsets::SHARED_LINES,
+    SHARED_COUNT = const offsets::SHARED_COUNT,
+    SHARED_CRUMBS = const offsets::SHARED_CRUMBS,
+    SHARED_TTBR = const offsets::SHARED_TTBR,
+    SHARED_MAIR = const offsets::SHARED_MAIR,
+    SHARED_TCR = const offsets::SHARED_TCR,
+    SHARED_SCTLR = const offsets::SHARED_SCTLR,
+    SHARED_VBAR = const offsets::SHARED_VBAR,
+    SHARED_EL = const offsets::SHARED_EL,
+    LINE_MPIDR = const offsets::LINE_MPIDR,
+    LINE_GENERATION = const offsets::LINE_GENERATION,
+    LINE_PORCH = const offsets::LINE_PORCH,
+    LINE_PERCPU = const offsets::LINE_PERCPU,
+    LINE_SHIFT = const offsets::LINE_SHIFT,
+    CRUMB_STAGE = const offsets::CRUMB_STAGE,
+    CRUMB_PEN = const offsets::CRUMB_PEN,
+    CRUMB_CONTEXT = const offsets::CRUMB_CONTEXT,
+    CRUMB_EL = const offsets::CRUMB_EL,
+    CRUMB_SHIFT = const offsets::CRUMB_SHIFT,
+    ARRIVE = sym super::arrival::arrive,
+    PERCPU_EXCEPTION_TOP = const area::EXCEPTION_TOP,
+    PERCPU_THREAD_TOP = const area::THREAD_TOP,
+    PERCPU_EMERGENCY_TOP = const area::EMERGENCY_TOP,
+    PERCPU_ENTRY = const area::ENTRY,
+    EMERGENCY_SIZE = const EMERGENCY_PAGES * mmu::PAGE,
+    IRQ_FRAME = const exception::IRQ_FRAME_SIZE,
+    IRQ = sym super::interrupt::interrupt,
+    FATAL_FRAME = const exception::FATAL_FRAME_SIZE,
+    EMERGENCY_ROOM = const exception::EMERGENCY_ROOM,
+    STOPPED = const exception::STOPPED,
+    REGISTERS = const size_of::<exception::Registers>(),
+    FATAL = sym super::fatal::fatal,
+);

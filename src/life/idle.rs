@@ -1,0 +1,82 @@
+//! Waiting for work without missing it.
+
+use super::news::apply_news;
+use super::{count, leaving};
+use crate::arch::regs;
+use crate::gic::{self, WAKE};
+use crate::launch::Mailbox;
+use crate::masking::{self, Masking};
+use crate::percpu::CpuId;
+use crate::percpu::area::{self, Part as _};
+use crate::{call, gate, irq, lifecycle, time};
+
+/// Runs what was launched on this CPU, or waits until an interrupt has been handled.
+///
+/// Does not wait if one has been handled, or a call has run, since this last returned. So a wake-up cannot be missed in
+/// `while !condition() { cpu::idle() }`, if what makes the condition true is an interrupt handler or a call on this CPU,
+/// or is followed by [`wake`]: it comes before the last return, and is seen by `condition`, or after it, and then
+/// `idle` returns at once. May return without any visible reason, and does so every 100 ms (bootarg `idle_ms`).
+///
+/// A CPU that was asked to leave, and holds nothing, leaves from here, and then this does not return; what it runs has agreed to
+/// that, or it is a hold ([`entry!`](crate::entry)).
+///
+/// # Panics
+///
+/// If interrupts are masked, or in interrupt context: nothing could ever wake it.
+pub fn idle() {
+    assert!(!masking::is_masked(), "cpu::idle() with interrupts masked");
+    let area = area::current();
+    gate::poll();
+    leaving::check(area);
+    call::run_pending(area);
+    if Mailbox::of(area).run_one() {
+        return;
+    }
+    // From the last look to the WFI interrupts are masked, by `DAIF.I` alone: one that comes stays pending, and a WFI does
+    // not wait while one is, masked so or not (Arm ARM D1.6.2).
+    let daif = regs::daif_mask();
+    // A callback or a handler has run since, and nothing could end a WFI behind a guard that it has forgotten.
+    assert!(!Masking::of(area).is_held(), "cpu::idle() with interrupts masked");
+    if !count::has_been_interrupted(area)
+        && !Mailbox::of(area).is_waiting()
+        && !call::is_pending(area)
+        && !lifecycle::is_due(area)
+        && !gate::is_taken_by_other()
+    {
+        // What is told after this look comes with an interrupt, which is pending then; or that is lost, and the timer comes.
+        irq::look(area, apply_news);
+        time::look_around();
+        count::wait(area);
+    }
+    // The pending interrupt is taken here.
+    regs::daif_restore(daif);
+    // One that is taken only now is new to the next call, and that is early enough: the caller looks in between.
+    count::see(area);
+}
+
+/// A point at which this CPU may leave the system, if it was asked to and holds nothing: for long work in thread
+/// context. [`idle()`] is one too, and says more.
+///
+/// # Panics
+///
+/// If interrupts are masked, or in interrupt context.
+pub fn offline_point() {
+    assert!(!masking::is_masked(), "cpu::offline_point() with interrupts masked");
+    leaving::check(area::current());
+}
+
+/// What a secondary does that was given nothing else: [`idle`], for ever.
+///
+/// A function of the application's that ends in this one is not the same: its frames are still there.
+pub fn idle_loop(_: CpuId) -> ! {
+    loop {
+        idle();
+    }
+}
+
+/// Makes `cpu` leave its current or next WFI. Does nothing if `cpu` is not online.
+pub fn wake(cpu: CpuId) {
+    if area::is_online(area::of(cpu)) {
+        gic::send_sgi(WAKE, cpu);
+    }
+}

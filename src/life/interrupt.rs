@@ -1,0 +1,121 @@
+//! From the interrupt vector to a handler.
+
+use super::count;
+use super::news::apply_news;
+use crate::arch::exception::IrqFrame;
+use crate::call::CALL;
+use crate::gic::{self, CpuInterface, CpuPart, NMI, Sgi, WAKE};
+use crate::irq::PRIVATE;
+use crate::masking::Masking;
+use crate::panic::STOP;
+use crate::percpu::area::{self, Area, Part as _};
+use crate::stop::GATHER;
+use crate::{call, gate, irq, nmi, panic, stop, time, watchdog};
+
+/// The SGIs of all rooms. No two have the same number.
+const SGIS: &[Sgi] = &[
+    WAKE,
+    PRIVATE,
+    CALL,
+    GATHER,
+    #[cfg(feature = "bench-hooks")]
+    crate::bench::PROBE,
+    STOP,
+    NMI,
+];
+const _: () = {
+    let mut seen = 0_u32;
+    let mut index = 0;
+    while index < SGIS.len() {
+        let bit = 1 << SGIS[index].intid();
+        assert!(seen & bit == 0, "two SGIs with the same number");
+        seen |= bit;
+        index += 1;
+    }
+};
+
+/// Handles one interrupt. Called by the vector with `DAIF.I` set, which it is again on return.
+///
+/// While a handler runs `DAIF.I` is open: nothing but an NMI-class interrupt gets in, because the priority of the
+/// interrupt that is being handled holds back its equals until it is ended (Arm IHI 0069, 4.8.4).
+pub(crate) extern "C" fn interrupt(frame: &IrqFrame) {
+    let area = area::current();
+    match CpuPart::of(area).entry() {
+        gic::V3 => handle::<gic::v3::Cpu>(area, frame),
+        gic::V2 => handle::<gic::v2::Cpu>(area, frame),
+        _ => handle::<gic::v3::NmiCpu>(area, frame),
+    }
+    Masking::of(area).end_interrupt(frame);
+}
+
+#[inline(always)]
+fn handle<C: CpuInterface>(area: &'static Area, frame: &IrqFrame) {
+    let interrupt = C::acknowledge();
+    let intid = C::intid(interrupt);
+    if intid == CALL.intid() {
+        // SAFETY: only NMI-class interrupts come through until this one is ended, and their handler keeps to what is
+        // safe at any point. What the vector saved is on the stack.
+        unsafe { C::open() };
+        call::drain(area);
+        C::close();
+        return C::end(interrupt);
+    }
+    #[cfg(feature = "bench-hooks")]
+    if intid == crate::bench::PROBE.intid() {
+        // SAFETY: as above.
+        unsafe { C::open() };
+        crate::bench::answer();
+        C::close();
+        return C::end(interrupt);
+    }
+    other::<C>(area, frame, interrupt);
+}
+
+/// Everything but a call.
+#[cold]
+#[inline(never)]
+fn other<C: CpuInterface>(area: &'static Area, frame: &IrqFrame, interrupt: u32) {
+    let Some(interrupt) = C::settle(interrupt) else { return };
+    let intid = C::intid(interrupt);
+    if intid == STOP.intid() {
+        // Nothing is opened, and no call is looked for.
+        C::end(interrupt);
+        return panic::stop_requested(panic::ParkedBy::Sgi, frame);
+    }
+    if intid == NMI.intid() {
+        // It may have come into the middle of anything.
+        if gate::is_stopping() {
+            C::end(interrupt);
+            return panic::stop_requested(panic::ParkedBy::Nmi, frame);
+        }
+        // Ended last, so that there is one at a time.
+        nmi::answer(area, frame);
+        return C::end(interrupt);
+    }
+    count::interrupt(area);
+    if intid == GATHER.intid() {
+        // Ended first: the CPU serves other interrupts while it waits.
+        C::end(interrupt);
+        return stop::participate(area);
+    }
+    // SAFETY: as in `handle`.
+    unsafe { C::open() };
+    // Whatever it is, this and the drain below, so that a lost SGI only costs time.
+    irq::look(area, apply_news);
+    if intid != WAKE.intid() && intid != PRIVATE.intid() {
+        irq::dispatch(intid);
+    }
+    call::drain(area);
+    C::close();
+    C::end(interrupt);
+}
+
+/// The handler of the timer.
+pub(super) fn timer(_: u32) {
+    time::run_due();
+    if time::tick_is_due() {
+        time::set_tick(watchdog::tick());
+    }
+    // The interrupt has come, and looks for all there is.
+    time::look_around();
+}

@@ -1,0 +1,159 @@
+//! Who may start CPUs, take them down, or gather them: one CPU at a time, and from where it can wait for others.
+
+use super::requests::decline;
+use crate::arch::{self, Hw, HwWord, regs};
+use crate::clock::Deadline;
+use crate::holds::Holds;
+use crate::percpu::area::{self, Area, Part};
+use crate::{gate, masking};
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
+use reveille_protocol::{Holder, LifecycleLock, Snapshot, State, Tenure};
+
+/// Why the right was not to be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Denied {
+    /// Never from here: see [`may_wait`].
+    Context,
+    /// Others had it until the deadline.
+    Busy,
+}
+
+/// Whether the CPU of `own`, the calling one, whose slot is in `state`, may wait here for other CPUs to come, go or gather.
+///
+/// It may in thread context, interrupts open, as a member of the system: not where it could not take part in the round of
+/// another CPU (masked, in a handler, in a callback, in the job of a round), not while it comes (an online callback is
+/// masked, too) or goes (an offline callback: whoever asked it to leave has the right until it is gone).
+fn may_wait(own: &Area, state: State) -> bool {
+    state == State::Online && !Holds::of(own).is_leaving() && !masking::is_masked()
+}
+
+/// No holder is ever `Wedged`, so nobody has to take the lock over from one: to take it a CPU has to be `Online`
+/// ([`may_wait`]), and only one that is `Alive` can become `Wedged`. What becomes of a holder that was online: it gives the
+/// lock back; it leaves with it, and its slot says so; it is parked, and then whoever stopped it takes over (a CPU parks itself only
+/// once it has stopped all others); or it comes out of reset, and that is a panic.
+static LOCK: LifecycleLock<Hw> = LifecycleLock::from_parts(HwWord::with(LifecycleLock::<Hw>::FREE));
+
+/// The index of the CPU that had the right last. Relaxed, like all that is about turns: who is mistaken waits a little, or not.
+static LAST: AtomicU64 = AtomicU64::new(u64::MAX);
+
+/// How many CPUs wait for it.
+static WAITING: AtomicU64 = AtomicU64::new(0);
+
+/// The CPU of `own`, which is the calling one, waits for the right, or does no longer: also if it leaves while it waits.
+pub(crate) fn set_waiting(own: &Area, waits: bool) {
+    if !Holds::of(own).set_waiting(waits) {
+        return;
+    }
+    if waits {
+        WAITING.fetch_add(1, Ordering::Relaxed);
+    } else {
+        WAITING.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The longest that a CPU lets others go first. They are awake, and need a few instructions.
+const TURN: Duration = Duration::from_millis(1);
+
+/// Whoever had the right last lets those have it first that wait for it: a CPU that asks again and again, perhaps because
+/// one of those will not leave before it had its turn, must not keep it from all others. `false` at the deadline, or if
+/// `meanwhile` says so.
+fn give_turn(own: &'static Area, deadline: Deadline, meanwhile: &mut impl FnMut() -> bool) -> bool {
+    let is_ours =
+        || LAST.load(Ordering::Relaxed) == own.id.index() as u64 && WAITING.load(Ordering::Relaxed) != 0;
+    // Those that this CPU has stopped have no turn any more.
+    if !is_ours() || gate::is_stopper() {
+        return true;
+    }
+    let until = Deadline::after(TURN);
+    while is_ours() && !until.has_passed() {
+        gate::poll();
+        if deadline.has_passed() || !meanwhile() {
+            return false;
+        }
+        arch::yield_now();
+    }
+    true
+}
+
+/// The slot of `area` as it counts. One that this CPU has stopped has left for good.
+#[inline(always)]
+pub(crate) fn slot_of(area: &Area) -> Snapshot {
+    let slot = area::slot(area).read();
+    if gate::is_stopper() && area::parked(area).is_set() {
+        Snapshot { state: State::Gone, ..slot }
+    } else {
+        slot
+    }
+}
+
+/// The slot of a CPU that has the right.
+#[cold]
+#[inline(never)]
+fn slot(cpu: u32) -> Snapshot {
+    let area = &area::areas()[cpu as usize];
+    let slot = slot_of(area);
+    // It asks for the right, which it does not while it has it: it has kept it to leave, and was left as the last one.
+    if gate::is_stopper() && area.mpidr == regs::affinity() {
+        Snapshot { state: State::Gone, ..slot }
+    } else {
+        slot
+    }
+}
+
+/// The right to change which CPUs there are.
+pub(crate) struct Lifecycle(Option<Tenure<'static, Hw>>);
+
+impl Lifecycle {
+    /// Waits for the right until `deadline`. Refused at once where the caller may not wait.
+    pub(crate) fn lock(deadline: Deadline) -> Result<Self, Denied> {
+        let own = area::current();
+        Self::lock_with(deadline, || {
+            decline(own);
+            true
+        })
+    }
+
+    /// The same; `meanwhile` is called between looks, and says whether to go on waiting.
+    pub(crate) fn lock_with(deadline: Deadline, mut meanwhile: impl FnMut() -> bool) -> Result<Self, Denied> {
+        let own = area::current();
+        let Snapshot { generation, state, .. } = area::slot(own).read();
+        if !may_wait(own, state) {
+            return Err(Denied::Context);
+        }
+        let me = Holder { cpu: own.id.index() as u32, generation };
+        if !give_turn(own, deadline, &mut meanwhile) {
+            return Err(Denied::Busy);
+        }
+        let lock = loop {
+            if let Ok(tenure) = LOCK.try_acquire(me, slot) {
+                LAST.store(u64::from(me.cpu), Ordering::Relaxed);
+                break Ok(Self(Some(tenure)));
+            }
+            set_waiting(own, true);
+            gate::poll();
+            if deadline.has_passed() || !meanwhile() {
+                break Err(Denied::Busy);
+            }
+            arch::wfe();
+        };
+        set_waiting(own, false);
+        lock
+    }
+
+    /// For a CPU that leaves: others take the right over once its slot says that it is gone.
+    pub(crate) fn keep_to_the_end(mut self) {
+        if let Some(tenure) = self.0.take() {
+            tenure.keep_to_the_end();
+        }
+    }
+}
+
+impl Drop for Lifecycle {
+    fn drop(&mut self) {
+        self.0 = None;
+        // Partner of the WFE in `lock`: the store is visible first.
+        arch::dsb_ishst();
+        arch::sev();
+    }
+}

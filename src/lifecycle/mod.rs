@@ -1,0 +1,7 @@
+//! Who may start CPUs, take them down, or gather them, and how a CPU is asked to leave.
+
+mod lock;
+mod requests;
+
+pub(crate) use lock::{Denied, Lifecycle, set_waiting, slot_of};
+pub(crate) use requests::{Requests, TIMERS, before_callbacks, from_code, is_due, kept_by, requests};

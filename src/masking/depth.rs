@@ -1,0 +1,235 @@
+//! Holding interrupts back on the calling CPU, for as long as somebody wants it.
+
+use super::how::{BY_DAIF, BY_V2, BY_V3, BY_V3_HINT, is_v3};
+use super::priority::{self, MASK, OPEN};
+use crate::arch::exception::IrqFrame;
+use crate::arch::{Hw, HwWord, rarely, regs};
+use core::arch::asm;
+use core::mem::offset_of;
+use core::sync::atomic::{AtomicU64, Ordering};
+use reveille_protocol::{Left, MaskDepth};
+
+/// `DAIF.I`
+const DAIF_I: u64 = 1 << 7;
+
+/// One CPU's part: how it holds interrupts back (one of the `BY_` numbers, as the tag), and how many guards have it do so. Touched by that
+/// CPU alone, which may be interrupted at any point: see [`MaskDepth`].
+#[repr(C)]
+pub(crate) struct Masking {
+    depth: MaskDepth<Hw>,
+    /// What `DAIF` was when the first guard came, where it is by `DAIF`.
+    daif: AtomicU64,
+    /// Where the priority mask is, where it is a device register; else 0.
+    pmr: AtomicU64,
+}
+
+const _: () =
+    assert!(BY_DAIF == MaskDepth::<Hw>::OPEN && BY_V2 == 2 && BY_V3 & 1 == 1 && BY_V3_HINT & 1 == 1);
+
+// Relaxed throughout: see above.
+impl Masking {
+    /// Of a CPU whose interrupt controller is not set up: by `DAIF`.
+    pub(crate) const fn new() -> Self {
+        Self {
+            depth: MaskDepth::from_parts(HwWord::with(MaskDepth::<Hw>::OPEN)),
+            daif: AtomicU64::new(0),
+            pmr: AtomicU64::new(0),
+        }
+    }
+
+    /// This CPU begins a life, in which its interrupt controller is not set up yet.
+    pub(crate) fn reset(&self) {
+        self.depth.reset(BY_DAIF);
+    }
+
+    /// From now on this CPU holds interrupts back in this way; `pmr` is where the priority mask of a GICv2 is. No guard is alive.
+    pub(super) fn choose(&self, how: u64, pmr: u64) {
+        self.pmr.store(pmr, Ordering::Relaxed);
+        self.depth.reset(how);
+    }
+
+    /// One guard more.
+    #[inline(always)]
+    pub(crate) fn begin(&self) {
+        self.begin_in_way(self.depth.tag());
+    }
+
+    /// Says whether it is the first.
+    #[inline(always)]
+    fn begin_in_way(&self, how: u64) -> bool {
+        if is_v3(how) {
+            self.depth.begin(|| priority::write_v3(MASK.into())).0
+        } else if how & BY_V2 != 0 {
+            self.depth.begin(|| self.raise_v2()).0
+        } else {
+            self.begin_by_daif()
+        }
+    }
+
+    /// The same unless this CPU is at NMI level: then nothing has happened.
+    #[inline(always)]
+    pub(crate) fn begin_below_nmi(&self) -> bool {
+        let how = self.depth.tag();
+        if is_v3(how) {
+            self.depth.begin_below_nmi(|| priority::write_v3(MASK.into()))
+        } else if how & BY_V2 != 0 {
+            self.depth.begin_below_nmi(|| self.raise_v2())
+        } else if self.depth.is_nmi() {
+            false
+        } else {
+            self.begin_by_daif();
+            true
+        }
+    }
+
+    /// The same unless interrupts are held back already.
+    #[inline(always)]
+    pub(crate) fn begin_if_open(&self) -> bool {
+        if regs::daif() & DAIF_I != 0 {
+            return false;
+        }
+        let Some(how) = self.depth.tag_if_open() else { return false };
+        if self.begin_in_way(how) {
+            return true;
+        }
+        // The handler of an interrupt that came between the look and the raising has left a guard.
+        rarely();
+        self.end();
+        false
+    }
+
+    #[inline(always)]
+    fn raise_v2(&self) {
+        // SAFETY: the priority mask of a GICv2, mapped for ever, where the tag says that there is one.
+        unsafe { priority::write_v2(self.pmr.load(Ordering::Relaxed), MASK) };
+    }
+
+    #[inline(always)]
+    fn begin_by_daif(&self) -> bool {
+        let (first, daif) = self.depth.begin(regs::daif_mask);
+        if first {
+            self.daif.store(daif, Ordering::Relaxed);
+        }
+        first
+    }
+
+    /// One guard less.
+    #[inline(always)]
+    pub(crate) fn end(&self) {
+        let left = self.depth.end();
+        if left.is_nobody_but(BY_V3) {
+            priority::write_v3(OPEN.into());
+        } else if left.is_nobody() {
+            rarely();
+            self.lower_otherwise(left);
+        }
+    }
+
+    /// The same with `DAIF` left as it is: at the end of a handler, which has closed it.
+    #[inline(always)]
+    pub(crate) fn end_closed(&self) {
+        let left = self.depth.end();
+        if left.is_nobody() && left.tag() != BY_DAIF {
+            self.lower_otherwise(left);
+        }
+    }
+
+    /// Lowers the mask, whatever it is, when nobody is `left`.
+    ///
+    /// In assembly, because guards end all over the place, and the compiler has them end in a function of its own, for twice the
+    /// instructions, where it takes their end for more than a handful.
+    #[inline(always)]
+    fn lower_otherwise(&self, left: Left) {
+        // SAFETY: the mask that the tag says: `DAIF` goes back to what the first guard found; `pmr` is the address of the priority mask of
+        // a GICv2, mapped for ever; ICC_PMR_EL1 exists where there is a GICv3, and where that is also a hint for the redistributor a DSB
+        // follows (as in `set_priority_mask_hint`). Not `nomem`: nothing moves out of a masked section.
+        unsafe {
+            asm!(
+                "cbnz {left}, 2f",
+                "ldr {masking}, [{masking}, #{DAIF}]",
+                "msr daif, {masking}",
+                "b 4f",
+                "2: tbnz {left}, #0, 3f",
+                "ldr {masking}, [{masking}, #{PMR}]",
+                "str {open:w}, [{masking}]",
+                "b 4f",
+                "3: msr S3_0_C4_C6_0, {open}",
+                "dsb sy",
+                "4:",
+                left = in(reg) left.tag(),
+                open = in(reg) u64::from(OPEN),
+                masking = inout(reg) self => _,
+                DAIF = const offset_of!(Self, daif),
+                PMR = const offset_of!(Self, pmr),
+                options(nostack, preserves_flags)
+            );
+        }
+    }
+
+    /// At the end of an interrupt that returns to `frame`, with `DAIF` closed: a guard that a handler has forgotten holds on.
+    #[inline(always)]
+    pub(crate) fn end_interrupt(&self, frame: &IrqFrame) {
+        if self.depth.is_held() {
+            self.hold_on(frame);
+        }
+    }
+
+    #[cold]
+    fn hold_on(&self, frame: &IrqFrame) {
+        // What holds back by priority does so until it is told otherwise. `DAIF` comes back with the return.
+        if self.depth.tag() == BY_DAIF {
+            frame.return_masked();
+        }
+    }
+
+    /// Whether a guard is alive.
+    #[inline(always)]
+    pub(crate) fn is_held(&self) -> bool {
+        self.depth.is_held()
+    }
+
+    /// Opens `DAIF` for good, unless it is what a guard holds interrupts back by.
+    ///
+    /// # Safety
+    ///
+    /// As [`regs::daif_open`].
+    #[inline(always)]
+    pub(crate) unsafe fn open_daif(&self) {
+        if !self.depth.is_held() || self.depth.tag() != BY_DAIF {
+            // SAFETY: the caller's.
+            unsafe { regs::daif_open() };
+        }
+    }
+
+    /// Whether this CPU holds normal interrupts back.
+    #[inline(always)]
+    pub(crate) fn is_masked(&self) -> bool {
+        regs::daif() & DAIF_I != 0 || self.depth.is_held()
+    }
+
+    /// Whether this CPU is at NMI level.
+    #[inline(always)]
+    pub(crate) fn is_nmi(&self) -> bool {
+        self.depth.is_nmi()
+    }
+
+    /// Runs `f` at NMI level, and leaves everything as it was. With normal interrupts held back by whatever the caller relies on.
+    pub(crate) fn at_nmi_level<R>(&self, f: impl FnOnce() -> R) -> R {
+        // `DAIF` comes back with the return from the exception, or is not touched.
+        let how = self.depth.tag();
+        let pmr = self.pmr.load(Ordering::Relaxed);
+        let look = || match how {
+            BY_DAIF => 0,
+            // SAFETY: as in `raise_v2`.
+            BY_V2 => unsafe { priority::read_v2(pmr) }.into(),
+            _ => priority::read_v3(),
+        };
+        let put_back = |mask| match how {
+            BY_DAIF => {}
+            // SAFETY: as in `raise_v2`.
+            BY_V2 => unsafe { priority::write_v2(pmr, mask as u8) },
+            _ => priority::write_v3_hint(mask),
+        };
+        self.depth.at_nmi_level(look, put_back, f)
+    }
+}

@@ -1,0 +1,20 @@
+//! Holding interrupts back on the calling CPU, for as long as somebody wants it.
+//!
+//! "Masked" in this runtime means the priority mask raised to [`MASK`] with `DAIF.I` open, so that an NMI-class SGI still comes
+//! through. Where CPU and controller have FEAT_NMI that SGI has superpriority besides, and comes through `DAIF.I` as well.
+//!
+//! With the bootarg `reveille.mask=daif` "masked" is `DAIF.I` and nothing else. That is cheaper on GICv2, where the
+//! priority mask is a device register; but then, without FEAT_NMI, a CPU with interrupts masked cannot be stopped.
+
+mod choice;
+mod depth;
+mod guard;
+mod how;
+mod priority;
+
+pub(crate) use choice::{by_daif_alone, choose, init};
+pub(crate) use depth::Masking;
+pub(crate) use guard::{Callbacks, as_interrupt, mask_below_nmi, mask_below_nmi_on, mask_if_open, mask_on};
+pub use guard::{Masked, in_interrupt, in_nmi, is_masked, mask};
+pub(crate) use how::{BY_V2, BY_V3, BY_V3_HINT};
+pub(crate) use priority::OPEN;

@@ -1,0 +1,168 @@
+//! RAM: what there is, what is carved for the runtime, what is free.
+
+use super::image::image;
+use super::map::{WINDOW, map_identity, page_down, page_up, with_mapper};
+use crate::arch::mmu::{MapError, PAGE, Table, Use};
+use crate::dt::{self, Machine, Region};
+use crate::ranges::{Ranges, TooManyRanges};
+use core::fmt;
+
+/// Pieces of RAM that are kept apart.
+const MAX_PIECES: usize = 64;
+/// Tables that are carved besides those for stacks: RAM, devices, and the application's own.
+const MORE_TABLES: usize = 64;
+
+/// Why memory could not be set up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum MemoryError<'a> {
+    Tree(dt::Error<'a>),
+    Map(MapError),
+    TooManyPieces,
+    /// No free piece of this many bytes.
+    NoRoom(u64),
+}
+
+impl fmt::Display for MemoryError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tree(error) => error.fmt(f),
+            Self::Map(error) => write!(f, "memory: {error}"),
+            Self::TooManyPieces => {
+                write!(f, "memory: the device tree cuts RAM into more than {MAX_PIECES} pieces")
+            }
+            Self::NoRoom(bytes) => {
+                write!(f, "memory: no free piece of {bytes} bytes for the CPUs of this machine")
+            }
+        }
+    }
+}
+
+impl From<TooManyRanges> for MemoryError<'_> {
+    fn from(_: TooManyRanges) -> Self {
+        Self::TooManyPieces
+    }
+}
+
+impl From<MapError> for MemoryError<'_> {
+    fn from(error: MapError) -> Self {
+        Self::Map(error)
+    }
+}
+
+/// What the memory of the machine is used for.
+#[derive(Clone, Copy)]
+pub(crate) struct MemoryMap {
+    /// All RAM that may be mapped.
+    ram: Ranges<MAX_PIECES>,
+    /// What nobody uses.
+    free: Ranges<MAX_PIECES>,
+}
+
+impl MemoryMap {
+    /// Reads the memory nodes. `blob` is the device tree itself.
+    pub(crate) fn read<'a>(machine: &Machine<'a>, blob: Region) -> Result<Self, MemoryError<'a>> {
+        let limit = with_mapper(|mapper| mapper.limit());
+        let mut ram = Ranges::EMPTY;
+        for region in machine.memory() {
+            let region = region.map_err(MemoryError::Tree)?;
+            let end = region.base.saturating_add(region.size);
+            if end > limit {
+                log::warn!("memory at {:#x} is beyond what this CPU can address: ignored", region.base);
+            }
+            // Pages that are RAM as a whole.
+            ram.insert(page_up(region.base), page_down(end.min(limit)))?;
+        }
+        let mut free = ram;
+        for reserved in machine.reserved() {
+            let reserved = match reserved {
+                Ok(reserved) => reserved,
+                Err(error) => {
+                    log::warn!("{error}: ignored");
+                    continue;
+                }
+            };
+            let (start, end) =
+                (reserved.region.base, reserved.region.base.saturating_add(reserved.region.size));
+            free.remove(page_down(start), page_up(end))?;
+            if reserved.no_map {
+                ram.remove(page_down(start), page_up(end))?;
+            }
+        }
+        let (start, end) = image();
+        ram.remove(start, end)?;
+        free.remove(start, end)?;
+        let mut map = Self { ram, free };
+        map.keep(blob)?;
+        Ok(map)
+    }
+
+    /// Keeps the pages of `region` out of the free memory.
+    pub(crate) fn keep(&mut self, region: Region) -> Result<(), TooManyRanges> {
+        self.free.remove(page_down(region.base), page_up(region.base.saturating_add(region.size)))
+    }
+
+    /// Takes `bytes` out of the free memory, zeroed and mapped: the lowest piece that is large enough, above the
+    /// first MiB, where firmware keeps its own.
+    pub(crate) fn carve(&mut self, bytes: u64) -> Result<u64, MemoryError<'static>> {
+        let bytes = page_up(bytes.max(1));
+        let start = self
+            .free
+            .iter()
+            .map(|(start, end)| (start.max(0x10_0000), end))
+            .find(|(start, end)| end.saturating_sub(*start) >= bytes)
+            .ok_or(MemoryError::NoRoom(bytes))?
+            .0;
+        map_identity(start, bytes, Use::Data)?;
+        // SAFETY: free RAM, just mapped, that nothing refers to.
+        unsafe { core::ptr::write_bytes(start as *mut u8, 0, bytes as usize) };
+        self.free.remove(start, start + bytes)?;
+        Ok(start)
+    }
+
+    /// Takes `bytes` off the top of the highest free piece that is larger, as they are; they are not mapped yet. `None`:
+    /// no piece is larger. Before anything is carved, so that the place depends on the machine alone.
+    pub(crate) fn reserve_top(&mut self, bytes: u64) -> Option<u64> {
+        let bytes = page_up(bytes);
+        let end = self.free.iter().filter(|(start, end)| end - start > bytes).last()?.1;
+        self.free.remove(end - bytes, end).ok()?;
+        Some(end - bytes)
+    }
+
+    /// Maps all RAM, with page tables out of a piece that is carved for the purpose; `stacks` more tables are
+    /// for what the caller maps next.
+    pub(crate) fn map_ram(&mut self, stacks: usize) -> Result<(), MemoryError<'static>> {
+        let count = MORE_TABLES + stacks + 4 * self.ram.iter().count();
+        let pool = self.carve((count * PAGE) as u64)?;
+        // SAFETY: just carved, zeroed and mapped.
+        with_mapper(|mapper| unsafe { mapper.refill(pool as *mut Table, count) });
+        for (start, end) in self.ram.iter() {
+            map_identity(start, end - start, Use::Data)?;
+        }
+        // The tables that lead to the patcher's window are made while there are some, whatever the application maps later.
+        with_mapper(|mapper| {
+            mapper.map(WINDOW, image().0, PAGE as u64, Use::Constants)?;
+            mapper.unmap_page(WINDOW);
+            Ok(())
+        })
+    }
+
+    /// Maps `pages` of carved RAM at `virtual_`.
+    pub(crate) fn map_stack(virtual_: u64, physical: u64, pages: usize) -> Result<(), MapError> {
+        with_mapper(|mapper| mapper.map(virtual_, physical, (pages * PAGE) as u64, Use::Data))
+    }
+
+    /// All RAM that is not free.
+    #[cfg(feature = "fault-injection")]
+    pub(crate) fn in_use(&self) -> Result<Ranges<MAX_PIECES>, TooManyRanges> {
+        let mut set = self.ram;
+        for (start, end) in self.free.iter() {
+            set.remove(start, end)?;
+        }
+        Ok(set)
+    }
+
+    /// The free pieces.
+    pub(crate) fn free(&self) -> impl Iterator<Item = Region> + '_ {
+        self.free.iter().map(|(start, end)| Region { base: start, size: end - start })
+    }
+}

@@ -1,0 +1,16 @@
+//! What the tests do in the middle of a stop.
+
+use crate::hook::Hook;
+
+static WHILE_STOPPING: Hook<fn()> = Hook::none();
+
+/// The next CPU that stops all others calls `hook`, once, before it has stopped anybody.
+pub fn while_stopping(hook: fn()) {
+    WHILE_STOPPING.set(Some(hook));
+}
+
+pub(super) fn about_to_stop() {
+    if let Some(hook) = WHILE_STOPPING.take() {
+        hook();
+    }
+}

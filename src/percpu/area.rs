@@ -1,0 +1,249 @@
+//! The per-CPU area: one for each CPU of the machine, carved from RAM at boot and never given back.
+//!
+//! This room knows where a CPU finds its area, and what stands at its beginning: what assembly reads, and who the CPU is. What
+//! else is in it belongs to the rooms above, each of which has a type for its part; `life/area.rs` lays the parts out.
+
+use crate::arch::regs;
+use crate::arch::shared::{BootLine, Crumbs};
+use crate::arch::{HwSlot, HwWord};
+use crate::cpu_set::CpuId;
+use core::mem::offset_of;
+use core::ops::Deref;
+use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+
+/// Keeps its content alone on its cache lines: 128 bytes is a line pair on the CPUs that fetch in pairs.
+#[repr(C, align(128))]
+pub(crate) struct Line<T>(pub(crate) T);
+
+/// How the areas are laid out. Implemented once, at the top of the house.
+pub(crate) trait Layout {
+    /// One CPU's area: begins with its [`Header`].
+    type Area: Deref<Target = Header> + Sync + 'static;
+
+    /// The area of the boot CPU until the others are carved.
+    fn early() -> *const Self::Area;
+}
+
+/// What [`Layout`] is implemented for.
+pub(crate) struct Storage;
+
+/// Everything that the runtime keeps for one CPU.
+pub(crate) type Area = <Storage as Layout>::Area;
+
+/// What a room keeps for each CPU.
+pub(crate) trait Part {
+    /// The part of the CPU of `area`.
+    fn of(area: &Area) -> &Self;
+}
+
+/// The beginning of an area.
+#[repr(C)]
+pub(crate) struct Header {
+    // Read by assembly.
+    exception_top: u64,
+    /// Where its thread stack begins: on the CPU that booted the image, once `main` is over, below the frames of that.
+    thread_top: AtomicU64,
+    emergency_top: u64,
+    /// What it runs on its own stacks: a `fn(&'static Area) -> !`.
+    entry: AtomicU64,
+
+    pub(crate) id: CpuId,
+    /// Affinity, as in the device tree.
+    pub(crate) mpidr: u64,
+    pub(crate) line: Option<&'static BootLine>,
+    pub(crate) crumbs: Option<&'static Crumbs>,
+    /// Its instances of per-CPU variables.
+    pub(crate) locals: u64,
+}
+
+pub(crate) const EXCEPTION_TOP: usize = offset_of!(Header, exception_top);
+pub(crate) const THREAD_TOP: usize = offset_of!(Header, thread_top);
+pub(crate) const EMERGENCY_TOP: usize = offset_of!(Header, emergency_top);
+pub(crate) const ENTRY: usize = offset_of!(Header, entry);
+
+impl Header {
+    /// Of `cpu`, with the tops of its thread, exception and emergency stack.
+    pub(crate) fn new(
+        cpu: CpuId,
+        mpidr: u64,
+        [thread, exception, emergency]: [u64; 3],
+        entry: extern "C" fn(&'static Area) -> !,
+        locals: u64,
+    ) -> Self {
+        Self {
+            exception_top: exception,
+            thread_top: AtomicU64::new(thread),
+            emergency_top: emergency,
+            entry: AtomicU64::new(entry as usize as u64),
+            id: cpu,
+            mpidr,
+            line: None,
+            crumbs: None,
+            locals,
+        }
+    }
+
+    /// Of a CPU that has nothing yet.
+    pub(crate) const fn blank() -> Self {
+        Self {
+            exception_top: 0,
+            thread_top: AtomicU64::new(0),
+            emergency_top: 0,
+            entry: AtomicU64::new(0),
+            id: CpuId::BOOT,
+            mpidr: 0,
+            line: None,
+            crumbs: None,
+            locals: 0,
+        }
+    }
+
+    /// The boot CPU has an emergency stack, and a name. Before anything else refers to the header.
+    pub(crate) fn set_early(&mut self, emergency_top: u64, mpidr: u64) {
+        self.emergency_top = emergency_top;
+        self.mpidr = mpidr;
+    }
+
+    /// Upper end of its emergency stack; 0 before there is one.
+    pub(crate) fn emergency_top(&self) -> u64 {
+        self.emergency_top
+    }
+
+    /// From its next life on this CPU, which is the calling one, uses its thread stack below `sp` alone: what lies above is
+    /// never given up.
+    pub(crate) fn begin_below(&self, sp: u64) {
+        // Relaxed: read by this CPU itself, when it comes back, and ordered by the start that brings it.
+        self.thread_top.store(sp & !0xf, Ordering::Relaxed);
+    }
+
+    /// From now on this CPU begins with `entry`: once it has booted the image it comes back like any other.
+    pub(crate) fn set_entry(&self, entry: extern "C" fn(&'static Area) -> !) {
+        // Relaxed: read by this CPU itself, when it comes back, and ordered by the start that brings it.
+        self.entry.store(entry as usize as u64, Ordering::Relaxed);
+    }
+}
+
+/// Whether a CPU is there: the word on which others race for it, and whether it was parked.
+pub(crate) struct Presence {
+    slot: Line<HwSlot>,
+    parked: Parked,
+}
+
+impl Presence {
+    /// Of a CPU that was never started.
+    pub(crate) const fn new() -> Self {
+        Self { slot: Line(HwSlot::from_parts(HwWord::with(0))), parked: Parked(AtomicU8::new(0)) }
+    }
+}
+
+/// Whether a CPU has parked, and how: a number of whoever parks CPUs. Written once, by its own CPU, as its last word.
+pub(crate) struct Parked(AtomicU8);
+
+impl Parked {
+    /// This CPU parks; `how` is not 0. What it leaves behind is final.
+    #[inline(always)]
+    pub(crate) fn set(&self, how: u8) {
+        // Release: pairs with the Acquire of `how`. Whoever asks reads what it left, and its stacks.
+        self.0.store(how, Ordering::Release);
+    }
+
+    /// How it parked; 0 while it has not. Otherwise everything that it left behind may be read.
+    #[inline(always)]
+    pub(crate) fn how(&self) -> u8 {
+        // Acquire: pairs with the Release of `set`.
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Whether it parked; as [`Self::how`].
+    #[inline(always)]
+    pub(crate) fn is_set(&self) -> bool {
+        self.how() != 0
+    }
+}
+
+/// The state of the CPU of `area`; the word every other CPU may race on.
+#[inline(always)]
+pub(crate) fn slot(area: &Area) -> &HwSlot {
+    &Presence::of(area).slot.0
+}
+
+/// How the CPU of `area` was parked, once it was.
+#[inline(always)]
+pub(crate) fn parked(area: &Area) -> &Parked {
+    &Presence::of(area).parked
+}
+
+/// Whether the CPU of `area` is a member of the system and runs. One that was parked keeps its place in the slot, but never runs again.
+pub(crate) fn is_online(area: &Area) -> bool {
+    slot(area).is_online() && !parked(area).is_set()
+}
+
+/// First area and number of areas. Relaxed throughout: set by the boot CPU before any other runs, which `kick` and
+/// `arrive` order.
+static FIRST: AtomicPtr<Area> = AtomicPtr::new(core::ptr::null_mut());
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+/// Makes the areas known. Called once, by the boot CPU.
+pub(crate) fn publish(areas: &'static [Area]) {
+    FIRST.store(areas.as_ptr().cast_mut(), Ordering::Relaxed);
+    COUNT.store(areas.len(), Ordering::Relaxed);
+}
+
+/// The areas of all CPUs in id order; none before they are carved.
+#[inline(always)]
+pub(crate) fn areas() -> &'static [Area] {
+    let count = COUNT.load(Ordering::Relaxed);
+    if count == 0 {
+        return &[];
+    }
+    // SAFETY: `publish` stored the parts of one slice, the count last, on the only CPU that ran.
+    unsafe { core::slice::from_raw_parts(FIRST.load(Ordering::Relaxed), count) }
+}
+
+/// The area of `cpu`.
+#[inline(always)]
+pub(crate) fn of(cpu: CpuId) -> &'static Area {
+    // SAFETY: a `CpuId` is below the number of areas: the runtime makes them from areas, and `cpu::get` checks; and
+    // nobody has one before the areas are published.
+    unsafe { &*FIRST.load(Ordering::Relaxed).add(cpu.index()) }
+}
+
+/// This CPU's area; `None` on a CPU that has not won its slot.
+#[inline(always)]
+pub(crate) fn try_current() -> Option<&'static Area> {
+    let pointer = regs::thread_pointer() as *const Area;
+    // SAFETY: the thread pointer is 0 or was set to an area, and areas are never freed or moved.
+    unsafe { pointer.as_ref() }
+}
+
+/// This CPU's area, for one that may have lost everything: the thread pointer is believed if it leads to the area with
+/// this CPU's affinity, else the area is looked for.
+pub(crate) fn find_current() -> Option<&'static Area> {
+    let own = regs::affinity();
+    let pointer = regs::thread_pointer() as *const Area;
+    if areas().is_empty() {
+        // The boot CPU, before the areas are carved.
+        let early = <Storage as Layout>::early();
+        return core::ptr::eq(pointer, early).then(|| {
+            // SAFETY: the early area is a static, and whoever sets the thread pointer to it has written it for good.
+            unsafe { &*early }
+        });
+    }
+    let offset = (pointer as usize).wrapping_sub(areas().as_ptr() as usize);
+    match areas().get(offset / size_of::<Area>()) {
+        Some(area) if area.mpidr == own && core::ptr::eq(area, pointer) => Some(area),
+        _ => find(own).map(of),
+    }
+}
+
+/// This CPU's area.
+#[inline(always)]
+pub(crate) fn current() -> &'static Area {
+    // SAFETY: as above; and Rust code other than `arrive` runs only on CPUs whose thread pointer is set.
+    unsafe { &*(regs::thread_pointer() as *const Area) }
+}
+
+/// The id of the CPU with this affinity.
+pub(crate) fn find(mpidr: u64) -> Option<CpuId> {
+    areas().iter().find(|area| area.mpidr == mpidr).map(|area| area.id)
+}

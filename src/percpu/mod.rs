@@ -1,0 +1,11 @@
+//! The CPUs of the machine: their names, where each finds what is its own, and whether it is there.
+
+pub(crate) mod area;
+mod local;
+
+pub use crate::cpu_set::{CpuId, CpuSet, Iter, MAX_CPUS};
+pub use local::PerCpu;
+pub(crate) use local::template_range;
+pub use names::{current, get, mpidr, online, possible};
+
+mod names;

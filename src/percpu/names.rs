@@ -1,0 +1,36 @@
+//! Which CPUs there are, and which of them this is.
+
+use super::area;
+use crate::cpu_set::{CpuId, CpuSet};
+
+/// The CPU this runs on.
+///
+/// In a closure that moves between CPUs the answer is true only while it runs; the runtime itself never
+/// moves anything between CPUs.
+#[inline(always)]
+pub fn current() -> CpuId {
+    area::current().id
+}
+
+/// Every CPU of the device tree, up to [`MAX_CPUS`], whether it can be brought up or not.
+pub fn possible() -> CpuSet {
+    CpuSet::first(area::areas().len())
+}
+
+/// The CPUs that are online. The answer may be old by the time it is looked at.
+///
+/// One that was parked ([`stop_others`](crate::panic::stop_others())) is not among them.
+pub fn online() -> CpuSet {
+    area::areas().iter().filter(|area| area::is_online(area)).map(|area| area.id).collect()
+}
+
+/// The affinity of `cpu` as the device tree and PSCI write it: Aff3 at bits 39:32, Aff2 to Aff0 at 23:0
+/// (Arm ARM, MPIDR_EL1).
+pub fn mpidr(cpu: CpuId) -> u64 {
+    area::of(cpu).mpidr
+}
+
+/// The CPU with this index, if the machine has it.
+pub fn get(index: usize) -> Option<CpuId> {
+    (index < area::areas().len()).then(|| CpuId::from_index(index))
+}
