@@ -54,7 +54,7 @@ pub fn lose_sgis(kind: LostSgi, cpu: CpuId, count: u32) {
 
 /// The slot of `cpu`: state, generation, reason.
 pub fn slot(cpu: CpuId) -> Snapshot {
-    area::of(cpu).slot.0.read()
+    area::slot(area::of(cpu)).read()
 }
 
 /// What a CPU wrote down with its MMU off.
