@@ -1,4 +1,4 @@
-"""Holds the imports of src/ against the floors that src/lib.rs names: rooms.py ROOT [--check | --picture].
+"""Holds the imports of src/ against the floors that src/lib.rs names: rooms.py ROOT [--check | --picture]. See scripts/rooms.
 
 A room is a file or a folder right under src/. The table of floors in the first comment of src/lib.rs says on which floor it
 stands. An arrow leads from a file to the file that defines what it names: through whatever re-exports that.
@@ -164,6 +164,12 @@ class House:
                 return None
         file, rest = self.files[module], path[len(module) :]
         if not rest:
+            # A function may have the name of the module that it is in.
+            around = self.files[module[:-1]]
+            for _, used, name in around.uses if module else ():
+                base = self.absolute(around, used)
+                if name == module[-1] and base and base != module and base[: len(module)] == module:
+                    return self.define(base, seen)
             return file, ()
         if rest[0] in file.items:
             return file, rest
@@ -246,6 +252,17 @@ def room_of(path):
     return "platform" if path.parts[0] == "platform" else path.with_suffix("").parts[1]
 
 
+def picture(rooms, floors, about, between, for_page):
+    """The floors from the top down, and what each room of them imports from."""
+    width = max(map(len, rooms))
+    for floor in sorted(about, reverse=True):
+        here = sorted(room for room in rooms if floors.get(room) == floor)
+        print(f"{floor:2}  {', '.join(here)}" + ("" if for_page else f": {about[floor]}"))
+        for room in here:
+            down = sorted({end for start, end in between if start == room}, key=lambda end: (-floors.get(end, 0), end))
+            print(f"      {room:{width}}  {', '.join(down) or '-'}")
+
+
 def main(root, *options):
     root = pathlib.Path(root)
     floors, about = {}, {}
@@ -271,12 +288,9 @@ def main(root, *options):
     for circle in circles(arrows):
         faults.append(f"a circle of {len(circle)} files: {', '.join(map(str, circle))}")
     if "--check" not in options:
-        for floor in sorted(about, reverse=True):
-            here = sorted(room for room in rooms if floors.get(room) == floor)
-            print(f"{floor}: {', '.join(here)}: {about[floor]}")
-            for room in here:
-                down = sorted((end for start, end in between if start == room), key=lambda end: -floors.get(end, 0))
-                print(f"   {room} -> {', '.join(down) or 'nothing'}")
+        picture(rooms, floors, about, between, "--picture" in options)
+    if "--picture" in options:
+        return bool(faults)
     print("\n".join(faults) if faults else "every arrow runs down, and there is no circle")
     print(f"{len(rooms)} rooms, {len(between)} arrows between them, {len(up)} up, {len(circles(arrows))} circles")
     return bool(faults)

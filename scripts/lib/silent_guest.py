@@ -73,7 +73,7 @@ def registers(monitor):
 
 
 def backtrace(monitor, cpu, cpus, state, start, end):
-    """As the runtime walks it (src/panic/backtrace.rs); stacks are mapped alike on all CPUs, but not while one is at another
+    """As the runtime walks it (src/backtrace.rs); stacks are mapped alike on all CPUs, but not while one is at another
     exception level or has its MMU off."""
     addresses = [state["PC"]]
     fp = state["X29"]

@@ -60,6 +60,32 @@ soundness() {
 }
 check docs/soundness soundness
 
+# Imports run down the floors of the house, and what does not is found: an arrow up, one along a floor, a circle inside a room, a room
+# without a floor, and a floor without its room. The page shows the floors as they are.
+rooms() {
+    local script=$ROOT/scripts/lib/rooms.py copy=$DIR/copy rc=0
+    "$ROOT/scripts/rooms" --check
+    # shellcheck disable=SC2016 # backticks of Markdown
+    diff <(sed -n '/^<!-- scripts\/rooms --picture -->$/,/^<!-- end -->$/p' "$ROOT/docs/architecture.md" | sed '1,2d' | sed '/^```$/,$d') \
+        <("$ROOT/scripts/rooms" --picture) || fail 'docs/architecture.md shows other floors: scripts/rooms --picture'
+    rm -rf -- "$copy"
+    mkdir -p -- "$copy"
+    cp -r -- "$ROOT/src" "$ROOT/platform" "$copy"
+    printf 'fn up() {\n    use crate::cpu as there;\n    there::idle();\n    crate::life::wake;\n}\n' >>"$copy/src/arch/cache.rs"
+    printf 'use crate::nmi;\nfn along() {\n    nmi::backtrace;\n}\n' >>"$copy/src/launch.rs"
+    printf 'use super::line::print_raw;\n' >>"$copy/src/console/device.rs"
+    sed -i 's/^mod ending;$/mod ending;\nmod attic;/; s/`irq`, `ending`/`irq`, `ending`, `cellar`/' "$copy/src/lib.rs"
+    printf '//! A room.\n' >"$copy/src/attic.rs"
+    python3 "$script" "$copy" --check >"$DIR/said" || rc=$?
+    cat -- "$DIR/said"
+    [[ $rc == 1 ]] || fail "exit code $rc for a house that is not in order"
+    diff <(sed '$d; s/: up, or .*//; s/^a circle of [0-9]* files: .*life.*/a large circle/' "$DIR/said" | sort) <(printf '%s\n' \
+        'src/lib.rs: room attic stands on no floor' 'src/lib.rs: there is no room cellar' \
+        'src/arch/cache.rs -> src/life/idle.rs: idle, wake' 'src/launch.rs -> src/nmi.rs: backtrace' 'a large circle' \
+        'a circle of 2 files: src/console/device.rs, src/console/line.rs' | sort) || fail 'not what is wrong'
+}
+check docs/rooms rooms
+
 # Every script, found by its first line or its suffix.
 shell_scripts() {
     local files=() file

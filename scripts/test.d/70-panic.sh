@@ -129,8 +129,8 @@ panic_early() {
     local elf offset command rc=0
     elf=$(staged 'test' crash)
     offset=$("$(llvm_tools_dir)/llvm-nm" -C "$elf" \
-        | awk '$3 ~ /^reveille::system::boot::carve::h[0-9a-f]+$/ { a = $1 } $3 == "__image_start" { b = $1 } END { print "0x" a, "0x" b }')
-    [[ $offset == '0x'?*' 0x'?* ]] || fail "no function reveille::system::boot::carve: $offset"
+        | awk '$3 ~ /^reveille::life::carve::carve::h[0-9a-f]+$/ { a = $1 } $3 == "__image_start" { b = $1 } END { print "0x" a, "0x" b }')
+    [[ $offset == '0x'?*' 0x'?* ]] || fail "no function reveille::life::carve::carve: $offset"
     cp -- "$elf.img" "$DIR/planted.img"
     printf '\0\0\0\0' | dd of="$DIR/planted.img" bs=1 seek=$((${offset% *} - ${offset#* })) conv=notrunc status=none
     command=$("$ROOT/scripts/runner" "$elf" --print)
@@ -152,7 +152,7 @@ symbolize_log() {
     cat -- "$DIR/named" "$DIR/err"
     [[ ! -s $DIR/err ]] || fail 'the build id of the ELF is not that of the log'
     # Who was called by whom, innermost first.
-    local wanted=(' crash::fail::{{closure}} at ' 'reveille::time::timers::expired at src/time/timers.rs:' 'reveille_vectors_el' ' crash::main at ') line=0 next
+    local wanted=(' crash::fail::{{closure}} at ' 'reveille::time::timers::run_due at src/time/timers.rs:' 'reveille_vectors_el' ' crash::main at ') line=0 next
     for pattern in "${wanted[@]}"; do
         next=$(awk -v from="$line" -v pattern="$pattern" 'NR > from && index($0, pattern) { print NR; exit }' "$DIR/named")
         [[ -n $next ]] || fail "no line with '$pattern' after line $line"

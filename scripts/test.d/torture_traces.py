@@ -66,7 +66,7 @@ def check_silent(lines, cpus):
         after = part[next(at for at, line in enumerate(part) if line.startswith("  backtrace:")) :]
         functions = [found[1] for line in after if (found := FUNCTION.match(line)) and found[2] != "??:?"]
         # Where it is, and how it got there; one between may be missing, which was interrupted before it had a frame.
-        for wanted in ("torture::fall_silent", "reveille::system::run_secondary"):
+        for wanted in ("torture::fall_silent", "reveille::life::secondary::run_secondary"):
             assert wanted in functions, f"no {wanted} in the backtrace of cpu {cpu}: {functions}"
 
 
