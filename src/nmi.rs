@@ -5,16 +5,16 @@
 //! FEAT_NMI. The protocol is `reveille_protocol::Summons`.
 //!
 //! What runs there may have interrupted anything: the holder of a lock, another handler, the console in the middle of a
-//! line, a post half way into its queue. So the CPU is at **NMI level** meanwhile ([`irq::in_nmi`]), and whatever relies on masked
+//! line, a post half way into its queue. So the CPU is at **NMI level** meanwhile ([`irq::in_nmi`](crate::irq::in_nmi)), and whatever relies on masked
 //! sections refuses there:
 //!
 //! | at NMI level | |
 //! |---|---|
-//! | atomics, [`percpu!`](crate::percpu) variables, [`Instant::now`](crate::time::Instant::now), [`cpu::current`], [`cpu::online`], [`cpu::status`](cpu::status()), keys, [`hotplug::pin`](crate::hotplug::pin), [`irq::mask`] | work |
-//! | [`cpu::wake`], [`cpu::launch()`]: a doorbell, and what its owner does in thread context | work |
+//! | atomics, [`percpu!`](crate::percpu!) variables, [`Instant::now`](crate::time::Instant::now), [`cpu::current`](crate::cpu::current), [`cpu::online`](crate::cpu::online), [`cpu::status`](crate::cpu::status()), keys, [`hotplug::pin`](crate::hotplug::pin), [`irq::mask`](crate::irq::mask) | work |
+//! | [`cpu::wake`](crate::cpu::wake), [`cpu::launch()`](crate::cpu::launch()): a doorbell, and what its owner does in thread context | work |
 //! | [`call::post`](crate::call::post()), [`call::post_each`](crate::call::post_each) | `Busy`, all `busy` |
 //! | [`call::on`](crate::call::on), [`on_each`](crate::call::on_each), [`on_deadline`](crate::call::on_deadline), [`stop_machine`](crate::stop_machine), [`cpu_down`](crate::hotplug::cpu_down), changes of keys | `WouldDeadlock` |
-//! | [`time::after`](crate::time::after), [`irq::register`], [`irq::set_affinity`], [`console::listen`](crate::console::listen), [`watchdog::start`](crate::watchdog::start), [`hotplug::register`](crate::hotplug::register), [`System::map_device`](crate::System::map_device) | `Nmi` |
+//! | [`time::after`](crate::time::after), [`irq::register`](crate::irq::register), [`irq::set_affinity`](crate::irq::set_affinity), [`console::listen`](crate::console::listen), [`watchdog::start`](crate::watchdog::start), [`hotplug::register`](crate::hotplug::register), [`System::map_device`](crate::System::map_device) | `Nmi` |
 //! | [`SpinLock::try_lock`](crate::sync::SpinLock::try_lock), [`Mutex::try_lock`](crate::sync::Mutex::try_lock), [`console::read_byte`](crate::console::read_byte) | `None` |
 //! | [`print!`](crate::print), `log` | dropped, and counted: the next line that is printed says how many |
 //! | [`SpinLock::lock`](crate::sync::SpinLock::lock), [`Mutex::lock`](crate::sync::Mutex::lock), `critical_section::with`, [`cpu::idle`](crate::cpu::idle()) | panic |

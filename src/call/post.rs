@@ -68,7 +68,7 @@ pub struct Posted {
 /// wrote before, `f` sees. May be used anywhere: with interrupts masked, in handlers, in closures that were posted
 /// themselves; at NMI level it is always refused. A post to the CPU itself runs as soon as its interrupts are open.
 ///
-/// `f` is stored in place: it may capture at most [`POST_BYTES`] (checked by the compiler).
+/// `f` is stored in place: it may capture at most [`POST_BYTES`](super::POST_BYTES) (checked by the compiler).
 ///
 /// # Errors
 ///

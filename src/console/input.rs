@@ -76,7 +76,7 @@ impl fmt::Display for InputError {
     }
 }
 
-/// Collects what is typed, by interrupt, for [`read_byte`](super::read_byte); `listener` is called in interrupt context
+/// Collects what is typed, by interrupt, for [`read_byte`]; `listener` is called in interrupt context
 /// whenever there is something new. `console` is [`Machine::console`](crate::dt::Machine::console).
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 use crate::arch::{self, regs};
 use core::fmt;
 
-/// Priority of what stops CPUs that have masked interrupts: it pre-empts what [`MASK`](crate::masking::MASK) holds back. The same in
+/// Priority of what stops CPUs that have masked interrupts: it pre-empts what [`masking`](crate::masking) holds back. The same in
 /// every view (Secure, Non-secure, EL1, EL2).
 pub(super) const NMI_PRIORITY: u8 = 0x20;
 /// Priority of everything else.

@@ -11,7 +11,7 @@ pub(crate) struct CpuPart {
     /// What an SGI to it takes. GICv3: the target fields of ICC_SGI1R_EL1. GICv2: [`TARGET_V2`], from before any other CPU
     /// starts, and its bit in target lists once it has come up and found out: until then an SGI to it reaches nobody.
     pub(super) target: AtomicU64,
-    /// Which CPU interface its interrupt entry uses: [`V2`](super::V2), [`V3`](super::V3), [`V3_NMI`](super::V3_NMI).
+    /// Which CPU interface its interrupt entry uses: `V2`, `V3`, `V3_NMI`.
     pub(super) entry: AtomicU8,
 }
 
@@ -32,7 +32,7 @@ impl CpuPart {
         }
     }
 
-    /// Which CPU interface its interrupt entry uses: [`V2`](super::V2), [`V3`](super::V3) or [`V3_NMI`](super::V3_NMI).
+    /// Which CPU interface its interrupt entry uses: `V2`, `V3` or `V3_NMI`.
     #[inline(always)]
     pub(crate) fn entry(&self) -> u8 {
         // Relaxed: written by its own CPU before it takes interrupts.

@@ -33,7 +33,7 @@ pub(crate) struct Machine;
 /// [`Mutex`](crate::sync::Mutex), no launched closure, no timer, not `main`. It has until `deadline` for that, and for its
 /// callbacks and what it still has to run another ten seconds (bootarg `stop_wait_ms`). The frames of what it runs are
 /// given up: a secondary function of the application's has to have agreed to that, by [`entry!`](crate::entry), and else the
-/// answer is [`Hold::Frames`](crate::hotplug::Hold::Frames), at once.
+/// answer is [`Hold::Frames`], at once.
 ///
 /// Timers that are due within a second do not keep it from trying: it runs its `offline` callbacks, and then waits for those
 /// timers, interrupts open. A timer that is set again and again leaves no other moment, and such a callback is what ends
@@ -45,7 +45,7 @@ pub(crate) struct Machine;
 ///
 /// # Errors
 ///
-/// A [`HotplugError`](crate::hotplug::HotplugError). But for `StillDying` nothing has changed then.
+/// A [`HotplugError`]. But for `StillDying` nothing has changed then.
 pub fn cpu_down(cpu: CpuId, deadline: impl Into<Deadline>) -> Result<(), HotplugError> {
     let deadline = deadline.into();
     let target = area::of(cpu);

@@ -1,6 +1,6 @@
 //! Holding interrupts back on the calling CPU, for as long as somebody wants it.
 //!
-//! "Masked" in this runtime means the priority mask raised to [`MASK`] with `DAIF.I` open, so that an NMI-class SGI still comes
+//! "Masked" in this runtime means the priority mask raised to `MASK` with `DAIF.I` open, so that an NMI-class SGI still comes
 //! through. Where CPU and controller have FEAT_NMI that SGI has superpriority besides, and comes through `DAIF.I` as well.
 //!
 //! With the bootarg `reveille.mask=daif` "masked" is `DAIF.I` and nothing else. That is cheaper on GICv2, where the

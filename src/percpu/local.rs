@@ -4,7 +4,7 @@ use super::area;
 use crate::cpu_set::CpuId;
 use core::ops::Deref;
 
-/// A variable of which every CPU has its own instance. Made by [`percpu!`](crate::percpu).
+/// A variable of which every CPU has its own instance. Made by [`percpu!`](crate::percpu!).
 ///
 /// It dereferences to the instance of the CPU that asks; [`PerCpu::of`] reaches another's. Instances are shared
 /// like any static, so `T` is `Sync`: atomics, locks, cells of one's own making. They begin as the initial
@@ -16,7 +16,7 @@ pub struct PerCpu<T> {
 }
 
 impl<T: Sync + 'static> PerCpu<T> {
-    /// For [`percpu!`](crate::percpu) alone.
+    /// For [`percpu!`](crate::percpu!) alone.
     ///
     /// # Safety
     ///

@@ -12,7 +12,7 @@ pub fn current() -> CpuId {
     area::current().id
 }
 
-/// Every CPU of the device tree, up to [`MAX_CPUS`], whether it can be brought up or not.
+/// Every CPU of the device tree, up to [`MAX_CPUS`](crate::cpu::MAX_CPUS), whether it can be brought up or not.
 pub fn possible() -> CpuSet {
     CpuSet::first(area::areas().len())
 }
