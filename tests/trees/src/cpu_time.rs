@@ -48,6 +48,8 @@ mod tests {
         while of_thread() - before < Duration::from_millis(300) {
             (0..100_000_u64).for_each(|number| _ = black_box(number));
         }
-        assert!(of_process() >= of_thread());
+        let thread = of_thread();
+        // A tick of each kind may be cut off.
+        assert!(of_process() + Duration::from_millis(20) >= thread);
     }
 }
