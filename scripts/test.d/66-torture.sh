@@ -73,9 +73,9 @@ check torture/finds/hang planted hang hangs
 check torture/finds/masked planted masked hangs
 
 # Every CPU masks everything and says nothing any more: what they did, and where they are, is read out of their memory. No CPU is off
-# at that moment, because none ever leaves.
+# at that moment, because none ever leaves, not for a start that is to go wrong either.
 silent() {
-    tortured 1 wrong=unaccounted,hangs -- --seconds 3 --seed 14 --timeout 12 --mix down=0,leave=0,alone=0,up_short=0,off_denied=0 \
+    tortured 1 wrong=unaccounted,hangs -- --seconds 3 --seed 14 --timeout 12 --mix down=0,leave=0,alone=0,up_short=0,faults=0,freeze=30,lost_sgi=60 \
         --append plant=silent "$@"
     grep -q '^scripts/torture: nothing heard for 12 s; ' "$DIR/output" || fail 'it does not say what is wrong'
     python3 "$ROOT/scripts/test.d/torture_traces.py" 4 silent <"$DIR/output" || fail 'not the traces and backtraces of all CPUs'

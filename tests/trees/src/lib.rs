@@ -13,6 +13,8 @@ pub mod ask;
 #[cfg(not(target_os = "none"))]
 pub mod blobs;
 #[cfg(not(target_os = "none"))]
+pub mod cpu_time;
+#[cfg(not(target_os = "none"))]
 pub mod dts;
 #[cfg(not(target_os = "none"))]
 pub mod fuzz;

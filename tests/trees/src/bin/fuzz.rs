@@ -16,10 +16,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use std::{env, fs, ptr, thread};
 
+use reveille_trees::cpu_time;
 use reveille_trees::fuzz::{TARGETS, Target};
 use reveille_trees::random::Random;
 
-/// One input takes milliseconds.
+/// One input takes milliseconds. Of time that is computed: the machine may have other things to do.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 static COUNTERS: [AtomicPtr<u8>; 2] = [const { AtomicPtr::new(ptr::null_mut()) }; 2];
@@ -46,13 +47,12 @@ fn counters() -> &'static mut [u8] {
     unsafe { std::slice::from_raw_parts_mut(start, end.offset_from_unsigned(start)) }
 }
 
-/// What is being tried, for the watchdog, and since when (in milliseconds; 0: nothing).
+/// What is being tried, for the watchdog, and in which run (0: nothing).
 static CURRENT: Mutex<Vec<u8>> = Mutex::new(Vec::new());
-static SINCE: AtomicU64 = AtomicU64::new(0);
+static RUN: AtomicU64 = AtomicU64::new(0);
 
 struct Fuzzer {
     target: Target,
-    start: Instant,
     runs: u64,
     /// Each counter with each magnitude that it came to.
     seen: HashSet<(usize, u8)>,
@@ -68,12 +68,12 @@ impl Fuzzer {
             current.clear();
             current.extend_from_slice(input);
         }
-        SINCE.store(self.start.elapsed().as_millis() as u64 + 1, Relaxed);
+        RUN.store(self.runs, Relaxed);
         counters().fill(0);
         let outcome = catch_unwind(AssertUnwindSafe(|| (self.target.run)(input)));
         let reached = counters().iter().enumerate().filter(|(_, count)| **count > 0);
         let reached = reached.map(|(counter, count)| (counter, count.ilog2() as u8)).collect();
-        SINCE.store(0, Relaxed);
+        RUN.store(0, Relaxed);
         outcome.map(|()| reached).map_err(drop)
     }
 
@@ -172,9 +172,9 @@ fn fuzz() -> Result<bool, Box<dyn Error>> {
         return Err("built without counters: run it by scripts/fuzz".into());
     }
     let start = Instant::now();
-    watch(found.to_path_buf(), start);
+    watch(found.to_path_buf());
 
-    let mut fuzzer = Fuzzer { target, start, runs: 0, seen: HashSet::new(), inputs: Vec::new() };
+    let mut fuzzer = Fuzzer { target, runs: 0, seen: HashSet::new(), inputs: Vec::new() };
     let fail = |input: &[u8]| -> Result<bool, Box<dyn Error>> {
         let path = found.join(format!("failure-{}", name_of(input)));
         fs::write(&path, input)?;
@@ -238,12 +238,15 @@ fn keep(fuzzer: &mut Fuzzer, kept: &Path) -> Result<(), Box<dyn Error>> {
 }
 
 /// Ends the program if an input takes too long.
-fn watch(found: std::path::PathBuf, start: Instant) {
+fn watch(found: std::path::PathBuf) {
     thread::spawn(move || {
+        let (mut seen, mut since) = (0, Duration::ZERO);
         loop {
             thread::sleep(Duration::from_secs(1));
-            let since = SINCE.load(Relaxed);
-            if since > 0 && start.elapsed() > Duration::from_millis(since) + PATIENCE {
+            let (run, now) = (RUN.load(Relaxed), cpu_time::of_process());
+            if run != seen {
+                (seen, since) = (run, now);
+            } else if run != 0 && now > since + PATIENCE {
                 let current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 let path = found.join(format!("failure-{}", name_of(&current)));
                 let _ = fs::write(&path, &current);
