@@ -19,63 +19,34 @@
 #![no_std]
 #![deny(unsafe_op_in_unsafe_fn)]
 
-#[cfg(any(target_os = "none", test))]
-mod bootargs;
-#[cfg(any(target_os = "none", test))]
+mod arch;
+#[cfg(feature = "bench-hooks")]
+pub mod bench;
+pub mod bringup;
+pub mod call;
+mod closure;
+pub mod console;
+pub mod cpu;
 mod cpu_set;
 pub mod dt;
-#[cfg(any(target_os = "none", test))]
-mod ranges;
-
-#[cfg(target_os = "none")]
-mod arch;
-#[cfg(all(target_os = "none", feature = "bench-hooks"))]
-pub mod bench;
-#[cfg(target_os = "none")]
-pub mod bringup;
-#[cfg(target_os = "none")]
-pub mod call;
-#[cfg(target_os = "none")]
-mod closure;
-#[cfg(target_os = "none")]
-pub mod console;
-#[cfg(target_os = "none")]
-pub mod cpu;
-#[cfg(all(target_os = "none", feature = "fault-injection"))]
+#[cfg(feature = "fault-injection")]
 pub mod fault;
-#[cfg(target_os = "none")]
 mod gic;
-#[cfg(target_os = "none")]
 pub mod hotplug;
-#[cfg(target_os = "none")]
 pub mod irq;
-#[cfg(target_os = "none")]
 pub mod nmi;
-#[cfg(target_os = "none")]
 pub mod panic;
-#[cfg(target_os = "none")]
 pub mod patch;
-#[cfg(target_os = "none")]
 #[path = "../platform/mod.rs"]
 mod platform;
-#[cfg(target_os = "none")]
 pub mod power;
-#[cfg(target_os = "none")]
 mod stop;
-#[cfg(target_os = "none")]
 pub mod sync;
-#[cfg(target_os = "none")]
 mod system;
-#[cfg(target_os = "none")]
 pub mod time;
-#[cfg(target_os = "none")]
 pub mod watchdog;
 
-#[cfg(target_os = "none")]
 pub use arch::mmu::MapError;
-#[cfg(target_os = "none")]
 pub use power::ExitCode;
-#[cfg(target_os = "none")]
 pub use stop::{StopError, stop_machine, stop_machine_each};
-#[cfg(target_os = "none")]
 pub use system::System;

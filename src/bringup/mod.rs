@@ -261,7 +261,7 @@ fn advance(_lock: &Lifecycle, area: &'static Area) -> bool {
 }
 
 /// The time limit that the bootargs or the default give.
-pub(crate) fn default_deadline(args: crate::bootargs::BootArgs<'_>) -> Duration {
+pub(crate) fn default_deadline(args: reveille_machine::BootArgs<'_>) -> Duration {
     args.milliseconds("deadline_ms", DEFAULT_DEADLINE)
 }
 

@@ -2,13 +2,13 @@
 
 use super::part::{Payload, QueueLine, now};
 use crate::arch::Hw;
-use crate::bootargs::BootArgs;
 use crate::cpu::area::{self, Area};
 use crate::cpu::{CpuId, CpuSet};
 use crate::time::{to_duration, to_ticks};
 use crate::{arch, panic};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
+use reveille_machine::BootArgs;
 use reveille_protocol::{Calling, State};
 
 /// A receiver that has taken nothing for this long, although there is something, is sent another SGI.

@@ -17,12 +17,12 @@ pub(crate) mod v3;
 pub(crate) use masking::Masking;
 
 use crate::arch::regs;
-use crate::bootargs::BootArgs;
 use crate::cpu::{CpuId, CpuSet, area};
 use crate::dt;
 use crate::irq::{Sgi, Trigger};
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use reveille_machine::BootArgs;
 use spin::Once;
 
 /// Priority of what stops CPUs that have masked interrupts.

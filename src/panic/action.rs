@@ -2,7 +2,6 @@
 
 use super::{GATE, StopReport, last_words, me, report, stop};
 use crate::arch;
-use crate::bootargs::BootArgs;
 use crate::cpu::{CpuId, area};
 use crate::gic;
 use crate::power::{self, ExitCode};
@@ -10,6 +9,7 @@ use crate::system::{self, memory};
 use crate::time::Instant;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
+use reveille_machine::BootArgs;
 use reveille_protocol::Phase;
 
 /// What the machine does once a panic has been reported.

@@ -40,11 +40,11 @@ pub(crate) use stop::{Reminder, is_alone, nmi_time};
 
 use crate::arch::exception::{FatalFrame, IrqFrame, Registers, with_registers};
 use crate::arch::{self, HwGate, HwWord, regs};
-use crate::bootargs::BootArgs;
 use crate::cpu::area::{self, Area};
 use crate::{console, gic};
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use reveille_machine::BootArgs;
 use reveille_protocol::{Entry, Phase, Snapshot};
 
 static GATE: HwGate = HwGate::from_parts(HwWord::with(HwGate::FREE));

@@ -2,7 +2,6 @@
 
 use super::{GATE, ParkedBy, is_stopper, me, park_here};
 use crate::arch::{self, regs};
-use crate::bootargs::BootArgs;
 use crate::call;
 use crate::cpu::area::{self, Area};
 use crate::cpu::{CpuId, CpuSet};
@@ -12,6 +11,7 @@ use crate::time::{Deadline, Instant, to_duration, to_ticks};
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
+use reveille_machine::BootArgs;
 use reveille_protocol::{Entry, State};
 
 /// Milliseconds that CPUs have to stop which take interrupts; bootarg `stop_ms`.

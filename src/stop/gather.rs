@@ -2,7 +2,6 @@
 
 use super::{EACH, StopError};
 use crate::arch::{self, Hw, HwWord, regs};
-use crate::bootargs::BootArgs;
 use crate::cpu::CpuSet;
 use crate::cpu::area::{self, Area};
 use crate::irq::{self, Sgi};
@@ -10,6 +9,7 @@ use crate::time::{Deadline, Instant, to_duration, to_ticks};
 use crate::{gic, panic};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
+use reveille_machine::BootArgs;
 use reveille_protocol::{Action, Ending, Initiator, Job, Mark, Rendezvous};
 
 static RENDEZVOUS: Rendezvous<Hw> = Rendezvous::from_parts(HwWord::with(Rendezvous::<Hw>::IDLE));

@@ -5,7 +5,6 @@ use super::{EXITS_TO_HOST, FIRMWARE_IS_OURS, SYSTEM, System};
 use crate::arch::mmu::{MapError, PAGE};
 use crate::arch::shared::{self, BootLine, Crumbs, Regime};
 use crate::arch::{self, cache, entry, regs};
-use crate::bootargs::BootArgs;
 use crate::bringup::{self, RELEASE_SIZE, arrival, psci};
 use crate::cpu::area::{self, Area, Method};
 use crate::cpu::lifecycle::Lifecycle;
@@ -16,6 +15,7 @@ use crate::time::Deadline;
 use crate::{call, console, gic, panic, patch, platform, stop, time, watchdog};
 use core::fmt;
 use core::sync::atomic::Ordering;
+use reveille_machine::BootArgs;
 
 /// The first Rust code of the image: on the boot stack, MMU on with the early tables, alone.
 ///

@@ -5,11 +5,11 @@ use crate::arch::entry::{BOOT_GUARDS, BOOT_STACKS};
 use crate::arch::mmu::{self, MapError, Mapper, PAGE, Table, Use};
 use crate::arch::shared::Regime;
 use crate::dt::{self, Machine, Region};
-use crate::ranges::{Ranges, TooManyRanges};
 use crate::sync::SpinLock;
 use core::cell::UnsafeCell;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
+use reveille_machine::{Ranges, TooManyRanges};
 
 /// Pieces of RAM that are kept apart.
 const MAX_PIECES: usize = 64;

@@ -5,7 +5,6 @@ pub(crate) mod boot;
 pub(crate) mod memory;
 
 use crate::arch::mmu::MapError;
-use crate::bootargs::BootArgs;
 use crate::bringup::{self, RollCall};
 use crate::cpu::Secondary;
 use crate::cpu::area::Area;
@@ -15,6 +14,7 @@ use crate::power::ExitCode;
 use crate::time::Deadline;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
+use reveille_machine::BootArgs;
 use spin::Once;
 
 /// The machine that the image runs on. There is one; `main` gets it.
@@ -83,7 +83,9 @@ impl System {
 
     /// All RAM that is mapped and not free: the runtime's own, but not the image, and what the tree reserves.
     #[cfg(feature = "fault-injection")]
-    pub(crate) fn memory_in_use(&self) -> Result<crate::ranges::Ranges<64>, crate::ranges::TooManyRanges> {
+    pub(crate) fn memory_in_use(
+        &self,
+    ) -> Result<reveille_machine::Ranges<64>, reveille_machine::TooManyRanges> {
         self.memory.in_use()
     }
 

@@ -2,7 +2,6 @@
 
 use super::{Instant, has_timer, to_ticks};
 use crate::arch::regs;
-use crate::bootargs::BootArgs;
 use crate::closure::ClosureCell;
 use crate::cpu::area;
 use crate::{irq, watchdog};
@@ -11,6 +10,7 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
+use reveille_machine::BootArgs;
 use reveille_protocol::State;
 
 /// Timers that one CPU can have running.

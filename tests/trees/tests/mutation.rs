@@ -8,9 +8,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
+use reveille_machine::dt::{Fault, Machine};
 use reveille_trees::ask::everything;
 use reveille_trees::blobs::{compile, compile_text, qemu};
-use reveille_trees::dt::{Fault, Machine};
 use reveille_trees::random::Random;
 
 /// Far above what any of the blobs takes on a loaded machine, far below what anything quadratic would.

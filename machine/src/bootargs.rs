@@ -4,11 +4,11 @@ use core::time::Duration;
 
 /// The words of a command line.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct BootArgs<'a>(pub(crate) &'a str);
+pub struct BootArgs<'a>(pub &'a str);
 
 impl<'a> BootArgs<'a> {
     /// The value of the last word `name=value`, or `Some("")` for the word `name` alone.
-    pub(crate) fn get(self, name: &str) -> Option<&'a str> {
+    pub fn get(self, name: &str) -> Option<&'a str> {
         self.0
             .split_ascii_whitespace()
             .filter_map(|word| match word.split_once('=') {
@@ -24,7 +24,7 @@ impl<'a> BootArgs<'a> {
     /// # Errors
     ///
     /// The value, if it is not one.
-    pub(crate) fn number(self, name: &str) -> Result<Option<u64>, &'a str> {
+    pub fn number(self, name: &str) -> Result<Option<u64>, &'a str> {
         match self.get(name) {
             None => Ok(None),
             Some(value) => match value.parse() {
@@ -36,7 +36,7 @@ impl<'a> BootArgs<'a> {
 
     /// The value of `name` as a number of milliseconds above 0; `default` if there is none, and also, which is said, if it
     /// is not one.
-    pub(crate) fn milliseconds(self, name: &str, default: Duration) -> Duration {
+    pub fn milliseconds(self, name: &str, default: Duration) -> Duration {
         match self.number(name) {
             Ok(ms) => ms.map_or(default, Duration::from_millis),
             Err(value) => {
@@ -48,7 +48,7 @@ impl<'a> BootArgs<'a> {
 
     /// Whether the value of `name` is `other`, and not `default`. It is `default` if there is none, and also, which is said,
     /// if it is neither.
-    pub(crate) fn chooses(self, name: &str, default: &str, other: &str) -> bool {
+    pub fn chooses(self, name: &str, default: &str, other: &str) -> bool {
         let Some(value) = self.get(name).filter(|value| *value != default) else { return false };
         if value != other {
             log::error!("bootargs: {name}={value}: neither {default} nor {other}; it stays {default}");

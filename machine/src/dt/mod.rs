@@ -13,8 +13,6 @@
 //! References are to the Devicetree Specification, release v0.4, and to the bindings that Linux keeps in
 //! `Documentation/devicetree/bindings`.
 
-#![forbid(unsafe_code)]
-
 mod blob;
 mod console;
 mod cpu;
