@@ -1,27 +1,18 @@
 //! The blob before it is believed: the header, and one linear look at every token.
 //!
-//! The `fdt` crate takes a damaged token, a nesting it has no room for, or the end of its data for the end
-//! of a list, without a word; and it adds header fields in 32 bits. So the blob is checked here once, in a
-//! single pass, and the crate only ever walks what passed.
+//! The `fdt` crate adds header fields in 32 bits and slices as they say. So it only ever gets a blob whose header was checked
+//! here; and only as many nodes are walked as were sound in a single pass over all tokens.
 
 use super::error::Error;
-use super::walk::{Fdt, MAX_DEPTH};
+use super::tokens::Tokens;
+use super::tree::{Fdt, Tree};
+use super::value::be32;
 
 /// Bytes of a version 17 header (Devicetree Specification 5.2).
 pub const HEADER_SIZE: usize = 40;
 
 /// A tree larger than this is taken for garbage. QEMU pads its own to 1 MiB; those of boards are smaller.
 pub const MAX_BLOB_SIZE: usize = 16 << 20;
-
-/// Long enough for every name in use (the longest in Debian's kernels has 46 characters), and short enough
-/// that a strings block without terminators cannot make the check quadratic.
-const MAX_NAME: usize = 255;
-
-pub(super) const BEGIN_NODE: u32 = 1;
-pub(super) const END_NODE: u32 = 2;
-pub(super) const PROP: u32 = 3;
-pub(super) const NOP: u32 = 4;
-const END: u32 = 9;
 
 /// The length in bytes that a blob starting with `header` claims to have.
 ///
@@ -47,7 +38,7 @@ pub fn blob_size(header: &[u8; HEADER_SIZE]) -> Result<usize, Error<'static>> {
 }
 
 /// Checks the header against `blob` and returns the blob cut to its size.
-pub(super) fn check_header(blob: &[u8]) -> Result<&[u8], Error<'static>> {
+fn check_header(blob: &[u8]) -> Result<&[u8], Error<'static>> {
     let Some(header) = blob.first_chunk::<HEADER_SIZE>() else {
         return Err(Error::header("shorter than its header").value(blob.len() as u64));
     };
@@ -70,125 +61,24 @@ pub(super) fn check_header(blob: &[u8]) -> Result<&[u8], Error<'static>> {
     Ok(blob)
 }
 
-/// Offset of the memory reservation block of a blob that passed [`check_header`].
-pub(super) fn reservations(blob: &[u8]) -> usize {
-    be32(blob, 16).unwrap_or(0) as usize
-}
-
-/// Looks at every token once (Devicetree Specification 5.4) and returns how many nodes were sound and the
-/// first fault, if there was one. What is sound can be walked with `fdt` without meeting an error.
-pub(super) fn check_structure(fdt: &Fdt<'_>) -> (u32, Result<(), Error<'static>>) {
-    let mut check = Check {
-        structs: fdt.structs_block(),
-        strings: fdt.strings_block(),
-        base: fdt.header().structs_offset as usize,
-        at: 0,
+/// The tree as far as it is sound, and the first fault of its structure: every token is looked at once.
+#[inline(never)]
+pub(super) fn check(blob: &[u8]) -> Result<(Tree<'_>, Result<(), Error<'_>>), Error<'_>> {
+    let blob = check_header(blob)?;
+    let Ok(fdt) = Fdt::new_unaligned_fallible(blob) else {
+        return Err(Error::header("header does not fit the blob"));
     };
-    let mut nodes = 0;
-    let verdict = check.run(&mut nodes);
-    (nodes, verdict)
-}
-
-struct Check<'a> {
-    structs: &'a [u8],
-    strings: &'a [u8],
-    base: usize,
-    at: usize,
-}
-
-impl Check<'_> {
-    /// A fault at the token that was read last.
-    fn fault(&self, what: &'static str) -> Error<'static> {
-        Error::structure(what, self.base + self.at.saturating_sub(4))
-    }
-
-    fn word(&mut self) -> Result<u32, Error<'static>> {
-        let word = be32(self.structs, self.at).ok_or(self.fault("structure block ends early"))?;
-        self.at += 4;
-        Ok(word)
-    }
-
-    fn skip(&mut self, bytes: usize) -> Result<(), Error<'static>> {
-        // Both are 32-bit numbers, so this cannot wrap.
-        let end = (self.at + bytes).next_multiple_of(4);
-        if end > self.structs.len() {
-            return Err(self.fault("property runs past the structure block"));
-        }
-        self.at = end;
-        Ok(())
-    }
-
-    fn run(&mut self, nodes: &mut u32) -> Result<(), Error<'static>> {
-        let mut depth = 0;
-        // A node is sound once its properties have been read, so it counts at the token that follows them.
-        let mut open = false;
-        loop {
-            let token = self.word()?;
-            if open && matches!(token, BEGIN_NODE | END_NODE) {
-                *nodes += 1;
-            }
-            match token {
-                NOP => {}
-                BEGIN_NODE => {
-                    if depth == 0 && *nodes > 0 {
-                        return Err(self.fault("second root node"));
-                    }
-                    if depth == MAX_DEPTH {
-                        return Err(self.fault("nodes nested too deep"));
-                    }
-                    let length = name(self.structs, self.at).ok_or(self.fault("node name without end"))?;
-                    if length == 0 && depth > 0 {
-                        return Err(self.fault("node without a name"));
-                    }
-                    self.skip(length + 1)?;
-                    depth += 1;
-                    open = true;
-                }
-                END_NODE => {
-                    if depth == 0 {
-                        return Err(self.fault("end of a node that never began"));
-                    }
-                    depth -= 1;
-                    open = false;
-                }
-                PROP => {
-                    if !open {
-                        return Err(self.fault("property outside a node or after its children"));
-                    }
-                    let length = self.word()? as usize;
-                    let offset = self.word()? as usize;
-                    // Truncation takes the strings first and leaves zeros: names without a character.
-                    if matches!(name(self.strings, offset), None | Some(0)) {
-                        return Err(self.fault("property name is not in the strings block"));
-                    }
-                    self.skip(length)?;
-                }
-                END if depth > 0 => return Err(self.fault("tree ends inside a node")),
-                END if *nodes == 0 => return Err(self.fault("no root node")),
-                END if self.at < self.structs.len() => {
-                    return Err(self.fault("structure block goes on after its end"));
-                }
-                END => return Ok(()),
-                _ => return Err(self.fault("unknown token").value(token.into())),
+    let mut tokens = Tokens::new(fdt.structs_block(), fdt.strings_block());
+    let verdict = loop {
+        match tokens.token() {
+            Ok(Some(_)) => {}
+            Ok(None) => break Ok(()),
+            Err(damage) => {
+                let offset = fdt.header().structs_offset as usize + damage.offset;
+                let error = Error::structure(damage.what, offset);
+                break Err(damage.value.map_or(error, |value| error.value(value.into())));
             }
         }
-    }
-}
-
-/// Length of the NUL-terminated UTF-8 name at `at`.
-fn name(block: &[u8], at: usize) -> Option<usize> {
-    let rest = block.get(at..)?;
-    let length = rest.iter().take(MAX_NAME + 1).position(|&byte| byte == 0)?;
-    core::str::from_utf8(rest.get(..length)?).ok()?;
-    Some(length)
-}
-
-/// The big-endian 32-bit word at `at`, of any alignment.
-pub(super) fn be32(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..)?.first_chunk().map(|word| u32::from_be_bytes(*word))
-}
-
-/// The big-endian 64-bit word at `at`, of any alignment.
-pub(super) fn be64(bytes: &[u8], at: usize) -> Option<u64> {
-    bytes.get(at..)?.first_chunk().map(|word| u64::from_be_bytes(*word))
+    };
+    Ok((Tree { blob, nodes: tokens.nodes() }, verdict))
 }

@@ -1,107 +1,116 @@
-//! Looking around in a tree by hand.
+//! A node with what is asked of many nodes at hand.
 
-use core::fmt;
+use super::error::Error;
+use super::name::Name;
+use super::path::Path;
+use super::tokens::Tokens;
+use super::value::{cell, string};
+use fdt::nodes::NodeProperty;
+use fdt::properties::values::PropertyValue;
 
-use super::walk::{Name, Node, Path, Tree, put_printable};
+macro_rules! props {
+    ($($(#[$doc:meta])* $field:ident = $name:literal $(| $old:literal)?,)*) => {
+        /// The properties that are looked at on many nodes, all found in one pass over the list.
+        #[derive(Clone, Copy, Default)]
+        pub(super) struct Props<'a> {
+            $($(#[$doc])* pub $field: Option<&'a [u8]>,)*
+        }
 
-/// A node to look at; see [`Machine::node`](super::Machine::node).
+        impl<'a> Props<'a> {
+            /// Reads on over all properties that come next.
+            pub fn read(tokens: &mut Tokens<'a>) -> Self {
+                let mut props = Self::default();
+                while let Some(property) = tokens.property() {
+                    match property.name {
+                        $($name $(| $old)? => { props.$field.get_or_insert(property.value); })*
+                        _ => {}
+                    }
+                }
+                props
+            }
+        }
+    };
+}
+
+props! {
+    address_cells = "#address-cells",
+    size_cells = "#size-cells",
+    interrupt_cells = "#interrupt-cells",
+    compatible = "compatible",
+    device_type = "device_type",
+    interrupt_controller = "interrupt-controller",
+    interrupt_parent = "interrupt-parent",
+    phandle = "phandle" | "linux,phandle",
+    ranges = "ranges",
+    reg = "reg",
+    status = "status",
+}
+
+/// A node as the walk meets it.
 #[derive(Clone, Copy)]
-pub struct NodeRef<'a> {
-    tree: Tree<'a>,
-    node: Node<'a>,
+pub(super) struct Node<'a> {
+    /// From its first property on.
+    pub tokens: Tokens<'a>,
+    pub path: Path<'a>,
+    pub depth: usize,
+    pub name: Name<'a>,
+    pub props: Props<'a>,
+    /// The node and everything above it is "okay" (Devicetree Specification 2.3.4).
+    pub enabled: bool,
+    /// `interrupt-parent` of the node or of the nearest node above that has one (ibid. 2.4.1).
+    pub interrupt_parent: Option<u32>,
 }
 
-impl<'a> NodeRef<'a> {
-    pub(super) fn new(tree: Tree<'a>, node: Node<'a>) -> Self {
-        Self { tree, node }
+impl<'a> Node<'a> {
+    pub fn properties(&self) -> impl Iterator<Item = NodeProperty<'a>> + use<'a> {
+        let mut tokens = self.tokens;
+        core::iter::from_fn(move || tokens.property())
     }
 
-    /// Where it is.
-    pub fn path(&self) -> Path<'a> {
-        self.node.path
+    /// A property that is not among [`Props`].
+    pub fn property(&self, name: &str) -> Option<&'a [u8]> {
+        self.properties().find(|property| property.name == name).map(|property| property.value)
     }
 
-    /// Its own name.
-    pub fn name(&self) -> Name<'a> {
-        self.node.name
+    /// True at that depth for that name without unit address.
+    pub fn is_at(&self, depth: usize, base: &str) -> bool {
+        self.depth == depth && self.name.base == base && self.name.unit.is_none()
     }
 
-    /// Its properties, in tree order.
-    pub fn properties(&self) -> impl Iterator<Item = Property<'a>> + use<'a> {
-        self.node.properties().map(|(name, value)| Property { name, value })
+    /// Its phandle (Devicetree Specification 2.3.3).
+    pub fn phandle(&self) -> Option<u32> {
+        cell(self.props.phandle)
     }
 
-    /// The property of that name.
-    pub fn property(&self, name: &str) -> Option<Property<'a>> {
-        self.properties().find(|property| property.name == name)
+    /// A property of one cell, where absence is fine and another length is not.
+    pub fn cell(&self, name: &'static str) -> Result<Option<u32>, Error<'a>> {
+        self.value(name, "not one cell, bytes")
     }
 
-    /// Its children, in tree order.
-    pub fn children(&self) -> impl Iterator<Item = NodeRef<'a>> + use<'a> {
-        let (tree, parent) = (self.tree, self.node);
-        let mut walk = tree.walk();
-        let mut inside = false;
-        core::iter::from_fn(move || {
-            loop {
-                let node = walk.step()?;
-                if inside && node.depth <= parent.depth {
-                    return None;
-                }
-                if inside && node.depth == parent.depth + 1 {
-                    return Some(NodeRef { tree, node });
-                }
-                inside |= node.path == parent.path;
-            }
-        })
+    /// A number of one or two cells, where absence is fine.
+    pub fn number(&self, name: &'static str) -> Result<Option<u64>, Error<'a>> {
+        self.value(name, "not one or two cells, bytes")
     }
-}
 
-/// A property as it stands in the tree. [`Display`](fmt::Display) writes it much as `dtc` does:
-/// `reg = <0x0 0x9000000>`, `compatible = "arm,pl011", "arm,primecell"`, `mac = [01 02 03]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Property<'a> {
-    /// Its name.
-    pub name: &'a str,
-    /// Its bytes: numbers are big-endian, strings end with a NUL.
-    pub value: &'a [u8],
-}
-
-impl Property<'_> {
-    /// The strings of a list of non-empty, printable strings, without the last NUL.
-    fn text(&self) -> Option<&str> {
-        let body = self.value.strip_suffix(&[0])?;
-        let printable = |byte: &u8| *byte == b' ' || byte.is_ascii_graphic();
-        let mut strings = body.split(|&byte| byte == 0);
-        let is_text = strings.all(|string| !string.is_empty() && string.iter().all(printable));
-        core::str::from_utf8(body).ok().filter(|_| is_text)
-    }
-}
-
-impl fmt::Display for Property<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        put_printable(f, self.name)?;
-        if self.value.is_empty() {
-            return Ok(());
+    /// A property as a number that has to be of its length; `what` it is if it is not.
+    fn value<T: PropertyValue<'a>>(
+        &self,
+        name: &'static str,
+        what: &'static str,
+    ) -> Result<Option<T>, Error<'a>> {
+        let Some(value) = self.property(name) else { return Ok(None) };
+        match T::parse(value) {
+            Ok(value) => Ok(Some(value)),
+            Err(_) => Err(Error::property(self.path, name, what).value(value.len() as u64)),
         }
-        f.write_str(" = ")?;
-        if let Some(text) = self.text() {
-            for (index, string) in text.split('\0').enumerate() {
-                write!(f, "{}\"{string}\"", if index == 0 { "" } else { ", " })?;
-            }
-            return Ok(());
+    }
+
+    /// A property that is a string, or the first string of a list.
+    pub fn string(&self, name: &'static str) -> Result<Option<&'a str>, Error<'a>> {
+        let Some(value) = self.property(name) else { return Ok(None) };
+        match string(value) {
+            Some(string) => Ok(Some(string)),
+            None => Err(Error::property(self.path, name, "not UTF-8 text")),
         }
-        let (cells, rest) = self.value.as_chunks::<4>();
-        if rest.is_empty() {
-            for (index, cell) in cells.iter().enumerate() {
-                f.write_str(if index == 0 { "<" } else { " " })?;
-                write!(f, "{:#x}", u32::from_be_bytes(*cell))?;
-            }
-            return f.write_str(">");
-        }
-        for (index, byte) in self.value.iter().enumerate() {
-            f.write_str(if index == 0 { "[" } else { " " })?;
-            write!(f, "{byte:02x}")?;
-        }
-        f.write_str("]")
     }
 }

@@ -28,7 +28,7 @@ pub fn everything(blob: &[u8]) -> Option<Fault> {
         }
     };
 
-    // With its last token lost the tree is refused, and its console is salvaged: by another iteration over the nodes.
+    // With its last token lost the tree is refused, and its console is salvaged: from the same nodes.
     let mut cut = blob.to_vec();
     if let Some(last) = last_token(blob).and_then(|last| cut.get_mut(last..last + 4)) {
         last.fill(0xee);
@@ -39,7 +39,7 @@ pub fn everything(blob: &[u8]) -> Option<Fault> {
         }
     }
 
-    // The crate stops silently where it meets what it does not like; the check before it must have seen to that.
+    // A walk stops silently where it meets damage; the check before it must have seen to that.
     assert_eq!(machine.nodes().count(), machine.node_count());
 
     let limit = blob.len();
