@@ -1,6 +1,10 @@
 //! Names of CPUs, and sets of them.
+//!
+//! The set itself is the crate `reveille-machine`'s. Here are the types that make it one of CPUs: no safe code outside of the
+//! runtime comes to a [`CpuId`] that is not one of this machine, on which indexing by it relies.
 
 use core::fmt;
+use reveille_machine::{IndexSet, Indices};
 
 /// The most CPUs that the runtime keeps track of. Those of a larger device tree are counted and left alone.
 pub const MAX_CPUS: usize = 512;
@@ -43,37 +47,33 @@ impl fmt::Debug for CpuId {
 
 /// A set of CPUs.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub struct CpuSet([u64; WORDS]);
+pub struct CpuSet(IndexSet<WORDS>);
 
 impl CpuSet {
     /// The set of no CPU.
-    pub const EMPTY: Self = Self([0; WORDS]);
+    pub const EMPTY: Self = Self(IndexSet::EMPTY);
 
     /// The set of the first `count` CPUs; at most [`MAX_CPUS`].
     pub(crate) fn first(count: usize) -> Self {
-        (0..count.min(MAX_CPUS)).map(CpuId::from_index).collect()
+        Self(IndexSet::first(count))
     }
 
     /// Whether `cpu` is in the set.
     #[inline]
     pub const fn contains(&self, cpu: CpuId) -> bool {
-        self.0[cpu.index() / 64] & (1 << (cpu.index() % 64)) != 0
+        self.0.contains(cpu.index())
     }
 
     /// Adds `cpu`; says whether it was absent.
     #[inline]
     pub const fn insert(&mut self, cpu: CpuId) -> bool {
-        let absent = !self.contains(cpu);
-        self.0[cpu.index() / 64] |= 1 << (cpu.index() % 64);
-        absent
+        self.0.insert(cpu.index())
     }
 
     /// Removes `cpu`; says whether it was present.
     #[inline]
     pub const fn remove(&mut self, cpu: CpuId) -> bool {
-        let present = self.contains(cpu);
-        self.0[cpu.index() / 64] &= !(1 << (cpu.index() % 64));
-        present
+        self.0.remove(cpu.index())
     }
 
     /// The set without `cpu`.
@@ -84,17 +84,17 @@ impl CpuSet {
 
     /// The number of CPUs in the set.
     pub fn len(&self) -> usize {
-        self.0.iter().map(|word| word.count_ones() as usize).sum()
+        self.0.len()
     }
 
     /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
-        self.0.iter().all(|word| *word == 0)
+        self.0.is_empty()
     }
 
     /// The CPUs of the set in ascending order.
     pub fn iter(&self) -> Iter {
-        Iter { words: self.0, at: 0 }
+        Iter(self.0.iter())
     }
 }
 
@@ -126,97 +126,26 @@ impl IntoIterator for &CpuSet {
 
 /// The CPUs of a set, ascending.
 #[derive(Clone, Debug)]
-pub struct Iter {
-    words: [u64; WORDS],
-    at: usize,
-}
+pub struct Iter(Indices<WORDS>);
 
 impl Iterator for Iter {
     type Item = CpuId;
 
     #[inline]
     fn next(&mut self) -> Option<CpuId> {
-        while self.at < WORDS {
-            let word = &mut self.words[self.at];
-            if *word != 0 {
-                let bit = word.trailing_zeros() as usize;
-                *word &= *word - 1;
-                return Some(CpuId::from_index(self.at * 64 + bit));
-            }
-            self.at += 1;
-        }
-        None
+        self.0.next().map(CpuId::from_index)
     }
 }
 
 impl fmt::Debug for CpuSet {
     /// Ranges, as in `{0-3,7}`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("{")?;
-        let mut cpus = self.iter().map(CpuId::index).peekable();
-        let mut separator = "";
-        while let Some(first) = cpus.next() {
-            let mut last = first;
-            while let Some(next) = cpus.next_if_eq(&(last + 1)) {
-                last = next;
-            }
-            if first == last {
-                write!(f, "{separator}{first}")?;
-            } else {
-                write!(f, "{separator}{first}-{last}")?;
-            }
-            separator = ",";
-        }
-        f.write_str("}")
+        fmt::Debug::fmt(&self.0, f)
     }
 }
 
 impl fmt::Display for CpuSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    extern crate std;
-    use std::format;
-
-    fn set(cpus: &[usize]) -> CpuSet {
-        cpus.iter().copied().map(CpuId::from_index).collect()
-    }
-
-    #[test]
-    fn insert_and_remove_report_the_change() {
-        let mut s = CpuSet::EMPTY;
-        assert!(s.is_empty());
-        assert!(s.insert(CpuId::from_index(511)));
-        assert!(!s.insert(CpuId::from_index(511)));
-        assert!(s.contains(CpuId::from_index(511)));
-        assert!(s.remove(CpuId::from_index(511)));
-        assert!(!s.remove(CpuId::from_index(511)));
-        assert_eq!(s, CpuSet::EMPTY);
-    }
-
-    #[test]
-    fn iterates_in_order_across_words() {
-        let s = set(&[300, 0, 63, 64, 511]);
-        let ids: std::vec::Vec<_> = s.iter().map(CpuId::index).collect();
-        assert_eq!(ids, [0, 63, 64, 300, 511]);
-        assert_eq!(s.len(), 5);
-    }
-
-    #[test]
-    fn prints_ranges() {
-        assert_eq!(format!("{}", set(&[])), "{}");
-        assert_eq!(format!("{}", set(&[0, 1, 2, 5, 63, 64])), "{0-2,5,63-64}");
-    }
-
-    #[test]
-    fn first_counts() {
-        assert_eq!(CpuSet::first(0), CpuSet::EMPTY);
-        assert_eq!(CpuSet::first(70).len(), 70);
-        assert!(!CpuSet::first(70).contains(CpuId::from_index(70)));
+        fmt::Display::fmt(&self.0, f)
     }
 }

@@ -18,9 +18,9 @@ use crate::life::System;
 use crate::memory::stacks::{self, BOOT_GUARDS, BOOT_STACKS};
 use crate::percpu::CpuId;
 use crate::percpu::area;
-use crate::ranges::{Ranges, TooManyRanges};
 use crate::{call, console, gic, irq, memory, panic, psci, stop};
 use core::arch::asm;
+use reveille_machine::{Ranges, TooManyRanges};
 
 /// The SGIs of the runtime that may get lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

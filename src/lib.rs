@@ -39,7 +39,7 @@
 //! | 3 | `masking`, `gate`, `holds` | what a CPU holds back, what stops it, what keeps it |
 //! | 2 | `percpu`, `key`, `hook` | which CPUs there are, and what each has; conditions in the code |
 //! | 1 | `clock`, `closure`, `cpu_set` | the counter; closures in place; sets of CPUs |
-//! | 0 | `arch`, `dt`, `bootargs`, `ranges` | the architecture; the machine's description |
+//! | 0 | `arch`, `dt` | the architecture; the machine's description, which is the crate `reveille-machine` |
 
 #![no_std]
 #![deny(unsafe_op_in_unsafe_fn)]
@@ -48,7 +48,6 @@ mod arch;
 mod backtrace;
 #[cfg(feature = "bench-hooks")]
 pub mod bench;
-mod bootargs;
 pub mod bringup;
 pub mod call;
 mod clock;
@@ -81,7 +80,6 @@ mod percpu;
 mod platform;
 pub mod power;
 mod psci;
-mod ranges;
 mod stop;
 pub mod sync;
 pub mod time;

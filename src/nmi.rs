@@ -24,7 +24,6 @@
 use crate::arch::exception::IrqFrame;
 use crate::arch::{self, Hw, HwWord};
 use crate::backtrace::Backtrace;
-use crate::bootargs::BootArgs;
 use crate::clock::Deadline;
 use crate::gic::{self, NMI, Reminder};
 use crate::masking::{self, Masking};
@@ -34,6 +33,7 @@ use crate::{gate, memory};
 use core::fmt;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
+use reveille_machine::BootArgs;
 use reveille_protocol::{Summons, SummonsProgress as Progress};
 
 /// Milliseconds that an NMI-class interrupt may take to be taken; bootarg `nmi_ms`.
@@ -41,7 +41,7 @@ static MS: AtomicU64 = AtomicU64::new(100);
 
 /// Reads the bootarg. By the boot CPU, once there is a console to complain to.
 pub(crate) fn init(args: BootArgs<'_>) {
-    args.change_milliseconds("nmi_ms", &MS);
+    MS.store(args.milliseconds_or("nmi_ms", MS.load(Ordering::Relaxed)), Ordering::Relaxed);
 }
 
 /// The time for an NMI-class interrupt to be taken.

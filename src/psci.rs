@@ -1,9 +1,9 @@
 //! The Power State Coordination Interface (Arm DEN 0022), through the conduit and with the function ids that the
 //! device tree gives.
 
-use crate::bootargs::BootArgs;
 use crate::dt::{self, Conduit};
 use core::sync::atomic::{AtomicBool, Ordering};
+use reveille_machine::BootArgs;
 use smccc::{Call, Hvc, Smc};
 use spin::Once;
 

@@ -14,7 +14,7 @@ check format run_cargo fmt --all --check -- --color never
 clippy_target() {
     local target=$1 features=$2 options=()
     [[ -z $features ]] || options=(--features "$features")
-    run_cargo clippy -p reveille -p reveille-protocol --lib --examples --target "$target" "${options[@]}" -- -D warnings
+    run_cargo clippy -p reveille -p reveille-machine -p reveille-protocol --lib --examples --target "$target" "${options[@]}" -- -D warnings
     options=()
     [[ -z $features ]] || options=(--features "$(cargo_features 'test' "$features")")
     run_cargo clippy -p reveille-tests --bins --target "$target" "${options[@]}" -- -D warnings
@@ -24,13 +24,12 @@ check clippy/el2 clippy_target aarch64-unknown-none-softfloat el2
 check clippy/el2+fault-injection clippy_target aarch64-unknown-none-softfloat el2,fault-injection
 check clippy/simd clippy_target aarch64-unknown-none ''
 
-# What runs on the host: the protocols with their tests, the models, the tree reader's tests.
+# What runs on the host: the protocols and the machine's description with their tests, the models, the tree reader's tests.
 clippy_host() {
     local host
     host=$(host_triple)
-    run_cargo clippy -p reveille-protocol -p reveille-models -p reveille-trees --all-targets \
+    run_cargo clippy -p reveille-machine -p reveille-protocol -p reveille-models -p reveille-trees --all-targets \
         --features reveille-models/mutants,reveille-trees/describe,reveille-trees/fuzz --target "$host" -- -D warnings
-    run_cargo clippy -p reveille --lib --tests --target "$host" -- -D warnings
 }
 check clippy/host clippy_host
 
@@ -45,8 +44,9 @@ soundness() {
     local script=$ROOT/scripts/lib/soundness.py copy=$DIR/copy rc=0
     python3 "$script" "$ROOT/docs/soundness.md" "$ROOT"
     rm -rf -- "$copy"
-    mkdir -p -- "$copy/protocol"
+    mkdir -p -- "$copy/machine" "$copy/protocol"
     cp -r -- "$ROOT/src" "$ROOT/platform" "$copy"
+    cp -r -- "$ROOT/machine/src" "$copy/machine"
     cp -r -- "$ROOT/protocol/src" "$copy/protocol"
     printf 'pub fn fresh() {}\nunsafe impl<T> Send for Fresh<T> {}\n' >>"$copy/src/irq/mod.rs"
     # shellcheck disable=SC2016 # backticks of Markdown
@@ -105,7 +105,7 @@ host_tests() {
     local host
     host=$(host_triple)
     run_cargo test -p reveille-protocol --target "$host"
-    run_cargo test -p reveille --lib --target "$host"
+    run_cargo test -p reveille-machine --target "$host"
 }
 check host-tests --alone --limit 1200 host_tests
 

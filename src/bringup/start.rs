@@ -5,7 +5,6 @@ use super::record::{Method, Part, Pending, record};
 use super::roll_call::RollCall;
 use super::spin_table;
 use crate::arch;
-use crate::bootargs::BootArgs;
 use crate::clock::{Deadline, Instant, to_ticks};
 use crate::lifecycle::{Denied, Lifecycle};
 use crate::percpu::CpuId;
@@ -13,6 +12,7 @@ use crate::percpu::area::{self, Area, Part as _};
 use crate::{call, gate, patch, psci};
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
+use reveille_machine::BootArgs;
 use reveille_protocol::{Booter, Limits, Refusal, State, Step, Token, Verdict};
 
 /// Time a CPU has to arrive, and again to come online, if the bootarg `deadline_ms` does not say otherwise.

@@ -3,13 +3,13 @@
 use super::CallError;
 use super::part::{Part, Payload, QueueLine};
 use crate::arch::{Hw, regs};
-use crate::bootargs::BootArgs;
 use crate::clock::{to_duration, to_ticks};
 use crate::percpu::area::{self, Area, Part as _};
 use crate::percpu::{CpuId, CpuSet};
 use crate::{arch, gate, masking};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
+use reveille_machine::BootArgs;
 use reveille_protocol::{Calling, State};
 
 /// A receiver that has taken nothing for this long, although there is something, is sent another SGI.

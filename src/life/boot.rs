@@ -5,7 +5,6 @@ use super::carve::carve;
 use super::system::{SYSTEM, System};
 use super::{arrival, interrupt};
 use crate::arch::{self, regs};
-use crate::bootargs::BootArgs;
 use crate::bringup::{self, record};
 use crate::clock::{self, Deadline};
 use crate::dt::{self, Machine};
@@ -18,6 +17,7 @@ use crate::percpu::CpuId;
 use crate::percpu::area::{self, Area, Part as _};
 use crate::{call, console, gic, masking, nmi, panic, patch, platform, power, psci, stop, time, watchdog};
 use core::fmt;
+use reveille_machine::BootArgs;
 
 unsafe extern "C" {
     fn reveille_enter_stacks(area: u64) -> !;

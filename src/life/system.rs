@@ -1,13 +1,13 @@
 //! The machine as the application sees it.
 
 use crate::arch::mmu::MapError;
-use crate::bootargs::BootArgs;
 use crate::bringup::{self, RollCall};
 use crate::clock::Deadline;
 use crate::dt::{Machine, Region};
 use crate::masking;
 use crate::memory::{self, MemoryMap};
 use core::time::Duration;
+use reveille_machine::BootArgs;
 use spin::Once;
 
 /// The machine that the image runs on. There is one; `main` gets it.
@@ -63,7 +63,9 @@ impl System {
 
     /// All RAM that is mapped and not free: the runtime's own, but not the image, and what the tree reserves.
     #[cfg(feature = "fault-injection")]
-    pub(crate) fn memory_in_use(&self) -> Result<crate::ranges::Ranges<64>, crate::ranges::TooManyRanges> {
+    pub(crate) fn memory_in_use(
+        &self,
+    ) -> Result<reveille_machine::Ranges<64>, reveille_machine::TooManyRanges> {
         self.memory.in_use()
     }
 

@@ -2,9 +2,9 @@
 
 use super::depth::Masking;
 use super::how::BY_DAIF;
-use crate::bootargs::BootArgs;
 use crate::percpu::area::{Area, Part};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use reveille_machine::BootArgs;
 
 /// The bootarg `reveille.mask=daif`: plain masking.
 static DAIF_WANTED: AtomicBool = AtomicBool::new(false);

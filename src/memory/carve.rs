@@ -4,8 +4,8 @@ use super::image::image;
 use super::map::{WINDOW, map_identity, page_down, page_up, with_mapper};
 use crate::arch::mmu::{MapError, PAGE, Table, Use};
 use crate::dt::{self, Machine, Region};
-use crate::ranges::{Ranges, TooManyRanges};
 use core::fmt;
+use reveille_machine::{Ranges, TooManyRanges};
 
 /// Pieces of RAM that are kept apart.
 const MAX_PIECES: usize = 64;

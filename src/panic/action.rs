@@ -3,13 +3,13 @@
 use super::fate::StopReport;
 use super::{last_words, report, stop};
 use crate::arch;
-use crate::bootargs::BootArgs;
 use crate::clock::Instant;
 use crate::ending::{self, ExitCode};
 use crate::percpu::{CpuId, area};
 use crate::{gate, gic, memory};
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
+use reveille_machine::BootArgs;
 use reveille_protocol::Phase;
 
 /// What the machine does once a panic has been reported.

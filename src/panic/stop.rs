@@ -3,7 +3,6 @@
 use super::fate::{self, StopReport};
 use super::park::{ParkedBy, park_here};
 use crate::arch::{self, regs};
-use crate::bootargs::BootArgs;
 use crate::clock::{Deadline, Instant};
 use crate::gic::{self, NMI, Reminder, Sgi, SgiBatch};
 use crate::launch::Mailbox;
@@ -12,6 +11,7 @@ use crate::percpu::area::{self, Area, Part as _};
 use crate::{call, gate, masking, nmi};
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
+use reveille_machine::BootArgs;
 use reveille_protocol::Entry;
 
 /// Stop for good: somebody has the panic gate.
@@ -22,7 +22,7 @@ static SGI_MS: AtomicU64 = AtomicU64::new(1000);
 
 /// Reads the bootarg. By the boot CPU, once there is a console to complain to.
 pub(crate) fn init(args: BootArgs<'_>) {
-    args.change_milliseconds("stop_ms", &SGI_MS);
+    SGI_MS.store(args.milliseconds_or("stop_ms", SGI_MS.load(Ordering::Relaxed)), Ordering::Relaxed);
 }
 
 /// The time for CPUs that take interrupts.

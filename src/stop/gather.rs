@@ -3,7 +3,6 @@
 use super::each::EACH;
 use super::error::StopError;
 use crate::arch::{self, Hw, HwWord, regs};
-use crate::bootargs::BootArgs;
 use crate::clock::{Deadline, Instant, to_duration, to_ticks};
 use crate::gic::{self, REMIND, Sgi};
 use crate::percpu::CpuSet;
@@ -11,6 +10,7 @@ use crate::percpu::area::{self, Area, Part as _};
 use crate::{gate, masking};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
+use reveille_machine::BootArgs;
 use reveille_protocol::{Action, Ending, Initiator, Job, Mark, Rendezvous};
 
 static RENDEZVOUS: Rendezvous<Hw> = Rendezvous::from_parts(HwWord::with(Rendezvous::<Hw>::IDLE));

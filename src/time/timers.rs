@@ -2,7 +2,6 @@
 
 use super::interrupt::has_timer;
 use crate::arch::regs;
-use crate::bootargs::BootArgs;
 use crate::clock::{self, Instant, to_ticks};
 use crate::closure::ClosureCell;
 use crate::masking;
@@ -12,6 +11,7 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
+use reveille_machine::BootArgs;
 use reveille_protocol::State;
 
 /// Timers that one CPU can have running.

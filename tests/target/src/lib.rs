@@ -2,7 +2,6 @@
 
 #![no_std]
 
-#[cfg(target_os = "none")]
 mod checks {
     use core::sync::atomic::{AtomicU64, Ordering};
     use core::time::Duration;
@@ -126,19 +125,13 @@ mod checks {
     }
 }
 
-#[cfg(target_os = "none")]
 pub use checks::{
     Random, argument, check, come_to_idle, eventually, launch, on_all_others, pause, set_patience, set_short,
     short,
 };
 
-#[cfg(target_os = "none")]
 pub mod books;
-#[cfg(target_os = "none")]
 pub mod lives;
-#[cfg(target_os = "none")]
 pub mod reboots;
-#[cfg(target_os = "none")]
 pub mod shim;
-#[cfg(target_os = "none")]
 pub mod trace;

@@ -2,8 +2,8 @@
 
 use std::fmt::Display;
 
-use crate::dt::{Error, Fault, HEADER_SIZE, Machine, blob_size, salvage_console};
 use crate::truth::reader;
+use reveille_machine::dt::{Error, Fault, HEADER_SIZE, Machine, blob_size, salvage_console};
 
 /// Asks everything about `blob` and checks what must hold for any input: errors are single lines, regions do
 /// not wrap, and no list is longer than the blob. Returns the fault if the blob was refused.
@@ -28,7 +28,7 @@ pub fn everything(blob: &[u8]) -> Option<Fault> {
         }
     };
 
-    // With its last token lost the tree is refused, and its console is salvaged: by another iteration over the nodes.
+    // With its last token lost the tree is refused, and its console is salvaged: from the same nodes.
     let mut cut = blob.to_vec();
     if let Some(last) = last_token(blob).and_then(|last| cut.get_mut(last..last + 4)) {
         last.fill(0xee);
@@ -39,7 +39,7 @@ pub fn everything(blob: &[u8]) -> Option<Fault> {
         }
     }
 
-    // The crate stops silently where it meets what it does not like; the check before it must have seen to that.
+    // A walk stops silently where it meets damage; the check before it must have seen to that.
     assert_eq!(machine.nodes().count(), machine.node_count());
 
     let limit = blob.len();

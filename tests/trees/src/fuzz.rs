@@ -1,11 +1,8 @@
 //! What is fuzzed: functions that take any bytes, and panic if what must hold does not. `scripts/fuzz` looks for such
 //! bytes, and `tests/kept.rs` tries those that were kept.
 
-#[path = "../../../src/bootargs.rs"]
-mod bootargs;
-
 use crate::ask::everything;
-use bootargs::BootArgs;
+use reveille_machine::BootArgs;
 use std::time::Duration;
 
 /// One thing that is fuzzed.

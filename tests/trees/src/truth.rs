@@ -4,8 +4,10 @@
 
 use std::fmt::Write;
 
-use crate::dt::{ConsoleKind, CpuStatus, EnableMethod, Error, Fault, Gic, Interrupt, Machine, Trigger};
 use crate::dts::{Node, Tree};
+use reveille_machine::dt::{
+    ConsoleKind, CpuStatus, EnableMethod, Error, Fault, Gic, Interrupt, Machine, Trigger,
+};
 
 /// What is compared, in the order of [`Answers`].
 pub const ASPECTS: [&str; 8] = ["cpus", "gic", "psci", "console", "timer", "memory", "reserved", "board"];

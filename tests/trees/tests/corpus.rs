@@ -7,8 +7,8 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+use reveille_machine::dt::{ConsoleKind, EnableMethod, Gic, Machine, Region};
 use reveille_trees::ask::everything;
-use reveille_trees::dt::{ConsoleKind, EnableMethod, Gic, Machine, Region};
 use reveille_trees::truth::{ASPECTS, reader, truth};
 use reveille_trees::{blobs, dts};
 

@@ -9,10 +9,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 use std::{env, thread};
 
+use reveille_machine::dt::{Fault, Machine};
 use reveille_trees::ask::everything;
 use reveille_trees::blobs::{compile, compile_text, qemu};
 use reveille_trees::cpu_time;
-use reveille_trees::dt::{Fault, Machine};
 use reveille_trees::random::Random;
 
 /// Far above what any of the blobs takes, far below what anything quadratic would.

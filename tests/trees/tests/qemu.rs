@@ -1,10 +1,10 @@
 //! The trees that QEMU makes for its `virt` machine.
 
-use reveille_trees::ask::everything;
-use reveille_trees::blobs::qemu;
-use reveille_trees::dt::{
+use reveille_machine::dt::{
     Conduit, ConsoleKind, EnableMethod, Gic, Interrupt, Machine, PsciVersion, Region, Trigger,
 };
+use reveille_trees::ask::everything;
+use reveille_trees::blobs::qemu;
 
 const QUIET: [&str; 2] = ["-nic", "none"];
 

@@ -1,11 +1,11 @@
 //! Small trees, each written for what it tests. Their sources are in `dts/`.
 
-use reveille_trees::ask::everything;
-use reveille_trees::blobs::{compile, compile_text};
-use reveille_trees::dt::{
+use reveille_machine::dt::{
     Conduit, ConsoleKind, Cpu, CpuStatus, EnableMethod, Error, Fault, Gic, Interrupt, Machine, PsciVersion,
     Region, ReservedBy, Trigger, blob_size,
 };
+use reveille_trees::ask::everything;
+use reveille_trees::blobs::{compile, compile_text};
 
 fn region(base: u64, size: u64) -> Region {
     Region { base, size }
@@ -469,7 +469,7 @@ fn lost_strings() {
 /// A blob that is damaged after its console still gives the console; one damaged before it does not.
 #[test]
 fn salvage() {
-    use reveille_trees::dt::salvage_console;
+    use reveille_machine::dt::salvage_console;
     let damaged = |tree: &str, name: &[u8]| {
         let mut blob = compile(tree);
         let at = blob.windows(name.len()).position(|window| window == name).expect("the node");

@@ -1,15 +1,14 @@
 //! The kernel command line: words of the form `name` or `name=value`, separated by blanks.
 
-use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
 /// The words of a command line.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct BootArgs<'a>(pub(crate) &'a str);
+pub struct BootArgs<'a>(pub &'a str);
 
 impl<'a> BootArgs<'a> {
     /// The value of the last word `name=value`, or `Some("")` for the word `name` alone.
-    pub(crate) fn get(self, name: &str) -> Option<&'a str> {
+    pub fn get(self, name: &str) -> Option<&'a str> {
         self.0
             .split_ascii_whitespace()
             .filter_map(|word| match word.split_once('=') {
@@ -25,7 +24,7 @@ impl<'a> BootArgs<'a> {
     /// # Errors
     ///
     /// The value, if it is not one.
-    pub(crate) fn number(self, name: &str) -> Result<Option<u64>, &'a str> {
+    pub fn number(self, name: &str) -> Result<Option<u64>, &'a str> {
         match self.get(name) {
             None => Ok(None),
             Some(value) => match value.parse() {
@@ -37,7 +36,7 @@ impl<'a> BootArgs<'a> {
 
     /// The value of `name` as a number of milliseconds above 0; `default` if there is none, and also, which is said, if it
     /// is not one.
-    pub(crate) fn milliseconds(self, name: &str, default: Duration) -> Duration {
+    pub fn milliseconds(self, name: &str, default: Duration) -> Duration {
         match self.number(name) {
             Ok(ms) => ms.map_or(default, Duration::from_millis),
             Err(value) => {
@@ -47,22 +46,21 @@ impl<'a> BootArgs<'a> {
         }
     }
 
-    /// Puts the value of `name`, a number of milliseconds above 0, into `place`. That stays as it is if there is none, and also, which
-    /// is said, if it is not one.
-    pub(crate) fn change_milliseconds(self, name: &str, place: &AtomicU64) {
+    /// The value of `name` as a number of milliseconds above 0, as a number; `current` if there is none, and also, which is said, if it
+    /// is not one.
+    pub fn milliseconds_or(self, name: &str, current: u64) -> u64 {
         match self.number(name) {
-            Ok(Some(ms)) => place.store(ms, Ordering::Relaxed),
-            Ok(None) => {}
-            Err(value) => log::error!(
-                "bootargs: {name}={value}: not a number of milliseconds; it stays {}",
-                place.load(Ordering::Relaxed)
-            ),
+            Ok(ms) => ms.unwrap_or(current),
+            Err(value) => {
+                log::error!("bootargs: {name}={value}: not a number of milliseconds; it stays {current}");
+                current
+            }
         }
     }
 
     /// Whether the value of `name` is `other`, and not `default`. It is `default` if there is none, and also, which is said,
     /// if it is neither.
-    pub(crate) fn chooses(self, name: &str, default: &str, other: &str) -> bool {
+    pub fn chooses(self, name: &str, default: &str, other: &str) -> bool {
         let Some(value) = self.get(name).filter(|value| *value != default) else { return false };
         if value != other {
             log::error!("bootargs: {name}={value}: neither {default} nor {other}; it stays {default}");

@@ -2,7 +2,9 @@
 
 use super::error::Error;
 use super::interrupt::{Interrupt, Source};
-use super::walk::{Node, Tree, any_of, strings};
+use super::node::Node;
+use super::tree::Tree;
+use super::value::{any_of, strings};
 
 /// The generic timer of the CPUs (Arm binding `arm,arch_timer.yaml`): one PPI per view of it.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,7 +1,11 @@
 //! `/cpus`: who is there, and how to start them.
 
 use super::error::{Error, Fault};
-use super::walk::{Node, Path, Tree, Walk, number, string};
+use super::node::Node;
+use super::path::Path;
+use super::tree::Tree;
+use super::value::{number, string};
+use super::walk::Walk;
 
 /// The affinity fields of MPIDR_EL1: Aff3 in bits 39:32, Aff2 to Aff0 in bits 23:0.
 pub const MPIDR_AFFINITY: u64 = 0xff_00ff_ffff;
@@ -55,7 +59,7 @@ struct CpuNodes<'a> {
 
 impl<'a> CpuNodes<'a> {
     fn new(tree: Tree<'a>) -> Self {
-        Self { walk: tree.walk(), container: None }
+        Self { walk: Walk::new(tree), container: None }
     }
 
     fn step(&mut self) -> Option<Node<'a>> {

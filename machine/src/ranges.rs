@@ -2,26 +2,26 @@
 
 /// At most `N` disjoint ranges `[start, end)`, sorted, none touching the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ranges<const N: usize> {
+pub struct Ranges<const N: usize> {
     list: [(u64, u64); N],
     len: usize,
 }
 
 /// A set became more fragmented than it has room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TooManyRanges;
+pub struct TooManyRanges;
 
 impl<const N: usize> Ranges<N> {
     /// The empty set.
-    pub(crate) const EMPTY: Self = Self { list: [(0, 0); N], len: 0 };
+    pub const EMPTY: Self = Self { list: [(0, 0); N], len: 0 };
 
     /// The ranges in ascending order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         self.list[..self.len].iter().copied()
     }
 
     /// Adds `[start, end)`. On an error the set is unchanged.
-    pub(crate) fn insert(&mut self, start: u64, end: u64) -> Result<(), TooManyRanges> {
+    pub fn insert(&mut self, start: u64, end: u64) -> Result<(), TooManyRanges> {
         if start >= end {
             return Ok(());
         }
@@ -50,7 +50,7 @@ impl<const N: usize> Ranges<N> {
     }
 
     /// Takes `[start, end)` out. On an error the set is unchanged.
-    pub(crate) fn remove(&mut self, start: u64, end: u64) -> Result<(), TooManyRanges> {
+    pub fn remove(&mut self, start: u64, end: u64) -> Result<(), TooManyRanges> {
         if start >= end {
             return Ok(());
         }

@@ -1,7 +1,9 @@
 //! The firmware that starts and stops CPUs.
 
 use super::error::{Error, Fault};
-use super::walk::{Node, Path, strings};
+use super::node::Node;
+use super::path::Path;
+use super::value::strings;
 
 /// A PSCI node: what can be called, and by which instruction (Arm binding `psci.yaml`, Arm DEN 0022).
 #[derive(Clone, Copy, Debug)]

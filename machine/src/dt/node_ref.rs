@@ -2,7 +2,11 @@
 
 use core::fmt;
 
-use super::walk::{Name, Node, Path, Tree, put_printable};
+use super::name::{Name, put_printable};
+use super::node::Node;
+use super::path::Path;
+use super::tree::Tree;
+use super::walk::Walk;
 
 /// A node to look at; see [`Machine::node`](super::Machine::node).
 #[derive(Clone, Copy)]
@@ -28,7 +32,7 @@ impl<'a> NodeRef<'a> {
 
     /// Its properties, in tree order.
     pub fn properties(&self) -> impl Iterator<Item = Property<'a>> + use<'a> {
-        self.node.properties().map(|(name, value)| Property { name, value })
+        self.node.properties().map(|property| Property { name: property.name, value: property.value })
     }
 
     /// The property of that name.
@@ -39,7 +43,7 @@ impl<'a> NodeRef<'a> {
     /// Its children, in tree order.
     pub fn children(&self) -> impl Iterator<Item = NodeRef<'a>> + use<'a> {
         let (tree, parent) = (self.tree, self.node);
-        let mut walk = tree.walk();
+        let mut walk = Walk::new(tree);
         let mut inside = false;
         core::iter::from_fn(move || {
             loop {

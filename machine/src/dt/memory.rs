@@ -1,9 +1,12 @@
 //! Memory that is there, and memory that is somebody's.
 
 use super::Region;
-use super::blob::{be64, reservations};
+use super::address::Entries;
 use super::error::{Error, Fault};
-use super::walk::{Entries, Node, Tree, Walk, string};
+use super::node::Node;
+use super::tree::Tree;
+use super::value::{be64, string};
+use super::walk::Walk;
 
 /// See [`Machine::memory`](super::Machine::memory).
 pub struct Memory<'a> {
@@ -14,7 +17,7 @@ pub struct Memory<'a> {
 
 impl<'a> Memory<'a> {
     pub(super) fn new(tree: Tree<'a>) -> Self {
-        Self { walk: tree.walk(), current: None, any: false }
+        Self { walk: Walk::new(tree), current: None, any: false }
     }
 }
 
@@ -85,8 +88,7 @@ pub struct Reservations<'a> {
 
 impl<'a> Reservations<'a> {
     pub(super) fn new(tree: Tree<'a>) -> Self {
-        let block = Some(reservations(tree.blob));
-        Self { tree, block, walk: tree.walk(), inside: false, current: None }
+        Self { tree, block: tree.reservations(), walk: Walk::new(tree), inside: false, current: None }
     }
 
     fn block_entry(&mut self) -> Option<Result<Region, Error<'a>>> {

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::walk::Path;
+use super::path::Path;
 
 /// The class of an [`Error`], for code that decides on it; the words are for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

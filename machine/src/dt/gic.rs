@@ -1,7 +1,10 @@
 //! The interrupt controller.
 
 use super::error::{Error, Fault};
-use super::walk::{Node, Path, Walk, is_one_of, strings};
+use super::node::Node;
+use super::path::Path;
+use super::value::{is_one_of, strings};
+use super::walk::Walk;
 use super::{Region, Regions};
 
 /// The root interrupt controller: a GIC of one of two kinds, all addresses CPU physical.

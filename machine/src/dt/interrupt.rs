@@ -1,9 +1,12 @@
 //! Interrupt specifiers of the GIC.
 
-use super::blob::be32;
 use super::error::{Error, Fault};
 use super::gic;
-use super::walk::{Node, Path, Tree, cell};
+use super::node::Node;
+use super::path::Path;
+use super::tree::Tree;
+use super::value::{be32, cell};
+use super::walk::Walk;
 
 /// One interrupt of the GIC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +96,7 @@ impl<'a> Source<'a> {
 
     /// `#interrupt-cells` of the controller with this phandle, which must be a GIC.
     fn cells(&self, tree: Tree<'a>, phandle: u32) -> Result<usize, Error<'a>> {
-        let Some(controller) = tree.walk().first(|node| node.phandle() == Some(phandle)) else {
+        let Some(controller) = Walk::new(tree).first(|node| node.phandle() == Some(phandle)) else {
             return Err(self.fault("no node has the phandle of its controller").value(phandle.into()));
         };
         if !gic::is_gic(&controller) {

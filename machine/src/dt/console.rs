@@ -3,7 +3,11 @@
 use super::Region;
 use super::error::{Error, Fault};
 use super::interrupt::{Interrupt, Source};
-use super::walk::{Node, Path, Tree, Walk, is_one_of, string, strings};
+use super::node::Node;
+use super::path::Path;
+use super::tree::Tree;
+use super::value::{is_one_of, strings};
+use super::walk::Walk;
 
 /// A UART that there is a driver for.
 #[derive(Clone, Copy, Debug)]
@@ -89,8 +93,8 @@ impl<'a> Console<'a> {
             },
         };
         let (target, options) = text.split_once(':').unwrap_or((text, ""));
-        let mut walk = tree.walk();
-        let Some(node) = resolve(&mut walk, tree, target) else {
+        let mut walk = Walk::new(tree);
+        let Some(node) = walk.resolve(target) else {
             return Err(Error::property(chosen.path, name, "does not lead to a node"));
         };
         if !node.enabled {
@@ -108,23 +112,6 @@ pub(super) type Found<'a> = (Console<'a>, Source<'a>);
 pub(super) fn with_interrupt<'a>(tree: Tree<'a>, (console, source): Found<'a>) -> Console<'a> {
     let interrupt = source.decode::<1>(tree).ok().and_then(|[first]| first);
     Console { interrupt, ..console }
-}
-
-/// Takes `walk`, which must be at the start, to the node at an absolute path or at `alias/rest` (Devicetree
-/// Specification 3.3).
-pub(super) fn resolve<'a>(walk: &mut Walk<'a>, tree: Tree<'a>, target: &str) -> Option<Node<'a>> {
-    if target.starts_with('/') {
-        return walk.find(target.split('/'));
-    }
-    let (alias, rest) = target.split_once('/').unwrap_or((target, ""));
-    let base = aliased(tree, alias)?;
-    walk.find(base.split('/').chain(rest.split('/')))
-}
-
-/// The absolute path that `/aliases` has for a name.
-fn aliased<'a>(tree: Tree<'a>, alias: &str) -> Option<&'a str> {
-    let aliases = tree.walk().first(|node| node.is_at(1, "aliases"))?;
-    aliases.property(alias).and_then(string).filter(|path| path.starts_with('/'))
 }
 
 #[derive(Clone, Copy)]

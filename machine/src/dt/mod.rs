@@ -13,8 +13,7 @@
 //! References are to the Devicetree Specification, release v0.4, and to the bindings that Linux keeps in
 //! `Documentation/devicetree/bindings`.
 
-#![forbid(unsafe_code)]
-
+mod address;
 mod blob;
 mod console;
 mod cpu;
@@ -22,9 +21,15 @@ mod error;
 mod gic;
 mod interrupt;
 mod memory;
+mod name;
 mod node;
+mod node_ref;
+mod path;
 mod psci;
 mod timer;
+mod tokens;
+mod tree;
+mod value;
 mod walk;
 
 use core::fmt;
@@ -37,13 +42,17 @@ pub use error::{Error, Fault};
 pub use gic::Gic;
 pub use interrupt::{Interrupt, Trigger};
 pub use memory::{Memory, Reservations, Reserved, ReservedBy};
-pub use node::{NodeRef, Property};
+pub use name::Name;
+pub use node_ref::{NodeRef, Property};
+pub use path::Path;
 pub use psci::{Conduit, Psci, PsciVersion};
 pub use timer::Timer;
-pub use walk::{Name, Path};
 
 use console::Found;
-use walk::{Fdt, Node, Tree, any_of, string, strings};
+use node::Node;
+use tree::Tree;
+use value::{any_of, string, strings};
+use walk::Walk;
 
 /// A range of CPU physical addresses. Its last byte is addressable: `base + (size - 1)` does not wrap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -121,7 +130,7 @@ impl<'a> Machine<'a> {
     /// [`Fault::Header`] or [`Fault::Structure`]: the blob cannot be believed. [`salvage_console`] may still
     /// know where to say so.
     pub fn parse(blob: &'a [u8]) -> Result<Self, Error<'a>> {
-        let (tree, verdict) = check(blob)?;
+        let (tree, verdict) = blob::check(blob)?;
         verdict?;
         Ok(Self::survey(tree))
     }
@@ -139,7 +148,7 @@ impl<'a> Machine<'a> {
         let mut timer: Option<Node<'a>> = None;
         let mut console = None;
 
-        let mut walk = tree.walk();
+        let mut walk = Walk::new(tree);
         while let Some(node) = walk.step() {
             if node.depth == 0 {
                 root_parent = node.interrupt_parent;
@@ -212,7 +221,7 @@ impl<'a> Machine<'a> {
 
     /// `compatible` of the root, most specific first, for quirks that are keyed by board.
     pub fn compatible(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        let root = self.tree.walk().step();
+        let root = Walk::new(self.tree).step();
         strings(root.and_then(|root| root.props.compatible))
             .filter_map(|name| core::str::from_utf8(name).ok())
     }
@@ -228,7 +237,7 @@ impl<'a> Machine<'a> {
     /// [`Fault::Absent`] if there is none, another if its `reg` is wrong or has more than
     /// [`Regions::CAPACITY`] entries.
     pub fn device_regions(&self, with: &str) -> Result<Regions, Error<'a>> {
-        let mut walk = self.tree.walk();
+        let mut walk = Walk::new(self.tree);
         match walk.first(|node| node.enabled && any_of(node.props.compatible, with.as_bytes())) {
             Some(node) => walk.all_regions(&node),
             None => Err(Error::absent("no such device")),
@@ -238,7 +247,7 @@ impl<'a> Machine<'a> {
     /// Every node, parents before their children, starting with the root.
     pub fn nodes(&self) -> impl Iterator<Item = NodeRef<'a>> + use<'a> {
         let tree = self.tree;
-        let mut walk = tree.walk();
+        let mut walk = Walk::new(tree);
         core::iter::from_fn(move || Some(NodeRef::new(tree, walk.step()?)))
     }
 
@@ -249,7 +258,7 @@ impl<'a> Machine<'a> {
 
     /// The node at an absolute path or at an alias: `/soc/serial@7e201000`, `/soc/serial`, `serial0`.
     pub fn node(&self, path: &str) -> Option<NodeRef<'a>> {
-        let node = console::resolve(&mut self.tree.walk(), self.tree, path)?;
+        let node = Walk::new(self.tree).resolve(path)?;
         Some(NodeRef::new(self.tree, node))
     }
 }
@@ -263,10 +272,10 @@ impl fmt::Debug for Tree<'_> {
 /// The console of a tree that [`Machine::parse`] refuses, from the part before the damage: somewhere to say
 /// what is wrong with it. `None` if even that cannot be told.
 pub fn salvage_console(blob: &[u8]) -> Option<Console<'_>> {
-    let (tree, _) = check(blob).ok()?;
+    let (tree, _) = blob::check(blob).ok()?;
     let mut chosen = None;
     let mut console = None;
-    let mut walk = tree.walk();
+    let mut walk = Walk::new(tree);
     while let Some(node) = walk.step() {
         if node.is_at(1, "chosen") {
             chosen.get_or_insert(node);
@@ -276,17 +285,6 @@ pub fn salvage_console(blob: &[u8]) -> Option<Console<'_>> {
         }
     }
     find_console(tree, chosen.as_ref(), console).0.ok()
-}
-
-/// The tree as far as it is sound, and the first fault of its structure.
-#[inline(never)]
-fn check(blob: &[u8]) -> Result<(Tree<'_>, Result<(), Error<'_>>), Error<'_>> {
-    let blob = blob::check_header(blob)?;
-    let Ok(fdt) = Fdt::new_unaligned_fallible(blob) else {
-        return Err(Error::header("header does not fit the blob"));
-    };
-    let (nodes, verdict) = blob::check_structure(&fdt);
-    Ok((Tree { blob, nodes, is_whole: verdict.is_ok() }, verdict))
 }
 
 /// The chosen console, else `first`; and why it is not the chosen one.
