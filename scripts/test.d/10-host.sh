@@ -71,18 +71,23 @@ rooms() {
     rm -rf -- "$copy"
     mkdir -p -- "$copy"
     cp -r -- "$ROOT/src" "$ROOT/platform" "$copy"
+    printf 'use super::line::print_raw;\n' >>"$copy/src/console/device.rs"
+    python3 "$script" "$copy" --check >"$DIR/said" || rc=$?
+    cat -- "$DIR/said"
+    [[ $rc == 1 ]] || fail "exit code $rc for a circle in a room"
+    [[ $(sed '$d' "$DIR/said") == 'a circle of 2 files: src/console/device.rs, src/console/line.rs' ]] || fail 'not that circle'
     printf 'fn up() {\n    use crate::cpu as there;\n    there::idle();\n    crate::life::wake;\n}\n' >>"$copy/src/arch/cache.rs"
     printf 'use crate::nmi;\nfn along() {\n    nmi::backtrace;\n}\n' >>"$copy/src/launch.rs"
-    printf 'use super::line::print_raw;\n' >>"$copy/src/console/device.rs"
     sed -i 's/^mod ending;$/mod ending;\nmod attic;/; s/`irq`, `ending`/`irq`, `ending`, `cellar`/' "$copy/src/lib.rs"
     printf '//! A room.\n' >"$copy/src/attic.rs"
+    rc=0
     python3 "$script" "$copy" --check >"$DIR/said" || rc=$?
     cat -- "$DIR/said"
     [[ $rc == 1 ]] || fail "exit code $rc for a house that is not in order"
-    diff <(sed '$d; s/: up, or .*//; s/^a circle of [0-9]* files: .*life.*/a large circle/' "$DIR/said" | sort) <(printf '%s\n' \
+    diff <(sed '$d; s/: up, or .*//; s/^a circle of .*/a large circle/' "$DIR/said" | sort) <(printf '%s\n' \
         'src/lib.rs: room attic stands on no floor' 'src/lib.rs: there is no room cellar' \
         'src/arch/cache.rs -> src/life/idle.rs: idle, wake' 'src/launch.rs -> src/nmi.rs: backtrace' 'a large circle' \
-        'a circle of 2 files: src/console/device.rs, src/console/line.rs' | sort) || fail 'not what is wrong'
+        | sort) || fail 'not what is wrong'
 }
 check docs/rooms rooms
 

@@ -243,3 +243,19 @@ TEXT
     refused "scripts/test.d/totals:1: promised: 'many' is not a number" "$copy/scripts/test" --list
 }
 check scripts/totals test_totals
+
+# The barriers of the image, which no run in QEMU misses; and a copy without its ISBs, in which each kind that needs one lacks it.
+barriers() {
+    local elf objdump rc=0
+    elf=$(staged example "$1")
+    objdump=$(llvm_tools_dir)/llvm-objdump
+    python3 "$ROOT/scripts/test.d/barriers.py" "$objdump" "$elf"
+    LC_ALL=C sed 's/\xdf\x3f\x03\xd5/\x1f\x20\x03\xd5/g' "$elf" >"$DIR/bare"
+    python3 "$ROOT/scripts/test.d/barriers.py" "$objdump" "$DIR/bare" >"$DIR/said" || rc=$?
+    [[ $rc == 1 ]] || fail "exit code $rc for an image without ISBs"
+    for kind in 'an SGI of GICv3' 'an acknowledgement' 'a setting of the timer' 'a change of the translation regime'; do
+        grep -q ": $kind without \`isb\` after it$" "$DIR/said" || fail "$kind: nothing is missed"
+    done
+    grep -q '^reveille::stop::gather::participate: no `isb`: ' "$DIR/said" || fail 'nothing is missed in participate'
+}
+check barriers/roll-call barriers roll_call

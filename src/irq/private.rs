@@ -25,6 +25,7 @@ impl Applied {
 }
 
 /// There is something new, which the caller has stored, and applied on this CPU: tells every other CPU that is online.
+#[inline(never)]
 pub(crate) fn tell() {
     // Release: pairs with `latest`. Who finds the number finds what was stored before.
     NEWS.fetch_add(1, Ordering::Release);
