@@ -28,7 +28,7 @@ macro_rules! function {
         }
     )*};
 }
-function!(fn(), fn(crate::percpu::CpuId));
+function!(fn(), fn(crate::cpu_set::CpuId));
 
 /// A place for such a function.
 pub(crate) struct Hook<F>(AtomicPtr<()>, PhantomData<F>);

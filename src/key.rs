@@ -70,7 +70,8 @@ impl Key {
         self.enabled.load(Ordering::Relaxed)
     }
 
-    /// All sites are about to be those of this value. While all other CPUs are gathered.
+    /// All sites are those of this value now, if there are any. Whoever has the lifecycle lock says so: while all other CPUs are gathered if
+    /// sites were patched.
     pub(crate) fn note(&self, enabled: bool) {
         self.enabled.store(enabled, Ordering::Relaxed);
     }

@@ -11,16 +11,35 @@ import sys
 # A row of the table of floors: `//! | 3 | `gic` `psci` | .. |`.
 FLOOR = re.compile(r"//! \| (\d+) \| ((?:`\w+`(?:, )?)+) \| (.+) \|")
 ITEM = re.compile(
-    r"^\s*(?:pub(?:\([^)]*\))?\s+)?(?:const\s+|unsafe\s+|safe\s+|async\s+|extern\s+\"\w+\"\s+)*"
+    r"^\s*(?:pub(?:\([^)]*\))?\s+)?(?:const\s+|unsafe\s+|safe\s+|async\s+|extern\s+\"\w*\"\s+)*"
     r"(?:fn|struct|enum|union|trait|type|static|const)\s+(?:mut\s+)?(\w+)",
     re.M,
 )
 MACRO = re.compile(r"^\s*macro_rules!\s+(\w+)", re.M)
 MADE = re.compile(r"^\s*(?:pub(?:\([^)]*\))?\s+)(\w+), (?:true|false)$", re.M)
 MODULE = re.compile(r"^\s*(?:pub(?:\([^)]*\))?\s+)?mod\s+(\w+)\s*;", re.M)
-USE = re.compile(r"^\s*(pub(?:\([^)]*\))?\s+)?use\s+([^;]+);", re.M)
+USE = re.compile(r"(?<![\w])(pub(?:\([^)]*\))?\s+)?use\s+([^;]+);")
 PATH = re.compile(r"(?<![\w:])((?:\$?crate|super|self|\w+)(?:::\w+)+)(!?)")
 CALL = re.compile(r"(?<![\w:!])(\w+)!\s*[({\[]")
+# The head of an `impl`, without what stands in angle brackets.
+IMPL = re.compile(r"^\s*(?:unsafe\s+)?impl\b([^{]*)\{", re.M)
+EXTERN = re.compile(r"extern\s+\"\w*\"\s*\{([^}]*)\}")
+
+# The room that may implement what one room asks for with the type of another: see docs/architecture.md.
+TOP = "life"
+# What assembly has for the rooms below it, and the application for the one that calls it.
+SYMBOLS = {
+    "reveille_park",
+    "reveille_probe",
+    "reveille_with_registers",
+    "reveille_stopped_el1",
+    "reveille_stopped_el2",
+    "reveille_secondary",
+    "reveille_enter_stacks",
+    "reveille_leave",
+    "reveille_main",
+    "reveille_secondary_main",
+}
 
 
 def without_comments(text):
@@ -135,25 +154,26 @@ class House:
             place = pathlib.Path(*found[0].parts)
             self.read(self.root / place.resolve().relative_to(self.root.resolve()), module + (child,))
 
-    def absolute(self, file, path):
-        """The path from the root of the crate; None for one that leads out of it."""
+    def absolutes(self, file, path):
+        """The paths from the root of the crate that this may be; none for one that leads out of it."""
         head, *rest = path
         if head in ("crate", "$crate"):
-            return tuple(rest)
+            return [tuple(rest)]
         if head == "self":
-            return file.module + tuple(rest)
+            return [file.module + tuple(rest)]
         if head == "super":
             base = file.module[:-1]
             while rest and rest[0] == "super":
                 base, rest = base[:-1], rest[1:]
-            return base + tuple(rest)
+            return [base + tuple(rest)]
         if head in file.children:
-            return file.module + tuple(path)
-        for _, used, name in file.uses:
-            if name == head and used[0] != head:
-                base = self.absolute(file, used)
-                return None if base is None else base + tuple(rest)
-        return None
+            return [file.module + tuple(path)]
+        uses = [used for _, used, name in file.uses if name == head and used[0] != head]
+        return [base + tuple(rest) for used in uses for base in self.absolutes(file, used)]
+
+    def absolute(self, file, path):
+        """The first of these."""
+        return next(iter(self.absolutes(file, path)), None)
 
     def define(self, path, seen=()):
         """The file that defines what the absolute `path` names, and the rest of the path: (file, names)."""
@@ -198,18 +218,23 @@ class House:
 
         for file in self.files.values():
             for public, used, _ in file.uses:
-                base = self.absolute(file, used[:-1] if used[-1] == "*" else used)
+                whole = used[-1] == "*"
+                base = self.absolute(file, used[:-1] if whole else used)
                 if base is None:
                     continue
                 found = self.define(base)
                 inside = found and found[0].module[: len(file.module)] == file.module
                 # A door lets its room's own be seen; a module that is named for what is in it is not used as a whole.
-                if inside and public or found and not found[1]:
+                if inside and public or found and not found[1] and not whole:
                     continue
                 add(file, found)
-            for path, bang in PATH.findall(USE.sub("", file.code)):
-                base = self.absolute(file, path.split("::"))
-                if base:
+            code = USE.sub("", file.code)
+            for path, bang in PATH.findall(code):
+                parts = path.split("::")
+                if bang and parts[-1] in self.macros:
+                    add(file, (self.macros[parts[-1]], (parts[-1],)))
+                    continue
+                for base in self.absolutes(file, parts):
                     found = self.define(base)
                     if found and found[1]:
                         add(file, found)
@@ -217,6 +242,47 @@ class House:
                 if name in self.macros and name not in file.macros:
                     add(file, (self.macros[name], (name,)))
         return arrows
+
+
+def without_generics(text):
+    depth, out = 0, ""
+    for before, char in zip(" " + text, text):
+        if char == "<":
+            depth += 1
+        elif char == ">" and before != "-":
+            depth -= 1
+        elif depth == 0:
+            out += char
+    return out
+
+
+def faults_of(house, floors):
+    """What no arrow shows: names by way of a door above, implementations for others, symbols, what the first page defines."""
+    for file in house.files.values():
+        room = room_of(file.path) if file.module else ""
+        if not file.module and (file.items or file.macros):
+            yield f"{file.path}: defines {', '.join(sorted(file.items | file.macros))}: that stands on no floor"
+        named = {path[1] for path, _ in (leaf for _, tree in USE.findall(file.code) for leaf in leaves(" ".join(tree.split())))
+                 if path[0] == "crate" and len(path) > 1}
+        named |= {path.split("::")[1] for path, _ in PATH.findall(USE.sub("", file.code)) if path.startswith("crate::")}
+        for other in sorted(named & set(floors) - {room} if file.module else ()):
+            if floors[other] >= floors.get(room, 0) and other not in house.macros:
+                yield f"{file.path}: names {other}, which is not below it"
+        for head in IMPL.findall(file.code):
+            head = without_generics(head).split(" where")[0].strip()
+            trait, _, kind = head.rpartition(" for ")
+            owners = []
+            for name in filter(None, (trait.lstrip("!").strip(), kind.strip().lstrip("&"))):
+                base = house.absolute(file, name.split("::"))
+                found = house.define(base) if base else None
+                own = name in file.items or found and room_of(found[0].path) == room
+                owners.append("own" if own else "other" if found and found[1] else "none")
+            if "own" not in owners and "other" in owners and (not trait or owners[0] == owners[1]) and not (trait and room == TOP):
+                yield f"{file.path}: impl {head}: of another room"
+        for block in EXTERN.findall(file.code):
+            for name in re.findall(r"\bfn\s+(\w+)", block):
+                if name not in SYMBOLS:
+                    yield f"{file.path}: the symbol {name}: of nobody"
 
 
 def circles(arrows):
@@ -285,6 +351,7 @@ def main(root, *options):
     for ways in up:
         for start, end, names in between[ways]:
             faults.append(f"{start} -> {end}: {', '.join(sorted(names))}: up, or on the same floor")
+    faults += faults_of(house, floors)
     for circle in circles(arrows):
         faults.append(f"a circle of {len(circle)} files: {', '.join(map(str, circle))}")
     if "--check" not in options:

@@ -78,6 +78,12 @@ rooms() {
     [[ $(sed '$d' "$DIR/said") == 'a circle of 2 files: src/console/device.rs, src/console/line.rs' ]] || fail 'not that circle'
     printf 'fn up() {\n    use crate::cpu as there;\n    there::idle();\n    crate::life::wake;\n}\n' >>"$copy/src/arch/cache.rs"
     printf 'use crate::nmi;\nfn along() {\n    nmi::backtrace;\n}\n' >>"$copy/src/launch.rs"
+    printf 'fn made() {\n    crate::percpu! { static X: u8 = 0; }\n}\n' >>"$copy/src/arch/mmio.rs"
+    printf 'fn all() { use crate::life::*; }\n' >>"$copy/src/clock.rs"
+    printf 'fn by_a_door() {\n    crate::cpu::current();\n}\n' >>"$copy/src/masking/depth.rs"
+    printf 'impl crate::key::Key {\n    fn of_another() {}\n}\n' >>"$copy/src/bringup/start.rs"
+    printf 'unsafe extern "C" {\n    fn elsewhere();\n}\n' >>"$copy/src/gate.rs"
+    printf 'fn on_no_floor() {}\n' >>"$copy/src/lib.rs"
     sed -i 's/^mod ending;$/mod ending;\nmod attic;/; s/`irq`, `ending`/`irq`, `ending`, `cellar`/' "$copy/src/lib.rs"
     printf '//! A room.\n' >"$copy/src/attic.rs"
     rc=0
@@ -86,8 +92,13 @@ rooms() {
     [[ $rc == 1 ]] || fail "exit code $rc for a house that is not in order"
     diff <(sed '$d; s/: up, or .*//; s/^a circle of .*/a large circle/' "$DIR/said" | sort) <(printf '%s\n' \
         'src/lib.rs: room attic stands on no floor' 'src/lib.rs: there is no room cellar' \
-        'src/arch/cache.rs -> src/life/idle.rs: idle, wake' 'src/launch.rs -> src/nmi.rs: backtrace' 'a large circle' \
-        | sort) || fail 'not what is wrong'
+        'src/arch/cache.rs -> src/life/idle.rs: idle, wake' 'src/arch/mmio.rs -> src/percpu/local.rs: percpu' \
+        'src/launch.rs -> src/nmi.rs: backtrace' 'src/clock.rs -> src/life/mod.rs: itself' \
+        'src/arch/cache.rs: names cpu, which is not below it' 'src/arch/cache.rs: names life, which is not below it' \
+        'src/launch.rs: names nmi, which is not below it' 'src/clock.rs: names life, which is not below it' \
+        'src/masking/depth.rs: names cpu, which is not below it' 'src/lib.rs: defines on_no_floor: that stands on no floor' \
+        'src/bringup/start.rs: impl crate::key::Key: of another room' 'src/gate.rs: the symbol elsewhere: of nobody' \
+        'a large circle' | sort) || fail 'not what is wrong'
 }
 check docs/rooms rooms
 

@@ -152,7 +152,7 @@ symbolize_log() {
     cat -- "$DIR/named" "$DIR/err"
     [[ ! -s $DIR/err ]] || fail 'the build id of the ELF is not that of the log'
     # Who was called by whom, innermost first.
-    local wanted=(' crash::fail::{{closure}} at ' 'reveille::time::timers::run_due at src/time/timers.rs:' 'reveille_vectors_el' ' crash::main at ') line=0 next
+    local wanted=(' crash::fail::{{closure}} at ' 'reveille::time::timers::expired at src/time/timers.rs:' 'reveille_vectors_el' ' crash::main at ') line=0 next
     for pattern in "${wanted[@]}"; do
         next=$(awk -v from="$line" -v pattern="$pattern" 'NR > from && index($0, pattern) { print NR; exit }' "$DIR/named")
         [[ -n $next ]] || fail "no line with '$pattern' after line $line"

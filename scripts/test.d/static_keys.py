@@ -3,7 +3,7 @@
 usage: static_keys.py ELF [N]
 
 Reads the section `.static_keys`: for each site the distances to its instruction, to the target of its branch and to its
-key (`SiteEntry` in src/patch/key.rs). Each site must be an instruction of the text, a NOP or the branch to its target. None
+key (`SiteEntry` in src/key.rs). Each site must be an instruction of the text, a NOP or the branch to its target. None
 (or N) of them may lie in `.never_patch`, where the code is that patching, stopping and taking exceptions relies on.
 """
 

@@ -214,6 +214,7 @@ impl FatalFrame {
     }
 
     /// Whether this is a CPU that was stopped, and no exception.
+    #[inline(always)]
     pub(crate) fn is_stop(&self) -> bool {
         self.kind == STOPPED
     }

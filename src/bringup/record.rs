@@ -32,21 +32,18 @@ impl Method {
 }
 
 /// One CPU's part: how it is started, and what came of it.
-pub(crate) struct Part {
-    pub(crate) method: Method,
-    record: Line<Record>,
-}
+pub(crate) struct Part(Line<Record>);
 
 impl Part {
     /// Of a CPU that is started like this, and never was.
     pub(crate) const fn new(method: Method) -> Self {
-        Self { method, record: Line(Record::new()) }
+        Self(Line(Record::new(method)))
     }
 }
 
 /// What the last attempt to bring the CPU of `area` up came to.
 pub(crate) fn record(area: &Area) -> &Record {
-    &Part::of(area).record.0
+    &Part::of(area).0.0
 }
 
 /// One start under way, kept in the area of the CPU that is started.
@@ -75,6 +72,7 @@ impl Start {
 /// Written by the holder of the lifecycle lock alone. Relaxed throughout: whoever reads a record on another CPU
 /// gets some recent attempt, field by field, which is all that a roll call of a living system can say.
 pub(crate) struct Record {
+    pub(super) method: Method,
     /// Verdict in 47:32 (0: none yet), its code in 31:0.
     verdict: AtomicU64,
     pub(super) generation: AtomicU32,
@@ -84,8 +82,9 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    pub(crate) const fn new() -> Self {
+    const fn new(method: Method) -> Self {
         Self {
+            method,
             verdict: AtomicU64::new(0),
             generation: AtomicU32::new(0),
             ticks: AtomicU64::new(0),

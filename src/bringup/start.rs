@@ -1,14 +1,14 @@
 //! Starting CPUs, and waiting for the verdicts.
 
 use super::reason::Reason;
-use super::record::{Method, Part, Pending, record};
+use super::record::{Method, Pending, record};
 use super::roll_call::RollCall;
 use super::spin_table;
 use crate::arch;
 use crate::clock::{Deadline, Instant, to_ticks};
 use crate::lifecycle::{Denied, Lifecycle};
 use crate::percpu::CpuId;
-use crate::percpu::area::{self, Area, Part as _};
+use crate::percpu::area::{self, Area};
 use crate::{call, gate, patch, psci};
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
@@ -134,7 +134,7 @@ fn begin(lock: &Lifecycle, area: &'static Area, limits: Limits) {
     if seen.state == State::Online && !area::parked(area).is_set() {
         return record.refused(Refusal::Online { generation: seen.generation }, seen.generation);
     }
-    match Part::of(area).method {
+    match record.method {
         Method::Disabled => return record.without_start(Verdict::Disabled),
         Method::None if !may_come => return record.without_start(Verdict::NoMethod),
         // It would stop as it came online, like all those that were.
@@ -168,7 +168,7 @@ fn begin(lock: &Lifecycle, area: &'static Area, limits: Limits) {
 fn call_firmware(area: &Area, pending: &mut Pending, may_come: bool) {
     let token = Token::encode(pending.booter.generation());
     let now = Instant::now().ticks();
-    match Part::of(area).method {
+    match record(area).method {
         Method::Psci => match psci::cpu_on(area.mpidr, secondary_entry(), token) {
             Ok(()) => {
                 pending.booter.accepted();

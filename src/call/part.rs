@@ -1,4 +1,4 @@
-//! What each CPU has for calls, and the receiving side.
+//! What each CPU has for calls.
 
 use crate::arch::{Hw, HwWord};
 use crate::closure::ClosureCell;
@@ -186,6 +186,7 @@ pub(crate) const BYTES_PER_CPU: usize = size_of::<QueueLine>()
 
 /// Memory for the calls of all CPUs, carved at boot.
 pub(crate) struct Shared {
+    count: usize,
     blocks: usize,
     queues: &'static [QueueLine],
     links: u64,
@@ -220,17 +221,18 @@ impl Shared {
         }
         // SAFETY: all written just now.
         let lent = unsafe { core::slice::from_raw_parts(lent, count) };
-        Ok(Self { blocks, queues, links, nodes, lent })
+        Ok(Self { count, blocks, queues, links, nodes, lent })
     }
 }
 
-/// Gives all CPUs queues and nodes. `room` is room for one [`Block`] per block of senders.
-pub(crate) fn set_up<'a>(
-    shared: &Shared,
-    count: usize,
-    parts: impl Iterator<Item = &'a mut Part>,
-    room: u64,
-) {
+/// Gives all CPUs queues and nodes.
+///
+/// # Safety
+///
+/// `parts` are those of all CPUs that `shared` was carved for, in the order of their ids. `room` is room for one [`Block`] per block of
+/// senders, and nobody else's.
+pub(crate) unsafe fn set_up<'a>(shared: &Shared, parts: impl Iterator<Item = &'a mut Part>, room: u64) {
+    let count = shared.count;
     let blocks = room as *mut Block;
     for index in 0..shared.blocks {
         let first = index * BLOCK * POSTS_PER_CPU;

@@ -7,7 +7,7 @@ use crate::arch::regs;
 use crate::dt;
 use crate::masking::{self, BY_V2, BY_V3, BY_V3_HINT};
 use crate::percpu::CpuId;
-use crate::percpu::area::{self, Area, Part};
+use crate::percpu::area::{self, Part};
 use core::sync::atomic::{AtomicU8, Ordering};
 use spin::Once;
 
@@ -79,18 +79,17 @@ pub(crate) fn init_cpu(firmware_is_ours: bool) -> Result<(), GicError> {
         let bit = v2.init_cpu(firmware_is_ours);
         part.target.store(TARGET_V2 | u64::from(bit), Ordering::Relaxed);
         part.entry.store(V2, Ordering::Relaxed);
-        use_kind(area, V2, BY_V2, v2::mask_address());
+        KIND.store(V2, Ordering::Relaxed);
+        // SAFETY: this CPU's, set up just now, with `DAIF.I` set by whoever calls this: no guard is alive. `new` has mapped the interface.
+        unsafe { masking::choose(area, BY_V2, v2::mask_address()) };
     } else if let Some(v3) = GIC_V3.get() {
         let hint = v3.init_cpu(part.redistributor.load(Ordering::Relaxed), firmware_is_ours)?;
         part.entry.store(if v3.has_nmi() { V3_NMI } else { V3 }, Ordering::Relaxed);
-        use_kind(area, V3, if hint { BY_V3_HINT } else { BY_V3 }, 0);
+        KIND.store(V3, Ordering::Relaxed);
+        // SAFETY: as above, and the system registers of a GICv3 are on.
+        unsafe { masking::choose(area, if hint { BY_V3_HINT } else { BY_V3 }, 0) };
     }
     Ok(())
-}
-
-fn use_kind(area: &Area, kind: u8, how: u64, pmr: u64) {
-    KIND.store(kind, Ordering::Relaxed);
-    masking::choose(area, how, pmr);
 }
 
 /// Whether NMI-class interrupts come through `DAIF.I` on this machine: a CPU that knows no such thing has no place in

@@ -13,6 +13,7 @@ impl Sgi {
     }
 
     /// Its interrupt number.
+    #[inline(always)]
     pub(crate) const fn intid(self) -> u32 {
         self.0 as u32
     }

@@ -61,7 +61,7 @@ static ROUTES: [AtomicU16; 1020] = [const { AtomicU16::new(0) }; 1020];
 static END: AtomicU32 = AtomicU32::new(0);
 
 /// The PPIs that have a handler, one bit each: every CPU enables them for itself.
-static PRIVATE: AtomicU32 = AtomicU32::new(0);
+static WANTED: AtomicU32 = AtomicU32::new(0);
 
 /// One at a time sets up an interrupt: some registers are shared by sixteen of them.
 static SETUP: SpinLock<()> = SpinLock::new(());
@@ -92,7 +92,7 @@ pub fn register(intid: u32, trigger: Trigger, handler: fn(u32)) -> Result<(), Ir
         .map_err(|_| IrqError::Taken { intid })?;
     if intid < 32 {
         // Release: pairs with `enable_private`, whose CPU then finds the handler.
-        PRIVATE.fetch_or(1 << intid, Ordering::Release);
+        WANTED.fetch_or(1 << intid, Ordering::Release);
         enable_private();
         tell();
     } else {
@@ -156,7 +156,7 @@ pub(crate) fn move_away(cpu: CpuId) {
 /// Enables on this CPU every PPI that has a handler.
 pub(crate) fn enable_private() {
     // Acquire: pairs with `register`.
-    let mut wanted = PRIVATE.load(Ordering::Acquire);
+    let mut wanted = WANTED.load(Ordering::Acquire);
     while wanted != 0 {
         gic::enable(wanted.trailing_zeros(), true);
         wanted &= wanted - 1;

@@ -14,12 +14,13 @@ use crate::masking::{Callbacks, Masking};
 use crate::memory::stacks::{self, BOOT_STACKS};
 use crate::panic::ParkMark;
 use crate::percpu::CpuId;
-use crate::percpu::area::{Header, Layout, Part, Presence, Storage};
+use crate::percpu::area::{Header, Layout, Parked, Part, Slot, Storage};
 use crate::sync::Waiter;
 use crate::time::Timers;
 use crate::{call, nmi, panic, stop, watchdog};
 use core::cell::UnsafeCell;
 use core::fmt;
+use core::mem::offset_of;
 use core::ops::Deref;
 
 /// The parts: the name of each, its type, and what it begins as.
@@ -55,12 +56,14 @@ parts! {
     masking: Masking = Masking::new(),
     /// Calls, its own and those to it. Near the beginning, within reach of short loads.
     call: call::Part = call::Part::new(CpuId::BOOT),
-    /// Whether it is there.
-    presence: Presence = Presence::new(),
+    /// Its state; the word every other CPU may race on.
+    slot: Slot = Slot::new(),
     /// How it is started, and what the last attempt came to.
     bringup: bringup::Part = bringup::Part::new(Method::None),
-    /// Where it parked, once it has.
-    parked: ParkMark = ParkMark::new(),
+    /// Whether it was parked.
+    parked: Parked = Parked::new(),
+    /// Where, and what it was doing.
+    evidence: ParkMark = ParkMark::new(),
     /// The lock for which it waits.
     waiter: Waiter = Waiter::new(),
     /// What it is asked for that nothing holds back.
@@ -115,6 +118,8 @@ impl Area {
     }
 }
 
+const _: () = assert!(offset_of!(Area, header) == 0);
+
 impl Deref for Area {
     type Target = Header;
 
@@ -136,7 +141,8 @@ struct EarlyArea(UnsafeCell<Area>);
 unsafe impl Sync for EarlyArea {}
 static EARLY: EarlyArea = EarlyArea(UnsafeCell::new(Area::blank()));
 
-impl Layout for Storage {
+// SAFETY: see the assertion; `EARLY` is a static, and `enter_early` writes it before it sets the thread pointer.
+unsafe impl Layout for Storage {
     type Area = Area;
 
     fn early() -> *const Area {

@@ -49,7 +49,7 @@ pub(super) fn carve<'a>(
 
     let last_words = memory.reserve_top(panic::region_size(count));
     memory.map_ram(count.div_ceil(stacks::CPUS_PER_TABLE) + 4)?;
-    let stack_pages = memory.carve((count * stacks::STACK_PAGES * PAGE) as u64)?;
+    let stack_memory = memory.carve((count * stacks::STACK_PAGES * PAGE) as u64)?;
     let areas = memory.carve((count * size_of::<Area>()) as u64)?;
     // The two kinds of line that are used without caches, each alone on its writeback granules: pages are.
     const { assert!(PAGE.is_multiple_of(cache::MAX_WRITEBACK_GRANULE)) };
@@ -71,7 +71,7 @@ pub(super) fn carve<'a>(
                    start: extern "C" fn(&'static Area) -> !|
      -> Result<(), MemoryError<'a>> {
         let cpu = CpuId::from_index(index);
-        let mut physical = stack_pages + (index * stacks::STACK_PAGES * PAGE) as u64;
+        let mut physical = stack_memory + (index * stacks::STACK_PAGES * PAGE) as u64;
         for (virtual_, pages) in stacks::stack_ranges(cpu) {
             MemoryMap::map_stack(virtual_, physical, pages)?;
             physical += (pages * PAGE) as u64;
@@ -128,7 +128,8 @@ pub(super) fn carve<'a>(
             }
         }
     }
-    call::set_up(&calls, count, areas.iter_mut().map(Area::call_mut), call_blocks);
+    // SAFETY: carved for `count` CPUs, whose areas these are, in order; and room for a block each, which is more than enough.
+    unsafe { call::set_up(&calls, areas.iter_mut().map(Area::call_mut), call_blocks) };
     area::publish(areas);
     shared::publish(lines, crumbs as usize, regime);
     panic::remember(last_words, panic::region_size(count));

@@ -112,10 +112,5 @@ fn other<C: CpuInterface>(area: &'static Area, frame: &IrqFrame, interrupt: u32)
 
 /// The handler of the timer.
 pub(super) fn timer(_: u32) {
-    time::run_due();
-    if time::tick_is_due() {
-        time::set_tick(watchdog::tick());
-    }
-    // The interrupt has come, and looks for all there is.
-    time::look_around();
+    time::expired(watchdog::tick);
 }

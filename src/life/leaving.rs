@@ -3,7 +3,7 @@
 //! It runs its offline callbacks while it is still called like any other; then, in a round in which everyone else masks first, it
 //! closes its queues and goes out of the set of online CPUs at one stroke; then it runs what it had accepted, and goes.
 
-use crate::arch::regs;
+use crate::arch::{HwSlot, regs};
 use crate::clock::{Deadline, Instant};
 use crate::holds::{Hold, Holds};
 use crate::hotplug::{self, HotplugError, Leave, Machine};
@@ -15,7 +15,7 @@ use crate::{arch, call, gate, gic, irq, masking, percpu, psci, time};
 use reveille_protocol::{Job, Leaving, Snapshot, State};
 
 /// An offline point: leaves if this CPU was asked to, and holds nothing. In thread context, interrupts open.
-pub(crate) fn check(area: &'static Area) {
+pub(super) fn check(area: &'static Area) {
     if !is_due(area) {
         return;
     }
@@ -148,26 +148,25 @@ fn try_leave(area: &'static Area, deadline: Deadline, may_leave: impl FnOnce() -
 }
 
 /// The CPU of `area`, which runs this, has no part in the system any more: no timer, no interrupts, its own or shared.
-pub(crate) fn quiet(area: &'static Area) {
+pub(super) fn quiet(area: &'static Area) {
     time::quiet_cpu();
     irq::move_away(area.id);
     gic::quiet_cpu();
 }
 
 /// Turns this CPU off, or sends it to the pen. Its slot says already that this life is over.
-pub(crate) fn leave(area: &'static Area, generation: u32) -> ! {
-    leave_with(area, generation, 0, 0)
+pub(super) fn leave(area: &'static Area, generation: u32) -> ! {
+    leave_with(area, generation, None)
 }
 
 /// The end of a CPU that has left the system: says `Gone` as its last act and is turned off, or goes to the pen. Its slot
 /// is `Dying` with `generation`, its interrupts are masked, its part of the interrupt controller is quiet.
-pub(crate) fn depart(area: &'static Area, generation: u32) -> ! {
-    let gone = Snapshot { generation, reason: 0, state: State::Gone }.to_bits();
-    leave_with(area, generation, core::ptr::from_ref(&area::slot(area)) as u64, gone)
+pub(super) fn depart(area: &'static Area, generation: u32) -> ! {
+    leave_with(area, generation, Some(area::slot(area)))
 }
 
 #[unsafe(link_section = ".never_patch")]
-fn leave_with(area: &'static Area, generation: u32, slot: u64, gone: u64) -> ! {
+fn leave_with(area: &'static Area, generation: u32, slot: Option<&'static HwSlot>) -> ! {
     unsafe extern "C" {
         fn reveille_leave(
             conduit: u64,
@@ -180,6 +179,8 @@ fn leave_with(area: &'static Area, generation: u32, slot: u64, gone: u64) -> ! {
         ) -> !;
     }
     regs::disable_nmi();
+    let gone = Snapshot { generation, reason: 0, state: State::Gone }.to_bits();
+    let slot = slot.map_or(0, |slot| core::ptr::from_ref(slot) as u64);
     let (conduit, function) = psci::cpu_off();
     let line = area.line.map_or(0, |line| core::ptr::from_ref(line) as u64);
     let crumbs = area.crumbs.map_or(0, |crumbs| core::ptr::from_ref(crumbs) as u64);

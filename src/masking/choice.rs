@@ -19,10 +19,16 @@ pub(crate) fn init(args: BootArgs<'_>) {
 
 /// The interrupt controller of the CPU of `own`, which is this one, works: from now on interrupts are masked by its priority mask,
 /// unless the bootargs want it otherwise. `how` is one of the `BY_` numbers, `pmr` the address of the mask of a GICv2.
-pub(crate) fn choose(own: &Area, how: u64, pmr: u64) {
+///
+/// # Safety
+///
+/// `own` is this CPU's, no guard is alive on it, and its part of a controller of the kind of `how` is set up. If that is a GICv2, `pmr` is the
+/// address of the priority mask of its CPU interface, mapped for ever.
+pub(crate) unsafe fn choose(own: &Area, how: u64, pmr: u64) {
     if !DAIF_WANTED.load(Ordering::Relaxed) {
         CHOICE.store(how, Ordering::Relaxed);
-        Masking::of(own).choose(how, pmr);
+        // SAFETY: the caller's.
+        unsafe { Masking::of(own).choose(how, pmr) };
     }
 }
 

@@ -42,8 +42,12 @@ impl Masking {
         self.depth.reset(BY_DAIF);
     }
 
-    /// From now on this CPU holds interrupts back in this way; `pmr` is where the priority mask of a GICv2 is. No guard is alive.
-    pub(super) fn choose(&self, how: u64, pmr: u64) {
+    /// From now on this CPU holds interrupts back in this way; `pmr` is where the priority mask of a GICv2 is.
+    ///
+    /// # Safety
+    ///
+    /// As for [`super::choose`].
+    pub(super) unsafe fn choose(&self, how: u64, pmr: u64) {
         self.pmr.store(pmr, Ordering::Relaxed);
         self.depth.reset(how);
     }
@@ -142,7 +146,7 @@ impl Masking {
     fn lower_otherwise(&self, left: Left) {
         // SAFETY: the mask that the tag says: `DAIF` goes back to what the first guard found; `pmr` is the address of the priority mask of
         // a GICv2, mapped for ever; ICC_PMR_EL1 exists where there is a GICv3, and where that is also a hint for the redistributor a DSB
-        // follows (as in `set_priority_mask_hint`). Not `nomem`: nothing moves out of a masked section.
+        // follows (as in `priority::write_v3_hint`). Not `nomem`: nothing moves out of a masked section.
         unsafe {
             asm!(
                 "cbnz {left}, 2f",

@@ -76,7 +76,7 @@ fn chosen() -> Action {
     }
 }
 
-/// Reads the bootarg `reveille.panic`: `park`, `reset`, `off` or `exit:N`.
+/// Reads the bootarg `reveille.panic`: `park`, `reset`, `off` or `exit:N`. By the boot CPU, once there is a console to complain to.
 pub(crate) fn init(args: BootArgs<'_>) {
     let Some(value) = args.get("reveille.panic") else { return };
     match (value, value.strip_prefix("exit:").map(str::parse::<u8>)) {

@@ -63,7 +63,7 @@ extern "C" fn report_and_act(cause: *const Cause<'_>) -> ! {
     let cause = unsafe { *cause };
     stop::stop_all(stop::sgi_time(), nmi::time(), false);
     gate::word().set_phase(gate::me(), Phase::Reporting);
-    report::write(cause, action::name());
+    report::write(cause, action::name);
     if begins(Step::Seal) {
         last_words::seal(false);
     }

@@ -196,7 +196,8 @@ pub(super) fn park(how: ParkedBy, evidence: Evidence<'_>) -> ! {
     gic::silence();
     if let Some(area) = area::find_current() {
         ParkMark::of(area).set(evidence);
-        area::parked(area).set(how as u8);
+        // SAFETY: this CPU's own, found by its affinity; the evidence is written, and this function does not return.
+        unsafe { area::parked(area).set(how as u8) };
     }
     arch::park()
 }

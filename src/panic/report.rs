@@ -79,8 +79,8 @@ impl fmt::Display for Cause<'_> {
     }
 }
 
-/// Writes the report. The caller has the gate, and the others are stopped, or their time is over. `then` is what comes next.
-pub(super) fn write(cause: Cause<'_>, then: &str) {
+/// Writes the report. The caller has the gate, and the others are stopped, or their time is over. `then` names what comes next.
+pub(super) fn write(cause: Cause<'_>, then: fn() -> &'static str) {
     let time = Instant::now().uptime();
     match area::find(regs::affinity()) {
         Some(cpu) => out!("\npanic on cpu {cpu} at "),
@@ -98,7 +98,7 @@ pub(super) fn write(cause: Cause<'_>, then: &str) {
     for area in area::areas().iter().filter(|area| area.mpidr != regs::affinity()) {
         other(area);
     }
-    out!("end of the report: {}; then: {then}\n", StopReport::now());
+    out!("end of the report: {}; then: {}\n", StopReport::now(), then());
     console::flush();
 }
 

@@ -36,16 +36,6 @@ pub fn sites() -> impl Iterator<Item = Site> {
     })
 }
 
-impl Key {
-    /// Sets the key; see [`Batch::apply`].
-    pub fn set(&'static self, enabled: bool) -> Result<usize, PatchError> {
-        let mut batch = Batch::new();
-        batch.changes[0] = Some((self, enabled));
-        batch.len = 1;
-        batch.apply()
-    }
-}
-
 /// The instruction of `entry` for this state.
 fn instruction(entry: &SiteEntry, enabled: bool) -> Result<u32, PatchError> {
     if !enabled {
@@ -225,7 +215,7 @@ macro_rules! static_key {
             ///
             /// A [`PatchError`]($crate::patch::PatchError); nothing has changed then.
             pub fn enable(self) -> ::core::result::Result<usize, $crate::patch::PatchError> {
-                $crate::patch::KeyState::key(&self).set(true)
+                $crate::patch::Batch::new().enable(&self).apply()
             }
 
             /// Turns the key off. As `enable`.
@@ -234,7 +224,7 @@ macro_rules! static_key {
             ///
             /// A [`PatchError`]($crate::patch::PatchError); nothing has changed then.
             pub fn disable(self) -> ::core::result::Result<usize, $crate::patch::PatchError> {
-                $crate::patch::KeyState::key(&self).set(false)
+                $crate::patch::Batch::new().disable(&self).apply()
             }
         }
     };

@@ -16,7 +16,12 @@ use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 pub(crate) struct Line<T>(pub(crate) T);
 
 /// How the areas are laid out. Implemented once, at the top of the house.
-pub(crate) trait Layout {
+///
+/// # Safety
+///
+/// An area begins with its [`Header`], which is what it dereferences to: assembly reads it there. `early` is a static, which is written for
+/// good before the thread pointer is set to it.
+pub(crate) unsafe trait Layout {
     /// One CPU's area: begins with its [`Header`].
     type Area: Deref<Target = Header> + Sync + 'static;
 
@@ -123,16 +128,13 @@ impl Header {
     }
 }
 
-/// Whether a CPU is there: the word on which others race for it, and whether it was parked.
-pub(crate) struct Presence {
-    slot: Line<HwSlot>,
-    parked: Parked,
-}
+/// The state of a CPU; the word every other CPU may race on.
+pub(crate) struct Slot(Line<HwSlot>);
 
-impl Presence {
+impl Slot {
     /// Of a CPU that was never started.
     pub(crate) const fn new() -> Self {
-        Self { slot: Line(HwSlot::from_parts(HwWord::with(0))), parked: Parked(AtomicU8::new(0)) }
+        Self(Line(HwSlot::from_parts(HwWord::with(0))))
     }
 }
 
@@ -140,9 +142,18 @@ impl Presence {
 pub(crate) struct Parked(AtomicU8);
 
 impl Parked {
-    /// This CPU parks; `how` is not 0. What it leaves behind is final.
+    /// Of a CPU that has not.
+    pub(crate) const fn new() -> Self {
+        Self(AtomicU8::new(0))
+    }
+
+    /// This CPU parks; `how` is not 0.
+    ///
+    /// # Safety
+    ///
+    /// It is the calling CPU's. What the CPU leaves behind is written, and it never leaves the frames that this refers to.
     #[inline(always)]
-    pub(crate) fn set(&self, how: u8) {
+    pub(crate) unsafe fn set(&self, how: u8) {
         // Release: pairs with the Acquire of `how`. Whoever asks reads what it left, and its stacks.
         self.0.store(how, Ordering::Release);
     }
@@ -161,16 +172,16 @@ impl Parked {
     }
 }
 
-/// The state of the CPU of `area`; the word every other CPU may race on.
+/// The state of the CPU of `area`.
 #[inline(always)]
 pub(crate) fn slot(area: &Area) -> &HwSlot {
-    &Presence::of(area).slot.0
+    &Slot::of(area).0.0
 }
 
 /// How the CPU of `area` was parked, once it was.
 #[inline(always)]
 pub(crate) fn parked(area: &Area) -> &Parked {
-    &Presence::of(area).parked
+    Parked::of(area)
 }
 
 /// Whether the CPU of `area` is a member of the system and runs. One that was parked keeps its place in the slot, but never runs again.

@@ -2,10 +2,9 @@
 
 pub(crate) mod area;
 mod local;
+mod names;
 
 pub use crate::cpu_set::{CpuId, CpuSet, Iter, MAX_CPUS};
 pub use local::PerCpu;
 pub(crate) use local::template_range;
 pub use names::{current, get, mpidr, online, possible};
-
-mod names;

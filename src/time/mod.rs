@@ -7,6 +7,6 @@ pub use crate::clock::{Deadline, Instant, TimeError};
 pub(crate) use interrupt::{has_timer, init, init_interrupt};
 pub use timers::{TIMER_BYTES, TIMERS_PER_CPU, Timer, TimerError, after};
 pub(crate) use timers::{
-    Timers, are_running, drop_timers, init_cpu, init_look_around, look_around, quiet_cpu, run_beyond,
-    run_due, set_tick, tick_is_due,
+    Timers, are_running, drop_timers, expired, init_cpu, init_look_around, look_around, quiet_cpu,
+    run_beyond, set_tick,
 };

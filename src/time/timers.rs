@@ -74,8 +74,8 @@ pub(crate) struct Timers {
     around: Cell<u64>,
 }
 
-// SAFETY: only its own CPU touches it, and only with interrupts masked: every function here goes through
-// `area::current()` inside a masked section.
+// SAFETY: only its own CPU touches it, and only with interrupts masked: every function here but `are_running`, which looks at an atomic,
+// goes through the area of the calling CPU inside a masked section, or in the handler of the timer.
 unsafe impl Sync for Timers {}
 
 impl Timers {
@@ -201,8 +201,10 @@ pub(crate) fn run_beyond(own: &Area, span: Duration) -> bool {
     Timers::of(own).run_beyond(span)
 }
 
-/// Runs every timer of this CPU that is due, in the order in which they are. In the timer's interrupt.
-pub(crate) fn run_due() {
+/// Runs every timer of this CPU that is due, in the order in which they are, and `tick` if the watchdog's is: it says when the next one
+/// is due. In the timer's interrupt, of which it is the handler.
+pub(crate) fn expired(tick: impl FnOnce() -> Option<u64>) {
+    debug_assert!(masking::in_interrupt(), "timers run in the timer's interrupt");
     let timers = Timers::of(area::current());
     let now = Instant::now().ticks();
     // No more often than there are entries: one that a closure sets for at once has the next interrupt.
@@ -222,11 +224,11 @@ pub(crate) fn run_due() {
             closure.run();
         }
     }
-}
-
-/// Whether this CPU's watchdog tick is due. In the timer's interrupt.
-pub(crate) fn tick_is_due() -> bool {
-    Timers::of(area::current()).tick.get().is_some_and(|due| due <= Instant::now().ticks())
+    if timers.tick.get().is_some_and(|due| due <= Instant::now().ticks()) {
+        timers.tick.set(tick());
+    }
+    // The interrupt has come, and looks for all there is.
+    timers.look_around();
 }
 
 /// Drops all timers of this CPU without running them: it does not come online after all.

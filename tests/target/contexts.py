@@ -321,7 +321,7 @@ def measured(contexts, command):
 
 
 # What the application does not get to see, or asks of the device tree alone.
-PRIVATE = re.compile(r"src/(arch|gic|dt)/|src/(bench|closure|bootargs|ranges|hook)\.rs|src/(.*/)?fault\.rs")
+PRIVATE = re.compile(r"src/(arch|gic)/|src/(bench|closure|hook)\.rs|src/(.*/)?fault\.rs")
 PUBLIC = re.compile(r"\s*pub (?:const )?(?:unsafe )?fn (\w+)")
 HIDDEN = re.compile(r'\s*#\[(doc\(hidden\)|cfg\(feature = "(fault-injection|bench-hooks)"\))\]')
 
