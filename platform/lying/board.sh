@@ -24,15 +24,9 @@ board_load_address() {
 
 # The flat image of the stub. Cargo knows whether it is up to date.
 lying_stub() {
-    local target command
-    target=$(default_target)
-    # shellcheck disable=SC2207 # one word or none
-    command=(cargo build --quiet --release --target "$target" -p reveille-shim $(cargo_locked))
-    in_root "${command[@]}" >&2 </dev/null || {
-        say "$PROGRAM: the build failed: $(quoted "${command[@]}")"
-        exit "$EXIT_BUILD"
-    }
-    flat_image "${CARGO_TARGET_DIR:-$ROOT/target}/$target/release/reveille-shim"
+    local elf
+    elf=$(CARGO_TERM_QUIET=true build_images shim "$(default_target)" '' release reveille-shim) || exit
+    flat_image "$elf"
 }
 
 board_qemu() {
@@ -42,5 +36,5 @@ board_qemu() {
     check_image_header "$image"
     qemu+=(-machine "$machine" -cpu "$opt_cpu" -smp "$opt_cpus" -m "$opt_memory")
     qemu+=(-kernel "$stub" -append "$bootargs")
-    qemu+=(-device "loader,file=${image//,/,,},addr=$LYING_IMAGE,force-raw=on")
+    load_file "$image" "$LYING_IMAGE"
 }

@@ -110,9 +110,9 @@ board_qemu() {
         address=$(board_load_address "$elf" "$image")
         mapfile -t files < <(raspi4_tfa "$image" "$tree" "$address")
         ((${#files[@]} == 2)) || exit 1
-        qemu+=(-device "loader,file=${files[0]//,/,,},addr=0,force-raw=on")
-        qemu+=(-device "loader,file=${files[1]//,/,,},addr=$RASPI4_TREE,force-raw=on")
-        qemu+=(-device "loader,file=${image//,/,,},addr=$address,force-raw=on")
+        load_file "${files[0]}" 0
+        load_file "${files[1]}" "$RASPI4_TREE"
+        load_file "$image" "$address"
         return
     fi
     [[ -z $opt_at ]] || image=$(image_at "$image" "$opt_at")

@@ -84,9 +84,9 @@ board_qemu() {
         tree=$(printf '0x%x' $((VIRT_RAM + end - (4 << 20))))
         code=${image%.img}.enter-$address-$tree.bin
         virt_entry_code "$code" "$tree" "$address"
-        qemu+=(-device "loader,file=${image//,/,,},addr=$address,force-raw=on")
-        qemu+=(-device "loader,file=${opt_dtb//,/,,},addr=$tree,force-raw=on")
-        qemu+=(-device "loader,file=${code//,/,,},addr=$((tree + (2 << 20))),force-raw=on,cpu-num=0")
+        load_file "$image" "$address"
+        load_file "$opt_dtb" "$tree"
+        load_file "$code" $((tree + (2 << 20))) cpu-num=0
     elif [[ $opt_el == 3 ]]; then
         qemu+=(-kernel "$elf" -append "$bootargs")
     elif [[ -n $opt_at ]]; then

@@ -79,7 +79,8 @@ board_qemu() {
     tree=${image%.img}.xen-$(printf '%s' "$machine $opt_cpu $opt_cpus $opt_memory $bootargs" | cksum | tr -dc 0-9).dtb
     xen_tree "$image" "$machine" "$tree" || exit
     qemu+=(-machine "$machine" -cpu "$opt_cpu" -smp "$opt_cpus" -m "$(($(size_in_bytes "$opt_memory") / (1 << 20) + XEN_OWN))M")
-    qemu+=(-kernel "$xen" -dtb "$tree" -device "loader,file=${image//,/,,},addr=$XEN_IMAGE,force-raw=on")
+    qemu+=(-kernel "$xen" -dtb "$tree")
+    load_file "$image" "$XEN_IMAGE"
 }
 
 # Xen puts its name before each line of its guest.

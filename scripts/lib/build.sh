@@ -1,6 +1,31 @@
 # shellcheck shell=bash
 # From a name to an ELF and a flat image. Reads common.sh and tools.sh first.
 
+# What is to be built, as the options of a script say; empty means: not given.
+opt_kind=example opt_name='' opt_target='' opt_features=''
+
+# Take the option at the head of the arguments, which is one of these, and set SHIFT.
+image_option() {
+    option_value "$@"
+    case $1 in
+    --target*) opt_target=$VALUE ;;
+    --features*) opt_features=$VALUE ;;
+    --test*) choose_image 'test' "$VALUE" ;;
+    esac
+}
+
+choose_image() {
+    [[ -z $opt_name ]] || usage_error "one image at a time: '$opt_name' and '$2'"
+    opt_kind=$1 opt_name=$2
+}
+
+# Fill in what was not given, check what was.
+check_image_options() {
+    opt_target=${opt_target:-$(default_target)}
+    check_target "$opt_target"
+    opt_features=$(normal_features "$opt_kind" "$opt_features")
+}
+
 # The names of examples, or of the on-target tests (the binaries of the package in tests/target), in order.
 image_names() {
     local kind=$1 dir=$ROOT/examples manifest=$ROOT/Cargo.toml section=example file
@@ -110,21 +135,21 @@ flat_image() {
 }
 
 # Build images of one kind in one call: build_images KIND TARGET FEATURES PROFILE NAME..
+# Beside examples and tests there are the kinds `bench` and `shim`, each a package with a program of the same name.
 # Prints the absolute path of each ELF, in the order of the names; cargo's own output goes to stderr.
 build_images() {
     local kind=$1 target=$2 features=$3 profile=$4
     shift 4
     local command=(cargo build --profile "$profile" --target "$target" --message-format=json-render-diagnostics) name
-    local messages path
+    local package=reveille-$kind sort=--bin messages path
+    case $kind in
+    example) package=reveille sort=--example ;;
+    test) package=reveille-tests ;;
+    esac
     # shellcheck disable=SC2207 # one word or none
     command+=($(cargo_locked))
-    if [[ $kind == test ]]; then
-        command+=(-p reveille-tests)
-        for name; do command+=(--bin "$name"); done
-    else
-        command+=(-p reveille)
-        for name; do command+=(--example "$name"); done
-    fi
+    command+=(-p "$package")
+    for name; do command+=("$sort" "$name"); done
     [[ -z $features ]] || command+=(--features "$(cargo_features "$kind" "$features")")
     messages=$(in_root "${command[@]}" </dev/null) || {
         say "$PROGRAM: the build failed: $(quoted "${command[@]}")"

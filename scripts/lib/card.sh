@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034 # part of this is read by the scripts and by the files of boards
+# shellcheck disable=SC2034,SC2154 # part of this is read by the scripts and by the files of boards; options are those of build.sh
 # What the boot partition of a card for a board holds. scripts/image makes a directory of it, scripts/flash a card. What is
 # particular to a board is the function `board_card` in platform/BOARD/board.sh. Reads common.sh, tools.sh, build.sh and
 # machine.sh first.
@@ -39,8 +39,7 @@ card_option() {
         card_firmware=none
         ;;
     --append | --append=*) option_value "$@" && card_append+=${card_append:+ }$VALUE ;;
-    --target | --target=*) option_value "$@" && opt_target=$VALUE ;;
-    --features | --features=*) option_value "$@" && opt_features=$VALUE ;;
+    --target | --target=* | --features | --features=*) image_option "$@" ;;
     *) return 1 ;;
     esac
 }
@@ -51,9 +50,7 @@ card_check() {
     board_file "$opt_board" BOARD
     declare -F board_card >/dev/null || usage_error "BOARD: $opt_board boots from no card that this could make"
     check_image_name example "$card_example"
-    opt_target=${opt_target:-$(default_target)}
-    check_target "$opt_target"
-    opt_features=$(normal_features example "$opt_features")
+    check_image_options
     [[ $card_append != *$'\n'* ]] || usage_error '--append: more than one line'
 }
 

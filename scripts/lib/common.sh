@@ -7,14 +7,22 @@ shopt -s inherit_errexit
 
 ROOT=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)
 PROGRAM=scripts/${0##*/}
+# What cargo makes, and what the scripts keep, is below this.
+TARGET_DIR=${CARGO_TARGET_DIR:-$ROOT/target}
 
 # Cargo installed for this user alone is not always on the PATH of a script.
-if ! command -v cargo >/dev/null && [[ -x ${CARGO_HOME:-${HOME:-/root}/.cargo}/bin/cargo ]]; then
-    PATH=${CARGO_HOME:-${HOME:-/root}/.cargo}/bin:$PATH
-fi
+find_cargo() {
+    if ! command -v cargo >/dev/null && [[ -x ${CARGO_HOME:-${HOME:-/root}/.cargo}/bin/cargo ]]; then
+        PATH=${CARGO_HOME:-${HOME:-/root}/.cargo}/bin:$PATH
+    fi
+}
+find_cargo
 
 # Where Debian keeps the tools that make file systems; not on everybody's PATH.
 PATH=$PATH:/usr/sbin:/sbin
+
+# Nothing is left beside the modules of Python that its programs here share.
+export PYTHONDONTWRITEBYTECODE=1
 
 # A closed stdin (some CI systems) would become whatever file is opened next.
 { : <&0; } 2>/dev/null || exec </dev/null
@@ -50,6 +58,10 @@ among() {
         [[ $item == "$wanted" ]] && return 0
     done
     return 1
+}
+
+is_elf() {
+    [[ -f $1 && -r $1 && $(head -c 4 -- "$1" | od -An -t x1) == ' 7f 45 4c 46' ]]
 }
 
 # Join the arguments after $1 with it.
@@ -95,6 +107,15 @@ option_value() {
     else
         usage_error "$1: its value is missing"
     fi
+}
+
+# The same for a decimal number, which VALUE then has without leading zeros: number_value MIN MAX "$@"
+number_value() {
+    local least=$1 most=$2
+    shift 2
+    option_value "$@"
+    check_number "${1%%=*}" "$VALUE" "$least" "$most"
+    VALUE=$((10#$VALUE))
 }
 
 # Refuse what is not a decimal number from $3 to $4: check_number --cpus VALUE 1 512.

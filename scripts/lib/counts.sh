@@ -1,29 +1,22 @@
 # shellcheck shell=bash
 # How much the cases did, by what they say of it themselves: which lines count, and how much --full has to come to, stands in
-# scripts/test.d/totals. Reads common.sh and cases.sh first.
+# scripts/test.d/totals. Reads common.sh and tables.sh first.
 
 # One entry per row of the table in each of these; of a row, how much the cases that passed have done, and how many they are.
 count_groups=() count_patterns=() count_units=() count_promised=()
 count_sums=() count_cases=()
 
-load_totals() {
-    local file=$1 line number=0 rc
-    while IFS= read -r line || [[ -n $line ]]; do
-        number=$((number + 1))
-        trim "$line"
-        [[ -n $TRIMMED && $TRIMMED != '#'* ]] || continue
-        split "$line" '|'
-        ((${#FIELDS[@]} == 3 || ${#FIELDS[@]} == 4)) \
-            || table_error "$file:$number" "${#FIELDS[@]} columns instead of: group | what it counts | line [| promised]"
-        [[ ${FIELDS[0]} =~ ^[a-z0-9][a-z0-9_/-]*$ ]] || table_error "$file:$number" "bad group '${FIELDS[0]}'"
-        ! among "${FIELDS[0]}" "${count_groups[@]}" || table_error "$file:$number" "group '${FIELDS[0]}' is there twice"
-        [[ ${FIELDS[3]:-0} =~ ^[0-9]{1,12}$ ]] || table_error "$file:$number" "promised: '${FIELDS[3]}' is not a number"
-        rc=0
-        grep -qEe "${FIELDS[2]}" <<<'' 2>/dev/null || rc=$?
-        ((rc == 1)) || table_error "$file:$number" "'${FIELDS[2]}' is no regular expression, or matches an empty line"
-        count_groups+=("${FIELDS[0]}") count_units+=("${FIELDS[1]}") count_patterns+=("${FIELDS[2]}")
-        count_promised+=("$((10#${FIELDS[3]:-0}))") count_sums+=(0) count_cases+=(0)
-    done <"$file"
+# A row of that table.
+count_row() {
+    local place=$1 group=$2 unit=${3:-} pattern=${4:-} promised=${5:-0} rc=0
+    (($# == 4 || $# == 5)) || table_error "$place" "$(($# - 1)) columns instead of: group | what it counts | line [| promised]"
+    [[ $group =~ ^[a-z0-9][a-z0-9_/-]*$ ]] || table_error "$place" "bad group '$group'"
+    ! among "$group" "${count_groups[@]}" || table_error "$place" "group '$group' is there twice"
+    [[ $promised =~ ^[0-9]{1,12}$ ]] || table_error "$place" "promised: '$promised' is not a number"
+    grep -qEe "$pattern" <<<'' 2>/dev/null || rc=$?
+    ((rc == 1)) || table_error "$place" "'$pattern' is no regular expression, or matches an empty line"
+    count_groups+=("$group") count_units+=("$unit") count_patterns+=("$pattern")
+    count_promised+=("$((10#$promised))") count_sums+=(0) count_cases+=(0)
 }
 
 # 1234567 as 1 234 567.

@@ -7,9 +7,9 @@
 readonly FETCH_SUITE=bookworm
 
 # Device trees, as TREES/SUITE/VENDOR/BOARD.dtb.
-TREES=${CARGO_TARGET_DIR:-$ROOT/target}/trees
+TREES=$TARGET_DIR/trees
 # Packages, unpacked, as FIRMWARE/PACKAGE.
-FIRMWARE=${CARGO_TARGET_DIR:-$ROOT/target}/firmware
+FIRMWARE=$TARGET_DIR/firmware
 
 # Run a command that fetches while no other does.
 fetching() {

@@ -10,12 +10,13 @@ which the image itself prints them. The guest stays stopped.
 """
 
 import argparse
-import json
 import os
 import re
 import struct
 import subprocess
 import sys
+
+import guest
 
 MAGIC = int.from_bytes(b"REVTRACE", "big")
 # Of the table of rings, and of an event, in words: see trace.rs.
@@ -25,54 +26,30 @@ MOST_CPUS, MOST_EVENTS = 512, 1 << 20
 DEPTH = 64
 
 
-class Monitor:
-    """QEMU's machine protocol on a pair of pipes."""
+class Memory:
+    """The memory of a guest."""
 
-    def __init__(self, path):
+    def __init__(self, monitor, path):
+        self.monitor = monitor
+        # Where QEMU puts what it reads.
         self.path = path
-        # Written first: QEMU has both ends of either open already.
-        self.to = open(path + ".in", "w", encoding="utf-8")
-        self.answers = open(path + ".out", encoding="utf-8")
-        self.answers.readline()
-        self.execute("qmp_capabilities")
-
-    def execute(self, command, **arguments):
-        """The answer, or `None` if QEMU refuses."""
-        json.dump({"execute": command, "arguments": arguments}, self.to)
-        self.to.write("\n")
-        self.to.flush()
-        while True:
-            answer = json.loads(self.answers.readline())
-            if "return" in answer:
-                return answer["return"]
-            if "error" in answer:
-                return None
 
     def words(self, address, count, cpu=None):
         """So many 64-bit words at a physical address, or a virtual one of this CPU; `None` if there is no memory."""
-        name = self.path + ".memory"
-        if cpu is None:
-            done = self.execute("pmemsave", val=address, size=count * 8, filename=name)
-        else:
-            done = self.execute("memsave", **{"val": address, "size": count * 8, "filename": name, "cpu-index": cpu})
-        if done is None:
+        where = {"val": address, "size": count * 8, "filename": self.path}
+        try:
+            if cpu is None:
+                self.monitor.execute("pmemsave", **where)
+            else:
+                self.monitor.execute("memsave", **where, **{"cpu-index": cpu})
+        except guest.Refused:
             return None
-        with open(name, "rb") as file:
+        with open(self.path, "rb") as file:
             data = file.read()
         return struct.unpack(f"<{count}Q", data) if len(data) == count * 8 else None
 
 
-def registers(monitor):
-    """Of each CPU: name to value."""
-    text = monitor.execute("human-monitor-command", **{"command-line": "info registers -a"}) or ""
-    cpus = {}
-    for part in re.split(r"^CPU#", text.replace("\r", ""), flags=re.M)[1:]:
-        number, _, rest = part.partition("\n")
-        cpus[int(number)] = {name: int(value, 16) for name, value in re.findall(r"\b(PC|SP|PSTATE|X\d\d)=([0-9a-f]+)", rest)}
-    return cpus
-
-
-def backtrace(monitor, cpu, cpus, state, start, end):
+def backtrace(memory, cpu, cpus, state, start, end):
     """As the runtime walks it (src/backtrace.rs); stacks are mapped alike on all CPUs, but not while one is at another
     exception level or has its MMU off."""
     addresses = [state["PC"]]
@@ -81,7 +58,7 @@ def backtrace(monitor, cpu, cpus, state, start, end):
         if fp == 0 or fp % 8:
             break
         for eyes in [cpu, *(other for other in cpus if other != cpu)]:
-            record = monitor.words(fp, 2, eyes)
+            record = memory.words(fp, 2, eyes)
             if record and start <= record[1] - 4 < end:
                 break
         else:
@@ -101,14 +78,14 @@ def names_of(sources):
     return names
 
 
-def traces(monitor, address, names):
-    head = monitor.words(address, HEAD)
+def traces(memory, address, names):
+    head = memory.words(address, HEAD)
     if head is None or head[0] != MAGIC or not 0 < head[1] <= MOST_EVENTS or not head[2] or head[3] > MOST_CPUS:
         print("no traces: the guest has not begun, or has lost them")
         return
     _, events, frequency, count = head
-    for cpu, ring in enumerate(monitor.words(address + HEAD * 8, count) or ()):
-        words = monitor.words(ring, 1 + events * EVENT)
+    for cpu, ring in enumerate(memory.words(address + HEAD * 8, count) or ()):
+        words = memory.words(ring, 1 + events * EVENT)
         print(f"trace of cpu {cpu}" + ("" if words else f": no memory at {ring:#x}"))
         if not words:
             continue
@@ -125,22 +102,24 @@ def main():
         parser.add_argument(option, required=True)
     parser.add_argument("monitor")
     options = parser.parse_args()
-    listing = subprocess.run([options.nm, options.elf], check=True, capture_output=True, text=True).stdout
-    symbols = {line.split()[2]: int(line.split()[0], 16) for line in listing.splitlines() if len(line.split()) == 3}
+    symbols = guest.symbols(options.nm, options.elf)
     offset = int(options.image, 16) - symbols["__image_start"]
-    monitor = Monitor(options.monitor)
+    # Written first: QEMU has both ends of either open already.
+    commands = open(options.monitor + ".in", "w", encoding="utf-8")
+    monitor = guest.Monitor(open(options.monitor + ".out", encoding="utf-8"), commands)
+    memory = Memory(monitor, options.monitor + ".memory")
     # So that registers and memory are of one moment.
     monitor.execute("stop")
-    cpus = registers(monitor)
+    cpus = monitor.registers()
     start, end = symbols["__image_start"] + offset, symbols["__text_end"] + offset
     for cpu, state in cpus.items():
         print(f"cpu {cpu} as QEMU sees it: pc {state['PC']:#x} lr {state['X30']:#x} sp {state['SP']:#x} pstate {state['PSTATE']:#x}")
-        print("  backtrace: " + " ".join(f"{address:#x}" for address in backtrace(monitor, cpu, cpus, state, start, end)))
-    traces(monitor, symbols["REVEILLE_TRACES"] + offset, names_of(options.sources))
+        print("  backtrace: " + " ".join(f"{address:#x}" for address in backtrace(memory, cpu, cpus, state, start, end)))
+    traces(memory, symbols["REVEILLE_TRACES"] + offset, names_of(options.sources))
 
 
 if __name__ == "__main__":
     try:
         main()
-    except (OSError, ValueError, KeyError, struct.error, subprocess.SubprocessError) as error:
+    except (OSError, ValueError, KeyError, struct.error, subprocess.SubprocessError, guest.Refused) as error:
         sys.exit(f"silent_guest.py: {type(error).__name__}: {error}")

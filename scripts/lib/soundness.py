@@ -8,7 +8,7 @@ import pathlib
 import re
 import sys
 
-from rooms import House
+from house import House, without_generics
 
 # Features of the tests, of which nothing is promised.
 LEFT_OUT = ("/fault.rs", "src/bench.rs", "src/hook.rs")
@@ -23,19 +23,6 @@ PRIVATE = ("src/arch/", "src/gic/", "platform/")
 TRAITS = {"Drop", "Deref", "DerefMut", "FromIterator", "IntoIterator", "Iterator", "Add", "Sub", "From"}
 FUNCTION = re.compile(r'\s*pub (?:const |unsafe |async |extern "C" )*fn (\w+)')
 IMPL = re.compile(r"\s*(unsafe )?impl\b(.*)")
-
-
-def without_generics(text):
-    """`text` without what stands in angle brackets; the arrow of a function is none."""
-    depth, out = 0, ""
-    for before, char in zip(" " + text, text):
-        if char == "<":
-            depth += 1
-        elif char == ">" and before != "-":
-            depth -= 1
-        elif depth == 0:
-            out += char
-    return out
 
 
 def doors(root):

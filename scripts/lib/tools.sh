@@ -35,8 +35,9 @@ toolchain_installed() {
     ! command -v rustup >/dev/null || [[ $'\n'$(rustup toolchain list 2>/dev/null) == *$'\n'"$channel"* ]]
 }
 
-qemu_major() {
-    "$QEMU" --version 2>/dev/null | sed -n '1s/^.*version \([0-9]*\)\..*/\1/p'
+# Such as 10.0.2.
+qemu_version() {
+    "$QEMU" --version 2>/dev/null | sed -n '1s/^.*version \([0-9.]*\).*/\1/p'
 }
 
 # The directory of llvm-objcopy and its kin.
@@ -101,9 +102,9 @@ missing_tools() {
     done
     [[ $level == run || $level == test ]] || return 0
 
-    local major
-    major=$(qemu_major) || major=
-    ((${major:-0} >= QEMU_WANTED)) || printf 'qemu\n'
+    version=$(qemu_version) || version=''
+    version=${version%%.*}
+    ((${version:-0} >= QEMU_WANTED)) || printf 'qemu\n'
 }
 
 # Tools that only scripts/test --full and --coverage want, and only when it comes to them: cargo's own are built from source.
@@ -116,7 +117,7 @@ EXTRA_TOOLS=(
 
 # Where those that cargo builds are put.
 extra_tools_dir() {
-    printf '%s\n' "${CARGO_TARGET_DIR:-$ROOT/target}/tools"
+    printf '%s\n' "$TARGET_DIR/tools"
 }
 
 has_extra_tool() {
@@ -151,7 +152,5 @@ need() {
     esac
     "$ROOT/scripts/setup" "${option[@]}" >&2 || die "cannot go on without: ${missing//$'\n'/, }"
     hash -r
-    if ! command -v cargo >/dev/null && [[ -x ${CARGO_HOME:-${HOME:-/root}/.cargo}/bin/cargo ]]; then
-        PATH=${CARGO_HOME:-${HOME:-/root}/.cargo}/bin:$PATH
-    fi
+    find_cargo
 }

@@ -1,13 +1,6 @@
 # shellcheck shell=bash
 # Checks that need no QEMU. Each command is cargo's own, so that it can be typed again as it stands in the log.
 
-# Run a cargo command in the checkout and show it. In CI the lock file is the law.
-run_cargo() {
-    local command=(cargo "$@")
-    say "+ $(quoted "${command[@]}")"
-    in_root "${command[@]}"
-}
-
 check format run_cargo fmt --all --check -- --color never
 
 # The runtime, the examples and the on-target tests, as they are built for the machine.
@@ -147,7 +140,7 @@ miri_seeds() {
     local seeds=$1 test=$2
     need_extra miri
     say "+ export MIRIFLAGS=-Zmiri-many-seeds=0..$seeds"
-    MIRIFLAGS=-Zmiri-many-seeds=0..$seeds CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$ROOT/target}/miri \
+    MIRIFLAGS=-Zmiri-many-seeds=0..$seeds CARGO_TARGET_DIR=$TARGET_DIR/miri \
         run_cargo +nightly miri test -p reveille-protocol --target "$(host_triple)" --test "$test"
 }
 check miri/calls --full --alone --limit 1800 miri_seeds 64 call_threads

@@ -1,20 +1,6 @@
 # shellcheck shell=bash
 # The scripts themselves: what they print, and what they say to input that makes no sense.
 
-# refused PATTERN COMMAND..: the command must end with exit code 2, nothing on stdout, and one line on stderr that
-# matches the pattern.
-refused() {
-    local pattern=$1 rc=0 out
-    shift
-    say "+ $(quoted "$@")"
-    out=$(timeout -k 5 60 "$@" 2>"$DIR/refused" </dev/null) || rc=$?
-    cat -- "$DIR/refused" >&2
-    ((rc == 2)) || fail "exit code $rc, expected 2"
-    [[ -z $out ]] || fail "this came on stdout: $out"
-    (($(wc -l <"$DIR/refused") == 1)) || fail "more or less than one line on stderr"
-    grep -Eqe "$pattern" -- "$DIR/refused" || fail "the message does not match /$pattern/"
-}
-
 bad_options() {
     local run=$ROOT/scripts/run build=$ROOT/scripts/build test=$ROOT/scripts/test setup=$ROOT/scripts/setup
     refused '--cpus: 0 is outside 1 to 512' "$run" --cpus 0
@@ -103,9 +89,9 @@ print_runs() {
     mapfile -t lines < <("$ROOT/scripts/run" --print --cpus 2 --append 'json  spaced')
     ((${#lines[@]} == 1)) || fail "${#lines[@]} lines on stdout"
     say "${lines[0]}"
-    timeout -k 5 60 bash -c "${lines[0]}" >"$DIR/console" </dev/null || rc=$?
-    tr -d '\r' <"$DIR/console" >"$DIR/clean"
-    CONSOLE=$DIR/clean CODE=$rc check_expectation 'roll_call 2 json'
+    timeout -k 5 60 bash -c "${lines[0]}" >"$DIR/console.raw" </dev/null || rc=$?
+    take_console "$DIR/console.raw"
+    CODE=$rc check_expectation 'roll_call 2 json'
 }
 check scripts/print print_runs
 
@@ -124,9 +110,9 @@ check scripts/timeout timeout_code
 cargo_run() {
     local rc=0
     (cd "$ROOT/src" && REVEILLE_RUN="--cpus 2 --append 'json'" cargo run --example roll_call -- --gic 2 --timeout 30) \
-        >"$DIR/console" <&- || rc=$?
-    tr -d '\r' <"$DIR/console" >"$DIR/clean"
-    CONSOLE=$DIR/clean CODE=$rc check_expectation 'roll_call 2 json'
+        >"$DIR/console.raw" <&- || rc=$?
+    take_console "$DIR/console.raw"
+    CODE=$rc check_expectation 'roll_call 2 json'
 }
 check scripts/cargo-run cargo_run
 
@@ -160,21 +146,15 @@ check scripts/readme-program --limit 900 readme_program
 
 # The debugger finds the code where the image was loaded: it stops in a function of the runtime.
 debugger() {
-    local command pid port i
+    local command pid port
     "$ROOT/scripts/run" --gdb --cpus 2 --timeout 60 >"$DIR/console" 2>"$DIR/err" </dev/null &
     pid=$!
-    for ((i = 0; i < 600; i++)); do
-        ! grep -q 'target remote' "$DIR/err" || break
-        sleep 0.1
-    done
+    wait_for 60 grep -q 'target remote' "$DIR/err" || true
     cat -- "$DIR/err"
     command=$(sed -n 's/^  *gdb-multiarch/gdb-multiarch/p' "$DIR/err")
     # Said before QEMU listens there. Not by trying: the first who comes is the debugger.
     port=$(sed -n 's/.*target remote 127.0.0.1:\([0-9]*\).*/\1/p' "$DIR/err")
-    for ((i = 0; i < 600; i++)); do
-        ! grep -q "$(printf ':%04X 00000000:0000 0A ' "$port")" /proc/net/tcp || break
-        sleep 0.1
-    done
+    wait_for 60 grep -q "$(printf ':%04X 00000000:0000 0A ' "$port")" /proc/net/tcp || true
     timeout -k 5 50 bash -c "$command --batch -ex 'hbreak roll_call::main' -ex continue -ex bt -ex kill" \
         >"$DIR/gdb" 2>&1 </dev/null || true
     cat -- "$DIR/gdb"

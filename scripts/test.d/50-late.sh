@@ -14,9 +14,8 @@ frozen() {
     # The line is made to be read by a shell.
     eval "command=($line)"
     python3 "$ROOT/tests/target/frozen.py" --timeout 60 "$cpus" "${command[@]}" >"$DIR/console.raw" || rc=$?
-    tr -d '\r' <"$DIR/console.raw" >"$DIR/console"
-    cat -- "$DIR/console"
-    CONSOLE=$DIR/console CODE=$rc check_expectation "/^cpu $((cpus - 1)) .* revoked generation 1\$/ ; /online with generation 2\$/"
+    take_console "$DIR/console.raw"
+    CODE=$rc check_expectation "/^cpu $((cpus - 1)) .* revoked generation 1\$/ ; /online with generation 2\$/"
 }
 check frozen/gic2 --limit 900 frozen 4 '' --gic 2
 check frozen/gic3 --limit 900 frozen 4 '' --gic 3

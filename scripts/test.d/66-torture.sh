@@ -1,22 +1,20 @@
 # shellcheck shell=bash
 # Everything at once, with faults: scripts/torture on each machine. Short here, ten minutes each with --full.
 
+# shellcheck source=../lib/torture_record.sh
+source "$ROOT/scripts/lib/torture_record.sh"
+
 # tortured CODE [WORD..] [-- OPTIONS]: scripts/torture with these options ends with this exit code, and the last line of stdout
 # and stderr together is its JSON. The words say what the numbers have to be like; see torture.py.
 tortured() {
-    local code=$1 rc=0 words=()
-    shift
-    while (($#)) && [[ $1 != -- ]]; do
-        words+=("$1")
-        shift
-    done
-    shift
+    local code=$1 rc=0
+    halves "${@:2}"
     # shellcheck disable=SC2034 # `fail` says so
-    AGAIN=$(quoted scripts/torture "$@")
-    "$ROOT/scripts/torture" "$@" >"$DIR/output" 2>&1 </dev/null || rc=$?
+    AGAIN=$(quoted scripts/torture "${AFTER[@]}")
+    "$ROOT/scripts/torture" "${AFTER[@]}" >"$DIR/output" 2>&1 </dev/null || rc=$?
     cat -- "$DIR/output"
     ((rc == code)) || fail "exit code $rc, expected $code"
-    tail -n 1 -- "$DIR/output" | python3 "$ROOT/scripts/test.d/torture.py" "${words[@]}" || fail "not the JSON expected"
+    tail -n 1 -- "$DIR/output" | judge "${BEFORE[@]}" || fail "not the JSON expected"
 }
 
 # However few operations a busy host gets done in that time, each fault happens.
@@ -43,7 +41,7 @@ replayed() {
         "$ROOT/scripts/torture" --icount --seconds 1 --seed 10 --mix faults=150 "$@" >"$DIR/run$round" </dev/null || fail "run $round failed"
     done
     cmp -- "$DIR/run1" "$DIR/run2" || fail 'the same seed gave another run'
-    tail -n 1 -- "$DIR/run1" | python3 "$ROOT/scripts/test.d/torture.py" faults
+    tail -n 1 -- "$DIR/run1" | judge faults
     "$ROOT/scripts/torture" --icount --seconds 1 --seed 11 "$@" >"$DIR/run3" </dev/null || fail 'another seed failed'
     ! cmp -s -- "$DIR/run1" "$DIR/run3" || fail 'another seed gave the same run'
 }
@@ -135,9 +133,6 @@ torture_series() {
     read -ra words < <(series words "$1") || true
     tortured 0 "${words[@]}" -- "${options[@]}"
 }
-series() {
-    python3 "$ROOT/scripts/lib/torture_series.py" "$1" "$ROOT/tests/target/torture.series" "${@:2}"
-}
 while read -r name; do
     check "torture/full/$name" --full --alone --limit 1500 torture_series "$name"
 done < <(series list)
@@ -146,11 +141,11 @@ unset name
 # The page is what the figures say, and each run in it is as it has to be.
 torture_page() {
     local name words
-    "$ROOT/scripts/torture" --page | diff -u -- "$ROOT/docs/torture.md" - || fail 'docs/torture.md is not what docs/torture.json has: scripts/torture --page'
+    "$ROOT/scripts/torture" --page | diff -u -- "$PAGE" - || fail 'docs/torture.md is not what docs/torture.json has: scripts/torture --page'
     for name in $(series list); do
         read -ra words < <(series words "$name") || true
-        python3 -c 'import json, sys; print(json.dumps(json.load(open(sys.argv[1]))[sys.argv[2]]["run"]))' "$ROOT/docs/torture.json" "$name" \
-            | python3 "$ROOT/scripts/test.d/torture.py" "${words[@]}"
+        python3 -c 'import json, sys; print(json.dumps(json.load(open(sys.argv[1]))[sys.argv[2]]["run"]))' "$FIGURES" "$name" \
+            | judge "${words[@]}"
     done
 }
 check torture/page torture_page
@@ -163,36 +158,27 @@ torture_kept() {
     rm -f -- "$figures"
     run='{"seed":1,"seconds":2,"operations":100,"by_kind":{"post":60,"call":40},"faults":{"freeze":3},"lost":0,"doubled":0,"reordered":0,"unaccounted":0,"hangs":0}'
     [[ $(python3 "$tool" words "$series" one) == 'share=1 rate=50' ]] || fail 'not the words of the series'
-    python3 "$judge" share=1 rate=50 faults=3 <<<"$run"
-    wrong 'torture.py: 50 operations a second, fewer than 51' python3 "$judge" rate=51 <<<"$run"
-    wrong 'torture.py: faults that happened less than 4 times' python3 "$judge" faults=4 <<<"$run"
-    wrong "torture.py: wrong are {'lost'}" python3 "$judge" <<<"${run/\"lost\":0/\"lost\":1}"
-    wrong 'torture.py: not JSON' python3 "$judge" <<<"${run%?}"
-    wrong "torture.py: unknown word 'rates'" python3 "$judge" rates=5 <<<"$run"
+    judge share=1 rate=50 faults=3 <<<"$run"
+    complains 1 'torture.py: 50 operations a second, fewer than 51' python3 "$judge" rate=51 <<<"$run"
+    complains 1 'torture.py: faults that happened less than 4 times' python3 "$judge" faults=4 <<<"$run"
+    complains 1 "torture.py: wrong are .'lost'." python3 "$judge" <<<"${run/\"lost\":0/\"lost\":1}"
+    complains 1 'torture.py: not JSON' python3 "$judge" <<<"${run%?}"
+    refused "torture.py: unknown word 'rates'" python3 "$judge" rates=5
     python3 "$tool" keep "$series" "$figures" two 'a host' <<<"$run"
-    wrong 'no figures of one: scripts/torture --record one' python3 "$tool" page "$series" "$figures"
-    wrong 'one: its last line is not JSON' python3 "$tool" keep "$series" "$figures" one 'a host' <<<"${run%?}"
-    wrong 'one: its last line is not the JSON of a run' python3 "$tool" keep "$series" "$figures" one 'a host' <<<'{"seed":1}'
-    wrong 'no figures of one' python3 "$tool" page "$series" "$figures"
+    complains 1 'no figures of one: scripts/torture --record one' python3 "$tool" page "$series" "$figures"
+    complains 1 'one: its last line is not JSON' python3 "$tool" keep "$series" "$figures" one 'a host' <<<"${run%?}"
+    complains 1 'one: its last line is not the JSON of a run' python3 "$tool" keep "$series" "$figures" one 'a host' <<<'{"seed":1}'
+    complains 1 'no figures of one' python3 "$tool" page "$series" "$figures"
     python3 "$tool" keep "$series" "$figures" one 'a host' <<<"$run"
     python3 "$tool" page "$series" "$figures" >"$DIR/page"
     grep -qxF '| one: a run | `--seconds 2` | 2 | 100 | 50 | 3 | 0 | 0 | 0 | 0 | 0 |' "$DIR/page" || fail 'not the row of a run'
     grep -qxF '| `post` | 60 | 60 |' "$DIR/page" || fail 'not the counts of both runs'
-    wrong "no run 'three'; there are: one, two" python3 "$tool" words "$series" three
+    complains 1 "no run 'three'; there are: one, two" python3 "$tool" words "$series" three
     sed -i 's/"operations"/"operators"/' "$figures"
-    wrong "figures.json: 'one' is not a run as scripts/torture --record keeps it" python3 "$tool" page "$series" "$figures"
+    complains 1 "figures.json: 'one' is not a run as scripts/torture --record keeps it" python3 "$tool" page "$series" "$figures"
     truncate -s -5 "$figures"
-    wrong 'figures.json: not JSON' python3 "$tool" keep "$series" "$figures" one 'a host' <<<"$run"
+    complains 1 'figures.json: not JSON' python3 "$tool" keep "$series" "$figures" one 'a host' <<<"$run"
     printf 'one | a run | --seconds 2\n' >>"$series"
-    wrong 'series:5: not NAME | WHAT | OPTIONS | WORDS, or that name again' python3 "$tool" list "$series"
-}
-# wrong TEXT COMMAND..: it fails with this in the one line that it says.
-wrong() {
-    local text=$1 rc=0
-    shift
-    "$@" >"$DIR/said" 2>&1 || rc=$?
-    cat -- "$DIR/said"
-    ((rc == 1 || rc == 2)) || fail "exit code $rc"
-    [[ $(wc -l <"$DIR/said") == 1 && $(<"$DIR/said") == *"$text"* ]] || fail "not one line with '$text'"
+    complains 1 'series:5: not NAME \| WHAT \| OPTIONS \| WORDS, or that name again' python3 "$tool" list "$series"
 }
 check torture/kept torture_kept

@@ -24,6 +24,12 @@ expect_stop_cost() {
     ((cost > 0 && cost <= $1)) || fail "$cost instructions are more than $1"
 }
 
+# parked_in ELF [WORD..] -- OPTION..: booted with these options, its CPUs park, and stay there. The words are those of panic_parked.py.
+parked_in() {
+    python3 "$ROOT/scripts/test.d/panic_parked.py" --nm "$(llvm_tools_dir)/llvm-nm" --runner "$ROOT/scripts/runner" --dir "$DIR" \
+        --elf "$@"
+}
+
 # Parked means parked: after the report every CPU but the ones named is in the park loop, and stays there, though all others
 # send it SGIs and events. panic_parked EXCEPT OPTIONS.. With SAID set, after a line that matches it; with UNTIL, until after
 # one, when the others have parked too; with FEATURES, an image that has them.
@@ -31,8 +37,7 @@ panic_parked() {
     local except=$1 elf
     shift
     elf=$(staged 'test' crash "$DEFAULT_TARGET" "${FEATURES:-}")
-    python3 "$ROOT/scripts/test.d/panic_parked.py" --nm "$(llvm_tools_dir)/llvm-nm" --elf "$elf" --except "$except" \
-        --dir "$DIR" ${SAID:+--said "$SAID"} ${UNTIL:+--until "$UNTIL"} -- "$ROOT/scripts/runner" "$elf" --print --append case=panic "$@"
+    parked_in "$elf" --except "$except" ${SAID:+--said "$SAID"} ${UNTIL:+--until "$UNTIL"} -- --append case=panic "$@"
 }
 check panic/parked/gic2 panic_parked '' --gic 2 --append reveille.panic=park
 check panic/parked/gic3 panic_parked '' --gic 3 --append reveille.panic=park
@@ -54,8 +59,7 @@ power_parks() {
     elf=$(staged 'test' left_alone)
     image_stage=$elf
     make_tree "$DIR/tree.dtb" psci-0.1 "${options[@]}"
-    python3 "$ROOT/scripts/test.d/panic_parked.py" --nm "$(llvm_tools_dir)/llvm-nm" --elf "$elf" --dir "$DIR" \
-        --silent 4 --said '^left_alone: going' -- "$ROOT/scripts/runner" "$elf" --print --gic "$1" --dtb "$DIR/tree.dtb"
+    parked_in "$elf" --silent 4 --said '^left_alone: going' -- --gic "$1" --dtb "$DIR/tree.dtb"
 }
 check power/parks/gic2 power_parks 2
 check power/parks/gic3 power_parks 3
@@ -95,15 +99,10 @@ unset gic cpus
 
 # The report, and what becomes of its CPU: panic_ends_parked SAID KEY=VALUE.. -- OPTIONS..
 panic_ends_parked() {
-    local SAID=$1 keys=()
-    for ((; $# > 1; )); do
-        shift
-        [[ $1 != -- ]] || break
-        keys+=("$1")
-    done
-    shift
-    panic_parked '' "$@"
-    CONSOLE=$DIR/console expect_panic_report 4 reporter=0 "${keys[@]}"
+    local SAID=$1
+    halves "${@:2}"
+    panic_parked '' "${AFTER[@]}"
+    CONSOLE=$DIR/console expect_panic_report 4 reporter=0 "${BEFORE[@]}"
 }
 check panic/action/park panic_ends_parked '' then=park -- --append reveille.panic=park --append stop_ms=20000
 check panic/nested/hook panic_ends_parked '^panic while a panic was reported: in the hook at' then=hook -- \
@@ -117,8 +116,7 @@ panic_before_mmu() {
     local who=$1 symbol=$2 elf
     shift 2
     elf=$(staged 'test' crash)
-    python3 "$ROOT/scripts/test.d/panic_parked.py" --nm "$(llvm_tools_dir)/llvm-nm" --elf "$elf" --dir "$DIR" \
-        --plant "$symbol" --stopped "$who" -- "$ROOT/scripts/runner" "$elf" --print "$@"
+    parked_in "$elf" --plant "$symbol" --stopped "$who" -- "$@"
 }
 check panic/before-mmu/boot panic_before_mmu all reveille_early_tables
 check panic/before-mmu/secondary panic_before_mmu others reveille_try --append deadline_ms=800 --append case=bringup \
@@ -132,7 +130,7 @@ panic_early() {
         | awk '$3 ~ /^reveille::life::carve::carve::h[0-9a-f]+$/ { a = $1 } $3 == "__image_start" { b = $1 } END { print "0x" a, "0x" b }')
     [[ $offset == '0x'?*' 0x'?* ]] || fail "no function reveille::life::carve::carve: $offset"
     cp -- "$elf.img" "$DIR/planted.img"
-    printf '\0\0\0\0' | dd of="$DIR/planted.img" bs=1 seek=$((${offset% *} - ${offset#* })) conv=notrunc status=none
+    patch_word "$DIR/planted.img" $((${offset% *} - ${offset#* })) 0
     command=$("$ROOT/scripts/runner" "$elf" --print)
     timeout -k 5 30 bash -c "${command//"$elf.img"/"$DIR/planted.img"}" </dev/null >"$DIR/console" || rc=$?
     cat -- "$DIR/console"

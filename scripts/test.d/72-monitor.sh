@@ -29,18 +29,14 @@ check monitor/run monitor_run
 interactive_options() {
     refused '--interactive: stdin is no terminal' "$ROOT/scripts/run" --interactive
     # Without a terminal it is an example like others: it boots, goes on, and ends when it is told to.
-    local pid i rc=0
+    local pid rc=0 up=yes
     "$ROOT/scripts/runner" "$(staged example monitor)" --timeout 200 </dev/null >"$DIR/console" 2>"$DIR/err" &
     pid=$!
-    for ((i = 0; i < 600; i++)); do
-        ! grep -q '"help" lists the commands' "$DIR/console" || break
-        kill -0 "$pid" 2>/dev/null || fail "it ends by itself"
-        sleep 0.2
-    done
+    wait_for 120 grep -q '"help" lists the commands' "$DIR/console" || up=no
     kill "$pid" || fail 'it ends by itself'
     wait "$pid" || rc=$?
     cat -- "$DIR/console" "$DIR/err"
-    ((i < 600)) || fail 'it does not boot'
+    [[ $up == yes ]] || fail 'it does not boot'
     ((rc == 143)) || fail "exit code $rc, expected 143"
 }
 check monitor/options interactive_options

@@ -1,17 +1,6 @@
 # shellcheck shell=bash
 # Cards: what scripts/image and scripts/flash make, read back by other tools than those that made it where there are any, and
-# booted; and disks that must not be written over.
-
-# failed PATTERN COMMAND..: the command must end with exit code 1, and the last line on stderr match the pattern.
-failed() {
-    local pattern=$1 rc=0
-    shift
-    say "+ $(quoted "$@")"
-    timeout -k 5 200 "$@" >"$DIR/stdout" 2>"$DIR/failed" </dev/null || rc=$?
-    cat -- "$DIR/failed" >&2
-    ((rc == 1)) || fail "exit code $rc, expected 1"
-    tail -n 1 -- "$DIR/failed" | grep -Eqe "$pattern" || fail "the last line does not match /$pattern/"
-}
+# booted.
 
 # The files of a directory and the sizes and sums in its manifest are the same.
 manifest_holds() {
@@ -34,6 +23,12 @@ card_room() {
     rm -rf -- "${DIR:?}/card"
     mkdir -- "$DIR/card"
     cd -- "$DIR/card" || exit
+}
+
+# read_card CARD DIR: what is in its partition, in a new directory.
+read_card() {
+    mkdir -- "$2"
+    MTOOLSRC=/dev/null mcopy -i "$1@@1M" '::*' "$2"
 }
 
 card_image() {
@@ -99,8 +94,7 @@ TEXT
     tail -c +$(((1 << 20) + 1)) -- "$image" >partition
     fsck.vfat -n -v partition | tee check
     grep -q '32 bits per FAT\|FAT32\|32-bit' check || [[ $(tail -c +83 partition | head -c 5) == FAT32 ]] || fail 'no FAT32'
-    mkdir out
-    MTOOLSRC=/dev/null mcopy -i "$image@@1M" '::*' out
+    read_card "$image" out
     manifest_holds out
     cmp -- out/kernel8.img "$(staged example roll_call).img" || fail 'another image'
 
@@ -109,9 +103,8 @@ TEXT
         -semihosting-config 'enable=on,target=native')
     say "+ $(quoted "${qemu[@]}")"
     timeout -k 5 60 "${qemu[@]}" </dev/null >raw || rc=$?
-    tr -d '\r' <raw >console
-    cat -- console
-    CONSOLE=console CODE=$rc check_expectation 'roll_call 4'
+    take_console raw
+    CODE=$rc check_expectation 'roll_call 4'
 
     # Over one that is there: as much of it as is said, and no more.
     cp -- "$image" before
@@ -123,10 +116,8 @@ TEXT
     [[ $(tail -c $((1 << 20)) -- "$image" | head -c 3) == end ]] || fail 'more than 40 MiB were written'
     cmp -- <(tail -c +$(((40 << 20) + 1)) -- before) <(tail -c +$(((40 << 20) + 1)) -- "$image" | head -c $((24 << 20))) \
         || fail 'more than 40 MiB were written'
-    rm -rf out
-    mkdir out
-    MTOOLSRC=/dev/null mcopy -i "$image@@1M" '::*' out
-    diff -r other out || fail 'not what was to be on it'
+    read_card "$image" again
+    diff -r other again || fail 'not what was to be on it'
     # Large ones, which want larger clusters.
     "$ROOT/scripts/flash" --yes --size 1G --from other large.img
     rm -f large.img partition
@@ -138,17 +129,16 @@ card_psci() {
     local rc=0
     card_room
     "$ROOT/scripts/flash" --yes --example roll_call --psci --no-firmware card.img
-    mkdir out
-    MTOOLSRC=/dev/null mcopy -i card.img@@1M '::*' out
+    read_card card.img out
     manifest_holds out
     grep -qx armstub=bl31.bin out/config.txt || fail 'config.txt does not name the stub'
-    cmp -- out/bl31.bin "${CARGO_TARGET_DIR:-$ROOT/target}/firmware/arm-trusted-firmware/usr/lib/arm-trusted-firmware/rpi4/bl31.bin" \
+    cmp -- out/bl31.bin "$FIRMWARE/arm-trusted-firmware/usr/lib/arm-trusted-firmware/rpi4/bl31.bin" \
         || fail 'another stub'
     "$ROOT/scripts/runner" "$(staged example roll_call)" --board raspi4b --firmware tf-a --dtb out/bcm2711-rpi-4-b.dtb --timeout 60 --append deadline_ms=60000 \
         -- -drive if=sd,format=raw,file=card.img -serial file:mini </dev/null >pl011 || rc=$?
-    cat -- pl011 mini
-    tr -d '\r' <mini >console
-    CONSOLE=console CODE=$rc check_expectation 'roll_call 4'
+    cat -- pl011
+    take_console mini
+    CODE=$rc check_expectation 'roll_call 4'
 }
 check card/psci --limit 900 card_psci
 
@@ -166,194 +156,3 @@ card_fetch() {
     [[ $(find scratch -type f) == scratch/files/kernel8.img ]] || fail "what was being made has changed: $(find scratch -type f)"
 }
 check card/fetch --limit 300 card_fetch
-
-card_errors() {
-    local image=$ROOT/scripts/image flash=$ROOT/scripts/flash
-    card_room
-    refused 'name the board, and the directory to make' "$image"
-    refused 'name the directory to make' "$image" raspi4
-    refused "BOARD: unknown 'toaster'; there are: .*raspi4" "$image" toaster new
-    refused 'BOARD: virt boots from no card' "$image" virt new
-    refused "what is 'more'" "$image" raspi4 new more
-    refused "unknown option '--colour'" "$image" raspi4 new --colour
-    refused "no example 'no_such'; there are: .*monitor" "$image" raspi4 new --example no_such
-    refused '--example: its value is missing' "$image" raspi4 new --example
-    refused "--firmware: cannot read the directory '/nonexistent'" "$image" raspi4 new --firmware /nonexistent
-    refused '--no-firmware: not with --firmware' "$image" raspi4 new --firmware . --no-firmware
-    refused '--firmware: once, and not with --no-firmware' "$image" raspi4 new --no-firmware --firmware .
-    refused "--target: unknown 'x86'" "$image" raspi4 new --target x86
-    refused "--features: unknown 'el4'" "$image" raspi4 new --features el4
-    refused 'name the disk, or the image file' "$flash"
-    refused "one card at a time: 'a' and 'b'" "$flash" a b
-    refused "unknown option '--force'" "$flash" --force a
-    refused "--size: 'big' is not a size" "$flash" --size big a
-    refused '--size: less than 34 MiB is too small for FAT32' "$flash" --size 33M a
-    refused '--size: an MBR ends at 2048G' "$flash" --size 2049G a
-    refused "--from: cannot read the directory '/nonexistent'" "$flash" --from /nonexistent a
-    refused '--psci: with --from the card is made already' "$flash" --from . --psci a
-    refused "BOARD: unknown 'toaster'" "$flash" --board toaster a
-    [[ -z $(files_in .) ]] || fail 'something was made'
-
-    "$image" raspi4 files --no-firmware
-    failed 'there is no /dev/nonexistent' "$flash" --yes --from files /dev/nonexistent
-    failed '/dev/null is neither a disk nor a file' "$flash" --yes --from files /dev/null
-    failed 'files is neither a disk nor a file' "$flash" --yes --from files files
-    failed 'nowhere is no directory' "$flash" --yes --from files nowhere/card.img
-    failed 'nobody to ask before .*/new.img is written.*: give --yes' "$flash" --from files new.img
-    truncate -s 33M small.img
-    failed 'small.img has 33 MiB .* too small: FAT32 takes 34 MiB' "$flash" --yes --from files small.img
-    truncate -s 34M tight.img
-    mkdir -p fat
-    head -c 32M /dev/zero >fat/start4.elf
-    : >fat/fixup4.dat
-    failed 'tight.img: 34 MiB are too small for [0-9]* bytes in 7 files' "$flash" --yes --firmware fat tight.img
-    cmp -- tight.img <(head -c 34M /dev/zero) || fail 'something was written'
-    # No room for it.
-    failed 'no room for 64 MiB in' bash -c "ulimit -f 1000; exec \"\$@\"" - "$flash" --yes --from files new.img
-    # Files that are not those of the manifest.
-    printf ' ' >>files/config.txt
-    failed 'files is not what its manifest.txt says' "$flash" --yes --from files new.img
-    printf 'x' >files/extra
-    "$image" raspi4 files --no-firmware
-    : >files/extra
-    failed 'files has other files than those in its manifest.txt' "$flash" --yes --from files new.img
-    mkdir nothing
-    failed 'nothing has no manifest.txt' "$flash" --yes --from nothing new.img
-    [[ $(files_in .) == 'fat files nothing small.img tight.img' ]] || fail "something was left behind: $(files_in .)"
-
-    # It asks, and takes only yes for an answer.
-    rm files/extra
-    ask_flash no 1 'nothing was written'
-    ask_flash y 1 'nothing was written'
-    [[ ! -e new.img ]] || fail 'it was written all the same'
-    ask_flash yes 0 '67108864 bytes written and read back'
-    [[ -s new.img ]] || fail 'it was not written'
-    # A disk of this machine that is no card.
-    local disk
-    for disk in /sys/class/block/*; do
-        if [[ -b /dev/${disk##*/} && ! -e $disk/partition && $(<"$disk/removable") == 0 && $(<"$disk/size") != 0 ]]; then
-            failed "/dev/${disk##*/}: it is not removable: neither a card nor a stick" "$flash" --yes --from files "/dev/${disk##*/}"
-            break
-        fi
-    done
-}
-check card/errors --limit 900 card_errors
-
-# ask_flash ANSWER CODE PATTERN: scripts/flash at a terminal, where somebody types ANSWER.
-ask_flash() {
-    say "+ scripts/flash, and the answer $1"
-    python3 - "$1" "$2" "$3" "$ROOT/scripts/flash" --from files new.img <<'TEXT' || fail 'not as expected'
-import os
-import pty
-import re
-import select
-import sys
-import time
-
-answer, code, pattern, *command = sys.argv[1:]
-pid, terminal = pty.fork()
-if pid == 0:
-    os.execv(command[0], command)
-seen, asked, until = b"", False, time.monotonic() + 60
-while True:
-    assert time.monotonic() < until, f"it does not end: {seen}"
-    if not select.select([terminal], [], [], 1)[0]:
-        continue
-    try:
-        data = os.read(terminal, 4096)
-    except OSError:
-        break
-    if not data:
-        break
-    seen += data
-    if not asked and b"Write? (yes or no)" in seen:
-        asked = True
-        os.write(terminal, answer.encode() + b"\n")
-_, status = os.waitpid(pid, 0)
-print(seen.decode())
-assert asked, "it did not ask"
-assert os.waitstatus_to_exitcode(status) == int(code), status
-assert re.search(pattern, seen.decode()), pattern
-TEXT
-}
-
-# Disks of made-up machines: sysfs and proc are directories.
-card_disks() {
-    # shellcheck source=../lib/disk.sh
-    source "$ROOT/scripts/lib/disk.sh"
-    local sys=sys proc=proc fault
-    card_room
-    mkdir -p proc/self
-    printf 'Filename\tType\tSize\tUsed\tPriority\n/dev/sdd1 partition 1000 0 -2\n' >proc/swaps
-    {
-        printf '22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n'
-        printf '40 22 8:17 / /media/my\\040card rw shared:2 - vfat /dev/sdb1 rw\n'
-        printf '41 22 0:33 /@ /mnt/pool rw - btrfs /dev/sdc2 rw\n'
-    } >proc/self/mountinfo
-
-    # fake NAME DEV REMOVABLE SIZE RO [PARTITION DEV]..
-    fake() {
-        local dir=sys/class/block/$1 name=$1
-        mkdir -p "$dir/holders" "$dir/device"
-        printf '%s\n' "$2" >"$dir/dev"
-        printf '%s\n' "$3" >"$dir/removable"
-        printf '%s\n' "$4" >"$dir/size"
-        printf '%s\n' "$5" >"$dir/ro"
-        shift 5
-        while (($#)); do
-            mkdir -p "$dir/$1/holders"
-            printf '%s\n' "$2" >"$dir/$1/dev"
-            printf '1\n' >"$dir/$1/partition"
-            # Partitions stand beside the disks too.
-            ln -s "$name/$1" "sys/class/block/$1"
-            shift 2
-        done
-    }
-    # fault NAME PATTERN
-    fault() {
-        fault=$(disk_fault "$sys" "$proc" "$1")
-        say "$1: ${fault:-may be written}"
-        if [[ -z $2 ]]; then
-            [[ -z $fault ]] || fail "$1 is refused"
-        else
-            grep -Eqx "$2" <<<"$fault" || fail "not refused as /$2/"
-        fi
-    }
-    fake sda 8:0 1 60000000 0 sda1 8:1 sda2 8:2
-    fault sda ''
-    fault sda1 'it is a partition: name the whole disk'
-    fault sdz 'the kernel knows no disk of that name'
-    fake sdb 8:16 1 60000000 0 sdb1 8:17
-    fault sdb 'sdb1 is mounted at /media/my\\040card'
-    fake sdc 8:32 1 60000000 0 sdc1 8:33 sdc2 8:34
-    fault sdc 'sdc2 is mounted at /mnt/pool'
-    fake sdd 8:48 1 60000000 0 sdd1 8:49
-    fault sdd 'sdd1 is in use as swap space'
-    fake sde 8:64 1 60000000 0 sde1 8:65
-    : >sys/class/block/sde/sde1/holders/dm-0
-    fault sde 'sde1 is part of dm-0'
-    fake sdf 8:80 1 60000000 1
-    fault sdf 'it is write-protected'
-    fake sdg 8:96 1 0 0
-    fault sdg 'there is no card in it'
-    fake sdh 8:112 0 60000000 0
-    fault sdh 'it is not removable: neither a card nor a stick'
-    fake vda 254:0 1 60000000 0
-    fault vda 'vda is mounted at /'
-    # A reader without USB: the card says what it is, and so does soldered memory.
-    fake mmcblk0 179:0 0 60000000 0 mmcblk0p1 179:1
-    printf 'SD\n' >sys/class/block/mmcblk0/device/type
-    printf 'SC32G\n' >sys/class/block/mmcblk0/device/name
-    fault mmcblk0 ''
-    [[ $(disk_description sys mmcblk0) == 'SC32G 29296 MiB' ]] || fail "not its name: $(disk_description sys mmcblk0)"
-    fake mmcblk1 179:8 0 60000000 0
-    printf 'MMC\n' >sys/class/block/mmcblk1/device/type
-    fault mmcblk1 'it is not removable: neither a card nor a stick'
-
-    fake loop3 7:3 0 60000000 0
-    mkdir sys/class/block/loop3/loop
-    printf '/srv/card.img\n' >sys/class/block/loop3/loop/backing_file
-    [[ $(file_fault sys /srv/card.img) == 'it is in use as loop3' ]] || fail 'a file that is a loop device is not refused'
-    [[ -z $(file_fault sys /srv/other.img) ]] || fail 'a file is refused'
-}
-check card/disks card_disks

@@ -1,20 +1,19 @@
 """Are the CPUs of this machine in the park loop, and do they stay there?
 
-usage: panic_parked.py --elf ELF --nm LLVM_NM --dir DIR [--except CPUS] [--said REGEX] [--until REGEX] [--silent CPUS]
-                       [--plant SYMBOL --stopped all|others] -- RUNNER ELF --print OPTIONS..
+usage: panic_parked.py --elf ELF --nm LLVM_NM --dir DIR --runner RUNNER [--except CPUS] [--said REGEX] [--until REGEX]
+                       [--silent CPUS] [--plant SYMBOL --stopped all|others] -- OPTIONS..
 
-Runs the command that RUNNER prints, with a QEMU monitor beside it, waits until all CPUs have come to the loop of
-`reveille_park`, and looks at their program counters many times over: there they must stay. Without --plant the wait begins
-when the report of a panic has ended, or, with --said, when the console has a line that matches; the CPUs of --except go their
-own way: they send a storm of interrupts, and say so; with --until it ends with a line that matches, and then they park
-too. With --silent there is no report to wait for, and all of so many CPUs park. With --plant, an undefined instruction is planted at SYMBOL in a copy of the
-image first; the CPUs that come there must park: `all` of them, and nothing is on the console; or all `others` than the
-first, whose starts are revoked, which a panic of the first says later. Every wait has a limit. The console is left in the
-file `console`.
+Runs the command that RUNNER prints for ELF and these options, with a QEMU monitor beside it, waits until all CPUs have come to
+the loop of `reveille_park`, and looks at their program counters many times over: there they must stay. Without --plant the wait
+begins when the report of a panic has ended, or, with --said, when the console has a line that matches; the CPUs of --except go
+their own way: they send a storm of interrupts, and say so; with --until it ends with a line that matches, and then they park
+too. With --silent there is no report to wait for, and all of so many CPUs park. With --plant, an undefined instruction is
+planted at SYMBOL in a copy of the image first; the CPUs that come there must park: `all` of them, and nothing is on the
+console; or all `others` than the first, whose starts are revoked, which a panic of the first says later. Every wait has a
+limit. The console is left in the file `console`.
 """
 
 import argparse
-import json
 import os
 import re
 import shlex
@@ -23,6 +22,10 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
+import guest
 
 LOOKS = 40
 # Lines of the storm that have to come while somebody looks.
@@ -39,42 +42,22 @@ def fail(text):
     sys.exit(f"failed: {text}")
 
 
-class Monitor:
-    """QEMU's machine protocol, as far as it is needed."""
-
-    def __init__(self, path):
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            self.socket = socket.socket(socket.AF_UNIX)
-            try:
-                self.socket.connect(path)
-                break
-            except OSError:
-                self.socket.close()
-                if time.monotonic() > deadline:
-                    fail("QEMU's monitor does not answer")
-                time.sleep(0.1)
-        self.socket.settimeout(PATIENCE)
-        self.file = self.socket.makefile("rw")
-        self.file.readline()
-        self.execute("qmp_capabilities")
-
-    def execute(self, command, **arguments):
-        json.dump({"execute": command, "arguments": arguments}, self.file)
-        self.file.write("\n")
-        self.file.flush()
-        while True:
-            answer = json.loads(self.file.readline())
-            if "return" in answer:
-                return answer["return"]
-            if "error" in answer:
-                fail(f"{command}: {answer['error']}")
-
-    def counters(self):
-        """The program counter of each CPU."""
-        text = self.execute("human-monitor-command", **{"command-line": "info registers -a"})
-        found = re.findall(r"CPU#(\d+)\s+PC=([0-9a-f]+)", text)
-        return {int(cpu): int(pc, 16) for cpu, pc in found}
+def connected(path):
+    """QEMU's monitor at the other end of a socket."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.connect(path)
+            break
+        except OSError:
+            connection.close()
+            if time.monotonic() > deadline:
+                fail("QEMU's monitor does not answer")
+            time.sleep(0.1)
+    connection.settimeout(PATIENCE)
+    file = connection.makefile("rw")
+    return guest.Monitor(file, file)
 
 
 def wait_for(what, condition):
@@ -87,14 +70,9 @@ def wait_for(what, condition):
     return found
 
 
-def symbols(nm, elf):
-    listing = subprocess.run([nm, elf], check=True, capture_output=True, text=True).stdout
-    return {line.split()[2]: int(line.split()[0], 16) for line in listing.splitlines() if len(line.split()) == 3}
-
-
 def main():
     parser = argparse.ArgumentParser()
-    for option in ("--elf", "--nm", "--dir"):
+    for option in ("--elf", "--nm", "--dir", "--runner"):
         parser.add_argument(option, required=True)
     parser.add_argument("--except", dest="excepted", default="")
     parser.add_argument("--said")
@@ -102,13 +80,14 @@ def main():
     parser.add_argument("--until")
     parser.add_argument("--plant")
     parser.add_argument("--stopped", choices=["all", "others"], default="all")
-    parser.add_argument("runner", nargs="+")
+    parser.add_argument("words", nargs="*")
     options = parser.parse_args()
     excepted = {int(cpu) for cpu in options.excepted.split(",") if cpu}
 
-    names = symbols(options.nm, options.elf)
+    names = guest.symbols(options.nm, options.elf)
     start, park = names["__image_start"], names["reveille_park"]
-    printed = subprocess.run(options.runner, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    runner = [options.runner, options.elf, "--print", *options.words]
+    printed = subprocess.run(runner, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     command = shlex.split(printed.stdout)
     if options.plant:
         image = os.path.join(options.dir, "planted.img")
@@ -136,7 +115,7 @@ def main():
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
     try:
-        look(Monitor("qmp"), options, console, names, start, park, excepted)
+        look(connected("qmp"), options, console, names, start, park, excepted)
     finally:
         machine.terminate()
         machine.wait()
@@ -166,7 +145,7 @@ def look(monitor, options, console, names, start, park, excepted):
     loop = range(park - start + load + 4, park - start + load + 12, 4)
 
     def strays():
-        counters = monitor.counters()
+        counters = {cpu: registers["PC"] for cpu, registers in monitor.registers().items()}
         if not wanted <= set(counters):
             fail(f"the monitor shows CPUs {sorted(counters)}")
         return {cpu: hex(counters[cpu]) for cpu in sorted(wanted) if counters[cpu] not in loop}
@@ -202,4 +181,7 @@ def look(monitor, options, console, names, start, park, excepted):
         fail("the report does not say that the others were revoked")
 
 
-main()
+try:
+    main()
+except guest.Refused as refused:
+    fail(refused)

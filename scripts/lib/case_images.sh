@@ -1,0 +1,81 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034,SC2154 # what a case is stands in cases.sh; part of this is read by who runs one
+# What a case boots: its image, built and staged, and its device tree. Reads common.sh, tools.sh, build.sh and cases.sh first.
+
+# The image of case number $1: sets image_kind, image_name, image_target, image_features, image_stage (its staged ELF),
+# image_tree and image_words (the options that the runner gets).
+read_image() {
+    local word modifiers
+    read -r image_name modifiers <<<"${case_images[$1]}"
+    image_kind=example image_tree='' image_words=() image_target='' image_features=''
+    if [[ $image_name == test:* ]]; then
+        image_kind='test' image_name=${image_name#test:}
+    fi
+    for word in $modifiers; do
+        [[ $word == tree:?* ]] || die "case ${case_names[$1]}: what is '$word' after the image?"
+        image_tree=${word#tree:}
+    done
+    local words=() i options=${case_options[$1]}
+    if [[ $options == *[\'\"]* ]]; then
+        mapfile -d '' -t words < <(xargs printf '%s\0' <<<"$options")
+    else
+        read -ra words <<<"$options"
+    fi
+    for ((i = 0; i < ${#words[@]}; i++)); do
+        case ${words[i]} in
+        --target) image_target=${words[++i]} ;;
+        --features) image_features=${words[++i]} ;;
+        --)
+            image_words+=("${words[@]:i}")
+            break
+            ;;
+        *) image_words+=("${words[i]}") ;;
+        esac
+    done
+    image_target=${image_target:-$DEFAULT_TARGET}
+    image_stage=$STATE/images/$image_target/${image_features:-default}/$image_kind/$image_name
+}
+
+# Build images of one kind, target and feature list, and copy them to where no later build replaces them.
+stage_images() {
+    local kind=$1 target=$2 features=$3 stage=$STATE/images/$2/${3:-default}/$1 elf elves
+    shift 3
+    mkdir -p "$stage"
+    elves=$(build_images "$kind" "$target" "$features" release "$@") || exit "$EXIT_BUILD"
+    while read -r elf; do
+        # An image that has not changed keeps its date, and so its flat form.
+        if ! cmp -s -- "$elf" "$stage/${elf##*/}"; then
+            cp -- "$elf" "$stage/${elf##*/}" || exit 1
+        fi
+        flat_image "$stage/${elf##*/}" >/dev/null || exit 1
+    done <<<"$elves"
+}
+
+# The path of a staged ELF, for checks: staged KIND NAME [TARGET [FEATURES]]. Built if need be.
+staged() {
+    local target=${3:-$DEFAULT_TARGET} features=${4:-}
+    local elf=$STATE/images/$target/${features:-default}/$1/$2
+    if [[ -z ${REVEILLE_STAGED:-} || ! -f $elf.img ]]; then
+        stage_images "$1" "$target" "$features" "$2" >&2
+    fi
+    printf '%s\n' "$elf"
+}
+
+# A device tree for the image $image_stage, made from QEMU's own for these options: scripts/test.d/trees/EDIT.dtsi is appended to it,
+# or the function tree_EDIT changes the file: make_tree FILE EDIT OPTION..
+make_tree() {
+    local file=$1 edit=$2
+    shift 2
+    among -- "$@" || set -- "$@" --
+    "$ROOT/scripts/runner" "$image_stage" "$@" -machine "dumpdtb=$file.0" >/dev/null
+    dtc -q -I dtb -O dts -o "$file.dts" "$file.0"
+    if [[ -f $ROOT/scripts/test.d/trees/$edit.dtsi ]]; then
+        cat -- "$ROOT/scripts/test.d/trees/$edit.dtsi" >>"$file.dts"
+    fi
+    dtc -q -I dts -O dtb -o "$file" "$file.dts"
+    if declare -F "tree_$edit" >/dev/null; then
+        "tree_$edit" "$file"
+    elif [[ ! -f $ROOT/scripts/test.d/trees/$edit.dtsi ]]; then
+        fail "no tree edit '$edit': neither scripts/test.d/trees/$edit.dtsi nor a function tree_$edit"
+    fi
+}

@@ -1,0 +1,104 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2154 # what a case is stands in cases.sh
+# Cases beside each other, as many as there is room for; how each of them ended, a line. Reads common.sh, cases.sh and counts.sh
+# first.
+
+passed=0 failed=0
+# What there is room for, in weights of cases, and what of that is free.
+room=0 free=0
+# Of each case that runs, by its number.
+declare -A running=() started=() weight_of=() process_of=()
+
+# Room for cases of this weight together; for one scripts/test with the same target directory: open_pool WEIGHT
+open_pool() {
+    room=$1 free=$1
+    mkdir -p "$STATE"
+    exec 9>"$STATE/lock"
+    flock -n 9 || die "another scripts/test is running with the same target directory ($STATE)"
+    rm -rf -- "${STATE:?}/log" "$STATE/ends"
+    mkfifo -- "$STATE/ends"
+    exec 8<>"$STATE/ends"
+    trap stop_all INT TERM HUP
+}
+
+stop_all() {
+    local pid
+    trap '' INT TERM
+    for pid in "${process_of[@]}"; do
+        kill -TERM "$pid" 2>/dev/null || true
+    done
+    wait
+    printf '%d passed, %d failed\n' "$passed" "$failed"
+    exit 130
+}
+
+now_ms() { printf '%s\n' $((${EPOCHREALTIME/[.,]/} / 1000)); }
+
+seconds() { printf '%d.%d\n' $(($1 / 1000)) $(($1 % 1000 / 100)); }
+
+# How the case of this name ended, with this exit code, after so many milliseconds: report NAME CODE MS
+report() {
+    local name=$1 rc=$2 ms=$3 log=$STATE/log/$1/log
+    if ((rc == 0)); then
+        passed=$((passed + 1))
+        count_log "$log"
+        printf 'ok %s (%s s)%s\n' "$name" "$(seconds "$ms")" "${COUNTED:+ $COUNTED}"
+        return
+    fi
+    failed=$((failed + 1))
+    printf 'FAILED %s (%s s)\n' "$name" "$(seconds "$ms")"
+    if [[ $rc == 124 || $rc == 137 ]]; then
+        printf '    | (stopped: it took too long)\n'
+    fi
+    tail -n 40 -- "$log" | sed 's/^/    | /'
+    printf '    the whole log: %s\n' "$log"
+}
+
+# Wait for one case to end. Each tells its number and its exit code through a pipe: on a busy machine the process id of one that
+# has ended may soon be that of another child, and then the shell no longer knows how the first one ended.
+reap() {
+    local number rc gone='' other
+    until read -r -t 5 -u 8 number rc; do
+        if [[ -n $gone ]]; then
+            # What it had to tell would have been read meanwhile.
+            number=$gone rc=1
+            say 'failed: its process is gone, and has not told its exit code' >>"$STATE/log/${running[$number]}/log" 2>&1
+            break
+        fi
+        for other in "${!process_of[@]}"; do
+            kill -0 "${process_of[$other]}" 2>/dev/null || gone=$other
+        done
+    done
+    report "${running[$number]}" "$rc" $(($(now_ms) - started[$number]))
+    free=$((free + weight_of[$number]))
+    unset "running[$number]" "started[$number]" "weight_of[$number]" "process_of[$number]"
+}
+
+# Start the case of this number, as soon as there is room for it.
+start() {
+    local number=$1 name=${case_names[$1]} weight=${case_weights[$1]}
+    ((weight <= room)) || weight=$room
+    while ((weight > free)); do
+        reap
+    done
+    mkdir -p "$STATE/log/$name"
+    (
+        trap 'kill -TERM "$child" 2>/dev/null || true' TERM
+        timeout -k 5 "${case_limits[$number]}" "$ROOT/scripts/test" --one "$name" \
+            >"$STATE/log/$name/log" 2>&1 </dev/null 8>&- 9>&- &
+        child=$! rc=0
+        wait "$child" || rc=$?
+        # What was passed on to it ends that wait, and not yet the case.
+        ! kill -0 "$child" 2>/dev/null || wait "$child" || rc=$?
+        printf '%d %d\n' "$number" "$rc" >&8
+    ) 9>&- &
+    process_of[$number]=$! running[$number]=$name started[$number]=$(now_ms) weight_of[$number]=$weight
+    free=$((free - weight))
+}
+
+# Wait for all that run.
+drain() {
+    while ((${#running[@]})); do
+        reap
+    done
+}
