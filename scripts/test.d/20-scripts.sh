@@ -236,6 +236,6 @@ barriers() {
     for kind in 'an SGI of GICv3' 'an acknowledgement' 'a setting of the timer' 'a change of the translation regime'; do
         grep -q ": $kind without \`isb\` after it$" "$DIR/said" || fail "$kind: nothing is missed"
     done
-    grep -q '^reveille::stop::gather::participate: no `isb`: ' "$DIR/said" || fail 'nothing is missed in participate'
+    grep -q '^reveille::stop::gather::participate: no .isb.: ' "$DIR/said" || fail 'nothing is missed in participate'
 }
 check barriers/roll-call barriers roll_call
