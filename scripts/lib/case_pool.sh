@@ -57,18 +57,21 @@ report() {
 # Wait for one case to end. Each tells its number and its exit code through a pipe: on a busy machine the process id of one that
 # has ended may soon be that of another child, and then the shell no longer knows how the first one ended.
 reap() {
-    local number rc gone='' other
-    until read -r -t 5 -u 8 number rc; do
+    local line='' number rc gone='' other
+    until read_line line 8 5; do
+        # It is being told.
+        [[ -z ${REST[8]} ]] || continue
         if [[ -n $gone ]]; then
             # What it had to tell would have been read meanwhile.
-            number=$gone rc=1
-            say 'failed: its process is gone, and has not told its exit code' >>"$STATE/log/${running[$number]}/log" 2>&1
+            line="$gone 1"
+            say 'failed: its process is gone, and has not told its exit code' >>"$STATE/log/${running[$gone]}/log" 2>&1
             break
         fi
         for other in "${!process_of[@]}"; do
             kill -0 "${process_of[$other]}" 2>/dev/null || gone=$other
         done
     done
+    read -r number rc <<<"$line"
     report "${running[$number]}" "$rc" $(($(now_ms) - started[$number]))
     free=$((free + weight_of[$number]))
     unset "running[$number]" "started[$number]" "weight_of[$number]" "process_of[$number]"

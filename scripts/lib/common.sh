@@ -87,6 +87,18 @@ quoted() {
     printf '%s\n' "${out# }"
 }
 
+# A whole line from the file descriptor $2 into the variable named $1, waiting $3 seconds at most: 0, or what `read` says, more than 128
+# if the time is up. What has come of a line by then is kept in REST, by descriptor, and comes with the rest of it.
+declare -a REST=()
+read_line() {
+    local -n line_read=$1
+    local part='' got=0
+    IFS= read -r -t "$3" -u "$2" part || got=$?
+    REST[$2]=${REST[$2]:-}$part
+    ((got == 0)) || return "$got"
+    line_read=${REST[$2]} REST[$2]=''
+}
+
 # Scratch files of this process, gone when it ends.
 scratch_dir() {
     if [[ -z ${SCRATCH:-} ]]; then
