@@ -243,14 +243,19 @@ check barriers/roll-call barriers roll_call
 # What comes of a line while somebody waits for it is not lost when his time is up.
 whole_lines() {
     local line='' got=0
-    exec 5< <(printf '12'; sleep 2; printf '3 0\nwhole\n'; sleep 2; printf 'the end')
+    rm -f -- "$DIR/pipe"
+    mkfifo -- "$DIR/pipe"
+    exec 5<>"$DIR/pipe"
+    printf '12' >&5
     read_line line 5 1 || got=$?
     [[ $got -gt 128 && -z $line && ${REST[5]} == 12 ]] || fail "exit code $got, '$line', '${REST[5]}' in the middle of a line"
+    printf '3 0\nwhole\n' >&5
     read_line line 5 60
     [[ $line == '123 0' && -z ${REST[5]} ]] || fail "'$line' for a line in two pieces"
     read_line line 5 60
     [[ $line == whole ]] || fail "'$line' for a line in one"
     got=0
+    exec 5< <(printf 'the end')
     read_line line 5 60 || got=$?
     [[ $got == 1 && ${REST[5]} == 'the end' ]] || fail "exit code $got, '${REST[5]}' at the end of the file"
     exec 5<&-
