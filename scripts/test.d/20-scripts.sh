@@ -103,7 +103,7 @@ print_runs() {
     mapfile -t lines < <("$ROOT/scripts/run" --print --cpus 2 --append 'json  spaced')
     ((${#lines[@]} == 1)) || fail "${#lines[@]} lines on stdout"
     say "${lines[0]}"
-    timeout -k 5 60 bash -c "${lines[0]}" >"$DIR/console" </dev/null || rc=$?
+    timeout -k 5 200 bash -c "${lines[0]}" >"$DIR/console" </dev/null || rc=$?
     tr -d '\r' <"$DIR/console" >"$DIR/clean"
     CONSOLE=$DIR/clean CODE=$rc check_expectation 'roll_call 2 json'
 }
@@ -123,7 +123,7 @@ check scripts/timeout timeout_code
 # As cargo calls it, from a directory that is not the root, without any stdin.
 cargo_run() {
     local rc=0
-    (cd "$ROOT/src" && REVEILLE_RUN="--cpus 2 --append 'json'" cargo run --example roll_call -- --gic 2 --timeout 30) \
+    (cd "$ROOT/src" && REVEILLE_RUN="--cpus 2 --append 'json'" cargo run --example roll_call -- --gic 2 --timeout 200) \
         >"$DIR/console" <&- || rc=$?
     tr -d '\r' <"$DIR/console" >"$DIR/clean"
     CONSOLE=$DIR/clean CODE=$rc check_expectation 'roll_call 2 json'
@@ -150,7 +150,7 @@ readme_program() {
     done
     # The versions that everything else here is tested with.
     cp -- "$ROOT/Cargo.lock" "$beside/hello/"
-    (cd "$beside/hello" && CARGO_TARGET_DIR=$STATE/readme-target cargo run --release -- --gic 2 --el 2 --timeout 60) \
+    (cd "$beside/hello" && CARGO_TARGET_DIR=$STATE/readme-target cargo run --release -- --gic 2 --el 2 --timeout 200) \
         >"$DIR/console" <&- || rc=$?
     cat -- "$DIR/console"
     ((rc == 0)) || fail "exit code $rc"
@@ -161,7 +161,7 @@ check scripts/readme-program --limit 900 readme_program
 # The debugger finds the code where the image was loaded: it stops in a function of the runtime.
 debugger() {
     local command pid port i
-    "$ROOT/scripts/run" --gdb --cpus 2 --timeout 60 >"$DIR/console" 2>"$DIR/err" </dev/null &
+    "$ROOT/scripts/run" --gdb --cpus 2 --timeout 200 >"$DIR/console" 2>"$DIR/err" </dev/null &
     pid=$!
     for ((i = 0; i < 600; i++)); do
         ! grep -q 'target remote' "$DIR/err" || break
@@ -175,14 +175,14 @@ debugger() {
         ! grep -q "$(printf ':%04X 00000000:0000 0A ' "$port")" /proc/net/tcp || break
         sleep 0.1
     done
-    timeout -k 5 50 bash -c "$command --batch -ex 'hbreak roll_call::main' -ex continue -ex bt -ex kill" \
+    timeout -k 5 200 bash -c "$command --batch -ex 'hbreak roll_call::main' -ex continue -ex bt -ex kill" \
         >"$DIR/gdb" 2>&1 </dev/null || true
     cat -- "$DIR/gdb"
     kill "$pid" 2>/dev/null || true
     wait "$pid" || true
     grep -Eq '(Breakpoint|hit).* roll_call::main' "$DIR/gdb" || fail 'the debugger did not stop in main'
 }
-check scripts/gdb --limit 120 debugger
+check scripts/gdb debugger
 
 # The bar on size: text and read-only data of the release image.
 image_size() {
@@ -247,14 +247,19 @@ check scripts/totals test_totals
 # What comes of a line while somebody waits for it is not lost when his time is up.
 whole_lines() {
     local line='' got=0
-    exec 5< <(printf '12'; sleep 2; printf '3 0\nwhole\n'; sleep 2; printf 'the end')
+    rm -f -- "$DIR/pipe"
+    mkfifo -- "$DIR/pipe"
+    exec 5<>"$DIR/pipe"
+    printf '12' >&5
     read_line line 5 1 || got=$?
     [[ $got -gt 128 && -z $line && ${REST[5]} == 12 ]] || fail "exit code $got, '$line', '${REST[5]}' in the middle of a line"
+    printf '3 0\nwhole\n' >&5
     read_line line 5 60
     [[ $line == '123 0' && -z ${REST[5]} ]] || fail "'$line' for a line in two pieces"
     read_line line 5 60
     [[ $line == whole ]] || fail "'$line' for a line in one"
     got=0
+    exec 5< <(printf 'the end')
     read_line line 5 60 || got=$?
     [[ $got == 1 && ${REST[5]} == 'the end' ]] || fail "exit code $got, '${REST[5]}' at the end of the file"
     exec 5<&-
