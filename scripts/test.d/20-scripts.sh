@@ -89,7 +89,7 @@ print_runs() {
     mapfile -t lines < <("$ROOT/scripts/run" --print --cpus 2 --append 'json  spaced')
     ((${#lines[@]} == 1)) || fail "${#lines[@]} lines on stdout"
     say "${lines[0]}"
-    timeout -k 5 60 bash -c "${lines[0]}" >"$DIR/console.raw" </dev/null || rc=$?
+    timeout -k 5 200 bash -c "${lines[0]}" >"$DIR/console.raw" </dev/null || rc=$?
     take_console "$DIR/console.raw"
     CODE=$rc check_expectation 'roll_call 2 json'
 }
@@ -109,7 +109,7 @@ check scripts/timeout timeout_code
 # As cargo calls it, from a directory that is not the root, without any stdin.
 cargo_run() {
     local rc=0
-    (cd "$ROOT/src" && REVEILLE_RUN="--cpus 2 --append 'json'" cargo run --example roll_call -- --gic 2 --timeout 30) \
+    (cd "$ROOT/src" && REVEILLE_RUN="--cpus 2 --append 'json'" cargo run --example roll_call -- --gic 2 --timeout 200) \
         >"$DIR/console.raw" <&- || rc=$?
     take_console "$DIR/console.raw"
     CODE=$rc check_expectation 'roll_call 2 json'
@@ -136,7 +136,7 @@ readme_program() {
     done
     # The versions that everything else here is tested with.
     cp -- "$ROOT/Cargo.lock" "$beside/hello/"
-    (cd "$beside/hello" && CARGO_TARGET_DIR=$STATE/readme-target cargo run --release -- --gic 2 --el 2 --timeout 60) \
+    (cd "$beside/hello" && CARGO_TARGET_DIR=$STATE/readme-target cargo run --release -- --gic 2 --el 2 --timeout 200) \
         >"$DIR/console" <&- || rc=$?
     cat -- "$DIR/console"
     ((rc == 0)) || fail "exit code $rc"
@@ -147,7 +147,7 @@ check scripts/readme-program --limit 900 readme_program
 # The debugger finds the code where the image was loaded: it stops in a function of the runtime.
 debugger() {
     local command pid port
-    "$ROOT/scripts/run" --gdb --cpus 2 --timeout 60 >"$DIR/console" 2>"$DIR/err" </dev/null &
+    "$ROOT/scripts/run" --gdb --cpus 2 --timeout 200 >"$DIR/console" 2>"$DIR/err" </dev/null &
     pid=$!
     wait_for 60 grep -q 'target remote' "$DIR/err" || true
     cat -- "$DIR/err"
@@ -155,14 +155,14 @@ debugger() {
     # Said before QEMU listens there. Not by trying: the first who comes is the debugger.
     port=$(sed -n 's/.*target remote 127.0.0.1:\([0-9]*\).*/\1/p' "$DIR/err")
     wait_for 60 grep -q "$(printf ':%04X 00000000:0000 0A ' "$port")" /proc/net/tcp || true
-    timeout -k 5 50 bash -c "$command --batch -ex 'hbreak roll_call::main' -ex continue -ex bt -ex kill" \
+    timeout -k 5 200 bash -c "$command --batch -ex 'hbreak roll_call::main' -ex continue -ex bt -ex kill" \
         >"$DIR/gdb" 2>&1 </dev/null || true
     cat -- "$DIR/gdb"
     kill "$pid" 2>/dev/null || true
     wait "$pid" || true
     grep -Eq '(Breakpoint|hit).* roll_call::main' "$DIR/gdb" || fail 'the debugger did not stop in main'
 }
-check scripts/gdb --limit 120 debugger
+check scripts/gdb debugger
 
 # The bar on size: text and read-only data of the release image.
 image_size() {

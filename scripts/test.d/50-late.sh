@@ -13,7 +13,7 @@ frozen() {
     say "+ tests/target/frozen.py $cpus $line"
     # The line is made to be read by a shell.
     eval "command=($line)"
-    python3 "$ROOT/tests/target/frozen.py" --timeout 60 "$cpus" "${command[@]}" >"$DIR/console.raw" || rc=$?
+    python3 "$ROOT/tests/target/frozen.py" --timeout 200 "$cpus" "${command[@]}" >"$DIR/console.raw" || rc=$?
     take_console "$DIR/console.raw"
     CODE=$rc check_expectation "/^cpu $((cpus - 1)) .* revoked generation 1\$/ ; /online with generation 2\$/"
 }

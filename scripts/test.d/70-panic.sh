@@ -78,7 +78,7 @@ panic_storms() {
     : >"$CONSOLE"
     for ((life = 0; life < lives; life++)); do
         rc=0
-        "$ROOT/scripts/runner" "$elf" --icount --gic "$gic" --cpus "$cpus" --timeout 60 --append "seed=$cpus$life first=$life" \
+        "$ROOT/scripts/runner" "$elf" --icount --gic "$gic" --cpus "$cpus" --timeout 200 --append "seed=$cpus$life first=$life" \
             </dev/null >"$DIR/one" || rc=$?
         tr -d '\r' <"$DIR/one" >>"$CONSOLE"
         ((rc == 101)) || {
@@ -132,7 +132,7 @@ panic_early() {
     cp -- "$elf.img" "$DIR/planted.img"
     patch_word "$DIR/planted.img" $((${offset% *} - ${offset#* })) 0
     command=$("$ROOT/scripts/runner" "$elf" --print)
-    timeout -k 5 30 bash -c "${command//"$elf.img"/"$DIR/planted.img"}" </dev/null >"$DIR/console" || rc=$?
+    timeout -k 5 200 bash -c "${command//"$elf.img"/"$DIR/planted.img"}" </dev/null >"$DIR/console" || rc=$?
     cat -- "$DIR/console"
     ((rc == 101)) || fail "exit code $rc"
     grep -q '^panic on mpidr 0x0000000000 at .* exception in a thread' "$DIR/console" || fail 'no report'
@@ -144,7 +144,7 @@ check panic/early panic_early
 symbolize_log() {
     local elf rc=0
     elf=$(staged 'test' crash)
-    "$ROOT/scripts/runner" "$elf" --timeout 30 --append case=timer "$@" >"$DIR/console" </dev/null || rc=$?
+    "$ROOT/scripts/runner" "$elf" --timeout 200 --append case=timer "$@" >"$DIR/console" </dev/null || rc=$?
     ((rc == 101)) || fail "exit code $rc"
     "$ROOT/scripts/symbolize" "$elf" "$DIR/console" >"$DIR/named" 2>"$DIR/err"
     cat -- "$DIR/named" "$DIR/err"

@@ -102,7 +102,7 @@ TEXT
         -drive "if=sd,format=raw,file=$image" -nodefaults -display none -serial null -serial stdio
         -semihosting-config 'enable=on,target=native')
     say "+ $(quoted "${qemu[@]}")"
-    timeout -k 5 60 "${qemu[@]}" </dev/null >raw || rc=$?
+    timeout -k 5 200 "${qemu[@]}" </dev/null >raw || rc=$?
     take_console raw
     CODE=$rc check_expectation 'roll_call 4'
 
@@ -134,7 +134,7 @@ card_psci() {
     grep -qx armstub=bl31.bin out/config.txt || fail 'config.txt does not name the stub'
     cmp -- out/bl31.bin "$FIRMWARE/arm-trusted-firmware/usr/lib/arm-trusted-firmware/rpi4/bl31.bin" \
         || fail 'another stub'
-    "$ROOT/scripts/runner" "$(staged example roll_call)" --board raspi4b --firmware tf-a --dtb out/bcm2711-rpi-4-b.dtb --timeout 60 --append deadline_ms=60000 \
+    "$ROOT/scripts/runner" "$(staged example roll_call)" --board raspi4b --firmware tf-a --dtb out/bcm2711-rpi-4-b.dtb --timeout 200 --append deadline_ms=60000 \
         -- -drive if=sd,format=raw,file=card.img -serial file:mini </dev/null >pl011 || rc=$?
     cat -- pl011
     take_console mini

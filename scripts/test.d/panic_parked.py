@@ -31,7 +31,7 @@ LOOKS = 40
 # Lines of the storm that have to come while somebody looks.
 STORM_LINES = 2
 # Seconds for a machine to come as far as is waited for, on a host that has other things to do.
-PATIENCE = 60
+PATIENCE = 200
 END = re.compile(rb"end of the report: (\d+) CPUs")
 STORM = re.compile(rb"hook: \d+ SGIs sent")
 IMAGE = re.compile(rb"  image (0x[0-9a-f]+) to ")

@@ -37,7 +37,7 @@ ROOT = HERE.parent.parent
 TABLE = HERE / "contexts.table"
 
 # The longest that a boot may take, seconds.
-TIMEOUT = 30
+TIMEOUT = 200
 # The longest that a refusal may take, microseconds; with exceptions: what is asked of others takes the time that they have.
 AT_ONCE = 2000
 TAKES_TIME = {"refused:silent", "refused:running"}
