@@ -4,8 +4,8 @@
 
 mod raspi4;
 
-use crate::dt::Machine;
 use crate::system::memory;
+use reveille_machine::Machine;
 use spin::Once;
 
 /// A device that resets the machine, or turns it off, where firmware does not.

@@ -11,13 +11,12 @@ use crate::arch::regs;
 use crate::bringup::{arrival, psci};
 use crate::cpu::CpuId;
 use crate::cpu::area;
-use crate::dt::Region;
 use crate::patch::{self, PatchError};
 use crate::system::{System, memory};
 use crate::{call, console, gic, irq, time};
 use core::arch::asm;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
-use reveille_machine::{Ranges, TooManyRanges};
+use reveille_machine::{Ranges, Region, TooManyRanges};
 use reveille_protocol::Limits;
 
 /// The slot of `cpu`: state, generation, reason.

@@ -14,7 +14,6 @@ pub(crate) use logger::init as init_log;
 use uart::Uart;
 
 use crate::arch::{self, regs};
-use crate::dt;
 use crate::irq;
 use crate::panic;
 use crate::sync::{SpinGuard, SpinLock};
@@ -22,6 +21,7 @@ use crate::system::memory;
 use crate::time::Deadline;
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use reveille_machine::Console;
 use spin::Once;
 
 static UART: Once<Uart> = Once::new();
@@ -58,7 +58,7 @@ pub(crate) fn give_up_if_busy() {
 }
 
 /// Starts using `console`. By the boot CPU, once; later calls change nothing.
-pub(crate) fn init(console: &dt::Console<'_>) -> Result<(), crate::arch::mmu::MapError> {
+pub(crate) fn init(console: &Console<'_>) -> Result<(), crate::arch::mmu::MapError> {
     memory::map_device(console.registers.base, console.registers.size.max(1))?;
     UART.call_once(|| Uart::new(console));
     Ok(())

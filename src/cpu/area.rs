@@ -6,11 +6,11 @@ use crate::arch::mmu::{PAGE, STACK_WINDOW as WINDOW};
 use crate::arch::shared::{BootLine, Crumbs};
 use crate::arch::{Hw, HwSlot, HwWord, regs};
 use crate::bringup::Record;
-use crate::dt::{CpuStatus, EnableMethod};
 use crate::{call, gic, hotplug, irq, nmi, panic, stop, sync, time, watchdog};
 use core::fmt;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use reveille_machine::{Cpu, CpuStatus, EnableMethod};
 use reveille_protocol::LeaveRequest;
 
 /// Keeps its content alone on its cache lines: 128 bytes is a line pair on the CPUs that fetch in pairs.
@@ -99,7 +99,7 @@ pub(crate) enum Method {
 }
 
 impl Method {
-    pub(crate) fn of(cpu: &crate::dt::Cpu<'_>) -> Self {
+    pub(crate) fn of(cpu: &Cpu<'_>) -> Self {
         match (cpu.status == CpuStatus::Okay, cpu.method) {
             (false, _) => Self::Disabled,
             (true, EnableMethod::Psci) => Self::Psci,

@@ -18,11 +18,10 @@ pub(crate) use masking::Masking;
 
 use crate::arch::regs;
 use crate::cpu::{CpuId, CpuSet, area};
-use crate::dt;
 use crate::irq::{Sgi, Trigger};
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use reveille_machine::BootArgs;
+use reveille_machine::{BootArgs, Gic};
 use spin::Once;
 
 /// Priority of what stops CPUs that have masked interrupts.
@@ -248,14 +247,14 @@ fn masking() -> u64 {
 
 /// Finds and sets up the controller's shared part. By the boot CPU, once; each CPU's own part comes with
 /// [`init_cpu`]. `firmware_is_ours`: entered at EL3, so the Secure half has to be set up too.
-pub(crate) fn init(gic: &dt::Gic<'_>, firmware_is_ours: bool) -> Result<(), GicError> {
+pub(crate) fn init(gic: &Gic<'_>, firmware_is_ours: bool) -> Result<(), GicError> {
     match gic {
-        dt::Gic::V2 { distributor, cpu_interface, .. } => {
+        Gic::V2 { distributor, cpu_interface, .. } => {
             let v2 = v2::GicV2::new(*distributor, *cpu_interface)?;
             v2.init(firmware_is_ours);
             GIC_V2.call_once(|| v2);
         }
-        dt::Gic::V3 { distributor, redistributors, stride, .. } => {
+        Gic::V3 { distributor, redistributors, stride, .. } => {
             let v3 = v3::GicV3::new(*distributor, redistributors, *stride)?;
             v3.init(firmware_is_ours)?;
             GIC_V3.call_once(|| v3);

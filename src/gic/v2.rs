@@ -6,10 +6,10 @@
 
 use super::{GicError, MASK, NMI, NORMAL, OPEN, SGIS};
 use crate::arch::{self, mmio::Mmio};
-use crate::dt::Region;
 use crate::irq::{Sgi, Trigger};
 use crate::system::memory;
 use core::sync::atomic::{AtomicPtr, Ordering};
+use reveille_machine::Region;
 use tock_registers::interfaces::{Readable, Writeable};
 use tock_registers::{register_bitfields, register_structs};
 

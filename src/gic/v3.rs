@@ -3,7 +3,6 @@
 
 use super::{CpuInterface, GicError, MASK, NMI, NORMAL, OPEN, PATIENCE, SGIS};
 use crate::arch::{self, mmio};
-use crate::dt::Region;
 use crate::irq::{Sgi, Trigger};
 use crate::system::memory;
 use aarch64_cpu::registers::{ID_AA64PFR0_EL1, Readable};
@@ -12,6 +11,7 @@ use arm_gic::gicv3::{GicCpuInterface, GicDistributor, GicRedistributor, Group};
 use arm_gic::{IntId, UniqueMmioPointer};
 use core::arch::asm;
 use core::ptr::NonNull;
+use reveille_machine::{Region, Regions};
 
 const GICD_CTLR: u64 = 0x0;
 const GICD_TYPER: u64 = 0x4;
@@ -49,7 +49,7 @@ const WAKER_CHILDREN_ASLEEP: u32 = 1 << 2;
 /// Two 64 KiB frames; four with virtual LPIs (GICR_TYPER.VLPIS, IHI 0069 12.10).
 const FRAME: u64 = 0x2_0000;
 
-const MAX_REGIONS: usize = crate::dt::Regions::CAPACITY;
+const MAX_REGIONS: usize = Regions::CAPACITY;
 
 pub(super) struct GicV3 {
     distributor: u64,

@@ -9,13 +9,12 @@ use crate::bringup::{self, RELEASE_SIZE, arrival, psci};
 use crate::cpu::area::{self, Area, Method};
 use crate::cpu::lifecycle::Lifecycle;
 use crate::cpu::{CpuId, MAX_CPUS, local};
-use crate::dt::{self, Machine, Region};
 use crate::power::{self, ExitCode};
 use crate::time::Deadline;
 use crate::{call, console, gic, panic, patch, platform, stop, time, watchdog};
 use core::fmt;
 use core::sync::atomic::Ordering;
-use reveille_machine::BootArgs;
+use reveille_machine::{BootArgs, Cpu, Machine, Region, dt};
 
 /// The first Rust code of the image: on the boot stack, MMU on with the early tables, alone.
 ///
@@ -229,7 +228,7 @@ fn carve<'a>(machine: &Machine<'a>, blob: Region, regime: Regime) -> Result<Memo
         index += 1;
         Ok(())
     };
-    let method_of = |cpu: &dt::Cpu<'_>| match Method::of(cpu) {
+    let method_of = |cpu: &Cpu<'_>| match Method::of(cpu) {
         Method::SpinTable(address) => match check_release_address(address, blob) {
             Ok(()) => Method::SpinTable(address),
             // Entered at EL3, where an ELF finds its tree in that place and all CPUs come to the pen.

@@ -4,12 +4,11 @@ use crate::arch;
 use crate::arch::entry::{BOOT_GUARDS, BOOT_STACKS};
 use crate::arch::mmu::{self, MapError, Mapper, PAGE, Table, Use};
 use crate::arch::shared::Regime;
-use crate::dt::{self, Machine, Region};
 use crate::sync::SpinLock;
 use core::cell::UnsafeCell;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
-use reveille_machine::{Ranges, TooManyRanges};
+use reveille_machine::{Machine, Ranges, Region, TooManyRanges, dt};
 
 /// Pieces of RAM that are kept apart.
 const MAX_PIECES: usize = 64;
@@ -100,7 +99,7 @@ pub(crate) fn build_id() -> u64 {
 /// Why memory could not be set up.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum MemoryError<'a> {
-    Tree(dt::Error<'a>),
+    Tree(reveille_machine::Error<'a>),
     Map(MapError),
     TooManyPieces,
     /// No free piece of this many bytes.

@@ -8,13 +8,12 @@ use crate::arch::mmu::MapError;
 use crate::bringup::{self, RollCall};
 use crate::cpu::Secondary;
 use crate::cpu::area::Area;
-use crate::dt::{Machine, Region};
 use crate::irq;
 use crate::power::ExitCode;
 use crate::time::Deadline;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
-use reveille_machine::BootArgs;
+use reveille_machine::{BootArgs, Machine, Region};
 use spin::Once;
 
 /// The machine that the image runs on. There is one; `main` gets it.

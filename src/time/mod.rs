@@ -6,7 +6,6 @@ pub use timers::{TIMER_BYTES, TIMERS_PER_CPU, Timer, TimerError, after};
 pub(crate) use timers::{Timers, drop_timers, init_look_around, look_around, set_tick};
 
 use crate::arch::regs;
-use crate::dt;
 use crate::irq::{self, Trigger};
 use core::fmt;
 use core::ops::{Add, Sub};
@@ -130,7 +129,7 @@ pub(crate) fn to_duration(ticks: u64) -> Duration {
 }
 
 /// Learns the counter's frequency and the timer's interrupt. By the boot CPU, once.
-pub(crate) fn init(timer: Option<&dt::Timer>) -> Result<(), TimeError> {
+pub(crate) fn init(timer: Option<&reveille_machine::Timer>) -> Result<(), TimeError> {
     let frequency = match regs::counter_frequency() {
         0 => timer.and_then(|timer| timer.clock_frequency).map_or(0, u64::from),
         frequency => frequency,
