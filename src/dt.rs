@@ -1,12 +1,19 @@
 //! The device tree, read into a plain description of the machine.
 //!
-//! [`Machine::parse`] reads the blob that firmware, a hypervisor or QEMU left in memory; the runtime has done so, and
-//! [`System::machine`](crate::System::machine) is what it found. All of it is the crate `reveille-machine`'s.
+//! [`Machine::parse`] takes the blob that firmware, a hypervisor or QEMU left in memory and answers what a kernel has to know
+//! before it can do anything: the CPUs and how to start them, the memory and what of it is taken, the interrupt controller,
+//! the firmware interface, the timer, the console. [`System::machine`](crate::System::machine) is what the runtime has read.
+//!
+//! All of it is the crate `reveille-machine`'s, which knows nothing of the runtime; [`reveille_machine::dt`] says what is read
+//! where in a tree.
 
 #[doc(inline)]
 pub use reveille_machine::dt::{
-    Conduit, Console, ConsoleKind, Cpu, CpuStatus, Cpus, EnableMethod, Error, Fault, Gic, HEADER_SIZE,
-    Interrupt, MAX_BLOB_SIZE, MPIDR_AFFINITY, Machine, Memory, Name, NodeRef, Path, Property, Psci,
-    PsciVersion, Region, Regions, Reservations, Reserved, ReservedBy, Timer, Trigger, blob_size,
-    salvage_console,
+    HEADER_SIZE, MAX_BLOB_SIZE, Name, NodeRef, Property, blob_size, salvage_console,
+};
+#[doc(inline)]
+pub use reveille_machine::{
+    Conduit, Console, ConsoleKind, Cpu, CpuStatus, Cpus, EnableMethod, Error, Fault, Gic, Interrupt,
+    MPIDR_AFFINITY, Machine, Memory, Path, Psci, PsciVersion, Region, Regions, Reservations, Reserved,
+    ReservedBy, Timer, Trigger,
 };

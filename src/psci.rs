@@ -1,9 +1,8 @@
 //! The Power State Coordination Interface (Arm DEN 0022), through the conduit and with the function ids that the
 //! device tree gives.
 
-use crate::dt::{self, Conduit};
 use core::sync::atomic::{AtomicBool, Ordering};
-use reveille_machine::BootArgs;
+use reveille_machine::{BootArgs, Conduit, Psci};
 use smccc::{Call, Hvc, Smc};
 use spin::Once;
 
@@ -65,7 +64,7 @@ impl Firmware {
 }
 
 /// Learns how to call firmware. By the boot CPU, once.
-pub(crate) fn init(psci: &dt::Psci<'_>) {
+pub(crate) fn init(psci: &Psci<'_>) {
     FIRMWARE.call_once(|| Firmware {
         conduit: psci.conduit,
         cpu_on: psci.cpu_on,

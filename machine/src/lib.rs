@@ -1,17 +1,47 @@
-//! What a machine has, as far as it can be told before anything runs on it: its CPUs and how to start them, its memory,
-//! interrupt controller, timer, console and firmware, and the words that it was started with.
+//! What a machine has, as it is described before anything runs on it: its CPUs and how to start them, its memory, interrupt
+//! controller, timer, console and firmware, and the command line.
 //!
-//! The crate knows nothing of the runtime that asks. It touches no register and allocates nothing: it reads slices of
-//! bytes, and is tested on the host with the same source that is in the image.
+//! - [`Machine`] and the types of its parts are plain values, whoever described it. What it does not keep, such as the CPUs,
+//!   it looks up in the description when it is asked: nothing is allocated, and no number of CPUs is too large.
+//! - [`dt`] reads device trees.
+//! - [`BootArgs`] reads the words of the command line.
+//! - [`IndexSet`] and [`Ranges`] are sets of numbers and of addresses, for whoever works with the above.
+//!
+//! The crate knows nothing of the runtime that it serves and touches no register. The same source is in the image and
+//! is tested on the host.
 
 #![no_std]
 #![forbid(unsafe_code)]
 
 mod bootargs;
+mod console;
+mod cpu;
 pub mod dt;
+mod error;
+mod gic;
 mod index_set;
+mod interrupt;
+mod machine;
+mod memory;
+mod path;
+mod psci;
 mod ranges;
+mod region;
+mod source;
+mod timer;
 
 pub use bootargs::BootArgs;
+pub use console::{Console, ConsoleKind};
+pub use cpu::{Cpu, CpuStatus, EnableMethod, MPIDR_AFFINITY};
+pub use error::{Error, Fault};
+pub use gic::Gic;
 pub use index_set::{IndexSet, Indices};
+pub use interrupt::{Interrupt, Trigger};
+pub use machine::Machine;
+pub use memory::{Reserved, ReservedBy};
+pub use path::Path;
+pub use psci::{Conduit, Psci, PsciVersion};
 pub use ranges::{Ranges, TooManyRanges};
+pub use region::{Region, Regions};
+pub use source::{Cpus, Memory, Reservations};
+pub use timer::Timer;

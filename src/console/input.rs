@@ -2,12 +2,12 @@
 
 use super::device::UART;
 use super::uart::Uart;
-use crate::dt::Console;
 use crate::irq::{self, IrqError, Trigger};
 use crate::masking;
 use crate::sync::SpinLock;
 use core::fmt;
 use core::sync::atomic::{AtomicPtr, Ordering};
+use reveille_machine::Console;
 
 /// Characters that wait to be read. What does not fit waits in the device, and then with whoever sends it.
 const ROOM: usize = 256;

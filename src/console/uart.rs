@@ -1,8 +1,8 @@
 //! Drivers for the two families of UART there are: PL011 and 8250. Both as firmware has set them up.
 
 use crate::arch::mmio;
-use crate::dt::{Console, ConsoleKind};
 use core::sync::atomic::{AtomicBool, Ordering};
+use reveille_machine::{Console, ConsoleKind};
 
 /// Polls before a byte is given up: a UART that is stuck must not hang the machine. At 9600 baud a byte takes a
 /// millisecond, which is far fewer device reads than this.

@@ -1,11 +1,11 @@
 //! Addresses: `reg` of a node, taken through the buses above it to what the CPUs see.
 
-use super::error::{Error, Fault};
 use super::node::Node;
-use super::path::Path;
+use super::path::NodePath;
 use super::value::{MAX_CELLS, number};
 use super::walk::{Level, Walk};
-use super::{Region, Regions};
+use crate::error::{Error, Fault};
+use crate::region::{Region, Regions};
 
 /// Entries of one `ranges` that are looked at. Real ones have tens; the bound keeps a tree that is all `reg`
 /// and `ranges` from costing the product of the two.
@@ -69,7 +69,7 @@ impl<'a> Walk<'a> {
             let (Some(bus), Some(above)) = (self.levels.get(depth), self.levels.get(depth - 1)) else {
                 break;
             };
-            let path = Path::new(self.tree, bus.index);
+            let path = NodePath::new(self.tree, bus.index).into();
             let Some(ranges) = bus.ranges else {
                 let error = Error::address(path, "ranges", "missing, cannot translate the child address");
                 return Err(error.value(base as u64));

@@ -3,10 +3,10 @@
 //! The `fdt` crate adds header fields in 32 bits and slices as they say. So it only ever gets a blob whose header was checked
 //! here; and only as many nodes are walked as were sound in a single pass over all tokens.
 
-use super::error::Error;
 use super::tokens::Tokens;
 use super::tree::{Fdt, Tree};
 use super::value::be32;
+use crate::error::Error;
 
 /// Bytes of a version 17 header (Devicetree Specification 5.2).
 pub const HEADER_SIZE: usize = 40;
@@ -16,12 +16,12 @@ pub const MAX_BLOB_SIZE: usize = 16 << 20;
 
 /// The length in bytes that a blob starting with `header` claims to have.
 ///
-/// This is all that is needed to form the slice for [`Machine::parse`](super::Machine::parse): the magic
+/// This is all that is needed to form the slice for [`Machine::parse`](crate::Machine::parse): the magic
 /// value is right, the version is one that a version 17 reader understands, and the size lies between
 /// [`HEADER_SIZE`] and [`MAX_BLOB_SIZE`]. See Devicetree Specification 5.2.
 ///
 /// # Errors
-/// [`Fault::Header`](super::Fault::Header), naming the field.
+/// [`Fault::Header`](crate::Fault::Header), naming the field.
 pub fn blob_size(header: &[u8; HEADER_SIZE]) -> Result<usize, Error<'static>> {
     let field = |index: usize| be32(header, 4 * index).unwrap_or(0);
     if field(0) != 0xd00d_feed {

@@ -1,50 +1,12 @@
 //! The UART to talk to.
 
-use super::Region;
-use super::error::{Error, Fault};
-use super::interrupt::{Interrupt, Source};
+use super::interrupt::Interrupts;
 use super::node::Node;
-use super::path::Path;
 use super::tree::Tree;
 use super::value::{is_one_of, strings};
 use super::walk::Walk;
-
-/// A UART that there is a driver for.
-#[derive(Clone, Copy, Debug)]
-pub struct Console<'a> {
-    /// Its node.
-    pub path: Path<'a>,
-    /// Its programming model.
-    pub kind: ConsoleKind,
-    /// Its registers, CPU physical.
-    pub registers: Region,
-    /// Its interrupt, where the tree sends it straight to the GIC.
-    pub interrupt: Option<Interrupt>,
-    /// `clock-frequency` in Hz. Most trees name a clock instead.
-    pub clock_frequency: Option<u32>,
-    /// What follows the `:` in `stdout-path`, such as `115200n8`; empty if nothing does.
-    pub options: &'a str,
-    /// True if `/chosen` named it, false if it is just the first usable one.
-    pub is_chosen: bool,
-}
-
-/// The programming model of a UART.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConsoleKind {
-    /// Arm PrimeCell PL011.
-    Pl011,
-    /// The subset of it that SBSA asks for: no line control, no baud rate.
-    SbsaUart,
-    /// Anything descended from the 8250.
-    Uart8250 {
-        /// Registers are `1 << reg_shift` bytes apart.
-        reg_shift: u32,
-        /// Bytes per access: 1, 2 or 4.
-        reg_io_width: u32,
-        /// Bytes from the start of the region to the first register.
-        reg_offset: u32,
-    },
-}
+use crate::console::{Console, ConsoleKind};
+use crate::error::{Error, Fault};
 
 impl<'a> Console<'a> {
     /// The console at `node`, and its interrupts still to be decoded.
@@ -72,7 +34,7 @@ impl<'a> Console<'a> {
         let clock_frequency = node.cell("clock-frequency")?;
         let console =
             Self { path, kind, registers, interrupt: None, clock_frequency, options, is_chosen: false };
-        Ok((console, Source::of(node)))
+        Ok((console, Interrupts::of(node)))
     }
 
     /// `node` as a console, if it is one and can be used.
@@ -100,17 +62,17 @@ impl<'a> Console<'a> {
         if !node.enabled {
             return Err(Error::node_fault(Fault::Absent, node.path, "the chosen console is disabled"));
         }
-        let (console, source) = Self::read(&walk, &node, options)?;
-        Ok((Self { is_chosen: true, ..console }, source))
+        let (console, interrupts) = Self::read(&walk, &node, options)?;
+        Ok((Self { is_chosen: true, ..console }, interrupts))
     }
 }
 
 /// A console whose interrupt is not known yet.
-pub(super) type Found<'a> = (Console<'a>, Source<'a>);
+pub(super) type Found<'a> = (Console<'a>, Interrupts<'a>);
 
 /// The interrupt of a console, if it has one that goes to a GIC. A console can be polled, so that is all.
-pub(super) fn with_interrupt<'a>(tree: Tree<'a>, (console, source): Found<'a>) -> Console<'a> {
-    let interrupt = source.decode::<1>(tree).ok().and_then(|[first]| first);
+pub(super) fn with_interrupt<'a>(tree: Tree<'a>, (console, interrupts): Found<'a>) -> Console<'a> {
+    let interrupt = interrupts.decode::<1>(tree).ok().and_then(|[first]| first);
     Console { interrupt, ..console }
 }
 

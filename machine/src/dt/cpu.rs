@@ -1,54 +1,11 @@
-//! `/cpus`: who is there, and how to start them.
+//! `/cpus`: who is there, and how to start them (Devicetree Specification 3.7 and 3.8; Arm binding `cpus.yaml`).
 
-use super::error::{Error, Fault};
 use super::node::Node;
-use super::path::Path;
 use super::tree::Tree;
 use super::value::{number, string};
 use super::walk::Walk;
-
-/// The affinity fields of MPIDR_EL1: Aff3 in bits 39:32, Aff2 to Aff0 in bits 23:0.
-pub const MPIDR_AFFINITY: u64 = 0xff_00ff_ffff;
-
-/// One CPU node (Devicetree Specification 3.8; Arm binding `cpus.yaml`).
-#[derive(Clone, Copy, Debug)]
-pub struct Cpu<'a> {
-    /// The affinity fields as they stand in MPIDR_EL1, with every other bit 0.
-    pub mpidr: u64,
-    /// How to start it.
-    pub method: EnableMethod<'a>,
-    /// Whether it may be started.
-    pub status: CpuStatus,
-    /// Its node.
-    pub path: Path<'a>,
-}
-
-/// `enable-method` of the CPU, or of `/cpus` if the CPU has none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EnableMethod<'a> {
-    /// Through PSCI; see [`Machine::psci`](super::Machine::psci).
-    Psci,
-    /// By a 64-bit store to a physical address that the CPU polls.
-    SpinTable {
-        /// `cpu-release-addr`; some trees forget it.
-        release_addr: Option<u64>,
-    },
-    /// A method that this reader does not know.
-    Unknown(&'a str),
-    /// No method at all. Usual for trees of a single CPU.
-    Missing,
-}
-
-/// `status` of a CPU node (Devicetree Specification 2.3.4, 3.8.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CpuStatus {
-    /// Present and usable.
-    Okay,
-    /// "disabled", "reserved" or unknown: quiescent, and left alone.
-    Disabled,
-    /// "fail" or "fail-...": broken.
-    Fail,
-}
+use crate::cpu::{Cpu, CpuStatus, EnableMethod, MPIDR_AFFINITY};
+use crate::error::{Error, Fault};
 
 /// The CPU nodes alone, in tree order.
 struct CpuNodes<'a> {
@@ -107,6 +64,7 @@ impl<'a> CpuNodes<'a> {
 
     fn read(&self, node: &Node<'a>) -> Result<Cpu<'a>, Error<'a>> {
         let mpidr = self.mpidr(node)?;
+        // `enable-method` of the CPU, or of `/cpus` if the CPU has none.
         let method = match (node.string("enable-method")?, &self.container) {
             (None, Some(container)) => container.string("enable-method")?,
             (method, _) => method,
@@ -139,8 +97,8 @@ const FILTER_WORDS: usize = 128;
 /// the reader quadratic.
 const LOOKUPS: u32 = 64;
 
-/// See [`Machine::cpus`](super::Machine::cpus).
-pub struct Cpus<'a> {
+/// See [`Machine::cpus`](crate::Machine::cpus).
+pub(crate) struct Cpus<'a> {
     tree: Tree<'a>,
     nodes: CpuNodes<'a>,
     any: bool,
@@ -150,7 +108,7 @@ pub struct Cpus<'a> {
 }
 
 impl<'a> Cpus<'a> {
-    pub(super) fn new(tree: Tree<'a>) -> Self {
+    pub(crate) fn new(tree: Tree<'a>) -> Self {
         Self { tree, nodes: CpuNodes::new(tree), any: false, seen: [0; FILTER_WORDS], lookups: LOOKUPS }
     }
 

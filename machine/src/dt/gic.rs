@@ -1,53 +1,13 @@
-//! The interrupt controller.
+//! The interrupt controller (Arm bindings `arm,gic.yaml` and `arm,gic-v3.yaml`).
 
-use super::error::{Error, Fault};
 use super::node::Node;
-use super::path::Path;
 use super::value::{is_one_of, strings};
 use super::walk::Walk;
-use super::{Region, Regions};
-
-/// The root interrupt controller: a GIC of one of two kinds, all addresses CPU physical.
-#[derive(Clone, Copy, Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one of it, and no allocator")]
-pub enum Gic<'a> {
-    /// GICv1 or GICv2 (Arm binding `arm,gic.yaml`).
-    V2 {
-        /// Its node.
-        path: Path<'a>,
-        /// GICD.
-        distributor: Region,
-        /// GICC.
-        cpu_interface: Region,
-    },
-    /// GICv3 or GICv4 (Arm binding `arm,gic-v3.yaml`).
-    V3 {
-        /// Its node.
-        path: Path<'a>,
-        /// GICD.
-        distributor: Region,
-        /// The regions that hold the redistributor frames, in tree order.
-        redistributors: Regions,
-        /// `redistributor-stride`: bytes from one frame to the next, if it is not the architected one.
-        stride: Option<u64>,
-    },
-}
+use crate::error::{Error, Fault};
+use crate::gic::Gic;
+use crate::region::Regions;
 
 impl<'a> Gic<'a> {
-    /// Its node.
-    pub fn path(&self) -> Path<'a> {
-        match self {
-            Self::V2 { path, .. } | Self::V3 { path, .. } => *path,
-        }
-    }
-
-    /// GICD.
-    pub fn distributor(&self) -> Region {
-        match self {
-            Self::V2 { distributor, .. } | Self::V3 { distributor, .. } => *distributor,
-        }
-    }
-
     pub(super) fn read(walk: &Walk<'a>, node: &Node<'a>) -> Result<Self, Error<'a>> {
         let path = node.path;
         let distributor = walk.region(node, 0)?;

@@ -1,54 +1,24 @@
 //! Interrupt specifiers of the GIC.
 
-use super::error::{Error, Fault};
 use super::gic;
 use super::node::Node;
-use super::path::Path;
 use super::tree::Tree;
 use super::value::{be32, cell};
 use super::walk::Walk;
-
-/// One interrupt of the GIC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Interrupt {
-    /// The INTID: 16 to 31 for a PPI, from 32 for an SPI.
-    pub id: u32,
-    /// How it is signalled.
-    pub trigger: Trigger,
-}
-
-/// The third cell of a GIC specifier, bits 3:0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trigger {
-    /// Low-to-high edge (1).
-    EdgeRising,
-    /// High-to-low edge (2).
-    EdgeFalling,
-    /// Active high level (4).
-    LevelHigh,
-    /// Active low level (8).
-    LevelLow,
-    /// The tree does not say (0), or not one of the above.
-    Unspecified,
-}
-
-impl Trigger {
-    /// True for either edge: what GICD_ICFGR wants to know.
-    pub fn is_edge(self) -> bool {
-        matches!(self, Self::EdgeRising | Self::EdgeFalling)
-    }
-}
+use crate::error::{Error, Fault};
+use crate::interrupt::{Interrupt, Trigger};
+use crate::path::Path;
 
 /// What a node says of its interrupts, still undecoded (Devicetree Specification 2.4.1).
 #[derive(Clone, Copy)]
-pub(super) struct Source<'a> {
+pub(super) struct Interrupts<'a> {
     path: Path<'a>,
     parent: Option<u32>,
     interrupts: Option<&'a [u8]>,
     extended: Option<&'a [u8]>,
 }
 
-impl<'a> Source<'a> {
+impl<'a> Interrupts<'a> {
     pub fn of(node: &Node<'a>) -> Self {
         Self {
             path: node.path,

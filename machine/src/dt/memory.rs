@@ -1,22 +1,24 @@
 //! Memory that is there, and memory that is somebody's.
 
-use super::Region;
 use super::address::Entries;
-use super::error::{Error, Fault};
 use super::node::Node;
 use super::tree::Tree;
 use super::value::{be64, string};
 use super::walk::Walk;
+use crate::error::{Error, Fault};
+use crate::memory::{Reserved, ReservedBy};
+use crate::region::Region;
 
-/// See [`Machine::memory`](super::Machine::memory).
-pub struct Memory<'a> {
+/// See [`Machine::memory`](crate::Machine::memory): `reg` of every enabled node below the root with device_type "memory"
+/// (Devicetree Specification 3.4).
+pub(crate) struct Memory<'a> {
     walk: Walk<'a>,
     current: Option<(Node<'a>, Entries<'a>)>,
     any: bool,
 }
 
 impl<'a> Memory<'a> {
-    pub(super) fn new(tree: Tree<'a>) -> Self {
+    pub(crate) fn new(tree: Tree<'a>) -> Self {
         Self { walk: Walk::new(tree), current: None, any: false }
     }
 }
@@ -54,30 +56,9 @@ impl<'a> Iterator for Memory<'a> {
     }
 }
 
-/// A piece of memory that is not free.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reserved {
-    /// Which bytes.
-    pub region: Region,
-    /// Not to be mapped either, not even speculatively accessed (`no-map`).
-    pub no_map: bool,
-    /// Who says so.
-    pub source: ReservedBy,
-}
-
-/// Where a reservation stands in the tree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReservedBy {
-    /// The memory reservation block (Devicetree Specification 5.3).
-    Block,
-    /// A child of `/reserved-memory` (ibid. 3.5).
-    Node,
-    /// The initial RAM disk in `/chosen`.
-    Initrd,
-}
-
-/// See [`Machine::reserved`](super::Machine::reserved).
-pub struct Reservations<'a> {
+/// See [`Machine::reserved`](crate::Machine::reserved): the reservation block, the initial RAM disk, and the children of
+/// `/reserved-memory` that have a place.
+pub(crate) struct Reservations<'a> {
     tree: Tree<'a>,
     /// Offset of the next entry of the reservation block, until its end.
     block: Option<usize>,
@@ -87,7 +68,7 @@ pub struct Reservations<'a> {
 }
 
 impl<'a> Reservations<'a> {
-    pub(super) fn new(tree: Tree<'a>) -> Self {
+    pub(crate) fn new(tree: Tree<'a>) -> Self {
         Self { tree, block: tree.reservations(), walk: Walk::new(tree), inside: false, current: None }
     }
 

@@ -1,10 +1,10 @@
 //! A node with what is asked of many nodes at hand.
 
-use super::error::Error;
 use super::name::Name;
-use super::path::Path;
 use super::tokens::Tokens;
 use super::value::{cell, string};
+use crate::error::Error;
+use crate::path::Path;
 use fdt::nodes::NodeProperty;
 use fdt::properties::values::PropertyValue;
 

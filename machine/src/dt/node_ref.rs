@@ -4,11 +4,11 @@ use core::fmt;
 
 use super::name::{Name, put_printable};
 use super::node::Node;
-use super::path::Path;
 use super::tree::Tree;
 use super::walk::Walk;
+use crate::path::Path;
 
-/// A node to look at; see [`Machine::node`](super::Machine::node).
+/// A node to look at; see [`Machine::node`](crate::Machine::node).
 #[derive(Clone, Copy)]
 pub struct NodeRef<'a> {
     tree: Tree<'a>,

@@ -5,30 +5,29 @@ use super::tokens::MAX_DEPTH;
 use super::tree::Tree;
 use core::fmt;
 
-/// A node's place in the tree. [`Display`](fmt::Display) writes it in full, `/soc/serial@7e201000`, with
-/// anything but printable ASCII replaced by `?`.
+/// A node's place in the tree, as [`Path`](crate::Path) shows it.
 #[derive(Clone, Copy)]
-pub struct Path<'a> {
+pub(crate) struct NodePath<'a> {
     tree: Tree<'a>,
     index: u32,
 }
 
-impl<'a> Path<'a> {
+impl<'a> NodePath<'a> {
     /// The place of the node that has `index` nodes before it.
     pub(super) fn new(tree: Tree<'a>, index: u32) -> Self {
         Self { tree, index }
     }
 }
 
-impl PartialEq for Path<'_> {
+impl PartialEq for NodePath<'_> {
     fn eq(&self, other: &Self) -> bool {
         self.index == other.index && core::ptr::eq(self.tree.blob, other.tree.blob)
     }
 }
 
-impl Eq for Path<'_> {}
+impl Eq for NodePath<'_> {}
 
-impl fmt::Display for Path<'_> {
+impl fmt::Display for NodePath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut names = [""; MAX_DEPTH];
         let mut tokens = self.tree.tokens();
@@ -45,11 +44,5 @@ impl fmt::Display for Path<'_> {
             }
         }
         f.write_str("?")
-    }
-}
-
-impl fmt::Debug for Path<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
     }
 }

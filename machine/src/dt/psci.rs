@@ -1,50 +1,9 @@
-//! The firmware that starts and stops CPUs.
+//! The firmware that starts and stops CPUs (Arm binding `psci.yaml`).
 
-use super::error::{Error, Fault};
 use super::node::Node;
-use super::path::Path;
 use super::value::strings;
-
-/// A PSCI node: what can be called, and by which instruction (Arm binding `psci.yaml`, Arm DEN 0022).
-#[derive(Clone, Copy, Debug)]
-pub struct Psci<'a> {
-    /// Its node.
-    pub path: Path<'a>,
-    /// The newest version that the node is compatible with.
-    pub version: PsciVersion,
-    /// How to call it.
-    pub conduit: Conduit,
-    /// Function id of CPU_ON.
-    pub cpu_on: u32,
-    /// Function id of CPU_OFF; optional in 0.1.
-    pub cpu_off: Option<u32>,
-    /// Function id of AFFINITY_INFO; unknown to 0.1.
-    pub affinity_info: Option<u32>,
-    /// Function id of SYSTEM_OFF; unknown to 0.1.
-    pub system_off: Option<u32>,
-    /// Function id of SYSTEM_RESET; unknown to 0.1.
-    pub system_reset: Option<u32>,
-}
-
-/// What the node is compatible with. From 0.2 on PSCI_VERSION tells more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum PsciVersion {
-    /// `arm,psci`: function ids come from the node, and there is no AFFINITY_INFO.
-    V0_1,
-    /// `arm,psci-0.2`: standard function ids.
-    V0_2,
-    /// `arm,psci-1.0` or newer.
-    V1_0,
-}
-
-/// The instruction that reaches the firmware or the hypervisor: `method`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Conduit {
-    /// `hvc #0`
-    Hvc,
-    /// `smc #0`
-    Smc,
-}
+use crate::error::{Error, Fault};
+use crate::psci::{Conduit, Psci, PsciVersion};
 
 impl<'a> Psci<'a> {
     pub(super) fn read(node: &Node<'a>) -> Result<Self, Error<'a>> {
@@ -57,17 +16,7 @@ impl<'a> Psci<'a> {
             None => return Err(Error::node_fault(Fault::Property, path, "no method property")),
         };
         if version > PsciVersion::V0_1 {
-            return Ok(Self {
-                path,
-                version,
-                conduit,
-                // The 64-bit form: its 32-bit brother would cut off entry point and context.
-                cpu_on: 0xc400_0003,
-                cpu_off: Some(0x8400_0002),
-                affinity_info: Some(0xc400_0004),
-                system_off: Some(0x8400_0008),
-                system_reset: Some(0x8400_0009),
-            });
+            return Ok(Self::standard(path, version, conduit));
         }
         let Some(cpu_on) = node.cell("cpu_on")? else {
             return Err(Error::node_fault(Fault::Property, path, "PSCI 0.1 without cpu_on"));

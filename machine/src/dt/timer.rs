@@ -1,34 +1,18 @@
-//! The generic timer.
+//! The generic timer (Arm binding `arm,arch_timer.yaml`).
 
-use super::error::Error;
-use super::interrupt::{Interrupt, Source};
+use super::interrupt::Interrupts;
 use super::node::Node;
 use super::tree::Tree;
 use super::value::{any_of, strings};
-
-/// The generic timer of the CPUs (Arm binding `arm,arch_timer.yaml`): one PPI per view of it.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Timer {
-    /// EL3 or Secure EL1 physical timer, CNTPS.
-    pub secure_physical: Option<Interrupt>,
-    /// Non-secure EL1 physical timer, CNTP.
-    pub physical: Option<Interrupt>,
-    /// EL1 virtual timer, CNTV.
-    pub virtual_timer: Option<Interrupt>,
-    /// EL2 physical timer, CNTHP.
-    pub hyp_physical: Option<Interrupt>,
-    /// EL2 virtual timer, CNTHV.
-    pub hyp_virtual: Option<Interrupt>,
-    /// `clock-frequency` in Hz: what firmware should have put into CNTFRQ_EL0 and did not.
-    pub clock_frequency: Option<u32>,
-}
+use crate::error::Error;
+use crate::timer::Timer;
 
 /// In the order of the binding, which is also that of lists without names.
 const NAMES: &[u8] = b"sec-phys\0phys\0virt\0hyp-phys\0hyp-virt";
 
 impl Timer {
     pub(super) fn read<'a>(tree: Tree<'a>, node: &Node<'a>) -> Result<Self, Error<'a>> {
-        let listed = Source::of(node).decode::<5>(tree)?;
+        let listed = Interrupts::of(node).decode::<5>(tree)?;
         let mut views = [None; 5];
         match node.property("interrupt-names") {
             None => views = listed,

@@ -1,11 +1,11 @@
 //! Walking a checked tree: nodes in tree order, each with the buses above it at hand.
 //!
 //! Every question is answered by walks from the root, each linear in the size of the tree and reading each
-//! property list once. Nothing is cached but what [`Machine`](super::Machine) keeps.
+//! property list once. Nothing is cached but what [`Machine`](crate::Machine) keeps.
 
 use super::name::Name;
 use super::node::{Node, Props};
-use super::path::Path;
+use super::path::NodePath;
 use super::tokens::{MAX_DEPTH, Tokens};
 use super::tree::Tree;
 use super::value::{cell, cells_or, string};
@@ -75,7 +75,7 @@ impl<'a> Walk<'a> {
         *self.levels.get_mut(node.depth)? = level;
         Some(Node {
             tokens,
-            path: Path::new(self.tree, node.index),
+            path: NodePath::new(self.tree, node.index).into(),
             depth: node.depth,
             name: Name::of(node.name),
             props,

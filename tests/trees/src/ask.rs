@@ -3,7 +3,8 @@
 use std::fmt::Display;
 
 use crate::truth::reader;
-use reveille_machine::dt::{Error, Fault, HEADER_SIZE, Machine, blob_size, salvage_console};
+use reveille_machine::dt::{HEADER_SIZE, blob_size, salvage_console};
+use reveille_machine::{Error, Fault, Machine};
 
 /// Asks everything about `blob` and checks what must hold for any input: errors are single lines, regions do
 /// not wrap, and no list is longer than the blob. Returns the fault if the blob was refused.

@@ -5,7 +5,7 @@
 use std::fmt::Write;
 
 use crate::dts::{Node, Tree};
-use reveille_machine::dt::{
+use reveille_machine::{
     ConsoleKind, CpuStatus, EnableMethod, Error, Fault, Gic, Interrupt, Machine, Trigger,
 };
 

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use reveille_machine::dt::{ConsoleKind, EnableMethod, Gic, Machine, Region};
+use reveille_machine::{ConsoleKind, EnableMethod, Gic, Machine, Region};
 use reveille_trees::ask::everything;
 use reveille_trees::truth::{ASPECTS, reader, truth};
 use reveille_trees::{blobs, dts};

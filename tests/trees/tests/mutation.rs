@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 use std::{env, thread};
 
-use reveille_machine::dt::{Fault, Machine};
+use reveille_machine::{Fault, Machine};
 use reveille_trees::ask::everything;
 use reveille_trees::blobs::{compile, compile_text, qemu};
 use reveille_trees::cpu_time;

@@ -1,6 +1,6 @@
 //! The trees that QEMU makes for its `virt` machine.
 
-use reveille_machine::dt::{
+use reveille_machine::{
     Conduit, ConsoleKind, EnableMethod, Gic, Interrupt, Machine, PsciVersion, Region, Trigger,
 };
 use reveille_trees::ask::everything;

@@ -1,8 +1,9 @@
 //! Small trees, each written for what it tests. Their sources are in `dts/`.
 
-use reveille_machine::dt::{
+use reveille_machine::dt::blob_size;
+use reveille_machine::{
     Conduit, ConsoleKind, Cpu, CpuStatus, EnableMethod, Error, Fault, Gic, Interrupt, Machine, PsciVersion,
-    Region, ReservedBy, Trigger, blob_size,
+    Region, ReservedBy, Trigger,
 };
 use reveille_trees::ask::everything;
 use reveille_trees::blobs::{compile, compile_text};

@@ -1,7 +1,7 @@
 //! What the runtime reads off a device tree, a line for each part: `describe FILE.dtb`. Exit code 1 if a part that no
 //! machine can do without is missing or wrong.
 
-use reveille_machine::dt::{Conduit, ConsoleKind, CpuStatus, EnableMethod, Error, Gic, Machine};
+use reveille_machine::{Conduit, ConsoleKind, CpuStatus, EnableMethod, Error, Gic, Machine};
 use std::fmt::Display;
 use std::process::ExitCode;
 
@@ -77,7 +77,7 @@ fn describe(machine: &Machine<'_>) -> ExitCode {
         format!("PSCI {:?} by {conduit}", psci.version)
     });
     part("timer", machine.timer, |timer| {
-        let ppi = |interrupt: Option<reveille_machine::dt::Interrupt>| interrupt.map_or(0, |found| found.id);
+        let ppi = |interrupt: Option<reveille_machine::Interrupt>| interrupt.map_or(0, |found| found.id);
         format!("virtual {}, of the hypervisor {}", ppi(timer.virtual_timer), ppi(timer.hyp_physical))
     });
     part("console", machine.console, |console| {

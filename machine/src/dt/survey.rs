@@ -1,0 +1,112 @@
+//! One look at a whole tree, for everything that a [`Machine`] keeps.
+
+use super::console::{self, Found};
+use super::node::Node;
+use super::tree::Tree;
+use super::value::string;
+use super::walk::Walk;
+use super::{blob, cpu, gic, psci, timer};
+use crate::console::Console;
+use crate::error::Error;
+use crate::gic::Gic;
+use crate::machine::Machine;
+use crate::psci::Psci;
+use crate::source::Source;
+use crate::timer::Timer;
+
+/// One walk for everything that is a single node.
+#[inline(never)]
+pub(super) fn survey<'a>(tree: Tree<'a>) -> Machine<'a> {
+    let mut model = "";
+    let mut root_parent = None;
+    let mut chosen = None;
+    let mut gic = Err(Error::absent("no GIC that is known and enabled"));
+    let mut is_root_gic = false;
+    let mut psci = Err(Error::absent("no PSCI node"));
+    let mut psci_rank = u8::MAX;
+    let mut timer: Option<Node<'a>> = None;
+    let mut console = None;
+
+    let mut walk = Walk::new(tree);
+    while let Some(node) = walk.step() {
+        if node.depth == 0 {
+            root_parent = node.interrupt_parent;
+            model = node.property("model").or(node.props.compatible).and_then(string).unwrap_or("");
+        }
+        if node.is_at(1, "chosen") {
+            chosen.get_or_insert(node);
+        }
+        if !node.enabled || node.props.compatible.is_none() {
+            continue;
+        }
+        if gic::is_gic(&node) && !is_root_gic {
+            is_root_gic = root_parent.is_some() && node.phandle() == root_parent;
+            let is_first = matches!(&gic, Err(error) if error.is_absent());
+            if is_root_gic || is_first {
+                gic = Gic::read(&walk, &node);
+            }
+        } else if psci::version(&node).is_some() {
+            let rank = psci::rank(&node);
+            if rank < psci_rank {
+                psci_rank = rank;
+                psci = Psci::read(&node);
+            }
+        } else if timer::is_timer(&node) {
+            timer.get_or_insert(node);
+        } else if console.is_none() {
+            console = Console::usable(&walk, &node);
+        }
+    }
+
+    let (console, console_note) = find_console(tree, chosen.as_ref(), console);
+    Machine {
+        source: Source::Tree(tree),
+        cpu_count: cpu::count(tree),
+        model,
+        bootargs: chosen.map_or(Ok(""), |chosen| Ok(chosen.string("bootargs")?.unwrap_or(""))),
+        gic,
+        psci,
+        timer: match timer {
+            Some(node) => Timer::read(tree, &node),
+            None => Err(Error::absent("no generic timer")),
+        },
+        console,
+        console_note,
+    }
+}
+
+/// The console of a tree that [`Machine::parse`] refuses, from the part before the damage: somewhere to say
+/// what is wrong with it. `None` if even that cannot be told.
+pub fn salvage_console(blob: &[u8]) -> Option<Console<'_>> {
+    let (tree, _) = blob::check(blob).ok()?;
+    let mut chosen = None;
+    let mut console = None;
+    let mut walk = Walk::new(tree);
+    while let Some(node) = walk.step() {
+        if node.is_at(1, "chosen") {
+            chosen.get_or_insert(node);
+        }
+        if console.is_none() {
+            console = Console::usable(&walk, &node);
+        }
+    }
+    find_console(tree, chosen.as_ref(), console).0.ok()
+}
+
+/// The chosen console, else `first`; and why it is not the chosen one.
+#[inline(never)]
+fn find_console<'a>(
+    tree: Tree<'a>,
+    chosen: Option<&Node<'a>>,
+    first: Option<Found<'a>>,
+) -> (Result<Console<'a>, Error<'a>>, Option<Error<'a>>) {
+    let by_path = match chosen {
+        Some(chosen) => Console::chosen(tree, chosen),
+        None => Err(Error::absent("no /chosen node")),
+    };
+    match (by_path, first) {
+        (Ok(found), _) => (Ok(console::with_interrupt(tree, found)), None),
+        (Err(note), Some(found)) => (Ok(console::with_interrupt(tree, found)), Some(note)),
+        (Err(error), None) => (Err(error), Some(error)),
+    }
+}

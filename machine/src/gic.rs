@@ -1,0 +1,46 @@
+//! The interrupt controller.
+
+use crate::path::Path;
+use crate::region::{Region, Regions};
+
+/// The root interrupt controller: a GIC of one of two kinds, all addresses CPU physical.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it, and no allocator")]
+pub enum Gic<'a> {
+    /// GICv1 or GICv2.
+    V2 {
+        /// Where it is described.
+        path: Path<'a>,
+        /// GICD.
+        distributor: Region,
+        /// GICC.
+        cpu_interface: Region,
+    },
+    /// GICv3 or GICv4.
+    V3 {
+        /// Where it is described.
+        path: Path<'a>,
+        /// GICD.
+        distributor: Region,
+        /// The regions that hold the redistributor frames, in the order of the description.
+        redistributors: Regions,
+        /// Bytes from one frame to the next, if it is not the architected number.
+        stride: Option<u64>,
+    },
+}
+
+impl<'a> Gic<'a> {
+    /// Where it is described.
+    pub fn path(&self) -> Path<'a> {
+        match self {
+            Self::V2 { path, .. } | Self::V3 { path, .. } => *path,
+        }
+    }
+
+    /// GICD.
+    pub fn distributor(&self) -> Region {
+        match self {
+            Self::V2 { distributor, .. } | Self::V3 { distributor, .. } => *distributor,
+        }
+    }
+}

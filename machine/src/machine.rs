@@ -1,0 +1,75 @@
+//! The machine as a whole.
+
+use crate::console::Console;
+use crate::error::Error;
+use crate::gic::Gic;
+use crate::psci::Psci;
+use crate::region::Regions;
+use crate::source::{Cpus, Memory, Reservations, Source};
+use crate::timer::Timer;
+
+/// A machine, as it is described: by a device tree, which [`Machine::parse`] reads.
+///
+/// Each part is a `Result` of its own. [`Error::is_absent`] tells a part that the description does not have from one
+/// that it describes wrongly; either prints as one line.
+#[derive(Clone, Copy, Debug)]
+pub struct Machine<'a> {
+    pub(crate) source: Source<'a>,
+    pub(crate) cpu_count: usize,
+    /// Its name, empty if it has none.
+    pub model: &'a str,
+    /// The kernel command line, empty if there is none.
+    pub bootargs: Result<&'a str, Error<'a>>,
+    /// The interrupt controller.
+    pub gic: Result<Gic<'a>, Error<'a>>,
+    /// The firmware that starts and stops CPUs.
+    pub psci: Result<Psci<'a>, Error<'a>>,
+    /// The generic timer.
+    pub timer: Result<Timer, Error<'a>>,
+    /// The console that was chosen, else the first UART with a driver.
+    pub console: Result<Console<'a>, Error<'a>>,
+    /// Why the console is not one that was chosen; see [`Console::is_chosen`].
+    pub console_note: Option<Error<'a>>,
+}
+
+impl<'a> Machine<'a> {
+    /// The CPUs in the order of the description, which need not start with the one that boots. A CPU that is described
+    /// wrongly, or has the MPIDR of an earlier one, is an error in its place; no CPU at all is a single error.
+    pub fn cpus(&self) -> Cpus<'a> {
+        self.source.cpus()
+    }
+
+    /// How many CPUs are described, of whatever status, and rightly or not.
+    pub fn cpu_count(&self) -> usize {
+        self.cpu_count
+    }
+
+    /// The memory. Pieces of no size are left out; no memory at all is a single error.
+    pub fn memory(&self) -> Memory<'a> {
+        self.source.memory()
+    }
+
+    /// Memory that is taken. The description itself and the running image are not among it.
+    pub fn reserved(&self) -> Reservations<'a> {
+        self.source.reserved()
+    }
+
+    /// What the board is compatible with, most specific first, for quirks that are keyed by board.
+    pub fn compatible(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.source.compatible()
+    }
+
+    /// True if the board says it is `board`.
+    pub fn is_compatible(&self, board: &str) -> bool {
+        self.compatible().any(|name| name == board)
+    }
+
+    /// The registers of the first enabled device that is compatible with `with`.
+    ///
+    /// # Errors
+    /// [`Fault::Absent`](crate::Fault::Absent) if there is none, another if its registers are described wrongly or are more
+    /// than [`Regions::CAPACITY`] regions.
+    pub fn device_regions(&self, with: &str) -> Result<Regions, Error<'a>> {
+        self.source.device_regions(with)
+    }
+}

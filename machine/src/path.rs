@@ -1,0 +1,34 @@
+//! Where a part of the machine stands in what describes it.
+
+use crate::dt::path::NodePath;
+use core::fmt;
+
+/// Where a part of the machine stands in what describes it. [`Display`](fmt::Display) writes it: a node of a device tree in
+/// full, `/soc/serial@7e201000`, with anything but printable ASCII replaced by `?`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Path<'a>(Place<'a>);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place<'a> {
+    Node(NodePath<'a>),
+}
+
+impl<'a> From<NodePath<'a>> for Path<'a> {
+    fn from(node: NodePath<'a>) -> Self {
+        Self(Place::Node(node))
+    }
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Place::Node(node) => node.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

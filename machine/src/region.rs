@@ -1,0 +1,49 @@
+//! Ranges of physical addresses.
+
+use core::fmt;
+use core::ops::Deref;
+
+/// A range of CPU physical addresses. Its last byte is addressable: `base + (size - 1)` does not wrap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Region {
+    /// First byte.
+    pub base: u64,
+    /// Length in bytes.
+    pub size: u64,
+}
+
+/// A few regions, kept in place. Dereferences to a slice.
+#[derive(Clone, Copy)]
+pub struct Regions {
+    list: [Region; Self::CAPACITY],
+    length: usize,
+}
+
+impl Regions {
+    /// The most regions that fit. No tree of Debian's kernels has more than 4 redistributor regions.
+    pub const CAPACITY: usize = 32;
+
+    pub(crate) const EMPTY: Self = Self { list: [Region { base: 0, size: 0 }; Self::CAPACITY], length: 0 };
+
+    /// False if there was no room.
+    pub(crate) fn push(&mut self, region: Region) -> bool {
+        let Some(slot) = self.list.get_mut(self.length) else { return false };
+        *slot = region;
+        self.length += 1;
+        true
+    }
+}
+
+impl Deref for Regions {
+    type Target = [Region];
+
+    fn deref(&self) -> &[Region] {
+        self.list.get(..self.length).unwrap_or(&[])
+    }
+}
+
+impl fmt::Debug for Regions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}

@@ -1,0 +1,102 @@
+//! What the machine is described by. The one place that tells one kind of description from another, for everything that a
+//! [`Machine`](crate::Machine) does not keep but looks up when it is asked.
+
+use crate::cpu::Cpu;
+use crate::dt::tree::Tree;
+use crate::dt::{cpu, device, memory};
+use crate::error::Error;
+use crate::memory::Reserved;
+use crate::region::{Region, Regions};
+
+/// A description that was checked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Source<'a> {
+    Tree(Tree<'a>),
+}
+
+impl<'a> Source<'a> {
+    /// The device tree, if it is one.
+    pub(crate) fn tree(self) -> Option<Tree<'a>> {
+        match self {
+            Self::Tree(tree) => Some(tree),
+        }
+    }
+
+    pub(crate) fn cpus(self) -> Cpus<'a> {
+        match self {
+            Self::Tree(tree) => Cpus(Items::Tree(cpu::Cpus::new(tree))),
+        }
+    }
+
+    pub(crate) fn memory(self) -> Memory<'a> {
+        match self {
+            Self::Tree(tree) => Memory(Items::Tree(memory::Memory::new(tree))),
+        }
+    }
+
+    pub(crate) fn reserved(self) -> Reservations<'a> {
+        match self {
+            Self::Tree(tree) => Reservations(Items::Tree(memory::Reservations::new(tree))),
+        }
+    }
+
+    pub(crate) fn compatible(self) -> impl Iterator<Item = &'a str> + use<'a> {
+        match self {
+            Self::Tree(tree) => device::compatible(tree),
+        }
+    }
+
+    pub(crate) fn device_regions(self, with: &str) -> Result<Regions, Error<'a>> {
+        match self {
+            Self::Tree(tree) => device::regions(tree, with),
+        }
+    }
+}
+
+/// What is iterated over, for each kind of description.
+enum Items<T> {
+    Tree(T),
+}
+
+impl<T: Iterator> Iterator for Items<T> {
+    type Item = T::Item;
+
+    fn next(&mut self) -> Option<T::Item> {
+        match self {
+            Self::Tree(tree) => tree.next(),
+        }
+    }
+}
+
+/// See [`Machine::cpus`](crate::Machine::cpus).
+pub struct Cpus<'a>(Items<cpu::Cpus<'a>>);
+
+impl<'a> Iterator for Cpus<'a> {
+    type Item = Result<Cpu<'a>, Error<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next()
+    }
+}
+
+/// See [`Machine::memory`](crate::Machine::memory).
+pub struct Memory<'a>(Items<memory::Memory<'a>>);
+
+impl<'a> Iterator for Memory<'a> {
+    type Item = Result<Region, Error<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next()
+    }
+}
+
+/// See [`Machine::reserved`](crate::Machine::reserved).
+pub struct Reservations<'a>(Items<memory::Reservations<'a>>);
+
+impl<'a> Iterator for Reservations<'a> {
+    type Item = Result<Reserved, Error<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next()
+    }
+}
