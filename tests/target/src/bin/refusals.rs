@@ -517,10 +517,10 @@ fn refused() {
     let _ = CpuSet::first(512);
 }
 
-//= made/cpu-set-iter | E0451 | fields `words` and `at` of struct `reveille::cpu::Iter` are private
+//= made/cpu-set-iter | E0451 | field `0` of struct `reveille::cpu::Iter` is private
 #[cfg(refused = "made/cpu-set-iter")]
 fn refused() {
-    let _ = cpu::Iter { words: [u64::MAX; 8], at: 0 };
+    let _ = cpu::Iter { 0: loop {} };
 }
 
 //= made/site | E0451 | fields `site`, `target` and `key` of struct `(reveille::patch::)?SiteEntry` are private
@@ -533,14 +533,14 @@ fn refused() {
 #[cfg(refused = "made/key-code")]
 fn refused() -> bool {
     static KEY: u8 = 0;
-    reveille::static_key!(@asm "brk #0", KEY)
+    reveille::__static_key!(@asm "brk #0", KEY)
 }
 
 //= made/key-site | E0133 | use of inline assembly is unsafe
 #[cfg(refused = "made/key-site")]
 fn refused() -> bool {
     static KEY: u8 = 0;
-    reveille::static_key!(@site true, KEY)
+    reveille::__static_key!(@site true, KEY)
 }
 
 //= made/key-default | | no rules expected
