@@ -11,7 +11,7 @@ use crate::{call, gic, hotplug, irq, nmi, panic, stop, sync, time, watchdog};
 use core::fmt;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use reveille_protocol::LeaveRequest;
+use reveille_protocol::{LeaveRequest, Wakes};
 
 /// Keeps its content alone on its cache lines: 128 bytes is a line pair on the CPUs that fetch in pairs.
 #[repr(C, align(128))]
@@ -57,10 +57,8 @@ pub(crate) struct Area {
     pub(crate) launch: launch::Mailbox,
     /// Callbacks under way in thread context; those in interrupt context show in the stack pointer.
     pub(crate) interrupt_depth: AtomicU32,
-    /// Interrupts that it has handled, but for calls, which their queues count; written by its CPU alone.
-    pub(crate) interrupts: AtomicU64,
-    /// What [`idle`](super::idle()) had seen of its interrupts when it returned last.
-    pub(crate) idle_saw: AtomicU64,
+    /// Interrupts that it has handled, but for calls, which their queues count, and what [`idle`](super::idle()) has seen of both.
+    pub(crate) wakes: Wakes<Hw>,
     /// How it is asked to leave.
     pub(crate) leave: LeaveRequest<Hw>,
     /// What keeps it from leaving.
@@ -216,24 +214,23 @@ impl Area {
             slot: Line(HwSlot::from_parts(crate::arch::HwWord::with(0))),
             record: Line(Record::new()),
             parked: panic::ParkMark::new(),
-            waiter: sync::Waiter::new(),
+            waiter: sync::not_waiting(),
             nmi: nmi::Part::new(),
             launch: launch::Mailbox::new(),
             call: call::Part::new(CpuId::BOOT),
             interrupt_depth: AtomicU32::new(0),
-            interrupts: AtomicU64::new(0),
-            idle_saw: AtomicU64::new(0),
+            wakes: Wakes::from_parts(HwWord::with(Wakes::<Hw>::NONE), HwWord::with(Wakes::<Hw>::NONE)),
             leave: LeaveRequest::from_parts(
                 HwWord::with(LeaveRequest::<Hw>::IDLE),
                 HwWord::with(LeaveRequest::<Hw>::IDLE),
             ),
             holds: hotplug::Holds::new(),
-            stop: stop::Part::new(),
+            stop: stop::part(),
             idle_ticks: AtomicU64::new(0),
             idle_since: AtomicU64::new(0),
             timers: time::Timers::new(),
-            watchdog: watchdog::Part::new(),
-            applied: irq::Applied::new(),
+            watchdog: watchdog::part(),
+            applied: irq::applied(),
         }
     }
 

@@ -30,37 +30,27 @@ pub fn idle() {
     if area.launch.run_one() {
         return;
     }
-    // From the last look to the WFI interrupts are masked, by `DAIF.I` alone: one that comes stays pending, and a WFI does
-    // not wait while one is, masked so or not (Arm ARM D1.6.2).
-    let daif = regs::daif_mask();
-    // A callback or a handler has run since, and nothing could end a WFI behind a guard that it has forgotten.
-    assert!(!area.masking.is_held(), "cpu::idle() with interrupts masked");
-    if !has_been_interrupted(area)
-        && !area.launch.is_waiting()
-        && !call::is_pending(area)
-        && !hotplug::is_due(area)
-        && !panic::is_stopped_by_other()
-    {
+    let close = || {
+        // By `DAIF.I` alone: an interrupt that comes stays pending, and a WFI does not wait while one is, masked so or not (Arm
+        // ARM D1.6.2).
+        let daif = regs::daif_mask();
+        // A callback or a handler has run since, and nothing could end a WFI behind a guard that it has forgotten.
+        assert!(!area.masking.is_held(), "cpu::idle() with interrupts masked");
+        daif
+    };
+    let has_work = || {
+        area.launch.is_waiting()
+            || call::is_pending(area)
+            || hotplug::is_due(area)
+            || panic::is_stopped_by_other()
+    };
+    let wait = || {
         // What is told after this look comes with an interrupt, which is pending then; or that is lost, and the timer comes.
         irq::look(area);
         time::look_around();
         wait(area);
-    }
-    // The pending interrupt is taken here.
-    regs::daif_restore(daif);
-    // One that is taken only now is new to the next call, and that is early enough: the caller looks in between.
-    area.idle_saw.store(interruptions(area), Ordering::Relaxed);
-}
-
-/// Counts interrupts and calls of this CPU.
-fn interruptions(area: &Area) -> u64 {
-    // Relaxed: written by this CPU alone.
-    area.interrupts.load(Ordering::Relaxed).wrapping_add(call::taken(area))
-}
-
-/// Whether there was any since [`idle`] last returned.
-fn has_been_interrupted(area: &Area) -> bool {
-    interruptions(area) != area.idle_saw.load(Ordering::Relaxed)
+    };
+    area.wakes.idle(|| call::taken(area), close, has_work, wait, regs::daif_restore);
 }
 
 /// Waits for an interrupt, and counts the time.

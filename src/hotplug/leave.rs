@@ -64,7 +64,7 @@ pub(crate) fn check(area: &'static Area) {
     }
     let Some(leaving) = area.leave.accept() else { return };
     // If it did, it does no longer once it is gone.
-    lifecycle::set_waiting(area, false);
+    lifecycle::ceases_to_wait(area);
     let deadline = Deadline::at(Instant::from_ticks(leaving.deadline()));
     let mut leaving = Some(leaving);
     // The requester has the lifecycle lock, and keeps it until this CPU is gone; or it has given up, and then this CPU

@@ -5,7 +5,6 @@ use crate::arch::exception::IrqFrame;
 use crate::cpu::area::{self, Area};
 use crate::gic::{self, CpuInterface};
 use crate::{call, nmi, panic, stop};
-use core::sync::atomic::Ordering;
 
 /// Handles one interrupt. Called by the vector with `DAIF.I` set, which it is again on return.
 ///
@@ -65,8 +64,7 @@ fn other<C: CpuInterface>(area: &'static Area, frame: &IrqFrame, interrupt: u32)
         nmi::answer(area, frame);
         return C::end(interrupt);
     }
-    // No read-modify-write, as only this CPU writes it; and it moves, whatever comes in between.
-    area.interrupts.store(area.interrupts.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    area.wakes.count();
     if intid == Sgi::Gather as u32 {
         // Ended first: the CPU serves other interrupts while it waits.
         C::end(interrupt);

@@ -4,7 +4,7 @@ pub(crate) mod entry;
 mod private;
 mod table;
 
-pub(crate) use private::{Applied, arrive, look, tell};
+pub(crate) use private::{Applied, applied, arrive, look, tell};
 pub use table::{IrqError, Trigger, register, set_affinity};
 pub(crate) use table::{dispatch, move_away};
 

@@ -237,7 +237,7 @@ pub(crate) fn is_stopper() -> bool {
 pub(crate) fn stop_requested(how: ParkedBy, frame: &IrqFrame) {
     // One that is on its way to park was told twice.
     let mark = &area::current().parked;
-    if mark.by.load(Ordering::Relaxed) == 0 && GATE.join(me()) {
+    if mark.by.load(Ordering::Relaxed) == 0 && GATE.is_taken_by_other(me()) {
         mark.by.store(how as u8, Ordering::Relaxed);
         mark.elr.store(frame.pc(), Ordering::Relaxed);
         mark.spsr.store(frame.spsr(), Ordering::Relaxed);
@@ -263,7 +263,7 @@ pub(crate) fn stop_noticed() {
 
 #[unsafe(link_section = ".never_patch")]
 extern "C" fn join(_: *const HwGate, registers: &Registers) {
-    if GATE.join(me()) {
+    if GATE.is_taken_by_other(me()) {
         park(ParkedBy::Gate, Evidence::Call(registers));
     }
 }

@@ -6,7 +6,7 @@
 
 mod gather;
 
-pub(crate) use gather::{Part, Round, init, participate, patience};
+pub(crate) use gather::{Part, Round, init, part, participate, patience};
 
 use crate::cpu::lifecycle::{Denied, Lifecycle};
 use crate::cpu::{self, CpuId, CpuSet};

@@ -1,12 +1,12 @@
 //! A lock for thread context, held with interrupts open.
 
-use super::word;
+use super::word::HwLockWord;
 use crate::cpu::area::{self, Area};
 use crate::{arch, irq, panic};
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicU32, Ordering};
+use reveille_protocol::MutexWord;
 
 /// A lock for data that threads alone use: interrupts stay open while it is held.
 ///
@@ -15,8 +15,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 ///
 /// [`Hold::Mutex`]: crate::hotplug::Hold::Mutex
 pub struct Mutex<T: ?Sized> {
-    /// 0: free, 1: held.
-    word: AtomicU32,
+    word: MutexWord<HwLockWord>,
     data: UnsafeCell<T>,
 }
 
@@ -40,7 +39,10 @@ unsafe impl<T: ?Sized + Sync> Sync for MutexGuard<'_, T> {}
 impl<T> Mutex<T> {
     /// A free lock.
     pub const fn new(data: T) -> Self {
-        Self { word: AtomicU32::new(0), data: UnsafeCell::new(data) }
+        Self {
+            word: MutexWord::from_parts(HwLockWord::with(MutexWord::<HwLockWord>::FREE)),
+            data: UnsafeCell::new(data),
+        }
     }
 }
 
@@ -66,11 +68,9 @@ impl<T: ?Sized> Mutex<T> {
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         // Masked for the word alone: the form of the operation cannot change in the middle of it.
         let _masked = irq::mask_below_nmi()?;
-        if !word::replace(&self.word, 0, 1) {
+        if !self.word.try_take() {
             return None;
         }
-        // Acquire: pairs with the Release of the last holder. A fence, because the form for a single CPU has none.
-        core::sync::atomic::fence(Ordering::Acquire);
         let holder = area::current();
         holder.holds.add_mutex();
         Some(MutexGuard { lock: self, holder, not_send: PhantomData })
@@ -95,9 +95,6 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
 impl<T: ?Sized> Drop for MutexGuard<'_, T> {
     fn drop(&mut self) {
         self.holder.holds.remove_mutex();
-        // A plain store in every form. Release: pairs with `try_lock`.
-        self.lock.word.store(0, Ordering::Release);
-        arch::dsb_ishst();
-        arch::sev();
+        self.lock.word.give_back();
     }
 }
