@@ -69,7 +69,7 @@ impl World {
 /// Not three: of two that wait loom would let each wait for the other's next look, again and again.
 #[test]
 fn in_order() {
-    Model::new("locks/in_order", &["at once", "waited"]).check(|tally| {
+    Model::new("locks/in_order", &["at once", "waited"]).preemptions(3).check(|tally| {
         let world = World::new();
         let locks = |world: &World| {
             let (_held, ticket) = world.lock();
