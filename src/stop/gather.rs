@@ -49,16 +49,17 @@ pub(crate) const fn part() -> Part {
 #[unsafe(link_section = ".never_patch")]
 #[inline(never)]
 pub(crate) fn participate(area: &'static Area) {
-    area.stop.attend(&RENDEZVOUS, &mut Here { area, limit: 0 });
+    let mut limit = 0;
+    area.stop.attend(&RENDEZVOUS, &mut Here { area, limit: &mut limit });
 }
 
 /// This CPU in the round of another, and when a wait for who was stopped is given up, ticks; 0: there is none.
-struct Here {
+struct Here<'a> {
     area: &'static Area,
-    limit: u64,
+    limit: &'a mut u64,
 }
 
-impl Attendant for Here {
+impl Attendant for Here<'_> {
     type Mask = irq::Masked;
 
     #[inline(always)]
@@ -92,7 +93,7 @@ impl Attendant for Here {
     #[inline(always)]
     fn wait(&mut self) {
         if panic::is_stopping() {
-            end_without_the_stopped(&mut self.limit);
+            end_without_the_stopped(self.limit);
         }
         arch::yield_now();
     }
@@ -100,7 +101,6 @@ impl Attendant for Here {
     /// Whatever was changed, this CPU fetches it anew.
     #[inline(always)]
     fn synchronise(&mut self) {
-        self.limit = 0;
         arch::isb();
     }
 }

@@ -103,7 +103,7 @@ impl State {
     }
 }
 
-/// One reading of a [`Slot`].
+/// One reading of a [`Slot`](crate::Slot).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     /// The number of the start that the state belongs to. 0 is the boot CPU's, or that of a CPU never started.

@@ -23,7 +23,7 @@ impl Token {
     /// A tagged token is believed. Anything else counts for nothing, and the generation of the line is taken.
     /// This is safe even if the arrival belongs to an older start: one core arrives once, claims of its slot
     /// are serialised, and the line is written by whoever holds the claim. So no other arrival can take that
-    /// generation, and if its start was called off, [`Slot::arrive`] still refuses.
+    /// generation, and if its start was called off, [`Slot::arrive`](crate::Slot::arrive) still refuses.
     #[must_use]
     pub const fn judge(context_id: u64, line_generation: u32) -> Judgement {
         let tag = (context_id >> 32) as u32;

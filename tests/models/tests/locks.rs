@@ -283,8 +283,15 @@ fn stopped_anywhere() {
         };
         let stopped = panic::catch_unwind(AssertUnwindSafe(|| cpu.armed(Cpu::give_back_or_stop, runs)));
         assert!(stopped.is_err() || has_entered.get());
-        let pass_over = || cpu.lock.pass_over(|ticket| cpu.waiter.waits_for(LOCK, ticket));
+        let passes = Cell::new(0);
+        let pass_over = || {
+            let passed = cpu.lock.pass_over(|ticket| cpu.waiter.waits_for(LOCK, ticket));
+            passes.set(passes.get() + u32::from(passed));
+            passed
+        };
         let taken = Held::try_lock(&cpu.lock, (), pass_over).is_some();
+        let has_turn = cpu.is_given_back.get() && has_asked.get() && !has_entered.get();
+        assert!(passes.get() <= u32::from(has_turn), "passes over who has it");
         tally.hit(match (taken, cpu.is_given_back.get(), has_entered.get()) {
             (true, true, false) => {
                 if has_asked.get() {

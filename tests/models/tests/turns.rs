@@ -63,7 +63,8 @@ fn a_mark_comes_back(name: &'static str, leaves: bool) {
         assert!(world.take(0, |_| unreachable!("free")));
         let gives_up = world.spawn(move |world| {
             let mut looks = 0;
-            let taken = world.take(1, |_| {
+            let taken = world.take(1, |awaited| {
+                assert_eq!(awaited, Awaited::Lock, "it had it never");
                 looks += 1;
                 if looks == 2 && leaves {
                     // It has agreed to leave, and does so from here, or stays.
@@ -77,7 +78,8 @@ fn a_mark_comes_back(name: &'static str, leaves: bool) {
             taken
         });
         let waits = world.spawn(|world| {
-            assert!(world.take(2, |_| {
+            assert!(world.take(2, |awaited| {
+                assert_eq!(awaited, Awaited::Lock, "it had it never");
                 thread::yield_now();
                 true
             }));

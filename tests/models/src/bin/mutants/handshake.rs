@@ -147,13 +147,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "revoke_relaxed",
         file: "handshake/slot.rs",
-        edits: &[("State::Revoked), Release, Acquire)", "State::Revoked), Relaxed, Acquire)")],
+        edits: &[("State::Revoked), Release, Acquire)", "State::Revoked), Ordering::Relaxed, Acquire)")],
         model: "handshake::revoke_and_reclaim",
     },
     Mutant {
         name: "lost_revoke_relaxed",
         file: "handshake/slot.rs",
-        edits: &[("State::Revoked), Release, Acquire)", "State::Revoked), Release, Relaxed)")],
+        edits: &[("State::Revoked), Release, Acquire)", "State::Revoked), Release, Ordering::Relaxed)")],
         model: "handshake::booter_of_refused_cpu",
     },
     Mutant {
@@ -207,7 +207,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "handshake/slot.rs",
         edits: &[(
             "Snapshot::from_bits(self.word.load(Acquire))",
-            "Snapshot::from_bits(self.word.load(Relaxed))",
+            "Snapshot::from_bits(self.word.load(Ordering::Relaxed))",
         )],
         model: "handshake::online_is_complete",
     },
@@ -230,7 +230,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "online_with_weak_fence",
         file: "handshake/life.rs",
-        edits: &[("A::fence(SeqCst);", "let _ = SeqCst; A::fence(Ordering::AcqRel);")],
+        edits: &[("A::fence(SeqCst);", "let _ = SeqCst; A::fence(core::sync::atomic::Ordering::AcqRel);")],
         model: "gate::online_against_scan",
     },
     Mutant {

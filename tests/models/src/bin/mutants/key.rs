@@ -47,7 +47,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "handshake/slot.rs",
         edits: &[(
             "Snapshot::from_bits(self.word.load(Acquire))",
-            "Snapshot::from_bits(self.word.load({ let _ = Acquire; Relaxed }))",
+            "Snapshot::from_bits(self.word.load({ let _ = Acquire; Ordering::Relaxed }))",
         )],
         model: "key_arrival::key_against_leaver",
     },

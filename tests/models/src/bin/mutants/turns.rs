@@ -80,6 +80,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "self.last.load(Relaxed) == u64::from(me) && self.waiting",
             "self.last.load(Relaxed) != u64::from(me).wrapping_add(9) && self.waiting",
         )],
-        model: "turns::others_go_first",
+        model: "turns::given_up",
     },
 ];
