@@ -1,9 +1,11 @@
 //! What keeps a CPU from leaving.
 
+use crate::arch::{Hw, HwWord};
 use crate::percpu::area::{self, Area, Part};
 use core::fmt;
 use core::marker::PhantomData;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use reveille_protocol::TurnMark;
 
 /// Something that a CPU has to let go of before it can leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +60,7 @@ pub(crate) struct Holds {
     pins: AtomicU64,
     mutexes: AtomicU64,
     /// Whether it waits for the right to start, stop or gather CPUs.
-    waiting: AtomicBool,
+    turn: TurnMark<Hw>,
 }
 
 impl Holds {
@@ -69,7 +71,7 @@ impl Holds {
             leaving: AtomicBool::new(false),
             pins: AtomicU64::new(0),
             mutexes: AtomicU64::new(0),
-            waiting: AtomicBool::new(false),
+            turn: TurnMark::from_parts(HwWord::with(TurnMark::<Hw>::NONE)),
         }
     }
 
@@ -132,12 +134,9 @@ impl Holds {
         !self.is_main() && self.frames.load(Ordering::Relaxed)
     }
 
-    /// This CPU begins or ends to wait for the right to start, stop or gather CPUs. Whether that is news.
-    pub(crate) fn set_waiting(&self, waits: bool) -> bool {
-        // No read-modify-write: only this CPU writes it.
-        let news = self.waiting.load(Ordering::Relaxed) != waits;
-        self.waiting.store(waits, Ordering::Relaxed);
-        news
+    /// Its mark as one that waits for the right to start, stop or gather CPUs.
+    pub(crate) fn turn(&self) -> &TurnMark<Hw> {
+        &self.turn
     }
 }
 

@@ -11,6 +11,7 @@
 //! What it cannot see: a CPU that takes interrupts but gets nothing done; all CPUs stuck at once. While it runs, idle CPUs
 //! wake up twice a period. It is off until [`start`].
 
+use crate::arch::{Hw, HwWord};
 use crate::clock::{Deadline, Instant, to_duration, to_ticks};
 use crate::irq::PRIVATE;
 use crate::percpu::CpuId;
@@ -18,13 +19,11 @@ use crate::percpu::area::{self, Area, Part as _};
 use crate::time::{self, has_timer};
 use crate::{console, gate, gic, irq, masking, nmi};
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
+use reveille_protocol::{Heartbeat, Look, Watch};
 
-/// Half a period, ticks; 0: off.
-static HALF: AtomicU64 = AtomicU64::new(0);
-/// When the period was set, ticks. A CPU whose last beat was then has not heard of it by itself.
-static STARTED: AtomicU64 = AtomicU64::new(0);
+static WATCH: Watch<Hw> = Watch::from_parts(HwWord::with(Watch::<Hw>::OFF), HwWord::with(Watch::<Hw>::OFF));
 /// [`Response::Panic`].
 static PANICS: AtomicBool = AtomicBool::new(false);
 
@@ -35,38 +34,12 @@ pub const MIN_PERIOD: Duration = Duration::from_millis(1);
 const CONSOLE_PATIENCE: Duration = Duration::from_millis(200);
 
 /// One CPU's part.
-pub(crate) struct Part {
-    /// When it last took its tick, ticks of the counter.
-    beat: AtomicU64,
-    /// The beat after which it was found stuck: once for each time that it gets stuck.
-    reported: AtomicU64,
-    /// The beat after which its neighbour has told it again that the watchdog is on; as above.
-    reminded: AtomicU64,
-}
+pub(crate) type Part = Heartbeat<Hw>;
 
-impl Part {
-    pub(crate) const fn new() -> Self {
-        Self { beat: AtomicU64::new(0), reported: AtomicU64::new(0), reminded: AtomicU64::new(0) }
-    }
-
-    fn beat(&self, now: u64) {
-        // Relaxed: a time, and nothing behind it.
-        self.beat.store(now, Ordering::Relaxed);
-    }
-
-    /// This CPU will be busy with a report until about `until`, interrupts masked: its own neighbour is to bear with it.
-    fn excuse(&self, until: u64) {
-        // A beat from the future is no age at all.
-        self.beat(until);
-    }
-
-    /// Whether this CPU is the one to report the CPU that has been stuck since `beat`.
-    fn claim(&self, beat: u64) -> bool {
-        let reported = self.reported.load(Ordering::Relaxed);
-        // Relaxed: whoever wins needs nothing from the others.
-        reported != beat
-            && self.reported.compare_exchange(reported, beat, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-    }
+/// Of a CPU that never took its tick.
+pub(crate) const fn part() -> Part {
+    const NEVER: u64 = Part::NEVER;
+    Part::from_parts(HwWord::with(NEVER), HwWord::with(NEVER), HwWord::with(NEVER))
 }
 
 /// What follows when a CPU is found stuck.
@@ -119,17 +92,11 @@ pub fn start(period: Duration) -> Result<(), WatchdogError> {
         return Err(WatchdogError::Nmi);
     }
     let half = to_ticks(period / 2).max(1);
-    if self::half() == half {
+    if WATCH.half() == half {
         // It runs so already. To count anew would put off what it is about to find.
         return Ok(());
     }
-    let now = Instant::now().ticks();
-    STARTED.store(now, Ordering::Relaxed);
-    for area in area::areas() {
-        Part::of(area).beat(now);
-    }
-    // Release: pairs with `half`. Who sees it on sees no beat from before.
-    HALF.store(half, Ordering::Release);
+    WATCH.start(half, Instant::now().ticks(), area::areas().iter().map(Part::of));
     apply();
     irq::tell();
     Ok(())
@@ -137,7 +104,7 @@ pub fn start(period: Duration) -> Result<(), WatchdogError> {
 
 /// Turns the watchdog off. At NMI level too, where it is left to the next tick of each CPU to be its last.
 pub fn stop() {
-    HALF.store(0, Ordering::Release);
+    WATCH.stop();
     if !masking::in_nmi() {
         apply();
         irq::tell();
@@ -146,17 +113,12 @@ pub fn stop() {
 
 /// Whether the watchdog is on.
 pub fn is_running() -> bool {
-    half() != 0
+    WATCH.half() != 0
 }
 
 /// Chooses what follows when a CPU is found stuck, from now on.
 pub fn set_response(response: Response) {
     PANICS.store(response == Response::Panic, Ordering::Relaxed);
-}
-
-fn half() -> u64 {
-    // Acquire: pairs with `start`.
-    HALF.load(Ordering::Acquire)
 }
 
 /// Starts or stops this CPU's ticks as the watchdog is on or off. As a CPU comes online, and when told that something has
@@ -174,59 +136,48 @@ pub(crate) fn arrived() {
 
 /// When the tick after the one at `now` is due.
 fn next_tick(now: u64) -> Option<u64> {
-    Some(half()).filter(|half| *half != 0).map(|half| now.saturating_add(half))
+    Some(WATCH.half()).filter(|half| *half != 0).map(|half| now.saturating_add(half))
 }
 
 /// This CPU's tick. In its timer interrupt; returns when the next one is due.
 pub(crate) fn tick() -> Option<u64> {
     let now = Instant::now().ticks();
     let own = area::current();
-    let last = Part::of(own).beat.load(Ordering::Relaxed);
+    let last = Part::of(own).last();
     Part::of(own).beat(now);
-    let half = half();
+    let half = WATCH.half();
     let period = half.saturating_mul(2);
     // Late itself, it cannot tell a neighbour that is stuck from one that was held up with it: the machine may have been
     // stopped for a while, by a gathering or by the host.
     let late = now.saturating_sub(last) > period;
     if half != 0 && !late && !gate::is_stopping() {
-        // The last beat may have been half a period old when interrupts were masked.
-        look(own, now, period.saturating_add(half));
+        look(own, now, half);
     }
     next_tick(Instant::now().ticks())
 }
 
-/// Looks at those after `own`, up to the first that is well: whose last beat is not older than `limit`.
-fn look(own: &Area, now: u64, limit: u64) {
+/// Looks at those after `own`, up to the first that is well.
+fn look(own: &Area, now: u64, half: u64) {
     let areas = area::areas();
     let (before, after) = (&areas[..own.id.index()], &areas[own.id.index() + 1..]);
     for area in after.iter().chain(before) {
         if !area::is_online(area) {
             continue;
         }
-        let beat = Part::of(area).beat.load(Ordering::Relaxed);
-        let age = now.saturating_sub(beat);
-        let has_heard = beat != STARTED.load(Ordering::Relaxed) || remind(area, beat);
-        if age <= limit {
-            return;
-        }
-        if !has_heard {
-            // Nobody has looked at it before: it has until the next look.
-            continue;
-        }
-        if Part::of(area).claim(beat) {
-            let patience = 2 * nmi::time() + CONSOLE_PATIENCE;
-            Part::of(own).excuse((Instant::now() + patience).ticks());
-            respond(area.id, to_duration(age));
-            Part::of(own).beat(Instant::now().ticks());
+        // Told by SGI, which may have been lost: it may not know that it has to beat, or how often.
+        match WATCH.look(Part::of(area), now, half, || gic::interrupt(PRIVATE, area)) {
+            Look::Well => return,
+            Look::NotHeard | Look::Known => {}
+            Look::Stuck { since } => {
+                let patience = 2 * nmi::time() + CONSOLE_PATIENCE;
+                // This CPU is busy with the report, interrupts masked: its own neighbour is to bear with it. A beat from the
+                // future is no age at all.
+                Part::of(own).beat((Instant::now() + patience).ticks());
+                respond(area.id, to_duration(now.saturating_sub(since)));
+                Part::of(own).beat(Instant::now().ticks());
+            }
         }
     }
-}
-
-/// The CPU of `area`, whose last `beat` is not its own, may not know that it has to beat, or how often: the SGI may have been
-/// lost. It is sent another at each look. Whether it has been before.
-fn remind(area: &Area, beat: u64) -> bool {
-    gic::interrupt(PRIVATE, area);
-    Part::of(area).reminded.swap(beat, Ordering::Relaxed) == beat
 }
 
 /// `cpu` has taken no interrupt for `age`.

@@ -14,15 +14,24 @@ mod handshake;
 mod hotplug;
 mod launch;
 mod lifecycle;
+mod lock_word;
 mod masking;
+mod mutex;
+mod news;
 mod pool;
 mod queue;
 mod rendezvous;
+mod routes;
 mod summons;
 mod survey;
 mod sync_call;
 #[cfg(test)]
 mod testing;
+mod tickets;
+mod timers;
+mod turns;
+mod wakes;
+mod watch;
 
 pub use arch::{Arch, Word};
 pub use deadline_call::{DeadlineCall, DeadlineState, Pending, Started, Ticket};
@@ -34,10 +43,21 @@ pub use handshake::{
 pub use hotplug::{AlreadyAsked, Asking, LeaveRequest, Leaving, Progress};
 pub use launch::{Filling, LaunchRefusal, LaunchSlot, LaunchState, Running};
 pub use lifecycle::{Holder, LifecycleLock, Tenure};
+pub use lock_word::LockWord;
 pub use masking::{Left, MaskDepth};
+pub use mutex::MutexWord;
+pub use news::{Applied, News, Wanted};
 pub use pool::Pool;
 pub use queue::{Batch, Caller, Closed, Message, Pushed, Queue};
-pub use rendezvous::{Action, Ending, Initiator, Job, Mark, Participant, Rendezvous, Stage, Standing};
+pub use rendezvous::{
+    Action, Attendance, Attendant, Ending, Initiator, Job, Mark, Participant, Rendezvous, Stage, Standing,
+};
+pub use routes::{NotOnline, Routes};
 pub use summons::{Answering, Asked, Progress as SummonsProgress, Summons};
 pub use survey::Survey;
 pub use sync_call::{Calling, SyncCall};
+pub use tickets::{Held, Place, Tickets, Waiter};
+pub use timers::{TimerTable, TimerUse};
+pub use turns::{Awaited, TurnMark, Turns};
+pub use wakes::Wakes;
+pub use watch::{Heartbeat, Look, Watch};

@@ -1,8 +1,8 @@
 //! The backend of this crate's unit tests: the atomics of the host.
 
-use core::sync::atomic::{AtomicU64, Ordering, fence};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
-use crate::{Arch, Word};
+use crate::{Arch, LockWord, Word};
 
 static TICKS: AtomicU64 = AtomicU64::new(0);
 
@@ -54,4 +54,36 @@ impl Word for AtomicU64 {
     fn fetch_add(&self, value: u64, order: Ordering) -> u64 {
         self.fetch_add(value, order)
     }
+}
+
+impl LockWord for AtomicU32 {
+    fn new(value: u32) -> Self {
+        Self::new(value)
+    }
+
+    fn load(&self) -> u32 {
+        self.load(Ordering::Relaxed)
+    }
+
+    fn store(&self, value: u32, order: Ordering) {
+        self.store(value, order);
+    }
+
+    fn add(&self, value: u32, order: Ordering) -> u32 {
+        self.fetch_add(value, order)
+    }
+
+    fn add_beside_any(&self, value: u32) {
+        self.fetch_add(value, Ordering::Relaxed);
+    }
+
+    fn replace(&self, current: u32, new: u32) -> bool {
+        self.compare_exchange(current, new, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    fn fence(order: Ordering) {
+        fence(order);
+    }
+
+    fn wake() {}
 }

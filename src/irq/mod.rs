@@ -7,6 +7,6 @@ mod table;
 
 pub use crate::gic::Trigger;
 pub use crate::masking::{Masked, in_interrupt, in_nmi, is_masked, mask};
-pub(crate) use private::{Applied, PRIVATE, apply, look, tell};
+pub(crate) use private::{Applied, PRIVATE, applied, apply, look, tell};
 pub use table::{IrqError, register, set_affinity};
 pub(crate) use table::{dispatch, enable_private, move_away};

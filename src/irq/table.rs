@@ -1,12 +1,14 @@
 //! Handlers of device interrupts.
 
 use super::private::tell;
+use crate::arch::{self, Hw, HwWord};
 use crate::gic::{self, Trigger};
+use crate::masking;
 use crate::percpu::{self, CpuId, area};
 use crate::sync::SpinLock;
-use crate::{arch, masking};
 use core::fmt;
-use core::sync::atomic::{AtomicPtr, AtomicU16, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicPtr, Ordering};
+use reveille_protocol::{NotOnline, Routes, Wanted};
 
 /// Why a handler was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,17 +56,11 @@ impl fmt::Display for IrqError {
 /// Handlers by interrupt number, from 16 on; null: none.
 static HANDLERS: [AtomicPtr<()>; 1020] = [const { AtomicPtr::new(core::ptr::null_mut()) }; 1020];
 
-/// Where shared interrupts go: 1 + the index of the CPU; 0: nowhere in particular. Written under [`SETUP`].
-static ROUTES: [AtomicU16; 1020] = [const { AtomicU16::new(0) }; 1020];
+/// Where shared interrupts go. With its lock held one CPU at a time sets up an interrupt: some registers are shared by sixteen.
+static SETUP: SpinLock<Routes<1020>> = SpinLock::new(Routes::new());
 
-/// One more than the highest interrupt that goes somewhere. Written under [`SETUP`].
-static END: AtomicU32 = AtomicU32::new(0);
-
-/// The PPIs that have a handler, one bit each: every CPU enables them for itself.
-static WANTED: AtomicU32 = AtomicU32::new(0);
-
-/// One at a time sets up an interrupt: some registers are shared by sixteen of them.
-static SETUP: SpinLock<()> = SpinLock::new(());
+/// The PPIs that have a handler: every CPU enables them for itself.
+static WANTED: Wanted<Hw> = Wanted::from_parts(HwWord::with(Wanted::<Hw>::NOTHING));
 
 /// Handles interrupt `intid` from now on: a PPI (16 to 31) on every CPU, now and as they come online, an SPI (32
 /// to 1019) on this one until [`set_affinity`] says otherwise.
@@ -85,19 +81,20 @@ pub fn register(intid: u32, trigger: Trigger, handler: fn(u32)) -> Result<(), Ir
     if !(16..gic::interrupts().max(32)).contains(&intid) {
         return Err(IrqError::BadNumber { intid });
     }
-    let _setup = SETUP.lock();
+    let mut routes = SETUP.lock();
     // Release: pairs with `dispatch`. On the CPU that takes the interrupt, what the caller set up is there.
     HANDLERS[intid as usize]
         .compare_exchange(core::ptr::null_mut(), handler as *mut (), Ordering::Release, Ordering::Relaxed)
         .map_err(|_| IrqError::Taken { intid })?;
     if intid < 32 {
-        // Release: pairs with `enable_private`, whose CPU then finds the handler.
-        WANTED.fetch_or(1 << intid, Ordering::Release);
+        WANTED.add(intid);
         enable_private();
         tell();
     } else {
         gic::set_trigger(intid, trigger);
-        route(intid, percpu::current());
+        let own = percpu::current();
+        routes.take(intid as usize, own.index() as u16);
+        gic::route(intid, own);
         gic::enable(intid, true);
     }
     Ok(())
@@ -123,44 +120,24 @@ pub fn set_affinity(intid: u32, cpu: CpuId) -> Result<(), IrqError> {
     if !(32..gic::interrupts()).contains(&intid) {
         return Err(IrqError::BadNumber { intid });
     }
-    let _setup = SETUP.lock();
-    // With the lock held: a CPU that leaves after this look finds the interrupt among those that it has to move.
-    if !area::is_online(area::of(cpu)) {
-        return Err(IrqError::Offline { cpu });
-    }
-    route(intid, cpu);
-    Ok(())
-}
-
-/// Sends `intid` to `cpu`, and remembers it. With the set-up lock held.
-fn route(intid: u32, cpu: CpuId) {
-    ROUTES[intid as usize].store(1 + cpu.index() as u16, Ordering::Relaxed);
-    END.fetch_max(intid + 1, Ordering::Relaxed);
+    let mut routes = SETUP.lock();
+    let sent = routes.send(intid as usize, cpu.index() as u16, || area::is_online(area::of(cpu)));
+    sent.map_err(|NotOnline| IrqError::Offline { cpu })?;
     gic::route(intid, cpu);
+    Ok(())
 }
 
 /// Sends all shared interrupts that go to `cpu`, which is no longer online, to a CPU that is.
 pub(crate) fn move_away(cpu: CpuId) {
-    let _setup = SETUP.lock();
-    // With the lock held: an heir that leaves itself finds them.
-    let Some(heir) = percpu::online().without(cpu).iter().next() else { return };
-    for (intid, route) in ROUTES.iter().enumerate().take(END.load(Ordering::Relaxed) as usize).skip(32) {
-        // Relaxed: written under the lock that is held.
-        if route.load(Ordering::Relaxed) == 1 + cpu.index() as u16 {
-            route.store(1 + heir.index() as u16, Ordering::Relaxed);
-            gic::route(intid as u32, heir);
-        }
-    }
+    let heir = || percpu::online().without(cpu).iter().next().map(|heir| heir.index() as u16);
+    SETUP.lock().move_away(cpu.index() as u16, heir, |intid, heir| {
+        gic::route(intid as u32, CpuId::from_index(heir.into()));
+    });
 }
 
 /// Enables on this CPU every PPI that has a handler.
 pub(crate) fn enable_private() {
-    // Acquire: pairs with `register`.
-    let mut wanted = WANTED.load(Ordering::Acquire);
-    while wanted != 0 {
-        gic::enable(wanted.trailing_zeros(), true);
-        wanted &= wanted - 1;
-    }
+    WANTED.all().for_each(|intid| gic::enable(intid, true));
 }
 
 /// Calls the handler of `intid`. One without a handler is turned off, or a level would storm.

@@ -7,7 +7,7 @@ use crate::arch::shared::{BootLine, Crumbs};
 use crate::bringup::{self, Method};
 use crate::gic::CpuPart;
 use crate::holds::Holds;
-use crate::irq::Applied;
+use crate::irq::{self, Applied};
 use crate::launch::Mailbox;
 use crate::lifecycle::Requests;
 use crate::masking::{Callbacks, Masking};
@@ -15,7 +15,7 @@ use crate::memory::stacks::{self, BOOT_STACKS};
 use crate::panic::ParkMark;
 use crate::percpu::CpuId;
 use crate::percpu::area::{Header, Layout, Parked, Part, Slot, Storage};
-use crate::sync::Waiter;
+use crate::sync::{self, Waiter};
 use crate::time::Timers;
 use crate::{call, nmi, panic, stop, watchdog};
 use core::cell::UnsafeCell;
@@ -65,7 +65,7 @@ parts! {
     /// Where, and what it was doing.
     evidence: ParkMark = ParkMark::new(),
     /// The lock for which it waits.
-    waiter: Waiter = Waiter::new(),
+    waiter: Waiter = sync::not_waiting(),
     /// What it is asked for that nothing holds back.
     nmi: nmi::Part = nmi::Part::new(),
     /// Closures for its thread context.
@@ -79,13 +79,13 @@ parts! {
     /// What keeps it from leaving.
     holds: Holds = Holds::new(),
     /// Rounds of stop-machine.
-    stop: stop::Part = stop::Part::new(),
+    stop: stop::Part = stop::part(),
     /// Its own timers.
     timers: Timers = Timers::new(),
     /// Whether it is alive.
-    watchdog: watchdog::Part = watchdog::Part::new(),
+    watchdog: watchdog::Part = watchdog::part(),
     /// Which news it has applied of what every CPU does for itself.
-    applied: Applied = Applied::new(),
+    applied: Applied = irq::applied(),
 }
 
 impl Area {

@@ -32,26 +32,27 @@ pub fn idle() {
     if Mailbox::of(area).run_one() {
         return;
     }
-    // From the last look to the WFI interrupts are masked, by `DAIF.I` alone: one that comes stays pending, and a WFI does
-    // not wait while one is, masked so or not (Arm ARM D1.6.2).
-    let daif = regs::daif_mask();
-    // A callback or a handler has run since, and nothing could end a WFI behind a guard that it has forgotten.
-    assert!(!Masking::of(area).is_held(), "cpu::idle() with interrupts masked");
-    if !count::has_been_interrupted(area)
-        && !Mailbox::of(area).is_waiting()
-        && !call::is_pending(area)
-        && !lifecycle::is_due(area)
-        && !gate::is_taken_by_other()
-    {
+    let close = || {
+        // By `DAIF.I` alone: an interrupt that comes stays pending, and a WFI does not wait while one is, masked so or not (Arm
+        // ARM D1.6.2).
+        let daif = regs::daif_mask();
+        // A callback or a handler has run since, and nothing could end a WFI behind a guard that it has forgotten.
+        assert!(!Masking::of(area).is_held(), "cpu::idle() with interrupts masked");
+        daif
+    };
+    let has_work = || {
+        Mailbox::of(area).is_waiting()
+            || call::is_pending(area)
+            || lifecycle::is_due(area)
+            || gate::is_taken_by_other()
+    };
+    let wait = || {
         // What is told after this look comes with an interrupt, which is pending then; or that is lost, and the timer comes.
         irq::look(area, apply_news);
         time::look_around();
         count::wait(area);
-    }
-    // The pending interrupt is taken here.
-    regs::daif_restore(daif);
-    // One that is taken only now is new to the next call, and that is early enough: the caller looks in between.
-    count::see(area);
+    };
+    count::wakes(area).idle(|| call::taken(area), close, has_work, wait, regs::daif_restore);
 }
 
 /// A point at which this CPU may leave the system, if it was asked to and holds nothing: for long work in thread

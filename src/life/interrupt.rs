@@ -92,7 +92,7 @@ fn other<C: CpuInterface>(area: &'static Area, frame: &IrqFrame, interrupt: u32)
         nmi::answer(area, frame);
         return C::end(interrupt);
     }
-    count::interrupt(area);
+    count::wakes(area).count();
     if intid == GATHER.intid() {
         // Ended first: the CPU serves other interrupts while it waits.
         C::end(interrupt);

@@ -8,7 +8,7 @@ use crate::clock::{Deadline, Instant};
 use crate::holds::{Hold, Holds};
 use crate::hotplug::{self, HotplugError, Leave, Machine};
 use crate::launch::Mailbox;
-use crate::lifecycle::{Lifecycle, TIMERS, before_callbacks, is_due, kept_by, requests, set_waiting};
+use crate::lifecycle::{Lifecycle, TIMERS, before_callbacks, ceases_to_wait, is_due, kept_by, requests};
 use crate::percpu::area::{self, Area, Part as _};
 use crate::stop::{Round, StopError};
 use crate::{arch, call, gate, gic, irq, masking, percpu, psci, time};
@@ -21,7 +21,7 @@ pub(super) fn check(area: &'static Area) {
     }
     let Some(leaving) = requests(area).accept() else { return };
     // If it did, it does no longer once it is gone.
-    set_waiting(area, false);
+    ceases_to_wait(area);
     let deadline = Deadline::at(Instant::from_ticks(leaving.deadline()));
     let mut leaving = Some(leaving);
     // The requester has the lifecycle lock, and keeps it until this CPU is gone; or it has given up, and then this CPU

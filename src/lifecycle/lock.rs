@@ -6,9 +6,8 @@ use crate::clock::Deadline;
 use crate::holds::Holds;
 use crate::percpu::area::{self, Area, Part};
 use crate::{gate, masking};
-use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
-use reveille_protocol::{Holder, LifecycleLock, Snapshot, State, Tenure};
+use reveille_protocol::{Awaited, Holder, LifecycleLock, Snapshot, State, Tenure, Turns};
 
 /// Why the right was not to be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,47 +33,18 @@ fn may_wait(own: &Area, state: State) -> bool {
 /// once it has stopped all others); or it comes out of reset, and that is a panic.
 static LOCK: LifecycleLock<Hw> = LifecycleLock::from_parts(HwWord::with(LifecycleLock::<Hw>::FREE));
 
-/// The index of the CPU that had the right last. Relaxed, like all that is about turns: who is mistaken waits a little, or not.
-static LAST: AtomicU64 = AtomicU64::new(u64::MAX);
+/// Who had the right last, and how many wait for it: a CPU that asks again and again, perhaps because one of those will not
+/// leave before it had its turn, must not keep it from all others.
+static TURNS: Turns<Hw> =
+    Turns::from_parts(HwWord::with(Turns::<Hw>::NOBODY), HwWord::with(Turns::<Hw>::NONE));
 
-/// How many CPUs wait for it.
-static WAITING: AtomicU64 = AtomicU64::new(0);
-
-/// The CPU of `own`, which is the calling one, waits for the right, or does no longer: also if it leaves while it waits.
-pub(crate) fn set_waiting(own: &Area, waits: bool) {
-    if !Holds::of(own).set_waiting(waits) {
-        return;
-    }
-    if waits {
-        WAITING.fetch_add(1, Ordering::Relaxed);
-    } else {
-        WAITING.fetch_sub(1, Ordering::Relaxed);
-    }
+/// The CPU of `own`, which is the calling one, leaves, perhaps in the middle of its wait for the right.
+pub(crate) fn ceases_to_wait(own: &Area) {
+    TURNS.set_waiting(Holds::of(own).turn(), false);
 }
 
 /// The longest that a CPU lets others go first. They are awake, and need a few instructions.
 const TURN: Duration = Duration::from_millis(1);
-
-/// Whoever had the right last lets those have it first that wait for it: a CPU that asks again and again, perhaps because
-/// one of those will not leave before it had its turn, must not keep it from all others. `false` at the deadline, or if
-/// `meanwhile` says so.
-fn give_turn(own: &'static Area, deadline: Deadline, meanwhile: &mut impl FnMut() -> bool) -> bool {
-    let is_ours =
-        || LAST.load(Ordering::Relaxed) == own.id.index() as u64 && WAITING.load(Ordering::Relaxed) != 0;
-    // Those that this CPU has stopped have no turn any more.
-    if !is_ours() || gate::is_stopper() {
-        return true;
-    }
-    let until = Deadline::after(TURN);
-    while is_ours() && !until.has_passed() {
-        gate::poll();
-        if deadline.has_passed() || !meanwhile() {
-            return false;
-        }
-        arch::yield_now();
-    }
-    true
-}
 
 /// The slot of `area` as it counts. One that this CPU has stopped has left for good.
 #[inline(always)]
@@ -122,23 +92,24 @@ impl Lifecycle {
             return Err(Denied::Context);
         }
         let me = Holder { cpu: own.id.index() as u32, generation };
-        if !give_turn(own, deadline, &mut meanwhile) {
-            return Err(Denied::Busy);
-        }
-        let lock = loop {
-            if let Ok(tenure) = LOCK.try_acquire(me, slot) {
-                LAST.store(u64::from(me.cpu), Ordering::Relaxed);
-                break Ok(Self(Some(tenure)));
-            }
-            set_waiting(own, true);
+        let mut until = None;
+        // Those that this CPU has stopped have no turn any more.
+        let is_over =
+            || gate::is_stopper() || until.get_or_insert_with(|| Deadline::after(TURN)).has_passed();
+        let go_on = |awaited| {
             gate::poll();
             if deadline.has_passed() || !meanwhile() {
-                break Err(Denied::Busy);
+                return false;
             }
-            arch::wfe();
+            match awaited {
+                Awaited::Others => arch::yield_now(),
+                Awaited::Lock => arch::wfe(),
+            }
+            true
         };
-        set_waiting(own, false);
-        lock
+        let turn = Holds::of(own).turn();
+        let tenure = TURNS.take(me.cpu, turn, is_over, go_on, || LOCK.try_acquire(me, slot).ok());
+        tenure.map(|tenure| Self(Some(tenure))).ok_or(Denied::Busy)
     }
 
     /// For a CPU that leaves: others take the right over once its slot says that it is gone.

@@ -3,5 +3,5 @@
 mod lock;
 mod requests;
 
-pub(crate) use lock::{Denied, Lifecycle, set_waiting, slot_of};
+pub(crate) use lock::{Denied, Lifecycle, ceases_to_wait, slot_of};
 pub(crate) use requests::{Requests, TIMERS, before_callbacks, from_code, is_due, kept_by, requests};

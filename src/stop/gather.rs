@@ -8,10 +8,10 @@ use crate::gic::{self, REMIND, Sgi};
 use crate::percpu::CpuSet;
 use crate::percpu::area::{self, Area, Part as _};
 use crate::{gate, masking};
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use reveille_machine::BootArgs;
-use reveille_protocol::{Action, Ending, Initiator, Job, Mark, Rendezvous};
+use reveille_protocol::{Action, Attendance, Attendant, Ending, Initiator, Job, Mark, Rendezvous};
 
 static RENDEZVOUS: Rendezvous<Hw> = Rendezvous::from_parts(HwWord::with(Rendezvous::<Hw>::IDLE));
 
@@ -39,70 +39,71 @@ fn end_of_patience() -> u64 {
 }
 
 /// One CPU's part in rounds.
-pub(crate) struct Part {
-    mark: Mark<Hw>,
-    /// The handler is under way; another interrupt that asks for it returns at once. Touched by its CPU alone.
-    gathering: AtomicBool,
-}
+pub(crate) type Part = Attendance<Hw>;
 
-impl Part {
-    pub(crate) const fn new() -> Self {
-        Self { mark: Mark::from_parts(HwWord::with(Mark::<Hw>::NONE)), gathering: AtomicBool::new(false) }
-    }
+/// Of a CPU that never took part in one.
+pub(crate) const fn part() -> Part {
+    Part::from_parts(HwWord::with(Mark::<Hw>::NONE), HwWord::with(Part::IDLE))
 }
 
 /// Takes part in the round of another CPU, and in any that follows on its heels. In the handler of [`GATHER`], after
 /// its end, with `DAIF.I` set.
-///
-/// Interrupts are open again until the round masks them, so calls are served meanwhile. An SGI for the next round that
-/// comes in the middle returns at once, and the loop here joins that round: the stack holds one handler, however many
-/// rounds there are.
 #[unsafe(link_section = ".never_patch")]
 #[inline(never)]
 pub(crate) fn participate(area: &'static Area) {
-    let part = Part::of(area);
-    if part.gathering.load(Ordering::Relaxed) {
-        return;
+    let mut limit = 0;
+    Part::of(area).attend(&RENDEZVOUS, &mut Here { area, limit: &mut limit });
+}
+
+/// This CPU in the round of another, and when a wait for who was stopped is given up, ticks; 0: there is none.
+struct Here<'a> {
+    area: &'static Area,
+    limit: &'a mut u64,
+}
+
+impl Attendant for Here<'_> {
+    type Mask = masking::Masked;
+
+    #[inline(always)]
+    fn mask(&mut self) -> masking::Masked {
+        masking::mask_on(self.area)
     }
-    part.gathering.store(true, Ordering::Relaxed);
-    // SAFETY: the interrupt is ended, what the vector saved is on the stack, and one that asks for this again returns.
-    unsafe { regs::daif_open() };
-    loop {
-        let masked = masking::mask_on(area);
-        let Some(mut round) = RENDEZVOUS.join(&part.mark) else {
-            // Closed to the end, so that an SGI for a round that begins now comes after the return.
-            regs::daif_close();
-            part.gathering.store(false, Ordering::Relaxed);
-            return masked.end_closed(area);
-        };
-        let mut masked = Some(masked);
-        let mut limit = 0;
-        loop {
-            match round.step() {
-                Action::OpenInterrupts => {
-                    if let Some(masked) = masked.take() {
-                        masked.end_on(area);
-                    }
-                }
-                Action::Mask => {
-                    masked.get_or_insert_with(|| masking::mask_on(area));
-                }
-                Action::Wait => {
-                    if gate::is_stopping() {
-                        end_without_the_stopped(&mut limit);
-                    }
-                    arch::yield_now();
-                }
-                // SAFETY: told to.
-                Action::RunJob => unsafe { EACH.run(area.id) },
-                Action::Leave(_) => break,
-            }
+
+    #[inline(always)]
+    fn unmask(&mut self, mask: masking::Masked) {
+        mask.end_on(self.area);
+    }
+
+    #[inline(always)]
+    fn open(&mut self) {
+        // SAFETY: the interrupt is ended, what the vector saved is on the stack, and one that asks for this again returns.
+        unsafe { regs::daif_open() };
+    }
+
+    #[inline(always)]
+    fn close(&mut self, mask: masking::Masked) {
+        regs::daif_close();
+        mask.end_closed(self.area);
+    }
+
+    #[inline(always)]
+    fn run_job(&mut self) {
+        // SAFETY: told to.
+        unsafe { EACH.run(self.area.id) }
+    }
+
+    #[inline(always)]
+    fn wait(&mut self) {
+        if gate::is_stopping() {
+            end_without_the_stopped(self.limit);
         }
-        // Whatever was changed, this CPU fetches it anew, before anything can interrupt it.
+        arch::yield_now();
+    }
+
+    /// Whatever was changed, this CPU fetches it anew.
+    #[inline(always)]
+    fn synchronise(&mut self) {
         arch::isb();
-        if let Some(masked) = masked {
-            masked.end_on(area);
-        }
     }
 }
 
@@ -145,7 +146,7 @@ impl<'a> Round<'a> {
         let own = area::current();
         let mut limit = 0;
         let initiator = loop {
-            match RENDEZVOUS.begin(&Part::of(own).mark, others.len() as u16, job, deadline.instant().ticks())
+            match RENDEZVOUS.begin(Part::of(own).mark(), others.len() as u16, job, deadline.instant().ticks())
             {
                 Ok(initiator) => break initiator,
                 Err(_) if deadline.has_passed() => return Err(StopError::Busy),
@@ -234,7 +235,7 @@ impl<'a> Round<'a> {
     /// The CPUs that the stage waits for; for a moment also one that has just acknowledged.
     fn missing(&self) -> CpuSet {
         let standing = self.initiator.standing();
-        self.others.iter().filter(|cpu| standing.lacks(&Part::of(area::of(*cpu)).mark)).collect()
+        self.others.iter().filter(|cpu| standing.lacks(Part::of(area::of(*cpu)).mark())).collect()
     }
 
     /// Who was missing when the round was called off.

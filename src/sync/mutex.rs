@@ -1,13 +1,13 @@
 //! A lock for thread context, held with interrupts open.
 
-use super::word;
+use super::word::HwLockWord;
 use crate::holds::Holds;
 use crate::percpu::area::{self, Area, Part};
 use crate::{arch, gate, masking};
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicU32, Ordering};
+use reveille_protocol::MutexWord;
 
 /// A lock for data that threads alone use: interrupts stay open while it is held.
 ///
@@ -16,8 +16,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 ///
 /// [`Hold::Mutex`]: crate::hotplug::Hold::Mutex
 pub struct Mutex<T: ?Sized> {
-    /// 0: free, 1: held.
-    word: AtomicU32,
+    word: MutexWord<HwLockWord>,
     data: UnsafeCell<T>,
 }
 
@@ -41,7 +40,10 @@ unsafe impl<T: ?Sized + Sync> Sync for MutexGuard<'_, T> {}
 impl<T> Mutex<T> {
     /// A free lock.
     pub const fn new(data: T) -> Self {
-        Self { word: AtomicU32::new(0), data: UnsafeCell::new(data) }
+        Self {
+            word: MutexWord::from_parts(HwLockWord::with(MutexWord::<HwLockWord>::FREE)),
+            data: UnsafeCell::new(data),
+        }
     }
 }
 
@@ -67,11 +69,9 @@ impl<T: ?Sized> Mutex<T> {
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         // Masked for the word alone: the form of the operation cannot change in the middle of it.
         let _masked = masking::mask_below_nmi()?;
-        if !word::replace(&self.word, 0, 1) {
+        if !self.word.try_take() {
             return None;
         }
-        // Acquire: pairs with the Release of the last holder. A fence, because the form for a single CPU has none.
-        core::sync::atomic::fence(Ordering::Acquire);
         let holder = area::current();
         Holds::of(holder).add_mutex();
         Some(MutexGuard { lock: self, holder, not_send: PhantomData })
@@ -96,9 +96,6 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
 impl<T: ?Sized> Drop for MutexGuard<'_, T> {
     fn drop(&mut self) {
         Holds::of(self.holder).remove_mutex();
-        // A plain store in every form. Release: pairs with `try_lock`.
-        self.lock.word.store(0, Ordering::Release);
-        arch::dsb_ishst();
-        arch::sev();
+        self.lock.word.give_back();
     }
 }

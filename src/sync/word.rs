@@ -3,11 +3,13 @@
 //! Which form is a matter of two static keys, so a lock costs no test of what the machine can do. All forms leave the word
 //! exactly as the others would; so a lock that is held while the form changes stays held, and is given back in the new
 //! form. Each operation happens with interrupts masked, from before the site to after the variant: a gathered CPU is
-//! never inside one, nor has it chosen a form that no longer holds. Only the runtime's locks are built so; the protocols
+//! never inside one, nor has it chosen a form that no longer holds. Only the runtime's locks are built so; the other protocols
 //! always use atomics.
 
+use crate::arch;
 use core::arch::asm;
 use core::sync::atomic::{AtomicU32, Ordering};
+use reveille_protocol::LockWord;
 
 crate::__static_key! {
     /// One CPU is online and no other can come to run: plain loads and stores will do.
@@ -19,12 +21,66 @@ crate::__static_key! {
     pub(crate) LSE, false
 }
 
-/// Adds `value`, wrapping, and returns what the word held. With interrupts masked.
+/// The word.
+#[repr(transparent)]
+pub(crate) struct HwLockWord(AtomicU32);
+
+impl HwLockWord {
+    /// A word for a static.
+    pub(super) const fn with(value: u32) -> Self {
+        Self(AtomicU32::new(value))
+    }
+}
+
+impl LockWord for HwLockWord {
+    fn new(value: u32) -> Self {
+        Self::with(value)
+    }
+
+    #[inline(always)]
+    fn load(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    #[inline(always)]
+    fn store(&self, value: u32, order: Ordering) {
+        self.0.store(value, order);
+    }
+
+    #[inline(always)]
+    fn add(&self, value: u32, order: Ordering) -> u32 {
+        add(&self.0, value, order)
+    }
+
+    #[inline(always)]
+    fn add_beside_any(&self, value: u32) {
+        self.0.fetch_add(value, Ordering::Relaxed);
+    }
+
+    #[inline(always)]
+    fn replace(&self, current: u32, new: u32) -> bool {
+        replace(&self.0, current, new)
+    }
+
+    #[inline(always)]
+    fn fence(order: Ordering) {
+        core::sync::atomic::fence(order);
+    }
+
+    /// Partner of the WFE in the waits for a lock.
+    #[inline(always)]
+    fn wake() {
+        // The store before it is visible first.
+        arch::dsb_ishst();
+        arch::sev();
+    }
+}
+
 #[inline(always)]
-pub(super) fn add(word: &AtomicU32, value: u32, order: Ordering) -> u32 {
+fn add(word: &AtomicU32, value: u32, order: Ordering) -> u32 {
     if ALONE.is_enabled() {
-        let old = word.load(order_of_load(order));
-        word.store(old.wrapping_add(value), order_of_store(order));
+        let old = word.load(Ordering::Relaxed);
+        word.store(old.wrapping_add(value), order);
         return old;
     }
     if LSE.is_enabled() {
@@ -40,9 +96,8 @@ pub(super) fn add(word: &AtomicU32, value: u32, order: Ordering) -> u32 {
     word.fetch_add(value, order)
 }
 
-/// Writes `new` if the word holds `current`. With interrupts masked.
 #[inline(always)]
-pub(super) fn replace(word: &AtomicU32, current: u32, new: u32) -> bool {
+fn replace(word: &AtomicU32, current: u32, new: u32) -> bool {
     if ALONE.is_enabled() {
         let same = word.load(Ordering::Relaxed) == current;
         if same {
@@ -54,19 +109,10 @@ pub(super) fn replace(word: &AtomicU32, current: u32, new: u32) -> bool {
         let mut seen = current;
         // SAFETY: as in `add`.
         unsafe {
-            asm!(".arch_extension lse", "casa {seen:w}, {new:w}, [{at}]", seen = inout(reg) seen, new = in(reg) new,
+            asm!(".arch_extension lse", "cas {seen:w}, {new:w}, [{at}]", seen = inout(reg) seen, new = in(reg) new,
                 at = in(reg) word.as_ptr(), options(nostack, preserves_flags));
         }
         return seen == current;
     }
-    // Acquire: the callers'.
-    word.compare_exchange(current, new, Ordering::Acquire, Ordering::Relaxed).is_ok()
-}
-
-const fn order_of_load(order: Ordering) -> Ordering {
-    if matches!(order, Ordering::Acquire) { Ordering::Acquire } else { Ordering::Relaxed }
-}
-
-const fn order_of_store(order: Ordering) -> Ordering {
-    if matches!(order, Ordering::Release) { Ordering::Release } else { Ordering::Relaxed }
+    word.compare_exchange(current, new, Ordering::Relaxed, Ordering::Relaxed).is_ok()
 }

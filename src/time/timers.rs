@@ -1,7 +1,7 @@
 //! One-shot timers, each on the CPU that set it.
 
 use super::interrupt::has_timer;
-use crate::arch::regs;
+use crate::arch::{Hw, HwWord, regs};
 use crate::clock::{self, Instant, to_ticks};
 use crate::closure::ClosureCell;
 use crate::masking;
@@ -9,10 +9,10 @@ use crate::percpu::area::{self, Area, Part};
 use core::cell::Cell;
 use core::fmt;
 use core::marker::PhantomData;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use reveille_machine::BootArgs;
-use reveille_protocol::State;
+use reveille_protocol::{State, TimerTable, TimerUse};
 
 /// Timers that one CPU can have running.
 pub const TIMERS_PER_CPU: usize = 8;
@@ -55,19 +55,11 @@ pub(crate) fn init_look_around(args: BootArgs<'_>) {
     LOOK_AROUND_TICKS.store(to_ticks(span), Ordering::Relaxed);
 }
 
-struct Entry {
-    /// When it is due, ticks; `None`: free.
-    due: Cell<Option<u64>>,
-    /// Tells the uses of an entry apart.
-    serial: Cell<u64>,
-    closure: ClosureCell<TIMER_BYTES>,
-}
-
 /// The timers of one CPU.
 pub(crate) struct Timers {
-    entries: [Entry; TIMERS_PER_CPU],
-    /// How many are running: what others may look at.
-    running: AtomicU32,
+    table: TimerTable<Hw, TIMERS_PER_CPU>,
+    /// What each entry of the table runs.
+    closures: [ClosureCell<TIMER_BYTES>; TIMERS_PER_CPU],
     /// When the watchdog's tick is due, ticks.
     tick: Cell<Option<u64>>,
     /// When this CPU has to look around next, ticks. Moved on by a look alone: what else the timer is set for puts it off no further.
@@ -81,16 +73,15 @@ unsafe impl Sync for Timers {}
 impl Timers {
     pub(crate) const fn new() -> Self {
         Self {
-            entries: [const { Entry { due: Cell::new(None), serial: Cell::new(0), closure: ClosureCell::new() } };
-                TIMERS_PER_CPU],
-            running: AtomicU32::new(0),
+            table: TimerTable::from_parts(HwWord::with(TimerTable::<Hw, TIMERS_PER_CPU>::NONE)),
+            closures: [const { ClosureCell::new() }; TIMERS_PER_CPU],
             tick: Cell::new(None),
             around: Cell::new(u64::MAX),
         }
     }
 
     fn are_running(&self) -> bool {
-        self.running.load(Ordering::Relaxed) != 0
+        self.table.are_running()
     }
 
     fn run_beyond(&self, span: Duration) -> bool {
@@ -99,23 +90,13 @@ impl Timers {
         }
         let _masked = masking::mask();
         let until = (Instant::now() + span).ticks();
-        self.entries.iter().filter_map(|entry| entry.due.get()).any(|due| due > until)
-    }
-
-    /// One more is running, or one less. With interrupts masked.
-    fn count(&self, set: bool) {
-        // Relaxed, and no read-modify-write: a number, which its CPU alone writes.
-        let running = self.running.load(Ordering::Relaxed);
-        self.running.store(if set { running + 1 } else { running - 1 }, Ordering::Relaxed);
-    }
-
-    fn next(&self) -> Option<u64> {
-        self.entries.iter().filter_map(|entry| entry.due.get()).min()
+        self.table.run_beyond(until)
     }
 
     /// Sets the hardware's timer: for what is due first, but no later than the CPU has to look around.
     fn program(&self) {
-        let earliest = self.next().into_iter().chain(self.tick.get()).fold(self.around.get(), u64::min);
+        let earliest =
+            self.table.first_due().into_iter().chain(self.tick.get()).fold(self.around.get(), u64::min);
         regs::set_timer(Some(earliest));
     }
 
@@ -132,8 +113,7 @@ impl Timers {
 /// Dropping it lets the timer run; [`Timer::cancel`] stops it.
 #[derive(Debug)]
 pub struct Timer {
-    index: usize,
-    serial: u64,
+    timer: TimerUse,
     /// It is this CPU's.
     not_send: PhantomData<*mut ()>,
 }
@@ -158,19 +138,11 @@ pub fn after<F: FnOnce() + Send + 'static>(delay: Duration, f: F) -> Result<Time
         return Err(TimerError::Leaving);
     }
     let timers = Timers::of(area);
-    let (index, entry) = timers
-        .entries
-        .iter()
-        .enumerate()
-        .find(|(_, entry)| entry.due.get().is_none())
-        .ok_or(TimerError::Full)?;
-    // SAFETY: a free entry's cell is empty, and in the masked section only we use this CPU's timers.
-    unsafe { entry.closure.put(f) };
-    entry.due.set(Some((Instant::now() + delay).ticks()));
-    timers.count(true);
-    entry.serial.set(entry.serial.get() + 1);
+    let timer = timers.table.set((Instant::now() + delay).ticks()).ok_or(TimerError::Full)?;
+    // SAFETY: the cell of an entry that was free is empty, and in the masked section only we use this CPU's timers.
+    unsafe { timers.closures[timer.index()].put(f) };
     timers.program();
-    Ok(Timer { index, serial: entry.serial.get(), not_send: PhantomData })
+    Ok(Timer { timer, not_send: PhantomData })
 }
 
 impl Timer {
@@ -178,14 +150,11 @@ impl Timer {
     pub fn cancel(self) -> bool {
         let _masked = masking::mask();
         let timers = Timers::of(area::current());
-        let entry = &timers.entries[self.index];
-        if entry.serial.get() != self.serial || entry.due.get().is_none() {
+        if !timers.table.cancel(self.timer) {
             return false;
         }
-        entry.due.set(None);
-        timers.count(false);
         // SAFETY: ours, in the masked section; the closure is there, since the entry was due, and nobody runs it any more.
-        unsafe { entry.closure.discard() };
+        unsafe { timers.closures[self.timer.index()].discard() };
         timers.program();
         true
     }
@@ -208,19 +177,13 @@ pub(crate) fn expired(tick: impl FnOnce() -> Option<u64>) {
     let timers = Timers::of(area::current());
     let now = Instant::now().ticks();
     // No more often than there are entries: one that a closure sets for at once has the next interrupt.
-    for _ in &timers.entries {
-        let due = timers.entries.iter().filter_map(|entry| Some((entry.due.get()?, entry)));
-        let Some((due, entry)) = due.min_by_key(|&(due, _)| due) else { break };
-        if due > now {
-            break;
-        }
+    for _ in &timers.closures {
+        let Some(index) = timers.table.take_due(now) else { break };
         let closure = ClosureCell::new();
         // SAFETY: interrupts are masked, so only we use this CPU's timers. The closure leaves its entry before
         // it runs, so that it may set a timer itself; the new cell is empty and nobody else's.
         unsafe {
-            entry.closure.move_to(&closure);
-            entry.due.set(None);
-            timers.count(false);
+            timers.closures[index].move_to(&closure);
             closure.run();
         }
     }
@@ -236,13 +199,12 @@ pub(crate) fn drop_timers() {
     let _masked = masking::mask();
     let timers = Timers::of(area::current());
     // What a closure captured may set a timer as it is dropped: there is room for none.
-    timers.entries.iter().for_each(|entry| entry.due.set(Some(u64::MAX)));
-    for entry in &timers.entries {
-        // SAFETY: ours, in the masked section. An entry that was free has an empty cell, of which this does nothing.
-        unsafe { entry.closure.discard() };
-    }
-    timers.entries.iter().for_each(|entry| entry.due.set(None));
-    timers.running.store(0, Ordering::Relaxed);
+    timers.table.clear(|| {
+        for closure in &timers.closures {
+            // SAFETY: ours, in the masked section. An entry that was free has an empty cell, of which this does nothing.
+            unsafe { closure.discard() };
+        }
+    });
 }
 
 /// Sets when this CPU takes its next watchdog tick; `None`: it takes no more.

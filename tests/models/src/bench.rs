@@ -12,8 +12,8 @@ use std::time::Instant;
 
 use loom::cell::UnsafeCell;
 use loom::sync::Condvar;
-use loom::sync::atomic::{AtomicU64, fence};
-use reveille_protocol::{Arch, Word};
+use loom::sync::atomic::{AtomicU32, AtomicU64, fence};
+use reveille_protocol::{Arch, LockWord, Word};
 
 loom::thread_local! {
     static TICKS: Cell<u64> = Cell::new(0);
@@ -103,6 +103,45 @@ impl Word for LoomWord {
     fn fetch_add(&self, value: u64, order: Ordering) -> u64 {
         self.word.fetch_add(value, order)
     }
+}
+
+/// The word of a lock that loom watches, as [`LoomWord`] has it. One form does for all.
+pub struct LoomLockWord {
+    word: AtomicU32,
+    loads: Condvar,
+}
+
+impl LockWord for LoomLockWord {
+    fn new(value: u32) -> Self {
+        Self { word: AtomicU32::new(value), loads: Condvar::new() }
+    }
+
+    fn load(&self) -> u32 {
+        self.loads.notify_one();
+        self.word.load(Ordering::Relaxed)
+    }
+
+    fn store(&self, value: u32, order: Ordering) {
+        self.word.swap(value, order);
+    }
+
+    fn add(&self, value: u32, order: Ordering) -> u32 {
+        self.word.fetch_add(value, order)
+    }
+
+    fn add_beside_any(&self, value: u32) {
+        self.word.fetch_add(value, Ordering::Relaxed);
+    }
+
+    fn replace(&self, current: u32, new: u32) -> bool {
+        self.word.compare_exchange(current, new, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    fn fence(order: Ordering) {
+        fence(order);
+    }
+
+    fn wake() {}
 }
 
 /// Ordinary memory: a stack, parameters, per-CPU data. An access that is not ordered against another CPU's

@@ -24,4 +24,7 @@
 mod bench;
 
 #[cfg(not(target_os = "none"))]
-pub use bench::{Choices, LoomArch, LoomWord, Model, Payload, Signal, Tally, thread};
+pub use bench::{Choices, LoomArch, LoomLockWord, LoomWord, Model, Payload, Signal, Tally, thread};
+
+#[cfg(not(target_os = "none"))]
+pub mod steps;

@@ -4,68 +4,11 @@
 #![cfg(not(target_os = "none"))]
 
 use std::cell::{Cell, RefCell};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::rc::Rc;
 
+use reveille_models::steps::{self, Steps, between};
 use reveille_models::{Choices, Model, Tally};
-use reveille_protocol::{Arch, MaskDepth, Word};
-
-/// What the thread, or whatever has interrupted it, is about to do can be interrupted.
-enum Interruptible {}
-
-impl Arch for Interruptible {
-    type Word = Point;
-
-    fn now() -> u64 {
-        0
-    }
-
-    fn relax() {}
-
-    fn fence(_: Ordering) {}
-}
-
-thread_local! {
-    /// What comes between two steps.
-    static BETWEEN: RefCell<Option<Box<dyn Fn()>>> = const { RefCell::new(None) };
-}
-
-fn between() {
-    // Taken out: what comes has steps of its own.
-    let Some(interrupt) = BETWEEN.take() else { return };
-    interrupt();
-    BETWEEN.set(Some(interrupt));
-}
-
-/// A word whose every access is a step.
-struct Point(AtomicU64);
-
-impl Word for Point {
-    fn new(value: u64) -> Self {
-        Self(AtomicU64::new(value))
-    }
-
-    fn load(&self, order: Ordering) -> u64 {
-        between();
-        self.0.load(order)
-    }
-
-    fn store(&self, value: u64, order: Ordering) {
-        between();
-        self.0.store(value, order);
-    }
-
-    fn swap(&self, _: u64, _: Ordering) -> u64 {
-        unreachable!("one CPU needs no read-modify-writes")
-    }
-
-    fn compare_exchange(&self, _: u64, _: u64, _: Ordering, _: Ordering) -> Result<u64, u64> {
-        unreachable!("one CPU needs no read-modify-writes")
-    }
-
-    fn fetch_add(&self, _: u64, _: Ordering) -> u64 {
-        unreachable!("one CPU needs no read-modify-writes")
-    }
-}
+use reveille_protocol::MaskDepth;
 
 /// Where the CPU is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +20,7 @@ enum Level {
 
 /// The CPU: its word, its mask, and what is true.
 struct Cpu {
-    depth: MaskDepth<Interruptible>,
+    depth: MaskDepth<Steps>,
     /// Normal interrupts are held back.
     raised: Cell<bool>,
     level: Cell<Level>,
@@ -202,9 +145,7 @@ impl Cpu {
     fn armed(&self, f: impl FnOnce()) {
         // SAFETY: taken out again before this returns, and `self` outlives that.
         let own: &'static Self = unsafe { &*std::ptr::from_ref(self) };
-        let outer = BETWEEN.replace(Some(Box::new(move || own.interrupt())));
-        f();
-        BETWEEN.set(outer);
+        steps::armed(Rc::new(move || own.interrupt()), f);
     }
 }
 

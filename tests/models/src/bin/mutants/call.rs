@@ -101,9 +101,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "take_load_then_store",
         file: "queue.rs",
         edits: &[(
-            "let taken = self.head.swap(leave, Acquire);",
+            "Self::in_order(self.head.swap(leave, Acquire), links)",
             "let taken = self.head.load(Acquire);
-             self.head.store(leave, Relaxed);",
+             self.head.store(leave, Relaxed);
+             Self::in_order(taken, links)",
         )],
         model: "call_queue::order",
     },

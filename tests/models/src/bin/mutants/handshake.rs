@@ -6,7 +6,7 @@ use super::Mutant;
 pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "claim_relaxed",
-        file: "handshake.rs",
+        file: "handshake/start.rs",
         edits: &[(
             "compare_exchange(word, claimed, Acquire, Relaxed)",
             "compare_exchange(word, claimed, Relaxed, Relaxed)",
@@ -15,7 +15,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "claim_check_then_store",
-        file: "handshake.rs",
+        file: "handshake/start.rs",
         edits: &[(
             "match self.word.compare_exchange(word, claimed, Acquire, Relaxed) {",
             "match Ok::<u64, u64>(self.word.swap(claimed, Acquire)) {",
@@ -24,19 +24,19 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "generation_not_bumped",
-        file: "handshake.rs",
+        file: "handshake/start.rs",
         edits: &[("generation.checked_add(1)", "generation.checked_add(u32::from(generation == 0))")],
         model: "handshake::stale_arrival",
     },
     Mutant {
         name: "claim_of_restarted",
-        file: "handshake.rs",
+        file: "handshake/start.rs",
         edits: &[("State::Failed if seen.reason == RESTARTED =>", "State::Failed if seen.reason == 1 =>")],
         model: "handshake::restarted",
     },
     Mutant {
         name: "abandon_relaxed",
-        file: "handshake.rs",
+        file: "handshake/start.rs",
         edits: &[(
             "Snapshot::new(self.generation, 0, State::Revoked).to_bits(), Release)",
             "Snapshot::new(self.generation, 0, State::Revoked).to_bits(), Relaxed)",
@@ -45,7 +45,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "kick_relaxed",
-        file: "handshake.rs",
+        file: "handshake/start.rs",
         edits: &[(
             "Snapshot::new(generation, 0, State::Kicked).to_bits(), Release)",
             "Snapshot::new(generation, 0, State::Kicked).to_bits(), Relaxed)",
@@ -54,13 +54,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "kick_does_nothing",
-        file: "handshake.rs",
+        file: "handshake/start.rs",
         edits: &[("slot.word.store(Snapshot::new(generation, 0, State::Kicked).to_bits(), Release);", "")],
         model: "handshake::early_arrival",
     },
     Mutant {
         name: "arrive_relaxed",
-        file: "handshake.rs",
+        file: "handshake/life.rs",
         edits: &[(
             "compare_exchange(kicked, alive, Acquire, Relaxed)",
             "compare_exchange(kicked, alive, Relaxed, Relaxed)",
@@ -69,7 +69,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "arrive_check_then_store",
-        file: "handshake.rs",
+        file: "handshake/life.rs",
         edits: &[(
             "let Err(mut word) = self.word.compare_exchange(kicked, alive, Acquire, Relaxed) else {",
             "let mut word = self.word.load(Acquire);
@@ -80,7 +80,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "arrive_ignores_generation",
-        file: "handshake.rs",
+        file: "handshake/life.rs",
         edits: &[(
             "let kicked = Snapshot::new(generation, 0, State::Kicked).to_bits();",
             "let kicked = Snapshot::new(self.read().generation, 0, State::Kicked).to_bits();",
@@ -89,13 +89,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "arrive_never_wins",
-        file: "handshake.rs",
+        file: "handshake/life.rs",
         edits: &[("return Arrival::Won;", "return Arrival::Lost;")],
         model: "handshake::stale_arrival",
     },
     Mutant {
         name: "early_is_lost",
-        file: "handshake.rs",
+        file: "handshake/life.rs",
         edits: &[(
             "if early { Arrival::Early } else { Arrival::Lost }",
             "if early { Arrival::Lost } else { Arrival::Lost }",
@@ -104,7 +104,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "restart_unnoticed",
-        file: "handshake.rs",
+        file: "handshake/life.rs",
         edits: &[(
             "if !found.state.is_live() {",
             "if !found.state.is_live() || found.state == State::Wedged {",
@@ -113,7 +113,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "restart_check_then_store",
-        file: "handshake.rs",
+        file: "handshake/life.rs",
         edits: &[(
             "match self.word.compare_exchange(word, failed, Relaxed, Relaxed) {",
             "match Ok::<u64, u64>(self.word.swap(failed, Relaxed)) {",
@@ -122,9 +122,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "revoke_without_check",
-        file: "handshake.rs",
+        file: "handshake/slot.rs",
         edits: &[(
-            "self.pass(State::Kicked, Snapshot::new(generation, 0, State::Revoked), Release, Acquire).map(drop)",
+            "self.pass(State::Kicked, Snapshot::new(generation, 0, State::Revoked), Release, Acquire)",
             "self.word.store(Snapshot::new(generation, 0, State::Revoked).to_bits(), Release);
              Ok(())",
         )],
@@ -132,9 +132,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "revoke_check_then_store",
-        file: "handshake.rs",
+        file: "handshake/slot.rs",
         edits: &[(
-            "self.pass(State::Kicked, Snapshot::new(generation, 0, State::Revoked), Release, Acquire).map(drop)",
+            "self.pass(State::Kicked, Snapshot::new(generation, 0, State::Revoked), Release, Acquire)",
             "let seen = self.read();
              if seen.state != State::Kicked || seen.generation != generation {
                  return Err(seen);
@@ -146,73 +146,56 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "revoke_relaxed",
-        file: "handshake.rs",
-        edits: &[("State::Revoked), Release, Acquire)", "State::Revoked), Relaxed, Acquire)")],
+        file: "handshake/slot.rs",
+        edits: &[("State::Revoked), Release, Acquire)", "State::Revoked), Ordering::Relaxed, Acquire)")],
         model: "handshake::revoke_and_reclaim",
     },
     Mutant {
         name: "lost_revoke_relaxed",
-        file: "handshake.rs",
-        edits: &[("State::Revoked), Release, Acquire)", "State::Revoked), Release, Relaxed)")],
+        file: "handshake/slot.rs",
+        edits: &[("State::Revoked), Release, Acquire)", "State::Revoked), Release, Ordering::Relaxed)")],
         model: "handshake::booter_of_refused_cpu",
     },
     Mutant {
         name: "transition_ignores_generation",
-        file: "handshake.rs",
-        edits: &[("if seen.state != from || seen.generation != generation {", "if seen.state != from {")],
+        file: "handshake/slot.rs",
+        edits: &[(
+            "let from = Snapshot::new(to.generation, 0, from);",
+            "let from = Snapshot::new(self.read().generation, 0, from);",
+        )],
         model: "handshake::late_revoke",
     },
     Mutant {
-        name: "transition_gives_up_on_new_reason",
-        file: "handshake.rs",
-        edits: &[("if seen.state != from || seen.generation != generation {", "if true {")],
-        model: "handshake::online_against_wedge",
-    },
-    Mutant {
         name: "drop_leaves_the_start_open",
-        file: "handshake.rs",
+        file: "handshake/start.rs",
         edits: &[("let _ = self.revoke();", "")],
         model: "handshake::arrive_against_drop_and_reporter",
     },
     Mutant {
         name: "reporter_takes_first_look",
-        file: "handshake.rs",
+        file: "handshake/slot.rs",
         edits: &[("if seen.state != State::Kicked {", "if seen.state != State::Wedged {")],
         model: "handshake::arrive_against_drop_and_reporter",
     },
     Mutant {
         name: "wedge_without_check",
-        file: "handshake.rs",
+        file: "handshake/start.rs",
         edits: &[(
-            "self.slot.advance(State::Alive, self.generation, wedged, Relaxed, Acquire)",
-            "let seen = self.poll();
-             self.slot.word.store(wedged(seen).to_bits(), Relaxed);
-             Ok(wedged(seen))",
+            "self.slot.pass(State::Alive, Snapshot::new(self.generation, 0, State::Wedged), Relaxed, Acquire)",
+            "self.slot.word.store(Snapshot::new(self.generation, 0, State::Wedged).to_bits(), Relaxed);
+             Ok(())",
         )],
         model: "handshake::online_against_wedge",
     },
     Mutant {
         name: "lost_wedge_relaxed",
-        file: "handshake.rs",
-        edits: &[(
-            "self.generation, wedged, Relaxed, Acquire)",
-            "self.generation, wedged, Relaxed, Relaxed)",
-        )],
-        model: "handshake::online_against_wedge",
-    },
-    Mutant {
-        name: "progress_without_check",
-        file: "handshake.rs",
-        edits: &[(
-            "self.pass(State::Alive, Snapshot::new(generation, step, State::Alive), Relaxed, Relaxed).is_ok()",
-            "self.word.store(Snapshot::new(generation, step, State::Alive).to_bits(), Relaxed);
-             true",
-        )],
+        file: "handshake/start.rs",
+        edits: &[("State::Wedged), Relaxed, Acquire)", "State::Wedged), Relaxed, Relaxed)")],
         model: "handshake::online_against_wedge",
     },
     Mutant {
         name: "online_relaxed",
-        file: "handshake.rs",
+        file: "handshake/life.rs",
         edits: &[(
             "State::Online), Release, Relaxed).is_err()",
             "State::Online), Relaxed, Relaxed).is_err()",
@@ -221,16 +204,16 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "read_relaxed",
-        file: "handshake.rs",
+        file: "handshake/slot.rs",
         edits: &[(
             "Snapshot::from_bits(self.word.load(Acquire))",
-            "Snapshot::from_bits(self.word.load(Relaxed))",
+            "Snapshot::from_bits(self.word.load(Ordering::Relaxed))",
         )],
         model: "handshake::online_is_complete",
     },
     Mutant {
         name: "online_without_check",
-        file: "handshake.rs",
+        file: "handshake/life.rs",
         edits: &[(
             "if self.pass(State::Alive, Snapshot::new(generation, 0, State::Online), Release, Relaxed).is_err()",
             "self.word.store(Snapshot::new(generation, 0, State::Online).to_bits(), Release);
@@ -240,19 +223,19 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "online_without_fence",
-        file: "handshake.rs",
+        file: "handshake/life.rs",
         edits: &[("A::fence(SeqCst);", "let _ = SeqCst;")],
         model: "gate::online_against_scan",
     },
     Mutant {
         name: "online_with_weak_fence",
-        file: "handshake.rs",
-        edits: &[("A::fence(SeqCst);", "let _ = SeqCst; A::fence(Ordering::AcqRel);")],
+        file: "handshake/life.rs",
+        edits: &[("A::fence(SeqCst);", "let _ = SeqCst; A::fence(core::sync::atomic::Ordering::AcqRel);")],
         model: "gate::online_against_scan",
     },
     Mutant {
         name: "gate_checked_before_online",
-        file: "handshake.rs",
+        file: "handshake/life.rs",
         edits: &[
             ("me: u32) -> Entrance {", "me: u32) -> Entrance { let taken = gate.is_taken_by_other(me);"),
             ("if gate.is_taken_by_other(me) { Entrance::Stop }", "if taken { Entrance::Stop }"),
@@ -261,13 +244,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "fail_relaxed",
-        file: "handshake.rs",
+        file: "handshake/life.rs",
         edits: &[("State::Failed), Release, Relaxed).is_ok()", "State::Failed), Relaxed, Relaxed).is_ok()")],
         model: "handshake::fail_against_wedge",
     },
     Mutant {
         name: "fail_without_check",
-        file: "handshake.rs",
+        file: "handshake/life.rs",
         edits: &[(
             "self.pass(State::Alive, Snapshot::new(generation, reason, State::Failed), Release, Relaxed).is_ok()",
             "self.word.store(Snapshot::new(generation, reason, State::Failed).to_bits(), Release);
@@ -277,32 +260,19 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "gone_relaxed",
-        file: "handshake.rs",
+        file: "handshake/life.rs",
         edits: &[("State::Gone), Release, Relaxed).is_ok()", "State::Gone), Relaxed, Relaxed).is_ok()")],
         model: "handshake::leave_and_reclaim",
     },
     Mutant {
-        name: "confirm_off_without_check",
-        file: "handshake.rs",
-        edits: &[(
-            "self.pass(State::Gone, Snapshot::new(generation, 0, State::Offline), Relaxed, Relaxed).is_ok()",
-            "let gone = self.read().state == State::Gone;
-             if gone {
-                 self.word.store(Snapshot::new(generation, 0, State::Offline).to_bits(), Relaxed);
-             }
-             gone",
-        )],
-        model: "handshake::leave_and_reclaim",
-    },
-    Mutant {
         name: "cancel_leave_relaxed",
-        file: "handshake.rs",
+        file: "handshake/life.rs",
         edits: &[("State::Online), Release, Relaxed).is_ok()", "State::Online), Relaxed, Relaxed).is_ok()")],
         model: "handshake::leave_and_stay",
     },
     Mutant {
         name: "booter_ignores_lost_revoke",
-        file: "handshake.rs",
+        file: "handshake/booter.rs",
         edits: &[(
             "Ok(()) => self.called_off(),
                         Err(winner) => {
@@ -315,9 +285,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "booter_ignores_lost_wedge",
-        file: "handshake.rs",
+        file: "handshake/booter.rs",
         edits: &[(
-            "Ok(_) => Verdict::Wedged,
+            "Ok(()) => Verdict::Wedged,
                         Err(winner) => {
                             seen = winner;
                             continue;
@@ -328,7 +298,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "booter_believes_firmware",
-        file: "handshake.rs",
+        file: "handshake/booter.rs",
         edits: &[(
             "Err(winner) => self.look(winner, now),",
             "Err(_) => self.settle(Verdict::Refused(code), now),",
@@ -337,7 +307,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "booter_forgets_deferral",
-        file: "handshake.rs",
+        file: "handshake/booter.rs",
         edits: &[(
             "pub fn deferred(&mut self, code: i32) {
         self.refusal = Some(code);",
@@ -347,7 +317,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "booter_waits_for_ever",
-        file: "handshake.rs",
+        file: "handshake/booter.rs",
         edits: &[(
             "let alive_at = *self.alive_at.get_or_insert(now);",
             "let alive_at = *self.alive_at.insert(now);",

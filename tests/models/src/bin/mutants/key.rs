@@ -11,7 +11,7 @@ const CALLERS: &str = "../../tests/models/tests/key_arrival.rs";
 pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "patch_in_spite_of_the_wedged",
-        file: "handshake.rs",
+        file: "handshake/snapshot.rs",
         edits: &[(
             "matches!(self, Self::Offline | Self::Online | Self::Gone | Self::Revoked | Self::Failed)",
             "matches!(self, Self::Offline | Self::Online | Self::Gone | Self::Revoked | Self::Failed | Self::Wedged)",
@@ -20,7 +20,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "patch_in_spite_of_the_dying",
-        file: "handshake.rs",
+        file: "handshake/snapshot.rs",
         edits: &[(
             "matches!(self, Self::Offline | Self::Online | Self::Gone | Self::Revoked | Self::Failed)",
             "matches!(self, Self::Offline | Self::Online | Self::Gone | Self::Revoked | Self::Failed | Self::Dying)",
@@ -44,16 +44,16 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "survey_sees_nothing",
-        file: "handshake.rs",
+        file: "handshake/slot.rs",
         edits: &[(
             "Snapshot::from_bits(self.word.load(Acquire))",
-            "Snapshot::from_bits(self.word.load({ let _ = Acquire; Relaxed }))",
+            "Snapshot::from_bits(self.word.load({ let _ = Acquire; Ordering::Relaxed }))",
         )],
         model: "key_arrival::key_against_leaver",
     },
     Mutant {
         name: "leaver_hands_nothing_over",
-        file: "handshake.rs",
+        file: "handshake/life.rs",
         edits: &[(
             "Snapshot::new(generation, 0, State::Gone), Release, Relaxed)",
             "Snapshot::new(generation, 0, State::Gone), Relaxed, Relaxed)",
@@ -62,7 +62,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "gathered_cpu_sees_the_old_site",
-        file: "rendezvous.rs",
+        file: "rendezvous/round.rs",
         edits: &[(
             "Fields::from_bits(self.word.load(Acquire))",
             "Fields::from_bits(self.word.load({ let _ = Acquire; Relaxed }))",

@@ -13,9 +13,14 @@ mod gate;
 mod handshake;
 mod key;
 mod launch;
+mod locks;
 mod masking;
+mod news;
 mod stop;
 mod summons;
+mod turns;
+mod wakes;
+mod watch;
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -37,6 +42,11 @@ const TABLES: &[(&str, &[Mutant])] = &[
     ("Stop-machine, leaving, the lock on both", stop::MUTANTS),
     ("Functions at NMI level", summons::MUTANTS),
     ("Masked sections", masking::MUTANTS),
+    ("Locks", locks::MUTANTS),
+    ("Turns at the lock on starting and stopping", turns::MUTANTS),
+    ("Idle", wakes::MUTANTS),
+    ("The watchdog", watch::MUTANTS),
+    ("News, and routes of interrupts", news::MUTANTS),
     ("Keys and forms against arrival and leaving", key::MUTANTS),
 ];
 
@@ -130,7 +140,7 @@ by `scripts/model --table`. Where a bug has several edits, the first is shown; l
             "\n## {about}\n\n| bug | in | instead of | stands | caught by |\n|---|---|---|---|---|\n"
         );
         for Mutant { name, file, edits, model } in *mutants {
-            let file = file.rsplit('/').next().unwrap_or(file);
+            let file = file.strip_prefix("../../tests/models/tests/").unwrap_or(file);
             let (find, replace) = edits[0];
             let (find, replace) =
                 differing(&find.lines().map(str::trim).collect::<Vec<_>>().join(" "), replace);

@@ -7,7 +7,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     // The rendezvous: what its word hands over.
     Mutant {
         name: "acknowledge_relaxed",
-        file: "rendezvous.rs",
+        file: "rendezvous/round.rs",
         edits: &[(
             "seen.acknowledged().to_bits(), Release, Relaxed)",
             "seen.acknowledged().to_bits(), Relaxed, Relaxed)",
@@ -16,7 +16,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "run_relaxed",
-        file: "rendezvous.rs",
+        file: "rendezvous/initiator.rs",
         edits: &[(
             "// Cannot fail: the stage waits for this CPU alone.
                 let _ = self.rendezvous.acknowledge(seen);",
@@ -26,7 +26,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "step_relaxed",
-        file: "rendezvous.rs",
+        file: "rendezvous/round.rs",
         edits: &[("self.word.load(Acquire)", "{ let _ = Acquire; self.word.load(Relaxed) }")],
         model: "stop_rendezvous::two_cpus",
     },
@@ -34,7 +34,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     // The rendezvous: who is left when the others were stopped for good.
     Mutant {
         name: "condemn_spares_the_job",
-        file: "rendezvous.rs",
+        file: "rendezvous/round.rs",
         edits: &[(
             "if !matches!(seen.stage, Stage::Idle | Stage::Aborted) {
             // A plain store",
@@ -45,13 +45,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "alone_waits_for_the_others",
-        file: "rendezvous.rs",
+        file: "rendezvous/initiator.rs",
         edits: &[("Fields { others: 0, ..seen }.enter(stage)", "seen.enter(stage)")],
         model: "stop_rendezvous::left_by_its_participant_each",
     },
     Mutant {
         name: "alone_without_the_job",
-        file: "rendezvous.rs",
+        file: "rendezvous/initiator.rs",
         edits: &[(
             "Leading::Gathering | Leading::Masking => Stage::MaskActive,",
             "Leading::Gathering | Leading::Masking => Stage::Idle,",
@@ -60,7 +60,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "abort_by_store",
-        file: "rendezvous.rs",
+        file: "rendezvous/initiator.rs",
         edits: &[(
             "match self.rendezvous.word.compare_exchange(seen.to_bits(), aborted, Relaxed, Relaxed) {",
             "self.rendezvous.word.store(aborted, Relaxed);
@@ -70,7 +70,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "acknowledge_by_store",
-        file: "rendezvous.rs",
+        file: "rendezvous/round.rs",
         edits: &[(
             "match self.word.compare_exchange(seen.to_bits(), seen.acknowledged().to_bits(), Release, Relaxed)",
             "self.word.store(seen.acknowledged().to_bits(), Release);
@@ -80,7 +80,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "join_by_store",
-        file: "rendezvous.rs",
+        file: "rendezvous/participant.rs",
         edits: &[(
             "match self.word.compare_exchange(word, seen.acknowledged().to_bits(), Relaxed, Relaxed) {",
             "self.word.store(seen.acknowledged().to_bits(), Relaxed);
@@ -90,7 +90,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "acknowledge_whatever_the_round",
-        file: "rendezvous.rs",
+        file: "rendezvous/round.rs",
         edits: &[(
             "while (seen.round, seen.stage) == (round, stage) {",
             "while (seen.round, seen.stage) == (round, stage) || (Stage::Prepare..=Stage::MaskActive).contains(&seen.stage) {",
@@ -99,13 +99,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "stay_whatever_the_round",
-        file: "rendezvous.rs",
+        file: "rendezvous/participant.rs",
         edits: &[("_ if seen.round != self.round => ", "_ if seen.round > self.round + 1 => ")],
         model: "stop_rendezvous::latecomer",
     },
     Mutant {
         name: "join_a_dead_round",
-        file: "rendezvous.rs",
+        file: "rendezvous/participant.rs",
         edits: &[(
             "if seen.stage != Stage::Prepare || ",
             "if !matches!(seen.stage, Stage::Prepare | Stage::Aborted) || ",
@@ -114,7 +114,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "join_in_spite_of_failure",
-        file: "rendezvous.rs",
+        file: "rendezvous/participant.rs",
         edits: &[(
             "Ok(_) => {
                     mark.set(seen.round",
@@ -125,13 +125,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "join_ones_own_round",
-        file: "rendezvous.rs",
-        edits: &[(" || mark.read() >> MARK_SHIFT == seen.round {", " {")],
+        file: "rendezvous/participant.rs",
+        edits: &[(" || mark.is_in(seen.round) {", " {")],
         model: "stop_rendezvous::two_initiators",
     },
     Mutant {
         name: "round_not_counted_up",
-        file: "rendezvous.rs",
+        file: "rendezvous/initiator.rs",
         edits: &[(
             "let round = (last.round + 1) & ROUND_MASK;",
             "let round = last.round.max(1) & ROUND_MASK;",
@@ -140,7 +140,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "begin_by_store",
-        file: "rendezvous.rs",
+        file: "rendezvous/initiator.rs",
         edits: &[(
             "match self.word.compare_exchange(word, first.to_bits(), Relaxed, Relaxed) {",
             "self.word.store(first.to_bits(), Relaxed);
@@ -150,32 +150,32 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "refused_with_a_mark",
-        file: "rendezvous.rs",
+        file: "rendezvous/initiator.rs",
         edits: &[("mark.restore(before);", "let _ = (before, Mark::<A>::restore);")],
         model: "stop_rendezvous::begin_against_begin",
     },
     Mutant {
         name: "everyone_advances",
-        file: "rendezvous.rs",
+        file: "rendezvous/word.rs",
         edits: &[("if self.left > 1 {", "if self.left > 1024 {")],
         model: "stop_rendezvous::from_mask_inactive",
     },
     Mutant {
         name: "nobody_advances",
-        file: "rendezvous.rs",
+        file: "rendezvous/word.rs",
         edits: &[("if self.left > 1 {", "if self.left > 0 {")],
         model: "stop_rendezvous::from_mask_inactive",
     },
     Mutant {
         name: "run_does_not_await_the_last",
-        file: "rendezvous.rs",
+        file: "rendezvous/word.rs",
         edits: &[("Job::Each => self.others + 1,", "Job::Each => self.others,")],
         model: "stop_rendezvous::two_cpus_each",
     },
     // The rendezvous: what comes before what.
     Mutant {
         name: "job_read_on_joining",
-        file: "rendezvous.rs",
+        file: "rendezvous/participant.rs",
         edits: &[(
             "(Place::Joined, Stage::Prepare) => (Place::Open, Action::OpenInterrupts),",
             "(Place::Joined, Stage::Prepare) => (Place::Open, Action::RunJob),",
@@ -184,7 +184,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "job_read_when_masked",
-        file: "rendezvous.rs",
+        file: "rendezvous/participant.rs",
         edits: &[(
             "(Place::Masked, Stage::Run) if seen.job",
             "(Place::Masked, Stage::MaskActive | Stage::Run) if seen.job",
@@ -193,7 +193,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "initiator_masks_with_the_others",
-        file: "rendezvous.rs",
+        file: "rendezvous/initiator.rs",
         edits: &[(
             "(Leading::Gathering, Stage::MaskActive) =>",
             "(Leading::Gathering, Stage::MaskInactive | Stage::MaskActive) =>",
@@ -202,13 +202,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "initiator_masks_first",
-        file: "rendezvous.rs",
+        file: "rendezvous/initiator.rs",
         edits: &[("(Leading::Gathering, Stage::MaskActive) =>", "(Leading::Gathering, _) =>")],
         model: "stop_rendezvous::two_cpus",
     },
     Mutant {
         name: "participant_masks_late",
-        file: "rendezvous.rs",
+        file: "rendezvous/participant.rs",
         edits: &[
             (
                 "(Place::Joined | Place::Open, Stage::MaskInactive) => (Place::Masking, Action::Mask),",
@@ -224,7 +224,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "initiator_leaves_ungathered",
-        file: "rendezvous.rs",
+        file: "rendezvous/initiator.rs",
         edits: &[(
             "(Leading::Gathering, Stage::MaskActive) => (Leading::Masking, Action::Mask),",
             "(Leading::Gathering, Stage::Prepare | Stage::MaskInactive) => {
@@ -237,7 +237,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "initiator_runs_at_once",
-        file: "rendezvous.rs",
+        file: "rendezvous/initiator.rs",
         edits: &[(
             "(Leading::Masking, Stage::MaskActive) => {",
             "(Leading::Gathering, _) => (Leading::Running, Action::RunJob),
@@ -247,7 +247,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "initiator_leaves_during_the_job",
-        file: "rendezvous.rs",
+        file: "rendezvous/initiator.rs",
         edits: &[
             (
                 "(Leading::Ran, Stage::Exit | Stage::Idle) =>",
@@ -259,13 +259,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "initiator_does_not_await_the_exit",
-        file: "rendezvous.rs",
+        file: "rendezvous/initiator.rs",
         edits: &[("(Leading::Free, Stage::Idle) =>", "(Leading::Free, Stage::Exit | Stage::Idle) =>")],
         model: "stop_rendezvous::back_to_back",
     },
     Mutant {
         name: "participant_leaves_after_its_job",
-        file: "rendezvous.rs",
+        file: "rendezvous/participant.rs",
         edits: &[(
             "(Place::Masked | Place::Ran, Stage::Exit) => {",
             "(Place::Ran, Stage::Run) => return self.leave(Ending::Done),
@@ -275,7 +275,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "abort_after_run",
-        file: "rendezvous.rs",
+        file: "rendezvous/initiator.rs",
         edits: &[(
             "matches!(self.place, Leading::Gathering | Leading::Masking)",
             "matches!(self.place, Leading::Gathering | Leading::Masking | Leading::Running | Leading::Ran)",
@@ -284,7 +284,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "abort_in_prepare_only",
-        file: "rendezvous.rs",
+        file: "rendezvous/initiator.rs",
         edits: &[(
             "if self.is_gathering() && now >= self.deadline {",
             "if self.is_gathering() && now >= self.deadline && seen.stage == Stage::Prepare {",
@@ -293,7 +293,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "abort_not_when_all_have_masked",
-        file: "rendezvous.rs",
+        file: "rendezvous/initiator.rs",
         edits: &[(
             "if self.is_gathering() && now >= self.deadline {",
             "if self.is_gathering() && now >= self.deadline && seen.stage != Stage::MaskActive {",
@@ -303,7 +303,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     // The rendezvous: who is named.
     Mutant {
         name: "mark_before_acknowledgement",
-        file: "rendezvous.rs",
+        file: "rendezvous/participant.rs",
         edits: &[(
             "if self.rendezvous.acknowledge(seen).is_err() {",
             "self.mark.set(self.round, Stage::MaskActive);
@@ -313,7 +313,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "mark_forgotten",
-        file: "rendezvous.rs",
+        file: "rendezvous/participant.rs",
         edits: &[(
             "                    mark.set(seen.round, Stage::Prepare);
 ",
@@ -322,6 +322,62 @@ pub(super) const MUTANTS: &[Mutant] = &[
         model: "stop_rendezvous::abort_in_prepare",
     },
     // The lifecycle lock.
+    Mutant {
+        name: "attend_looks_before_it_masks",
+        file: "rendezvous/attend.rs",
+        edits: &[(
+            "            let mask = cpu.mask();
+            let Some(mut round) = rendezvous.join(&self.mark) else {",
+            "            let joined = rendezvous.join(&self.mark);
+            let mask = cpu.mask();
+            let Some(mut round) = joined else {",
+        )],
+        model: "stop_attend::on_its_heels",
+    },
+    Mutant {
+        name: "attend_opens_behind_the_last_look",
+        file: "rendezvous/attend.rs",
+        edits: &[(
+            "                cpu.close(mask);
+",
+            "                cpu.unmask(mask);
+",
+        )],
+        model: "stop_attend::on_its_heels",
+    },
+    Mutant {
+        name: "attend_once_for_all",
+        file: "rendezvous/attend.rs",
+        edits: &[("return self.attends.store(Self::IDLE, Relaxed);", "return;")],
+        model: "stop_attend::on_its_heels",
+    },
+    Mutant {
+        name: "attend_twice_at_once",
+        file: "rendezvous/attend.rs",
+        edits: &[("if self.attends.load(Relaxed) != Self::IDLE {", "if self.attends.load(Relaxed) == 9 {")],
+        model: "stop_attend::on_its_heels",
+    },
+    Mutant {
+        name: "attend_without_masking",
+        file: "rendezvous/attend.rs",
+        edits: &[("if mask.is_none() {", "if mask.is_some() {")],
+        model: "stop_attend::on_its_heels",
+    },
+    Mutant {
+        name: "attend_opens_before_the_job_counts",
+        file: "rendezvous/attend.rs",
+        edits: &[(
+            "            cpu.synchronise();
+            if let Some(mask) = mask {
+                cpu.unmask(mask);
+            }",
+            "            if let Some(mask) = mask {
+                cpu.unmask(mask);
+            }
+            cpu.synchronise();",
+        )],
+        model: "stop_attend::on_its_heels_each",
+    },
     Mutant {
         name: "lifecycle_acquire_relaxed",
         file: "lifecycle.rs",
@@ -352,7 +408,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "take_over_from_the_dying",
         file: "lifecycle.rs",
-        edits: &[("State::Gone | State::Offline)", "State::Dying | State::Gone | State::Offline)")],
+        edits: &[("matches!(slot.state, State::Gone)", "matches!(slot.state, State::Dying | State::Gone)")],
         model: "stop_lifecycle::take_over",
     },
     Mutant {
@@ -364,7 +420,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "no_take_over",
         file: "lifecycle.rs",
-        edits: &[("State::Gone | State::Offline)", "State::Offline)")],
+        edits: &[("matches!(slot.state, State::Gone)", "matches!(slot.state, State::Offline)")],
         model: "stop_lifecycle::take_over",
     },
     Mutant {

@@ -1,0 +1,29 @@
+//! What a lock needs from its word.
+
+use core::sync::atomic::Ordering;
+
+/// The 32-bit word of a lock.
+///
+/// A machine may have several forms of one operation, of which it chooses the one that suits it at the moment: plain ones for
+/// a single CPU, for example. All of them leave the word as the others would. So [`add`](Self::add) and
+/// [`replace`](Self::replace) are called with interrupts masked, that the form does not change in the middle of one, and none of
+/// them is asked for Acquire: what the plain form cannot give, [`fence`](Self::fence) does in every form.
+pub trait LockWord: Sync {
+    /// A word that holds `value`. Statics cannot call this: the locks also offer `const fn from_parts`.
+    fn new(value: u32) -> Self;
+    /// Reads the word. Relaxed.
+    fn load(&self) -> u32;
+    /// Writes the word. `order` is Relaxed or Release.
+    fn store(&self, value: u32, order: Ordering);
+    /// Adds, wrapping, and returns what the word held before. `order` is Relaxed or Release.
+    fn add(&self, value: u32, order: Ordering) -> u32;
+    /// The same, Relaxed, in the form that goes with any other that a CPU may be in the middle of.
+    fn add_beside_any(&self, value: u32);
+    /// Writes `new` if the word holds `current`. Relaxed.
+    #[must_use]
+    fn replace(&self, current: u32, new: u32) -> bool;
+    /// A fence between the accesses before and after it, on this CPU.
+    fn fence(order: Ordering);
+    /// The word has changed, and this is visible first: whoever waits for that looks again.
+    fn wake();
+}

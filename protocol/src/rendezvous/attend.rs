@@ -1,0 +1,110 @@
+//! The handler by which a CPU takes part in rounds: how it joins, and how its interrupts are closed and opened.
+//!
+//! While others are awaited interrupts are open, so that calls are served. An interrupt for another round that comes in the
+//! middle returns at once, and the loop of the handler that is under way joins that round: the stack holds one handler, however
+//! many rounds there are. The last look for a round is masked, and behind it interrupts stay closed until the handler
+//! has returned: one for a round that begins then comes after the return.
+
+use core::sync::atomic::Ordering::Relaxed;
+
+use super::mark::Mark;
+use super::round::{Action, Rendezvous};
+use crate::{Arch, Word};
+
+/// What one CPU does in rounds.
+pub trait Attendant {
+    /// Interrupts masked, until it is given back.
+    type Mask;
+    /// Masks interrupts.
+    fn mask(&mut self) -> Self::Mask;
+    /// Gives a mask back: interrupts come, unless they are held back otherwise.
+    fn unmask(&mut self, mask: Self::Mask);
+    /// What held interrupts back when the handler was called does no longer, now that all is on the stack.
+    fn open(&mut self);
+    /// It does again, until the handler has returned; and then `mask` goes.
+    fn close(&mut self, mask: Self::Mask);
+    /// Does its part of the job of a round for each.
+    fn run_job(&mut self);
+    /// The body of a wait loop.
+    fn wait(&mut self);
+    /// The round is over, and whatever it has changed counts for this CPU before anything can interrupt it.
+    fn synchronise(&mut self);
+}
+
+/// One CPU's part in rounds.
+pub struct Attendance<A: Arch> {
+    mark: Mark<A>,
+    /// Whether its handler is under way. Touched by its CPU alone.
+    attends: A::Word,
+}
+
+impl<A: Arch> Attendance<A> {
+    /// The second of [`from_parts`](Self::from_parts)' words.
+    pub const IDLE: u64 = 0;
+
+    /// Around a word that holds [`Mark::NONE`] and one that holds [`Self::IDLE`]. For statics.
+    pub const fn from_parts(mark: A::Word, attends: A::Word) -> Self {
+        Self { mark: Mark::from_parts(mark), attends }
+    }
+
+    /// Of a CPU that never took part in a round.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::from_parts(A::Word::new(Mark::<A>::NONE), A::Word::new(Self::IDLE))
+    }
+
+    /// Where this CPU stands.
+    pub fn mark(&self) -> &Mark<A> {
+        &self.mark
+    }
+
+    /// Takes part in the round of another CPU, and in any that follows on its heels. In the handler of the interrupt that
+    /// tells of a round.
+    #[inline(always)]
+    pub fn attend(&self, rendezvous: &Rendezvous<A>, cpu: &mut impl Attendant) {
+        // Relaxed, here and below: no other CPU looks.
+        if self.attends.load(Relaxed) != Self::IDLE {
+            return;
+        }
+        self.attends.store(1, Relaxed);
+        cpu.open();
+        loop {
+            // Masked from before the look: one that finds nothing is the last, and an interrupt for a round that begins behind it
+            // must not find the handler under way.
+            let mask = cpu.mask();
+            let Some(mut round) = rendezvous.join(&self.mark) else {
+                // Closed to the end.
+                cpu.close(mask);
+                return self.attends.store(Self::IDLE, Relaxed);
+            };
+            let mut mask = Some(mask);
+            loop {
+                match round.step() {
+                    Action::OpenInterrupts => {
+                        if let Some(mask) = mask.take() {
+                            cpu.unmask(mask);
+                        }
+                    }
+                    Action::Mask => {
+                        if mask.is_none() {
+                            mask = Some(cpu.mask());
+                        }
+                    }
+                    Action::Wait => cpu.wait(),
+                    Action::RunJob => cpu.run_job(),
+                    Action::Leave(_) => break,
+                }
+            }
+            cpu.synchronise();
+            if let Some(mask) = mask {
+                cpu.unmask(mask);
+            }
+        }
+    }
+}
+
+impl<A: Arch> Default for Attendance<A> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
