@@ -98,17 +98,21 @@ impl Batch {
     }
 
     fn with(mut self, key: &'static Key, enabled: bool) -> Self {
+        self.add(key, enabled);
+        self
+    }
+
+    fn add(&mut self, key: &'static Key, enabled: bool) {
         // The last word on a key counts.
         let changes = self.changes[..self.len].iter_mut();
         let same = changes.flatten().find(|(other, _)| core::ptr::eq(*other, key));
         if let Some(change) = same {
             change.1 = enabled;
-            return self;
+            return;
         }
         assert!(self.len < Self::CAPACITY, "more changes than a patch batch has room for");
         self.changes[self.len] = Some((key, enabled));
         self.len += 1;
-        self
     }
 
     #[inline(always)]
@@ -187,6 +191,18 @@ impl Batch {
     }
 }
 
+/// Sets one key, as a [`Batch`] of it alone, which is not moved about. For [`static_key!`](crate::static_key).
+///
+/// # Errors
+///
+/// See [`Batch::apply`].
+#[doc(hidden)]
+pub fn set(key: &impl KeyState, enabled: bool) -> Result<usize, PatchError> {
+    let mut batch = Batch::new();
+    batch.add(key.key(), enabled);
+    batch.apply()
+}
+
 /// Defines a condition that costs one instruction where it is asked, and nothing else: no load, no compare.
 ///
 /// ```ignore
@@ -215,7 +231,7 @@ macro_rules! static_key {
             ///
             /// A [`PatchError`]($crate::patch::PatchError); nothing has changed then.
             pub fn enable(self) -> ::core::result::Result<usize, $crate::patch::PatchError> {
-                $crate::patch::Batch::new().enable(&self).apply()
+                $crate::patch::set(&self, true)
             }
 
             /// Turns the key off. As `enable`.
@@ -224,7 +240,7 @@ macro_rules! static_key {
             ///
             /// A [`PatchError`]($crate::patch::PatchError); nothing has changed then.
             pub fn disable(self) -> ::core::result::Result<usize, $crate::patch::PatchError> {
-                $crate::patch::Batch::new().disable(&self).apply()
+                $crate::patch::set(&self, false)
             }
         }
     };

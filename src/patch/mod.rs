@@ -18,6 +18,8 @@ pub use crate::key::KeyState;
 #[doc(hidden)]
 pub use crate::key::{Key, SiteEntry};
 pub(crate) use form::{ensure_smp, forgo_lse, has_lse, settle, use_lse, uses_lse};
+#[doc(hidden)]
+pub use key::set;
 pub use key::{Batch, Site, sites};
 
 use crate::percpu::CpuId;
