@@ -2,7 +2,7 @@
 
 use super::common::{CpuInterface, GicError, Trigger, V2, V3, V3_NMI};
 use super::part::{CpuPart, TARGET_V2};
-use super::{v2, v3};
+use super::{v2, v3, v3_cpu};
 use crate::arch::regs;
 use crate::dt;
 use crate::masking::{self, BY_V2, BY_V3, BY_V3_HINT};
@@ -102,7 +102,7 @@ pub(crate) fn needs_feat_nmi() -> bool {
 #[inline(always)]
 pub(crate) fn silence() {
     match kind() {
-        V3 => v3::silence(),
+        V3 => v3_cpu::silence(),
         V2 => v2::silence(),
         _ => {}
     }
@@ -119,7 +119,7 @@ pub(crate) fn is_present() -> bool {
 /// SGIs from at most 8 senders each, and the PPIs.
 pub(crate) fn discard_pending() {
     match kind() {
-        V3 => discard::<v3::Cpu>(),
+        V3 => discard::<v3_cpu::Cpu>(),
         V2 => discard::<v2::Cpu>(),
         _ => {}
     }

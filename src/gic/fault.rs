@@ -2,7 +2,7 @@
 
 use super::number::Sgi;
 use super::part::{CpuPart, TARGETS, with_sgi};
-use super::v3;
+use super::v3_cpu;
 use crate::percpu::area::{self, Part};
 use crate::percpu::{CpuId, MAX_CPUS};
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -39,7 +39,7 @@ pub(super) fn without_lost(mut what: u64) -> Option<u64> {
         for (area, to_lose) in area::areas().iter().zip(to_lose) {
             let one = with_sgi(CpuPart::of(area).target.load(Ordering::Relaxed), Sgi::new(number as u8));
             let target = one & TARGETS;
-            let is_sent = v3::same_cluster(one, what) && what & target != 0;
+            let is_sent = v3_cpu::same_cluster(one, what) && what & target != 0;
             let lose = |left: u32| left.checked_sub(1);
             if is_sent && to_lose.fetch_update(Ordering::Relaxed, Ordering::Relaxed, lose).is_ok() {
                 ALL_TO_LOSE.fetch_sub(1, Ordering::Relaxed);

@@ -12,7 +12,8 @@ mod part;
 mod remind;
 mod sgi;
 pub(crate) mod v2;
-pub(crate) mod v3;
+mod v3;
+pub(crate) mod v3_cpu;
 
 pub use common::Trigger;
 pub(crate) use common::{CpuInterface, V2, V3};

@@ -1,7 +1,7 @@
 //! What the interrupt controller knows of one CPU.
 
 use super::number::Sgi;
-use super::v3;
+use super::v3_cpu;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 /// One CPU's part.
@@ -27,7 +27,7 @@ impl CpuPart {
     pub(crate) const fn new(mpidr: u64) -> Self {
         Self {
             redistributor: AtomicU64::new(0),
-            target: AtomicU64::new(v3::target(mpidr)),
+            target: AtomicU64::new(v3_cpu::target(mpidr)),
             entry: AtomicU8::new(0),
         }
     }

@@ -4,7 +4,7 @@
 use super::fault;
 use super::number::Sgi;
 use super::part::{CpuPart, TARGET_V2, with_sgi};
-use super::{v2, v3};
+use super::{v2, v3_cpu};
 use crate::arch::rarely;
 use crate::percpu::area::{self, Area, Part};
 use crate::percpu::{CpuId, CpuSet};
@@ -51,7 +51,7 @@ fn send(what: u64) {
     #[cfg(feature = "fault-injection")]
     let Some(what) = fault::without_lost(what) else { return };
     if what & TARGET_V2 == 0 {
-        v3::send(what);
+        v3_cpu::send(what);
     } else {
         rarely();
         v2::send(what);
@@ -89,7 +89,7 @@ impl SgiBatch {
 
     #[inline(always)]
     fn add_raw(&mut self, what: u64) {
-        if !v3::same_cluster(what, self.what) {
+        if !v3_cpu::same_cluster(what, self.what) {
             self.send();
         }
         self.what |= what;

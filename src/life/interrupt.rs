@@ -41,9 +41,9 @@ const _: () = {
 pub(crate) extern "C" fn interrupt(frame: &IrqFrame) {
     let area = area::current();
     match CpuPart::of(area).entry() {
-        gic::V3 => handle::<gic::v3::Cpu>(area, frame),
+        gic::V3 => handle::<gic::v3_cpu::Cpu>(area, frame),
         gic::V2 => handle::<gic::v2::Cpu>(area, frame),
-        _ => handle::<gic::v3::NmiCpu>(area, frame),
+        _ => handle::<gic::v3_cpu::NmiCpu>(area, frame),
     }
     Masking::of(area).end_interrupt(frame);
 }
