@@ -20,8 +20,8 @@ IMPL = re.compile(r"^\s*(?:unsafe\s+)?impl\b([^{]*)\{", re.M)
 EXTERN = re.compile(r"extern\s+\"\w*\"\s*\{([^}]*)\}")
 
 
-def without_comments(text):
-    """The code alone: comments and the contents of strings are blanks, lines stay lines."""
+def without_comments(text, strings=False):
+    """The code alone: comments and, unless `strings`, the contents of strings are blanks, lines stay lines."""
     out, at, end = [], 0, len(text)
     while at < end:
         two = text[at : at + 2]
@@ -42,13 +42,13 @@ def without_comments(text):
         elif match := re.compile(r'b?r(#*)"').match(text, at):
             stop = text.find('"' + match[1], match.end())
             stop = end if stop < 0 else stop + 1 + len(match[1])
-            out.append('""' + "\n" * text.count("\n", at, stop))
+            out.append(text[at:stop] if strings else '""' + "\n" * text.count("\n", at, stop))
             at = stop
         elif text[at] == '"':
             stop = at + 1
             while stop < end and text[stop] != '"':
                 stop += 2 if text[stop] == "\\" else 1
-            out.append('""' + "\n" * text.count("\n", at, stop))
+            out.append(text[at : stop + 1] if strings else '""' + "\n" * text.count("\n", at, stop))
             at = stop + 1
         elif match := re.compile(r"'(?:\\.[^']*|[^\\'])'").match(text, at):
             out.append("' '")
