@@ -2,7 +2,7 @@
 
 QEMU runs instructions one after the other, and so no run misses a barrier. Each function, macro and label of src/ and platform/ that
 has some has a row with all of them, in their order: one that is left out or added is found, and two that have changed places, whatever they
-are good for. Calls of `clean_invalidate`, which ends in a DSB, count as barriers, and so does `sev`.
+are good for. Calls of `clean_invalidate`, which ends in a DSB, count as barriers, and so do `sev`, and the order of an access that has one.
 """
 
 import collections
@@ -13,8 +13,9 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
 from house import without_comments, without_generics, without_tests
 
-# One instruction, as it stands in a line of assembly.
-INSTRUCTION = re.compile(r"(?:[.\w]+:\s*)*(?:(isb|sb|sevl?|csdb|p?ssbb)|(dsb|dmb)\s+(\S+))(?:\s+sy)?$")
+# One instruction, as it stands in a line of assembly: a barrier, or an access that may have an order of its own.
+INSTRUCTION = re.compile(r"(?:[.\w]+:\s*)*(?:(isb|sb|sevl?|csdb|p?ssbb)(?:\s+sy)?|(dsb|dmb)\s+(\S+))$")
+ACCESS = re.compile(r"(?:[.\w]+:\s*)*((?:ldap?r|stlr|ldaxr|stlxr|ldxr|stxr|ldadd|cas|swp)(?:al|a|l)?[bh]?)\s")
 # The functions of arch/ that are one instruction each, and the one that has its barriers around its loop.
 CALL = r"(?:isb|sb|sevl?|d[sm]b_\w+|clean_invalidate(?:_value)?)"
 # What stands in Rust: the first that matches counts.
@@ -26,6 +27,7 @@ TOKEN = re.compile(
     |\bmacro_rules!\s*(?P<macro>\w+)
     |(?P<impl>\b(?:impl|trait)\b)
     |\b(?P<fence>(?:compiler_)?fence)\s*\((?P<order>[^()]*)\)
+    |\bOrdering::(?P<access>Acquire|Release|AcqRel|SeqCst)\b
     |\b(?P<call>"""
     + CALL
     + r""")\b
@@ -39,6 +41,8 @@ def instructions(line):
     for part in line.split("//")[0].split(";"):
         if match := INSTRUCTION.match(" ".join(part.lower().split())):
             yield match[1] or f"{match[2]} {match[3]}"
+        elif match := ACCESS.match(part.lower().strip() + " "):
+            yield match[1]
 
 
 def name_of(head):
@@ -75,6 +79,8 @@ def in_rust(text, path):
                 pending, wanted = ("i", name_of(code[token.end() : code.find("{", token.end())])), depth
         elif token["fence"]:
             yield place(), f"{token['fence']}({token['order'].strip().rsplit('::', 1)[-1]})"
+        elif token["access"]:
+            yield place(), token["access"]
         elif token["call"]:
             call = token["call"]
             yield place(), "clean_invalidate" if call.startswith("clean") else call.replace("_", " ")
