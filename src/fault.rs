@@ -14,11 +14,13 @@ pub use reveille_protocol::{Snapshot, State};
 use crate::arch::mmu::PAGE;
 use crate::arch::regs;
 use crate::dt::Region;
+use crate::holds::Holds;
 use crate::life::System;
 use crate::memory::stacks::{self, BOOT_GUARDS, BOOT_STACKS};
 use crate::percpu::CpuId;
-use crate::percpu::area;
-use crate::{call, console, gic, irq, memory, panic, psci, stop};
+use crate::percpu::area::{self, Part};
+use crate::sync::Waiter;
+use crate::{call, console, gic, irq, launch, lifecycle, masking, memory, nmi, panic, psci, stop};
 use core::arch::asm;
 use reveille_machine::{Ranges, TooManyRanges};
 
@@ -79,6 +81,30 @@ pub fn forget_stage(cpu: CpuId) {
     if let Some(crumbs) = area::of(cpu).crumbs {
         crumbs.forget_stage();
     }
+}
+
+/// The last of the things that [`left_behind`] looks for.
+pub const A_PIN: &str = "a pin";
+
+/// What `cpu`, which is off, or does nothing but wait in its own thread, should have given back, and has not; `None`: nothing.
+///
+/// In a machine where nobody else does anything either.
+pub fn left_behind(cpu: CpuId) -> Option<&'static str> {
+    let area = area::of(cpu);
+    let [pins, mutexes] = Holds::of(area).guards();
+    let kinds = [
+        (mutexes != 0, "a mutex"),
+        (Holds::of(area).is_leaving(), "a mark of one that leaves"),
+        (!lifecycle::requests(area).is_idle(), "a request to leave"),
+        (lifecycle::waiting() != 0, "a mark of one that waits to start, stop or gather CPUs"),
+        (Waiter::of(area).is_waiting(), "a mark of one that waits for a lock"),
+        (launch::is_in_use(area), "a launched closure"),
+        (!call::is_quiet(area), "a call"),
+        (!nmi::is_quiet(area), "a summons"),
+        (masking::is_in_callback(area), "a callback"),
+        (pins != 0, A_PIN),
+    ];
+    kinds.into_iter().find_map(|(is_left, what)| is_left.then_some(what))
 }
 
 /// Whether firmware says that `cpu` is off; `None` if it has no AFFINITY_INFO.

@@ -134,6 +134,12 @@ impl Holds {
         !self.is_main() && self.frames.load(Ordering::Relaxed)
     }
 
+    /// How many guards keep it: pins, and mutexes.
+    #[cfg(feature = "fault-injection")]
+    pub(crate) fn guards(&self) -> [u64; 2] {
+        [&self.pins, &self.mutexes].map(|count| count.load(Ordering::Relaxed))
+    }
+
     /// Its mark as one that waits for the right to start, stop or gather CPUs.
     pub(crate) fn turn(&self) -> &TurnMark<Hw> {
         &self.turn

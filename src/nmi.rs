@@ -187,6 +187,12 @@ fn pause() {
     arch::yield_now();
 }
 
+/// Whether the CPU of `area` is asked for nothing.
+#[cfg(feature = "fault-injection")]
+pub(crate) fn is_quiet(area: &Area) -> bool {
+    Part::of(area).summons.is_idle()
+}
+
 /// Answers an NMI-class interrupt that was not sent to stop this CPU.
 pub(crate) fn answer(area: &Area, frame: &IrqFrame) {
     let Some(answering) = Part::of(area).summons.take() else { return };

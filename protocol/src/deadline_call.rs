@@ -78,6 +78,12 @@ impl<A: Arch> DeadlineCall<A> {
         Some(Pending { call: self, ticket })
     }
 
+    /// Whether none is under way. From elsewhere good for a report.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.word.load(Relaxed) & STATE == OVER
+    }
+
     /// The callee has come to the call with this ticket. `None` if it was taken back: then nothing of the caller's
     /// may be touched, except for this word.
     #[must_use]

@@ -114,6 +114,12 @@ impl<A: Arch> LeaveRequest<A> {
         Ok(Asking { request: self, round })
     }
 
+    /// Whether none is under way. From elsewhere good for a report.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        state(self.word.load(Relaxed)) == IDLE
+    }
+
     /// Whether the CPU of this request is asked to leave. One load, for loops.
     #[inline]
     #[must_use]

@@ -88,6 +88,12 @@ impl<A: Arch> Pool<A> {
         self.free.store(free | 1 << node, Relaxed);
     }
 
+    /// Whether all `nodes` are back. From elsewhere good for a report.
+    #[must_use]
+    pub fn is_whole(&self, nodes: u32) -> bool {
+        self.free.load(Relaxed) | self.returned.0.load(Relaxed) == Self::all(nodes)
+    }
+
     /// The receiver of a node puts it back. It does not touch the node from here on.
     #[inline]
     pub fn release(&self, node: u32) {
@@ -120,12 +126,15 @@ mod tests {
     #[test]
     fn what_was_put_back_comes_out_again() {
         let pool = Pool::<Host>::new(2);
+        assert!(pool.is_whole(2) && !pool.is_whole(3));
         let (one, two) = (pool.acquire().unwrap(), pool.acquire().unwrap());
         assert_eq!(pool.acquire(), None);
         pool.release(two);
+        assert!(!pool.is_whole(2));
         assert_eq!(pool.acquire(), Some(two));
         pool.put_back(two);
         pool.release(one);
+        assert!(pool.is_whole(2));
         assert_eq!(pool.acquire(), Some(two));
         assert_eq!(pool.acquire(), Some(one));
         assert_eq!(pool.acquire(), None);

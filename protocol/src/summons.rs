@@ -75,6 +75,12 @@ impl<A: Arch> Summons<A> {
         Some(Asked { summons: self, word: new })
     }
 
+    /// Whether none is under way. From elsewhere good for a report.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.word.load(Relaxed) & STATE == IDLE
+    }
+
     /// The summons to run `what` of which the caller has kept the number, [`Asked::into_serial`].
     pub fn asked(&self, serial: u32, what: u32) -> Asked<'_, A> {
         Asked {

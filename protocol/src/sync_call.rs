@@ -51,6 +51,12 @@ impl<A: Arch> SyncCall<A> {
         Some(Calling { call: self })
     }
 
+    /// Whether none is under way. From elsewhere good for a report.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.left.load(Relaxed) == Self::IDLE
+    }
+
     /// A CPU that took this call from its queue is done with it. It touches nothing of the caller's from here
     /// on. If it is known to be the only one, [`Self::finish_only`] does it in one store.
     #[inline]

@@ -238,6 +238,12 @@ impl<A: Arch> Waiter<A> {
         self.lock.store(Self::NOBODY, Relaxed);
     }
 
+    /// Whether this CPU waits at all. For a report.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.lock.load(Relaxed) != Self::NOBODY
+    }
+
     /// Whether this CPU, which has parked, waits for the turn of `ticket`.
     #[must_use]
     pub fn waits_for(&self, lock: u64, ticket: u16) -> bool {

@@ -60,6 +60,12 @@ impl<A: Arch> Turns<A> {
         self.waiting.fetch_add(if waits { 1 } else { u64::MAX }, Relaxed);
     }
 
+    /// How many wait. For a report.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        self.waiting.load(Relaxed)
+    }
+
     /// CPU `me`, which has `mark`, tries for the lock by `try_take` until it has it. `None`: `go_on`, called between two looks,
     /// said no.
     ///
@@ -131,10 +137,6 @@ mod tests {
     use super::*;
     use crate::testing::Host;
 
-    fn waiting(turns: &Turns<Host>) -> u64 {
-        turns.waiting.load(Relaxed)
-    }
-
     /// CPU `me` takes it at once. How often it let others go first.
     fn take(turns: &Turns<Host>, me: u32, patience: u32) -> u32 {
         let mut looks = 0;
@@ -157,11 +159,11 @@ mod tests {
             turns.set_waiting(mark, true);
             turns.set_waiting(mark, true);
         }
-        assert_eq!(waiting(&turns), 2);
+        assert_eq!(turns.waiting(), 2);
         for (mark, left) in marks.iter().zip([1, 0]) {
             turns.set_waiting(mark, false);
             turns.set_waiting(mark, false);
-            assert_eq!(waiting(&turns), left);
+            assert_eq!(turns.waiting(), left);
         }
     }
 
@@ -176,7 +178,7 @@ mod tests {
                 &mark,
                 || unreachable!("nobody else waits"),
                 |awaited| {
-                    assert_eq!((awaited, waiting(&turns)), (Awaited::Lock, 1));
+                    assert_eq!((awaited, turns.waiting()), (Awaited::Lock, 1));
                     looks += 1;
                     gets_it || looks < 3
                 },
@@ -185,7 +187,7 @@ mod tests {
                     (gets_it && tries == 3).then_some(())
                 },
             );
-            assert_eq!((taken.is_some(), waiting(&turns)), (gets_it, 0));
+            assert_eq!((taken.is_some(), turns.waiting()), (gets_it, 0));
         }
     }
 
@@ -207,6 +209,6 @@ mod tests {
         };
         let taken =
             turns.take(1, &TurnMark::new(), || false, go_on, || -> Option<()> { panic!("not its turn") });
-        assert_eq!((taken, looks, waiting(&turns)), (None, 3, 1));
+        assert_eq!((taken, looks, turns.waiting()), (None, 3, 1));
     }
 }

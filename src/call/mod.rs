@@ -26,6 +26,8 @@ mod sync;
 mod wait;
 
 pub use deadline::on_deadline;
+#[cfg(feature = "fault-injection")]
+pub(crate) use part::is_quiet;
 pub(crate) use part::{BYTES_PER_CPU, Block, CALL, Part, Shared, counts, is_open, open, set_up, taken};
 pub use part::{POST_BYTES, POSTS_PER_CPU};
 pub use post::{PostError, Posted, post, post_each};

@@ -285,6 +285,16 @@ pub(crate) fn counts(area: &Area) -> (u64, u64) {
     (Part::of(area).sent.get(), Part::of(area).ran.get())
 }
 
+/// Whether nothing that the CPU of `area` has sent is under way, and nothing waits for it.
+#[cfg(feature = "fault-injection")]
+pub(crate) fn is_quiet(area: &Area) -> bool {
+    let part = Part::of(area);
+    part.pool.is_whole(POSTS_PER_CPU as u32)
+        && part.lent.sync.is_idle()
+        && part.deadline.is_idle()
+        && Part::own_queues(area).all(|(line, _)| line.queue.is_empty())
+}
+
 /// The part of `cpu`.
 #[inline(always)]
 pub(super) fn of(cpu: CpuId) -> &'static Part {

@@ -43,6 +43,12 @@ pub(crate) fn ceases_to_wait(own: &Area) {
     TURNS.set_waiting(Holds::of(own).turn(), false);
 }
 
+/// How many CPUs wait for the right.
+#[cfg(feature = "fault-injection")]
+pub(crate) fn waiting() -> u64 {
+    TURNS.waiting()
+}
+
 /// The longest that a CPU lets others go first. They are awake, and need a few instructions.
 const TURN: Duration = Duration::from_millis(1);
 

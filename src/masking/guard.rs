@@ -16,6 +16,12 @@ impl Callbacks {
     }
 }
 
+/// Whether the CPU of `area` runs callbacks in its thread context. From elsewhere good for a report.
+#[cfg(feature = "fault-injection")]
+pub(crate) fn is_in_callback(area: &Area) -> bool {
+    Callbacks::of(area).0.load(Ordering::Relaxed) != 0
+}
+
 /// Runs `f` as if an interrupt had come, on the CPU of `own`, which is this one. Interrupts are masked.
 #[inline(always)]
 pub(crate) fn as_interrupt<R>(own: &Area, f: impl FnOnce() -> R) -> R {

@@ -5,9 +5,9 @@
 mod checks {
     use core::sync::atomic::{AtomicU64, Ordering};
     use core::time::Duration;
-    use reveille::System;
     use reveille::cpu::{self, CpuId};
     use reveille::time::Deadline;
+    use reveille::{System, fault};
 
     /// Numbers that look random, the same for the same seed (xorshift64*).
     pub struct Random(u64);
@@ -118,6 +118,22 @@ mod checks {
         eventually("it runs what waits there", || CAME.load(Ordering::Relaxed) != before);
     }
 
+    /// All is over, and every CPU has come to rest: none has anything left that it should have given back.
+    ///
+    /// # Panics
+    ///
+    /// If one has, still after a while, and says which and what.
+    #[track_caller]
+    pub fn nothing_left() {
+        let deadline = Deadline::after(Duration::from_millis(PATIENCE.load(Ordering::Relaxed)));
+        for cpu in cpu::possible() {
+            while let Some(what) = fault::left_behind(cpu) {
+                assert!(!deadline.has_passed(), "cpu {cpu} has {what} left");
+                pause();
+            }
+        }
+    }
+
     /// Launches `f` on `cpu`, once that has room for it.
     #[track_caller]
     pub fn launch<F: FnOnce() + Copy + Send + 'static>(cpu: CpuId, f: F) {
@@ -126,8 +142,8 @@ mod checks {
 }
 
 pub use checks::{
-    Random, argument, check, come_to_idle, eventually, launch, on_all_others, pause, set_patience, set_short,
-    short,
+    Random, argument, check, come_to_idle, eventually, launch, nothing_left, on_all_others, pause,
+    set_patience, set_short, short,
 };
 
 pub mod books;

@@ -10,7 +10,7 @@ use reveille::call::{self, CallError, POSTS_PER_CPU, PostError};
 use reveille::cpu::{self, CpuId, CpuSet};
 use reveille::time::{self, Deadline, Instant};
 use reveille::{ExitCode, System, irq, println};
-use reveille_tests::{check, eventually, on_all_others, pause};
+use reveille_tests::{check, eventually, nothing_left, on_all_others, pause};
 
 reveille::entry!(main);
 
@@ -32,6 +32,7 @@ fn main(system: &'static System) -> ExitCode {
     deadlines();
     mutual();
     ring();
+    nothing_left();
     println!("calls: all good");
     ExitCode::SUCCESS
 }

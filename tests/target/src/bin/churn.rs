@@ -17,7 +17,7 @@ use reveille::hotplug::{self, HotplugError};
 use reveille::sync::{Mutex, SpinLock};
 use reveille::time::{self, Deadline, Instant};
 use reveille::{ExitCode, StopError, System, irq, power, println, static_key, stop_machine};
-use reveille_tests::{Random, argument, check, come_to_idle, eventually, pause};
+use reveille_tests::{Random, argument, check, come_to_idle, eventually, nothing_left, pause};
 
 reveille::entry!(
     main,
@@ -468,6 +468,7 @@ fn finish(own: CpuId) -> ! {
         get(&BUSY),
         get(&TIMED_OUT)
     );
+    nothing_left();
     println!(
         "churn: {} stops, {} refused; {spin} times each lock; nothing lost, nothing twice",
         get(&STOPS),

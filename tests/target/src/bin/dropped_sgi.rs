@@ -14,7 +14,7 @@ use reveille::cpu::{self, CpuId, CpuSet};
 use reveille::fault::{LostSgi, lose_sgis, lost_sgis};
 use reveille::time::{Deadline, Instant};
 use reveille::{ExitCode, System, call, irq, println};
-use reveille_tests::{argument, check, eventually};
+use reveille_tests::{argument, check, eventually, nothing_left};
 
 reveille::entry!(main);
 
@@ -68,6 +68,7 @@ fn main(system: &'static System) -> ExitCode {
     }
     let runs = RUNS.load(Ordering::Relaxed);
     check(lost_sgis() == bounds.faults, "every fault that was planted has happened");
+    nothing_left();
     println!(
         "dropped_sgi: {} SGIs lost, {runs} things ran, worst {} us",
         bounds.faults,

@@ -14,7 +14,7 @@ use reveille::cpu::{self, CpuId};
 use reveille::hotplug;
 use reveille::sync::{Mutex, SpinLock};
 use reveille::{ExitCode, System, patch, power, println};
-use reveille_tests::{argument, check, eventually, pause};
+use reveille_tests::{argument, check, eventually, nothing_left, pause};
 
 reveille::entry!(
     main,
@@ -189,6 +189,7 @@ fn second_half() -> ! {
     }
     check(is_alone(), "then this one has the form for one");
     counts();
+    nothing_left();
     println!("forms: all good");
     power::exit(ExitCode::SUCCESS)
 }

@@ -22,7 +22,7 @@ use reveille::sync::{Mutex, SpinLock};
 use reveille::time::{self, Deadline, Instant, TimerError};
 use reveille::{ExitCode, StopError, System, println, stop_machine, stop_machine_each};
 use reveille_tests::shim::{self, Plan};
-use reveille_tests::{check, eventually, pause, set_short, short};
+use reveille_tests::{check, eventually, nothing_left, pause, set_short, short};
 
 reveille::entry!(
     main,
@@ -98,6 +98,7 @@ fn main(system: &'static System) -> ExitCode {
         let (came, went) = (CAME.of(cpu).load(Ordering::Relaxed), WENT.of(cpu).load(Ordering::Relaxed));
         check(came == went + 1 && went > 0, "callbacks run in pairs as CPUs come and go");
     }
+    nothing_left();
     println!("hotplug: all good");
     ExitCode::SUCCESS
 }

@@ -11,7 +11,7 @@ use reveille::bringup::{Verdict, cpu_up};
 use reveille::cpu::{self, CpuId, CpuSet};
 use reveille::time::{Deadline, Instant};
 use reveille::{ExitCode, System, call, irq, nmi, println};
-use reveille_tests::{argument, check, eventually, pause};
+use reveille_tests::{argument, check, eventually, nothing_left, pause};
 
 reveille::entry!(main);
 
@@ -148,6 +148,7 @@ fn main(system: &'static System) -> ExitCode {
 
     daif(system, &others);
     storm(&all);
+    nothing_left();
     println!("nmi: all good");
     ExitCode::SUCCESS
 }

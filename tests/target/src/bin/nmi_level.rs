@@ -16,7 +16,7 @@ use reveille::sync::{Mutex, SpinLock};
 use reveille::time::{self, Deadline, TIMERS_PER_CPU, TimerError};
 use reveille::watchdog::{self, WatchdogError};
 use reveille::{ExitCode, StopError, System, nmi, println, stop_machine};
-use reveille_tests::{Random, argument, check, eventually, on_all_others, pause};
+use reveille_tests::{Random, argument, check, eventually, nothing_left, on_all_others, pause};
 
 reveille::entry!(main);
 
@@ -174,6 +174,7 @@ fn main(system: &'static System) -> ExitCode {
     intact();
     let locked = LOCKED.load(Ordering::Relaxed);
     check(*LOCK.lock() == locked && *MUTEX.lock() == locked, "no turn with a lock was lost");
+    nothing_left();
     println!(
         "nmi_level: {} times at NMI level, {} doorbells, {} posts, {} timers, all accounted for",
         sum(&LEVELS),

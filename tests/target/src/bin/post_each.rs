@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use reveille::call::{self, POSTS_PER_CPU, Posted};
 use reveille::cpu::{self, CpuId, CpuSet};
 use reveille::{ExitCode, System, irq, percpu, println};
-use reveille_tests::{check, eventually};
+use reveille_tests::{check, eventually, nothing_left};
 
 reveille::entry!(main);
 
@@ -75,6 +75,7 @@ fn main(system: &'static System) -> ExitCode {
         check(call::post_each(&CpuSet::EMPTY, run) == Posted::default(), "the empty set is nobody");
     }
     eventually("they run", || RAN.load(Ordering::Relaxed) == ROUNDS + POSTS_PER_CPU as u64);
+    nothing_left();
     println!(
         "post_each: {} CPUs, {fewest} to {most} accepted at once, {again} times again for those left, all good",
         all.len()

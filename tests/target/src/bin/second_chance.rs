@@ -15,7 +15,7 @@ use reveille::irq::Trigger;
 use reveille::panic::Fate;
 use reveille::time::{self, Deadline, Instant};
 use reveille::{ExitCode, System, bringup, call, hotplug, irq, nmi, panic, println, watchdog};
-use reveille_tests::{argument, check, come_to_idle, eventually, pause};
+use reveille_tests::{argument, check, come_to_idle, eventually, nothing_left, pause};
 
 reveille::entry!(main);
 
@@ -48,6 +48,7 @@ fn main(system: &'static System) -> ExitCode {
         "panic-masked" => fail(&others, LostSgi::Nmi),
         other => panic!("no case {other}"),
     }
+    nothing_left();
     println!("second_chance: {} SGIs lost, all good", lost_sgis());
     ExitCode::SUCCESS
 }

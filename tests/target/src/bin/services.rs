@@ -9,7 +9,7 @@ use reveille::cpu::{self, CpuId, LaunchError};
 use reveille::irq::{self, IrqError, Trigger};
 use reveille::time::{self, Deadline, Instant, TimerError};
 use reveille::{ExitCode, MapError, System, println};
-use reveille_tests::{check, eventually};
+use reveille_tests::{check, eventually, nothing_left};
 
 reveille::entry!(main, secondary = secondary);
 
@@ -34,6 +34,7 @@ fn main(system: &'static System) -> ExitCode {
     launches();
     device_interrupts(system);
     memory(system);
+    nothing_left();
     println!("services: all good");
     ExitCode::SUCCESS
 }

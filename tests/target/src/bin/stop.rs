@@ -8,7 +8,9 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use reveille::cpu::{self, CpuId, CpuSet};
 use reveille::{ExitCode, StopError, System, call, irq, println, stop_machine, stop_machine_each, time};
-use reveille_tests::{Random, argument, check, eventually, on_all_others, pause, set_short, short};
+use reveille_tests::{
+    Random, argument, check, eventually, nothing_left, on_all_others, pause, set_short, short,
+};
 
 reveille::entry!(main);
 
@@ -35,6 +37,7 @@ fn main(system: &'static System) -> ExitCode {
     held_by_a_callback();
     gate_of_a_gathered_cpu();
     under_traffic(rounds);
+    nothing_left();
     println!("stop: all good");
     ExitCode::SUCCESS
 }

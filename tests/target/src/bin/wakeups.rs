@@ -16,7 +16,7 @@ use core::time::Duration;
 use reveille::cpu::{self, CpuId};
 use reveille::time::{self, Instant};
 use reveille::{ExitCode, System, call, println};
-use reveille_tests::{Random, argument, check, on_all_others};
+use reveille_tests::{Random, argument, check, nothing_left, on_all_others};
 
 reveille::entry!(main);
 
@@ -38,6 +38,7 @@ fn main(system: &'static System) -> ExitCode {
     println!("wakeups: {rounds} posts there and back, calls, and launches, for each CPU");
     ring(rounds, seed);
     println!("wakeups: {rounds} times round the ring");
+    nothing_left();
     println!("wakeups: none missed in {} ms", (Instant::now() - start).as_millis());
     ExitCode::SUCCESS
 }

@@ -177,6 +177,12 @@ pub fn close(own: CpuId) {
     if let Some((what, from, to, begun, ran)) = what_is_wrong {
         panic!("{what} from cpu {from} to cpu {to}: {begun} begun, {ran} ran");
     }
+    for cpu in &cpus {
+        // Whoever closes the books is pinned.
+        if let Some(what) = fault::left_behind(cpu).filter(|what| cpu != own || *what != fault::A_PIN) {
+            violated(Wrong::Lost, format_args!("cpu {cpu} has {what} left"));
+        }
+    }
     // One after the other: a mutex is not for sections with interrupts masked.
     let spin = *SPIN.lock();
     let mutex = *MUTEX.lock();
