@@ -70,6 +70,7 @@ fn main(system: &'static System) -> ExitCode {
     in_order(system);
     holds(first);
     both_want_it(first);
+    leaves_while_it_waits(first);
     turns(first);
     by_itself(first);
     stale_sgis(system, first);
@@ -123,6 +124,8 @@ enum Order {
     Leave = 6,
     /// Gather all CPUs, until told to let go; no offline points.
     Gather = 7,
+    /// Compute, until told to let go and a little longer; then as [`Order::Leave`].
+    LeaveLater = 8,
 }
 
 /// Ends what was ordered.
@@ -171,7 +174,14 @@ fn secondary(own: CpuId) -> ! {
                 }
                 GATHERED.fetch_add(1, Ordering::Release);
             });
-        } else if order == Order::Leave as u64 {
+        } else if order == Order::Leave as u64 || order == Order::LeaveLater as u64 {
+            if order == Order::LeaveLater as u64 {
+                until_let_go(|| ());
+                let until = Deadline::after(short());
+                while !until.has_passed() {
+                    pause();
+                }
+            }
             let stayed = hotplug::cpu_down(own, LONG);
             panic!("cpu_down() of the own CPU came back: {stayed:?}");
         }
@@ -402,6 +412,23 @@ fn both_want_it(cpu: CpuId) {
     ASKED.store(1, Ordering::Relaxed);
     down(cpu);
     up(cpu);
+}
+
+/// A CPU that takes itself down waits for the right to, which another one has that asks it to leave: so it leaves in the middle of
+/// its wait, and is not waited for any more.
+fn leaves_while_it_waits(cpu: CpuId) {
+    for _ in 0..5 {
+        tell(cpu, Order::LeaveLater);
+        LET_GO.store(true, Ordering::Release);
+        match hotplug::cpu_down(cpu, LONG) {
+            // Where this CPU stands still for long, that one may be first.
+            Ok(()) | Err(HotplugError::NotOnline) => {}
+            Err(other) => panic!("cpu {cpu} does not leave: {other:?}"),
+        }
+        eventually("it is gone", || matches!(fault::slot(cpu).state, State::Gone | State::Offline));
+        nothing_left();
+        up(cpu);
+    }
 }
 
 /// A CPU that is asked to leave again and again, each time in vain, gets to gather CPUs all the same: whoever asks does not take
