@@ -129,11 +129,6 @@ pub(crate) fn apply() {
     time::set_tick(next_tick(now));
 }
 
-/// This CPU is about to come online. What it did before, masked, may have taken longer than a period.
-pub(crate) fn arrived() {
-    Part::of(area::current()).beat(Instant::now().ticks());
-}
-
 /// When the tick after the one at `now` is due.
 fn next_tick(now: u64) -> Option<u64> {
     Some(WATCH.half()).filter(|half| *half != 0).map(|half| now.saturating_add(half))

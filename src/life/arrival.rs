@@ -111,11 +111,10 @@ pub(crate) extern "C" fn secondary(area: &'static Area) -> ! {
         quiet(area);
         give_up(area, generation, Reason::Callback);
     }
-    // The callbacks may have taken long, and from here on its neighbour looks at it.
-    watchdog::apply();
     #[cfg(feature = "fault-injection")]
     fault::about_to_go_online(area.id);
-    watchdog::arrived();
+    // The callbacks may have taken long, and from here on its neighbour looks at it.
+    watchdog::apply();
     match area::slot(area).go_online(generation, gate::word(), gate::me()) {
         Entrance::Online => {}
         Entrance::Wedged => {

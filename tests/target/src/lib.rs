@@ -134,6 +134,17 @@ mod checks {
         }
     }
 
+    /// Makes the shared interrupt `spi`, which has a handler, pending by hand: `GICD_ISPENDR`, which both kinds of GIC have at
+    /// 0x200.
+    pub fn raise(system: &System, spi: u32) {
+        let Ok(gic) = &system.machine().gic else { return check(false, "there is a GIC") };
+        let register = gic.distributor().base + 0x200 + 4 * u64::from(spi / 32);
+        // SAFETY: a register of the distributor, which the runtime has mapped; the interrupt has a handler.
+        unsafe {
+            core::arch::asm!("dsb sy", "str {:w}, [{}]", in(reg) 1_u32 << (spi % 32), in(reg) register, options(nostack))
+        };
+    }
+
     /// Launches `f` on `cpu`, once that has room for it.
     #[track_caller]
     pub fn launch<F: FnOnce() + Copy + Send + 'static>(cpu: CpuId, f: F) {
@@ -142,7 +153,7 @@ mod checks {
 }
 
 pub use checks::{
-    Random, argument, check, come_to_idle, eventually, launch, nothing_left, on_all_others, pause,
+    Random, argument, check, come_to_idle, eventually, launch, nothing_left, on_all_others, pause, raise,
     set_patience, set_short, short,
 };
 

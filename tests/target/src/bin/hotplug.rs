@@ -22,7 +22,7 @@ use reveille::sync::{Mutex, SpinLock};
 use reveille::time::{self, Deadline, Instant, TimerError};
 use reveille::{ExitCode, StopError, System, println, stop_machine, stop_machine_each};
 use reveille_tests::shim::{self, Plan};
-use reveille_tests::{check, eventually, nothing_left, pause, set_short, short};
+use reveille_tests::{check, eventually, nothing_left, pause, raise, set_short, short};
 
 reveille::entry!(
     main,
@@ -52,11 +52,23 @@ fn main(system: &'static System) -> ExitCode {
     let registered = hotplug::register(
         |cpu| {
             CAME.of(cpu).fetch_add(1, Ordering::Relaxed);
+            began(1);
             Ok(())
         },
-        |cpu| _ = WENT.of(cpu).fetch_add(1, Ordering::Relaxed),
+        |cpu| {
+            WENT.of(cpu).fetch_add(1, Ordering::Relaxed);
+            began(6);
+        },
     );
     check(registered.is_ok(), "callbacks can be registered");
+    let in_between = hotplug::register(
+        |_| {
+            began(2);
+            Ok(())
+        },
+        |_| began(7),
+    );
+    check(in_between.is_ok(), "and others");
     check(hotplug::register(online, offline).is_ok(), "and more of them");
     check(system.bring_up_all(system.deadline()).is_complete(), "all CPUs come online");
     if let Some(place) = system.arg("panic") {
@@ -75,7 +87,7 @@ fn main(system: &'static System) -> ExitCode {
     by_itself(first);
     stale_sgis(system, first);
     shared_interrupts(system, first);
-    failing_callback(first);
+    failing_callback(system, first);
     timer_of_a_failing_callback(first);
     periodic_tick(first);
     where_nobody_waits(first);
@@ -257,8 +269,25 @@ fn arm() {
     check(time::after(TICK, tick).is_ok(), "a tick can be set");
 }
 
+/// The callbacks that have begun, a digit for each in their order: 1 to 3 online, 6 to 8 offline of the same pair.
+static BEGAN: AtomicU64 = AtomicU64::new(0);
+
+fn began(callback: u64) {
+    BEGAN.store(BEGAN.load(Ordering::Relaxed) % 1_000_000 * 10 + callback, Ordering::Relaxed);
+}
+
+/// The online callback is to set up an interrupt.
+static SETS_UP: AtomicBool = AtomicBool::new(false);
+
 fn online(cpu: CpuId) -> Result<(), ()> {
     check(irq::is_masked(), "online callbacks run with interrupts masked");
+    began(3);
+    if SETS_UP.swap(false, Ordering::Relaxed) {
+        check(
+            irq::register(OWN_SPI, Trigger::Edge, handled_by).is_ok(),
+            "an online callback can set up an interrupt",
+        );
+    }
     if ASKS.load(Ordering::Relaxed) {
         refused_here();
     }
@@ -278,6 +307,7 @@ fn online(cpu: CpuId) -> Result<(), ()> {
 
 fn offline(cpu: CpuId) {
     check(!irq::is_masked(), "offline callbacks run in thread context");
+    began(8);
     if ASKS.load(Ordering::Relaxed) {
         refused_here();
         // No offline points here.
@@ -532,32 +562,30 @@ fn stale_sgis(system: &System, cpu: CpuId) {
     eventually("a new one is", || fault::strays(cpu) == before + 2);
 }
 
-/// An SPI that no device of the machine uses.
+/// SPIs that no device of the machine uses.
 const SPI: u32 = 77;
+const OWN_SPI: u32 = 78;
 
-/// Makes [`SPI`] pending by hand: `GICD_ISPENDR`, which both kinds of GIC have at 0x200.
-fn raise(system: &System) {
-    let Ok(gic) = &system.machine().gic else { return check(false, "there is a GIC") };
-    let register = gic.distributor().base + 0x200 + 4 * u64::from(SPI / 32);
-    // SAFETY: a register of the distributor, which the runtime has mapped; the interrupt has a handler.
-    unsafe {
-        asm!("dsb sy", "str {:w}, [{}]", in(reg) 1_u32 << (SPI % 32), in(reg) register, options(nostack))
-    };
+/// One more than the index of the CPU that has handled one of them.
+static HANDLED: AtomicU64 = AtomicU64::new(0);
+
+fn handled_by(_: u32) {
+    HANDLED.store(1 + cpu::current().index() as u64, Ordering::Relaxed);
+}
+
+/// Makes `spi` pending. Who handles it?
+#[track_caller]
+fn handler_of(system: &System, spi: u32) -> Option<CpuId> {
+    HANDLED.store(0, Ordering::Relaxed);
+    raise(system, spi);
+    eventually("the interrupt is handled", || HANDLED.load(Ordering::Relaxed) != 0);
+    cpu::get(HANDLED.load(Ordering::Relaxed) as usize - 1)
 }
 
 /// A shared interrupt that goes to a CPU that leaves goes to another one.
 fn shared_interrupts(system: &System, cpu: CpuId) {
-    static HANDLED: AtomicU64 = AtomicU64::new(0);
-    fn handler(_: u32) {
-        HANDLED.store(1 + cpu::current().index() as u64, Ordering::Relaxed);
-    }
-    let handled = || {
-        HANDLED.store(0, Ordering::Relaxed);
-        raise(system);
-        eventually("the interrupt is handled", || HANDLED.load(Ordering::Relaxed) != 0);
-        cpu::get(HANDLED.load(Ordering::Relaxed) as usize - 1)
-    };
-    check(irq::register(SPI, Trigger::Edge, handler).is_ok(), "a handler can be registered");
+    let handled = || handler_of(system, SPI);
+    check(irq::register(SPI, Trigger::Edge, handled_by).is_ok(), "a handler can be registered");
     check(irq::set_affinity(SPI, cpu).is_ok(), "it can be sent to any CPU");
     check(handled() == Some(cpu), "it is handled there");
     down(cpu);
@@ -571,20 +599,34 @@ fn shared_interrupts(system: &System, cpu: CpuId) {
 }
 
 /// An online callback that fails sends its CPU away again, with a verdict.
-fn failing_callback(cpu: CpuId) {
+fn failing_callback(system: &System, cpu: CpuId) {
     down(cpu);
     FAILS.store(true, Ordering::Relaxed);
     let (came, went) = (CAME.of(cpu).load(Ordering::Relaxed), WENT.of(cpu).load(Ordering::Relaxed));
     let generation = fault::slot(cpu).generation;
-    for _ in 0..2 {
+    for round in 0..2 {
+        BEGAN.store(0, Ordering::Relaxed);
+        if round == 0 {
+            SETS_UP.store(true, Ordering::Relaxed);
+        }
         check(cpu_up(cpu, LONG) == Verdict::Failed(Reason::Callback as u16), "the verdict says why");
         check(!cpu::online().contains(cpu), "it is not online");
+        check(BEGAN.load(Ordering::Relaxed) == 12376, "what was done is undone, the last first");
     }
+    check(
+        handler_of(system, OWN_SPI).is_some_and(|cpu| cpu::online().contains(cpu)),
+        "an interrupt that it has set up meanwhile is handled elsewhere",
+    );
     check(CAME.of(cpu).load(Ordering::Relaxed) == came + 2, "the callback before it ran");
     check(WENT.of(cpu).load(Ordering::Relaxed) == went + 2, "and was undone");
     FAILS.store(false, Ordering::Relaxed);
+    BEGAN.store(0, Ordering::Relaxed);
     up(cpu);
-    check(fault::slot(cpu).generation == generation + 3, "the next start succeeds");
+    check(BEGAN.load(Ordering::Relaxed) == 123, "callbacks run in the order in which they were registered");
+    down(cpu);
+    check(BEGAN.load(Ordering::Relaxed) == 123_876, "and the other way round as it goes");
+    up(cpu);
+    check(fault::slot(cpu).generation == generation + 4, "the next starts succeed");
 }
 
 /// A timer that was set on the way up does not fire if there is no up, not even when the CPU comes in the end.

@@ -14,9 +14,11 @@ use core::time::Duration;
 use reveille::bringup::{Verdict, cpu_up};
 use reveille::cpu::{self, CpuId};
 use reveille::fault::{self, State};
+use reveille::irq::Trigger;
 use reveille::patch::{Batch, PatchError, Site, SiteFault, sites};
+use reveille::time::Deadline;
 use reveille::{ExitCode, StopError, System, call, hotplug, irq, println, static_key, stop_machine};
-use reveille_tests::{Random, argument, check, come_to_idle, eventually, pause};
+use reveille_tests::{Random, argument, check, come_to_idle, eventually, pause, raise};
 
 reveille::entry!(
     main,
@@ -70,7 +72,7 @@ fn main(system: &'static System) -> ExitCode {
     let toggles = toggles(rounds);
     println!("keys: {toggles} toggles, {} looks, {} sites", LOOPS.load(Ordering::Relaxed), sites().count());
     if cpu::possible().len() > 1 {
-        wedged();
+        wedged(system);
     }
     println!("keys: all good");
     ExitCode::SUCCESS
@@ -399,13 +401,26 @@ fn one_instruction() {
 
 // --- CPUs that cannot be gathered -------------------------------------------------------------------------------------
 
+/// An SPI that no device of the machine uses.
+const SPI: u32 = 77;
+
 /// A CPU that came, but never came online, may run anything: nothing is patched, and no lock relies on being alone.
-fn wedged() {
+fn wedged(system: &System) {
     static HELD: AtomicBool = AtomicBool::new(true);
     let Some(victim) = cpu::possible().iter().last() else { return };
     if cpu::online().contains(victim) {
         check(hotplug::cpu_down(victim, LONG) == Ok(()), "an idle CPU leaves");
     }
+    static HANDLED: AtomicBool = AtomicBool::new(false);
+    let set_up = |_| {
+        let handler = |_| HANDLED.store(true, Ordering::Relaxed);
+        check(
+            irq::register(SPI, Trigger::Edge, handler).is_ok(),
+            "an online callback can set up an interrupt",
+        );
+        Ok(())
+    };
+    check(hotplug::register(set_up, |_| ()).is_ok(), "callbacks can be registered");
     fault::before_online(Some(|_| {
         while HELD.load(Ordering::Relaxed) {
             pause();
@@ -424,6 +439,13 @@ fn wedged() {
         // The second time it has found out.
         HELD.store(false, Ordering::Relaxed);
         eventually("it parks", || fault::slot(victim).state == State::Wedged);
+    }
+    // It moves what goes to it away before it parks.
+    let until = Deadline::after(LONG);
+    while !HANDLED.load(Ordering::Relaxed) {
+        check(!until.has_passed(), "an interrupt that it has set up is handled elsewhere");
+        raise(system, SPI);
+        pause();
     }
     for cpu in cpu::online().without(CpuId::BOOT) {
         check(hotplug::cpu_down(cpu, LONG) == Ok(()), "the others leave");

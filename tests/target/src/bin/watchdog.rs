@@ -156,6 +156,17 @@ fn main(system: &'static System) -> ExitCode {
         wait(5 * period());
         HOLD.store(false, Ordering::Relaxed);
         eventually("they go on", || HELD.load(Ordering::Relaxed) == 0);
+        // And one behind another that has been reported before.
+        if phases != 0 {
+            wait(2 * period());
+            println!("-- two get stuck, one after the other");
+            get_stuck(second, hold_masked);
+            wait(3 * period());
+            get_stuck(last, hold_masked);
+            wait(4 * period());
+            HOLD.store(false, Ordering::Relaxed);
+            eventually("they go on", || HELD.load(Ordering::Relaxed) == 0);
+        }
     }
     watchdog::stop();
     println!("-- off again");
