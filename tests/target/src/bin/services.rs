@@ -9,7 +9,7 @@ use reveille::cpu::{self, CpuId, LaunchError};
 use reveille::irq::{self, IrqError, Trigger};
 use reveille::time::{self, Deadline, Instant, TimerError};
 use reveille::{ExitCode, MapError, System, println};
-use reveille_tests::{check, eventually, nothing_left};
+use reveille_tests::{check, eventually, nothing_left, raise};
 
 reveille::entry!(main, secondary = secondary);
 
@@ -198,20 +198,10 @@ fn handler(intid: u32) {
     HANDLED.store(u64::from(intid) << 16 | cpu::current().index() as u64, Ordering::Relaxed);
 }
 
-/// Makes a shared interrupt pending by hand: `GICD_ISPENDR`, which both kinds of GIC have at 0x200.
-fn raise(system: &System, spi: u32) {
-    let Ok(gic) = &system.machine().gic else { return check(false, "there is a GIC") };
-    let register = gic.distributor().base + 0x200 + 4 * u64::from(spi / 32);
-    // SAFETY: a register of the distributor, which the runtime has mapped; setting an interrupt pending that the
-    // test has a handler for is harmless.
-    unsafe {
-        core::arch::asm!("str {:w}, [{}]", in(reg) 1_u32 << (spi % 32), in(reg) register, options(nostack));
-    }
-}
-
 fn device_interrupts(system: &System) {
     // Nothing on QEMU's virt is wired to it, and no Raspberry Pi device that is on.
     const SPI: u32 = 32 + 60;
+    const NOBODYS: u32 = SPI + 1;
     check(irq::register(SPI, Trigger::Edge, handler).is_ok(), "a shared interrupt can be registered");
     check(
         irq::register(SPI, Trigger::Edge, handler) == Err(IrqError::Taken { intid: SPI }),
@@ -242,6 +232,23 @@ fn device_interrupts(system: &System) {
             check(reveille::call::on(cpu, || ()).is_ok(), "the CPU goes on");
         }
     }
+
+    // One that nobody handles, and that is enabled all the same (`GICD_ISENABLER`, at 0x100 in both kinds of GIC): it is turned off
+    // when it comes, as a level would not cease to.
+    let Ok(gic) = &system.machine().gic else { return check(false, "there is a GIC") };
+    let register = gic.distributor().base + 0x100 + 4 * u64::from(NOBODYS / 32);
+    let bit = 1_u32 << (NOBODYS % 32);
+    // SAFETY: a register of the distributor, which the runtime has mapped; nothing is wired to the interrupt.
+    unsafe { core::arch::asm!("str {:w}, [{}]", in(reg) bit, in(reg) register, options(nostack)) };
+    raise(system, NOBODYS);
+    eventually("an interrupt without a handler is turned off", || {
+        let enabled: u32;
+        // SAFETY: as above; to read it changes nothing.
+        unsafe {
+            core::arch::asm!("ldr {:w}, [{}]", out(reg) enabled, in(reg) register, options(nostack));
+        }
+        enabled & bit == 0
+    });
 
     // A private one: the EL1 physical timer, which the runtime leaves alone.
     let Some(timer) = system.machine().timer.ok().and_then(|timer| timer.physical) else {
