@@ -395,6 +395,14 @@ fn panic_in(stage: &str) {
         }
         // The job, on all CPUs at once: one reports.
         "all" => _ = stop_machine_each(LONG, |cpu| panic!("on purpose everywhere, cpu {cpu}")),
+        // A CPU that was gathered never comes to the end of the job: whoever began the round does not wait for ever.
+        "stuck" => {
+            _ = stop_machine_each(LONG, |cpu| {
+                while cpu == last {
+                    core::hint::spin_loop();
+                }
+            });
+        }
         // As soon as the initiator takes interrupts again, and others may still be leaving.
         "exit" => {
             let _ = stop_machine(LONG, || {
