@@ -190,6 +190,28 @@ fn main(system: &'static System) -> ExitCode {
             launch(one, round);
             wait_for(1);
         }
+        // In the same, and one of those that it has stopped neither parks nor comes to the end of the job: a panic.
+        "round-hung" => {
+            let round = move || {
+                let _ = stop_machine_each(LONG, move |cpu| {
+                    if cpu == two {
+                        // SAFETY: masks interrupts for good, behind the back of the runtime: that is the test.
+                        unsafe { core::arch::asm!("msr daifset, #2", options(nostack)) };
+                        come_to(1);
+                        loop {
+                            core::hint::spin_loop();
+                        }
+                    }
+                    if cpu == own {
+                        wait_for(1);
+                        let report = panic::stop_others(Duration::from_millis(20));
+                        check(!report.is_complete(), "one does not park");
+                    }
+                });
+            };
+            launch(one, round);
+            wait_for(2);
+        }
         // While this CPU is gathered and others are awaited, in an interrupt.
         "round-open" => {
             hold_masked(two);
