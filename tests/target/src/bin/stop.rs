@@ -398,8 +398,10 @@ fn panic_in(stage: &str) {
         // A CPU that was gathered never comes to the end of the job: whoever began the round does not wait for ever.
         "stuck" => {
             _ = stop_machine_each(LONG, |cpu| {
-                while cpu == last {
-                    core::hint::spin_loop();
+                if cpu == last {
+                    loop {
+                        core::hint::spin_loop();
+                    }
                 }
             });
         }
