@@ -1,7 +1,8 @@
 //! CPUs of several kinds: one that lacks what the code may be compiled for is refused; the LSE atomics, which only the locks
 //! use, nobody uses any more once a CPU has come that lacks them.
 //!
-//! With `-cpu max`, or another that has FEAT_LSE, and 2 CPUs or more. With the bootarg `all` that CPU comes with all others.
+//! With `-cpu max`, or another that has FEAT_LSE, and 2 CPUs or more. With the bootarg `all` that CPU comes with all others, and with
+//! `late`, and the shim as firmware, it takes so long each time that it cannot come twice in the time for one start.
 
 #![no_std]
 #![no_main]
@@ -9,9 +10,10 @@
 use reveille::bringup::{Reason, Verdict, cpu_up};
 use reveille::cpu;
 use reveille::sync::SpinLock;
-use reveille::time::Deadline;
+use reveille::time::{Deadline, Instant};
 use reveille::{ExitCode, System, call, fault, patch, println};
 use reveille_tests::check;
+use reveille_tests::shim::{self, Plan};
 
 reveille::entry!(main);
 
@@ -45,6 +47,11 @@ fn main(system: &'static System) -> ExitCode {
         );
     } else {
         fault::lacks_features(Some(odd), ATOMIC);
+        if system.arg("late").is_some() {
+            // More than half of its time, and it is started twice.
+            check(shim::is_present(system), "the shim is there as firmware");
+            shim::plan(odd, Plan::Delay((Instant::from_ticks(0) + system.deadline() * 6 / 10).ticks()));
+        }
         check(
             system.bring_up_all(system.deadline()).is_complete(),
             "all come online, also the one without LSE atomics",
