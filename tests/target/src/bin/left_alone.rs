@@ -212,6 +212,25 @@ fn main(system: &'static System) -> ExitCode {
             launch(one, round);
             wait_for(2);
         }
+        // One of the others parks only when nobody waits for it any more. It is as gone as they are, once it was looked for again.
+        "parks-late" => {
+            launch(two, || {
+                // SAFETY: masks interrupts until it is let go, behind the back of the runtime: that is the test.
+                unsafe { core::arch::asm!("msr daifset, #2", options(nostack)) };
+                come_to(1);
+                wait_for(2);
+                // SAFETY: undoes the above.
+                unsafe { core::arch::asm!("msr daifclr, #2", options(nostack)) };
+            });
+            wait_for(1);
+            let report = panic::stop_others(Duration::from_millis(20));
+            check(report.left() == set(two), "one does not park");
+            come_to(2);
+            eventually("it parks", || report.fate(two).is_parked());
+            stop_others();
+            check(call::post(two, || ()).is_err_and(|error| !error.is_busy()), "it takes no closure");
+            check(cpu::launch(two, || ()).is_err(), "nor any for its thread");
+        }
         // While this CPU is gathered and others are awaited, in an interrupt.
         "round-open" => {
             hold_masked(two);
