@@ -91,7 +91,7 @@ fn main(system: &'static System) -> ExitCode {
     timer_of_a_failing_callback(first);
     periodic_tick(first);
     where_nobody_waits(first);
-    if let Some(second) = others.without(first).iter().next() {
+    if let Some(second) = others.without(first).iter().last() {
         waits_for_a_callee(first, second);
         gate(first, second);
         called_off(first, second);
