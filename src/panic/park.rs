@@ -124,7 +124,7 @@ pub(super) fn how(area: &Area) -> Option<ParkedBy> {
 pub(crate) fn stop_requested(how: ParkedBy, frame: &IrqFrame) {
     // One that is on its way to park was told twice.
     let mark = ParkMark::of(area::current());
-    if mark.by.load(Ordering::Relaxed) == 0 && gate::is_taken_by_other() {
+    if mark.by.load(Ordering::Relaxed) == 0 && gate::word().join(gate::me()) {
         mark.by.store(how as u8, Ordering::Relaxed);
         mark.elr.store(frame.pc(), Ordering::Relaxed);
         mark.spsr.store(frame.spsr(), Ordering::Relaxed);
@@ -150,7 +150,7 @@ pub(crate) fn stop_noticed() {
 
 #[unsafe(link_section = ".never_patch")]
 extern "C" fn join(_: *const HwGate, registers: &Registers) {
-    if gate::is_taken_by_other() {
+    if gate::word().join(gate::me()) {
         park(ParkedBy::Gate, Evidence::Call(registers));
     }
 }

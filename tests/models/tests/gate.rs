@@ -9,7 +9,7 @@ use reveille_protocol::{Arrival, Entrance, Entry, Gate, Phase, Slot, Snapshot, S
 
 type LoomGate = Gate<LoomArch>;
 
-/// Three CPUs fail at once: one reports.
+/// Three CPUs fail at once: one reports, all are accounted for.
 #[test]
 fn one_reporter() {
     Model::new("gate/one_reporter", &["first", "second", "third"]).check(|tally| {
@@ -35,21 +35,21 @@ fn one_reporter() {
         assert_eq!(reporters.len(), 1);
         assert_eq!(gate.owner().map(u64::from), Some(report.read()));
         assert_eq!(gate.owner(), u32::try_from(reporters[0]).ok());
+        assert_eq!(gate.count(), 2);
         tally.hit(["first", "second", "third"][reporters[0]]);
     });
 }
 
-/// The reporter goes through its phases, and fails again in one, while another CPU fails: that changes no phase.
-#[test]
-fn phases_against_failure() {
-    Model::new("gate/phases_against_failure", &["stopping", "reporting", "acting"]).check(|tally| {
+/// The reporter goes through its phases, and fails again in one, while another CPU stops, by `stop`: the count
+/// is not lost, and no phase is undone.
+fn phases_against(name: &'static str, stop: fn(&LoomGate)) {
+    Model::new(name, &["stopping", "reporting", "acting"]).check(move |tally| {
         let gate = Rc::new(LoomGate::new());
         assert_eq!(gate.enter(0), Entry::Reporter);
         let stops = thread::spawn({
             let gate = Rc::clone(&gate);
             move || {
-                assert_eq!(gate.enter(1), Entry::Other);
-                assert!(!gate.set_phase(1, Phase::Mute));
+                stop(&gate);
                 gate.phase()
             }
         });
@@ -61,8 +61,23 @@ fn phases_against_failure() {
             Phase::Acting => "acting",
             other => panic!("{other:?}"),
         });
-        assert_eq!((gate.owner(), gate.phase()), (Some(0), Phase::Acting));
+        assert_eq!((gate.owner(), gate.phase(), gate.count()), (Some(0), Phase::Acting, 1));
     });
+}
+
+/// The reporter's phases against another failure.
+#[test]
+fn phases_against_failure() {
+    phases_against("gate/phases_against_failure", |gate| {
+        assert_eq!(gate.enter(1), Entry::Other);
+        assert!(!gate.set_phase(1, Phase::Mute));
+    });
+}
+
+/// The reporter's phases against a CPU that was told to stop.
+#[test]
+fn phases_against_join() {
+    phases_against("gate/phases_against_join", |gate| assert!(gate.join(1)));
 }
 
 /// One CPU stops the others without having failed, and then does fail; another fails meanwhile.
@@ -88,7 +103,7 @@ fn failure_after_stop() {
             }
             Entry::Nested(_) => unreachable!("the gate was not ours"),
         }
-        assert_eq!(gate.phase(), Phase::Stopping);
+        assert_eq!((gate.phase(), gate.count()), (Phase::Stopping, 1));
     });
 }
 

@@ -30,22 +30,48 @@ pub(super) const MUTANTS: &[Mutant] = &[
         model: "gate::one_reporter",
     },
     Mutant {
-        name: "gate_written_by_others",
+        name: "gate_does_not_count_failures",
+        file: "gate.rs",
+        edits: &[("return (self.counted(), Entry::Other);", "return (self, Entry::Other);")],
+        model: "gate::one_reporter",
+    },
+    Mutant {
+        name: "gate_does_not_count_joins",
+        file: "gate.rs",
+        edits: &[(".then(|| held.counted())", ".then_some(held)")],
+        model: "gate::phases_against_join",
+    },
+    Mutant {
+        name: "gate_phase_without_check",
         file: "gate.rs",
         edits: &[(
-            "            if entry == Entry::Other {
-                return entry;",
-            "            if entry == Entry::Other {
-                self.word.store(next.to_bits(), Relaxed);
-                return entry;",
+            "let next = change(held).ok_or(held)?;",
+            "let next = change(held).ok_or(held)?;
+             if next.phase != held.phase {
+                 self.word.store(next.to_bits(), Relaxed);
+                 return Ok(());
+             }",
         )],
         model: "gate::phases_against_failure",
     },
     Mutant {
         name: "gate_phase_of_anyone",
         file: "gate.rs",
-        edits: &[("held.phase == Phase::Free || held.owner != me ||", "held.phase == Phase::Free ||")],
+        edits: &[("held.owner == me && held.phase < phase", "held.phase < phase")],
         model: "gate::phases_against_failure",
+    },
+    Mutant {
+        name: "gate_join_without_check",
+        file: "gate.rs",
+        edits: &[(
+            "let next = change(held).ok_or(held)?;",
+            "let next = change(held).ok_or(held)?;
+             if next.phase == held.phase {
+                 self.word.store(next.to_bits(), Relaxed);
+                 return Ok(());
+             }",
+        )],
+        model: "gate::phases_against_join",
     },
     Mutant {
         name: "gate_nested_without_end",
