@@ -51,17 +51,16 @@ pub(crate) const fn part() -> Part {
 #[unsafe(link_section = ".never_patch")]
 #[inline(never)]
 pub(crate) fn participate(area: &'static Area) {
-    let mut limit = 0;
-    Part::of(area).attend(&RENDEZVOUS, &mut Here { area, limit: &mut limit });
+    Part::of(area).attend(&RENDEZVOUS, &mut Here { area, limit: 0 });
 }
 
 /// This CPU in the round of another, and when a wait for who was stopped is given up, ticks; 0: there is none.
-struct Here<'a> {
+struct Here {
     area: &'static Area,
-    limit: &'a mut u64,
+    limit: u64,
 }
 
-impl Attendant for Here<'_> {
+impl Attendant for Here {
     type Mask = masking::Masked;
 
     #[inline(always)]
@@ -95,7 +94,7 @@ impl Attendant for Here<'_> {
     #[inline(always)]
     fn wait(&mut self) {
         if gate::is_stopping() {
-            end_without_the_stopped(self.limit);
+            end_without_the_stopped(&mut self.limit);
         }
         arch::yield_now();
     }
