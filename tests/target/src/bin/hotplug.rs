@@ -150,6 +150,13 @@ static OVERTAKEN: AtomicU64 = AtomicU64::new(0);
 static CALLEE: AtomicU64 = AtomicU64::new(0);
 static MUTEX: Mutex<u64> = Mutex::new(0);
 
+fn spend(time: Duration) {
+    let until = Deadline::after(time);
+    while !until.has_passed() {
+        pause();
+    }
+}
+
 fn until_let_go(mut step: impl FnMut()) {
     while !LET_GO.load(Ordering::Acquire) {
         step();
@@ -189,10 +196,7 @@ fn secondary(own: CpuId) -> ! {
         } else if order == Order::Leave as u64 || order == Order::LeaveLater as u64 {
             if order == Order::LeaveLater as u64 {
                 until_let_go(|| ());
-                let until = Deadline::after(short());
-                while !until.has_passed() {
-                    pause();
-                }
+                spend(short());
             }
             let stayed = hotplug::cpu_down(own, LONG);
             panic!("cpu_down() of the own CPU came back: {stayed:?}");
@@ -428,10 +432,7 @@ fn both_want_it(cpu: CpuId) {
     eventually("an idle CPU takes a closure", || {
         cpu::launch(cpu, move || {
             eventually("it is about to be asked", || ASKED.load(Ordering::Relaxed) == 1);
-            let until = Deadline::after(short());
-            while !until.has_passed() {
-                pause();
-            }
+            spend(short());
             let start = Instant::now();
             let own = hotplug::cpu_down(cpu, LONG);
             check(own == Err(HotplugError::Held(Hold::Closure)), "the closure holds it, whoever asks");
@@ -641,10 +642,7 @@ fn timer_of_a_failing_callback(cpu: CpuId) {
     FAILS.store(false, Ordering::Relaxed);
     SETS_TIMER.store(false, Ordering::Relaxed);
     up(cpu);
-    let until = Deadline::after(TICK * 4);
-    while !until.has_passed() {
-        pause();
-    }
+    spend(TICK * 4);
     check(FIRED.load(Ordering::Relaxed) == 0, "no timer of a life that never was fires in this one");
     // It holds nothing that it would not know of.
     down(cpu);
