@@ -122,7 +122,7 @@ rooms() {
     diff <(sed '$d; s/: up, or .*//; s/^a circle of .*/a large circle/' "$DIR/said" | sort) <(printf '%s\n' \
         'src/lib.rs: room attic stands on no floor' 'src/lib.rs: there is no room cellar' \
         'src/arch/cache.rs -> src/life/idle.rs: idle, wake' 'src/arch/mmio.rs -> src/percpu/local.rs: percpu' \
-        'src/launch.rs -> src/nmi.rs: backtrace' 'src/clock.rs -> src/life/mod.rs: itself' \
+        'src/launch.rs -> src/nmi/mod.rs: backtrace' 'src/clock.rs -> src/life/mod.rs: itself' \
         'src/arch/cache.rs: names cpu, which is not below it' 'src/arch/cache.rs: names life, which is not below it' \
         'src/launch.rs: names nmi, which is not below it' 'src/clock.rs: names life, which is not below it' \
         'src/masking/depth.rs: names cpu, which is not below it' 'src/lib.rs: defines on_no_floor: that stands on no floor' \

@@ -169,6 +169,9 @@ pub(crate) fn thread_stack_pointer() -> u64 {
     sp
 }
 
+/// `DAIF.I`: interrupts are masked.
+pub(crate) const DAIF_I: u64 = 1 << 7;
+
 /// The exception masks as they are.
 #[inline(always)]
 pub(crate) fn daif() -> u64 {

@@ -147,13 +147,6 @@ impl Record {
         self.store(verdict, 0, 0);
     }
 
-    /// Another CPU was busy starting CPUs for too long.
-    pub(super) fn busy(&self) {
-        if self.verdict() != Some(Verdict::Online) {
-            self.store(Verdict::Busy, self.generation.load(Ordering::Relaxed), 0);
-        }
-    }
-
     /// The CPU that booted us.
     pub(crate) fn boot(&self) {
         self.store(Verdict::Online, 0, 0);

@@ -146,7 +146,7 @@ fn begin(lock: &Lifecycle, area: &'static Area, limits: Limits) {
     }
     // Before a second CPU may claim: none of the locks may still rely on being alone.
     if !patch::ensure_smp(lock) {
-        return record.busy();
+        return record.without_start(Verdict::Busy);
     }
     let claim = match area::slot(area).claim() {
         Ok(claim) => claim,

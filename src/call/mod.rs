@@ -19,6 +19,8 @@
 //! The protocol is `reveille_protocol::{Queue, Pool, SyncCall, DeadlineCall}`; this is the glue.
 
 mod deadline;
+#[cfg(feature = "fault-injection")]
+pub(crate) mod fault;
 mod part;
 mod post;
 mod receive;

@@ -265,6 +265,8 @@ pub(crate) unsafe fn set_up<'a>(shared: &Shared, parts: impl Iterator<Item = &'a
 /// Lets calls in. By its own CPU, when it has come online, its interrupts still masked.
 pub(crate) fn open(area: &Area) {
     for (line, _) in Part::own_queues(area) {
+        #[cfg(feature = "fault-injection")]
+        super::fault::about_to_open(area.id);
         line.bell.connect(CALL, area);
         line.queue.open();
     }

@@ -1,6 +1,7 @@
 //! What the tests do on the ways of CPUs.
 
 use super::leaving::depart;
+use crate::arch::regs::{self, DAIF_I};
 use crate::hook::Hook;
 use crate::launch::Mailbox;
 use crate::percpu::CpuId;
@@ -33,6 +34,13 @@ pub(super) fn about_to_set_up_gic(cpu: CpuId) {
     if let Some(hook) = BEFORE_GIC.get() {
         hook(cpu);
     }
+}
+
+/// # Panics
+///
+/// If `DAIF.I` is not set at the end of an interrupt: another one would come before what this one saved is back.
+pub(super) fn about_to_return(cpu: CpuId) {
+    assert!(regs::daif() & DAIF_I != 0, "cpu {cpu} returns from an interrupt with interrupts open");
 }
 
 /// One more than the index of the CPU that lacks something, and what.

@@ -46,6 +46,8 @@ pub(crate) extern "C" fn interrupt(frame: &IrqFrame) {
         _ => handle::<gic::v3_cpu::NmiCpu>(area, frame),
     }
     Masking::of(area).end_interrupt(frame);
+    #[cfg(feature = "fault-injection")]
+    super::fault::about_to_return(area.id);
 }
 
 #[inline(always)]

@@ -3,14 +3,12 @@
 use super::how::{BY_DAIF, BY_V2, BY_V3, BY_V3_HINT, is_v3};
 use super::priority::{self, MASK, OPEN};
 use crate::arch::exception::IrqFrame;
+use crate::arch::regs::DAIF_I;
 use crate::arch::{Hw, HwWord, rarely, regs};
 use core::arch::asm;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU64, Ordering};
 use reveille_protocol::{Left, MaskDepth};
-
-/// `DAIF.I`
-const DAIF_I: u64 = 1 << 7;
 
 /// One CPU's part: how it holds interrupts back (one of the `BY_` numbers, as the tag), and how many guards have it do so. Touched by that
 /// CPU alone, which may be interrupted at any point: see [`MaskDepth`].

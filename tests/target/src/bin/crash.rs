@@ -71,6 +71,9 @@ fn main(system: &'static System) -> ExitCode {
         // The boot after it.
         return words.is_nested().into();
     }
+    if case == "kicked" {
+        kicked(system);
+    }
     if case.starts_with("before-gic") {
         before_gic(system, case);
     }
@@ -428,6 +431,22 @@ impl fmt::Display for Pushes {
     fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
         push_for_ever()
     }
+}
+
+/// While the last CPU is on its way: firmware has been asked to start it.
+fn kicked(system: &'static System) {
+    let mut cpus = cpu::possible();
+    let Some(last) = cpus.iter().last().filter(|last| *last != CpuId::BOOT) else { return };
+    check(shim::is_present(system), "the shim is there, which holds CPUs");
+    cpus.remove(last);
+    for cpu in cpus {
+        check(bringup::cpu_up(cpu, system.deadline()) == bringup::Verdict::Online, "the CPU comes online");
+    }
+    shim::plan(last, Plan::Hold);
+    let fail = || panic!("while one is on its way");
+    check(time::after(Duration::from_millis(5), fail).is_ok(), "a timer can be set");
+    let verdict = bringup::cpu_up(last, Deadline::after(Duration::from_secs(40)));
+    println!("survived a start: {verdict:?}");
 }
 
 /// What the last CPU does before its part of the interrupt controller is set up: waits for ever, or fails, or goes on a

@@ -317,6 +317,26 @@ fn main(system: &'static System) -> ExitCode {
                 check(call::on_deadline(one, LONG, || ()) == Err(CallError::Offline), "nor this");
             }
         }
+        // The same on the last CPU, which is the one that is left.
+        "nodes-last" => {
+            let last = cpu::possible().iter().last().unwrap_or(own);
+            hold_masked(one);
+            launch(last, move || {
+                while call::post(one, || ()).is_ok() {}
+                stop_others();
+                for _ in 0..2 * POSTS_PER_CPU {
+                    check(
+                        matches!(call::post(one, || ()), Err(PostError::Offline(_))),
+                        "who was stopped takes nothing, and gives all back",
+                    );
+                }
+                println!("left_alone: all good");
+                ends(ExitCode::SUCCESS);
+            });
+            loop {
+                pause();
+            }
+        }
         // A line that was waited for, masked, when it was stopped at NMI level.
         "print" => {
             launch(one, || println!("{}", Endless));

@@ -10,7 +10,7 @@ use core::time::Duration;
 use reveille::bringup::{Verdict, cpu_up};
 use reveille::cpu::{self, CpuId, CpuSet};
 use reveille::time::{Deadline, Instant};
-use reveille::{ExitCode, System, call, irq, nmi, println};
+use reveille::{ExitCode, System, call, fault, irq, nmi, println};
 use reveille_tests::{argument, check, eventually, nothing_left, pause};
 
 reveille::entry!(main);
@@ -123,6 +123,14 @@ fn main(system: &'static System) -> ExitCode {
     println!("-- backtraces");
     nmi::backtrace(&all);
     println!("-- end of backtraces");
+    // One that does not come to the end of its note in time: half a note is none.
+    if let Some(cpu) = others.iter().next() {
+        fault::while_noting(slow);
+        nmi::backtrace(&only(cpu));
+        SLOW.store(false, Ordering::Relaxed);
+        eventually("the CPU is free again", || nmi::on_each(&only(cpu), mark).is_complete());
+        SLOW.store(true, Ordering::Relaxed);
+    }
     HOLD.store(false, Ordering::Relaxed);
     for cpu in others {
         check(call::on(cpu, cpu::current) == Ok(cpu), "the CPU is as it was");

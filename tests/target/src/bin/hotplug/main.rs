@@ -7,13 +7,14 @@
 #![no_std]
 #![no_main]
 
-use core::arch::asm;
+mod interrupts;
+
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
+use interrupts::{OWN_SPI, handled_by, handler_of};
 use reveille::bringup::{Reason, Verdict, cpu_up};
 use reveille::call::{self, CallError, PostError};
 use reveille::cpu::{self, CpuId, CpuSet};
-use reveille::dt::Gic;
 use reveille::fault::{self, State};
 use reveille::hotplug::{self, Hold, HotplugError};
 use reveille::irq::{self, Trigger};
@@ -22,7 +23,7 @@ use reveille::sync::{Mutex, SpinLock};
 use reveille::time::{self, Deadline, Instant, TimerError};
 use reveille::{ExitCode, StopError, System, println, stop_machine, stop_machine_each};
 use reveille_tests::shim::{self, Plan};
-use reveille_tests::{check, eventually, nothing_left, pause, raise, set_short, short};
+use reveille_tests::{check, eventually, nothing_left, pause, set_short, short};
 
 reveille::entry!(
     main,
@@ -85,8 +86,11 @@ fn main(system: &'static System) -> ExitCode {
     leaves_while_it_waits(first);
     turns(first);
     by_itself(first);
-    stale_sgis(system, first);
-    shared_interrupts(system, first);
+    interrupts::stale_sgis(system, first);
+    interrupts::shared_interrupts(system, first);
+    interrupts::quiet_while_off(system, first);
+    interrupts::left_in_disorder(system, first);
+    lets_calls_in(first);
     failing_callback(system, first);
     timer_of_a_failing_callback(first);
     periodic_tick(first);
@@ -233,6 +237,8 @@ const KEEP: u64 = 1;
 const WAIT: u64 = 2;
 /// Panics.
 const PANIC: u64 = 3;
+/// Leaves its part of the interrupt controller as nobody would.
+const DISORDER: u64 = 4;
 /// The offline callback has come to where it waits.
 static AT_DOOR: AtomicBool = AtomicBool::new(false);
 /// The online callback fails.
@@ -327,6 +333,7 @@ fn offline(cpu: CpuId) {
         KEEP => core::mem::forget(irq::mask()),
         WAIT => {}
         PANIC => panic!("on purpose in an offline callback"),
+        DISORDER => return interrupts::disorder(),
         _ => return,
     }
     AT_DOOR.store(true, Ordering::Release);
@@ -512,91 +519,28 @@ fn by_itself(cpu: CpuId) {
     }
 }
 
-/// Sends SGI `number` to `cpu` past the runtime, which would look whether it is online.
-fn send_raw_sgi(system: &System, cpu: CpuId, number: u64) {
-    let Ok(gic) = &system.machine().gic else { return check(false, "there is a GIC") };
-    match gic {
-        Gic::V2 { .. } => {
-            let register = gic.distributor().base + 0xf00;
-            let value = 1 << (16 + cpu.index()) | number;
-            // SAFETY: GICD_SGIR of the distributor, which the runtime has mapped: sends an SGI.
-            unsafe { asm!("dsb sy", "str {:w}, [{}]", in(reg) value, in(reg) register, options(nostack)) };
-        }
-        Gic::V3 { .. } => {
-            let mpidr = cpu::mpidr(cpu);
-            let value = (mpidr >> 32 & 0xff) << 48
-                | (mpidr >> 16 & 0xff) << 32
-                | (mpidr >> 4 & 0xf) << 44
-                | number << 24
-                | (mpidr >> 8 & 0xff) << 16
-                | 1 << (mpidr & 0xf);
-            // SAFETY: ICC_SGI1R_EL1: sends an SGI.
-            unsafe { asm!("dsb sy", "msr S3_0_C12_C11_5, {}", "isb", in(reg) value, options(nostack)) };
-        }
-    }
-}
-
-/// An SGI that nothing uses; the runtime counts those.
-const STRAY: u64 = 4;
-
-/// What was sent to a CPU while it was off is not handled when it is back.
-fn stale_sgis(system: &System, cpu: CpuId) {
-    let before = fault::strays(cpu);
-    send_raw_sgi(system, cpu, STRAY);
-    eventually("an SGI to an online CPU is handled", || fault::strays(cpu) == before + 1);
-    for _ in 0..3 {
-        down(cpu);
-        // Firmware may have been told to turn nothing off.
-        eventually("it is off", || fault::is_off(cpu) != Some(false) || cpu::status(cpu).in_pen);
-        for number in [STRAY, 0, 1, 2, 3] {
-            send_raw_sgi(system, cpu, number);
-        }
-        up(cpu);
+/// Who brings a CPU up gets its verdict when that lets in calls of every sender, not of some.
+fn lets_calls_in(cpu: CpuId) {
+    static IS_UP: AtomicBool = AtomicBool::new(false);
+    static OPENED: AtomicU64 = AtomicU64::new(0);
+    static TOO_EARLY: AtomicU64 = AtomicU64::new(0);
+    fn before(_: CpuId) {
         let until = Deadline::after(Duration::from_millis(2));
         while !until.has_passed() {
-            pause();
+            core::hint::spin_loop();
         }
-        check(call::on(cpu, || ()) == Ok(()), "it takes calls");
-        check(fault::strays(cpu) == before + 1, "an SGI from before is not handled");
+        OPENED.fetch_add(1, Ordering::Relaxed);
+        TOO_EARLY.fetch_add(IS_UP.load(Ordering::Relaxed).into(), Ordering::Relaxed);
     }
-    send_raw_sgi(system, cpu, STRAY);
-    eventually("a new one is", || fault::strays(cpu) == before + 2);
-}
-
-/// SPIs that no device of the machine uses.
-const SPI: u32 = 77;
-const OWN_SPI: u32 = 78;
-
-/// One more than the index of the CPU that has handled one of them.
-static HANDLED: AtomicU64 = AtomicU64::new(0);
-
-fn handled_by(_: u32) {
-    HANDLED.store(1 + cpu::current().index() as u64, Ordering::Relaxed);
-}
-
-/// Makes `spi` pending. Who handles it?
-#[track_caller]
-fn handler_of(system: &System, spi: u32) -> Option<CpuId> {
-    HANDLED.store(0, Ordering::Relaxed);
-    raise(system, spi);
-    eventually("the interrupt is handled", || HANDLED.load(Ordering::Relaxed) != 0);
-    cpu::get(HANDLED.load(Ordering::Relaxed) as usize - 1)
-}
-
-/// A shared interrupt that goes to a CPU that leaves goes to another one.
-fn shared_interrupts(system: &System, cpu: CpuId) {
-    let handled = || handler_of(system, SPI);
-    check(irq::register(SPI, Trigger::Edge, handled_by).is_ok(), "a handler can be registered");
-    check(irq::set_affinity(SPI, cpu).is_ok(), "it can be sent to any CPU");
-    check(handled() == Some(cpu), "it is handled there");
     down(cpu);
-    check(
-        irq::set_affinity(SPI, cpu) == Err(irq::IrqError::Offline { cpu }),
-        "an interrupt cannot be sent to a CPU that left",
-    );
-    check(handled().is_some_and(|cpu| cpu::online().contains(cpu)), "it is handled where it moved");
-    up(cpu);
-    check(irq::set_affinity(SPI, cpu).is_ok() && handled() == Some(cpu), "it can move back");
+    fault::before_opening(Some(before));
+    let verdict = cpu_up(cpu, LONG);
+    IS_UP.store(true, Ordering::Relaxed);
+    check(verdict == Verdict::Online && call::on(cpu, || ()) == Ok(()), "it lets this CPU's calls in");
+    fault::before_opening(None);
+    eventually("it goes on", || cpu::launch(cpu, || ()).is_ok());
+    check(OPENED.load(Ordering::Relaxed) > 0, "it opens its queues");
+    check(TOO_EARLY.load(Ordering::Relaxed) == 0, "all of them before anyone is told that it is there");
 }
 
 /// An online callback that fails sends its CPU away again, with a verdict.

@@ -21,9 +21,12 @@
 //!
 //! A panic there is reported like any other.
 
+#[cfg(feature = "fault-injection")]
+pub(crate) mod fault;
+mod note;
+
 use crate::arch::exception::IrqFrame;
 use crate::arch::{self, Hw, HwWord};
-use crate::backtrace::Backtrace;
 use crate::clock::Deadline;
 use crate::gic::{self, NMI, Reminder};
 use crate::masking::{self, Masking};
@@ -31,8 +34,9 @@ use crate::percpu::area::{self, Area, Part as _};
 use crate::percpu::{self, CpuId, CpuSet, MAX_CPUS};
 use crate::{gate, memory};
 use core::fmt;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
+use note::{NOTE, Note, Noted};
 use reveille_machine::BootArgs;
 use reveille_protocol::{Summons, SummonsProgress as Progress};
 
@@ -203,59 +207,6 @@ pub(crate) fn answer(area: &Area, frame: &IrqFrame) {
             let f = unsafe { memory::function_at(what) };
             Masking::of(area).at_nmi_level(f);
         }
-    }
-}
-
-/// The summons to note down what was interrupted: no function of the image begins at its very first byte.
-const NOTE: u32 = 0;
-
-/// Frames in a note.
-const DEPTH: usize = 16;
-
-/// What a CPU was doing when it was asked.
-struct Note {
-    pc: AtomicU64,
-    lr: AtomicU64,
-    sp: AtomicU64,
-    spsr: AtomicU64,
-    len: AtomicUsize,
-    frames: [AtomicU64; DEPTH],
-}
-
-impl Note {
-    const fn new() -> Self {
-        let [pc, lr, sp, spsr] = [const { AtomicU64::new(0) }; 4];
-        Self { pc, lr, sp, spsr, len: AtomicUsize::new(0), frames: [const { AtomicU64::new(0) }; DEPTH] }
-    }
-
-    /// Written by its own CPU in its handler. Relaxed throughout: the summons orders it before its end is seen.
-    fn take(&self, frame: &IrqFrame) {
-        self.pc.store(frame.pc(), Ordering::Relaxed);
-        self.lr.store(frame.lr, Ordering::Relaxed);
-        self.sp.store(frame.stack_pointer(), Ordering::Relaxed);
-        self.spsr.store(frame.spsr(), Ordering::Relaxed);
-        let mut len = 0;
-        for (entry, address) in self.frames.iter().zip(Backtrace::new(frame.fp)) {
-            entry.store(address, Ordering::Relaxed);
-            len += 1;
-        }
-        self.len.store(len, Ordering::Relaxed);
-    }
-}
-
-/// What a CPU was doing: the last note that it took of itself.
-pub(crate) struct Noted(&'static Note);
-
-impl fmt::Display for Noted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(note) = self;
-        let read = |word: &AtomicU64| word.load(Ordering::Relaxed);
-        let (pc, lr, sp, spsr) = (read(&note.pc), read(&note.lr), read(&note.sp), read(&note.spsr));
-        write!(f, "  pc {pc:#x} lr {lr:#x} sp {sp:#x} spsr {spsr:#x}\n  backtrace: {pc:#x}")?;
-        for address in &note.frames[..note.len.load(Ordering::Relaxed).min(DEPTH)] {
-            write!(f, " {:#x}", read(address))?;
-        }
-        Ok(())
     }
 }
 
