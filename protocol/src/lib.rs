@@ -18,6 +18,7 @@ mod lock_word;
 mod masking;
 mod mutex;
 mod news;
+mod parked;
 mod pool;
 mod queue;
 mod rendezvous;
@@ -47,6 +48,7 @@ pub use lock_word::LockWord;
 pub use masking::{Left, MaskDepth};
 pub use mutex::MutexWord;
 pub use news::{Applied, News, Wanted};
+pub use parked::Parked;
 pub use pool::Pool;
 pub use queue::{Batch, Caller, Closed, Message, Pushed, Queue};
 pub use rendezvous::{

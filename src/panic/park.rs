@@ -85,7 +85,7 @@ impl ParkMark {
                 (core::ptr::from_ref(registers) as u64 | 3, core::ptr::from_ref(info) as u64)
             }
         };
-        // Relaxed: the Release of `Parked::set` follows.
+        // Relaxed: the Release of `Parked::park` follows.
         self.evidence.store(word, Ordering::Relaxed);
         self.info.store(info, Ordering::Relaxed);
     }
@@ -114,7 +114,7 @@ impl ParkMark {
 
 /// How the CPU of `area` parked; `None` while it has not. After `Some` everything that it left behind may be read.
 pub(super) fn how(area: &Area) -> Option<ParkedBy> {
-    ParkedBy::from_byte(area::parked(area).how())
+    area::parked(area).how().and_then(ParkedBy::from_byte)
 }
 
 /// An interrupt of `frame` told this CPU to stop: if somebody else has the gate it parks when its handler returns, which is
@@ -195,9 +195,8 @@ pub(super) fn park(how: ParkedBy, evidence: Evidence<'_>) -> ! {
     regs::mask_all();
     gic::silence();
     if let Some(area) = area::find_current() {
-        ParkMark::of(area).set(evidence);
-        // SAFETY: this CPU's own, found by its affinity; the evidence is written, and this function does not return.
-        unsafe { area::parked(area).set(how as u8) };
+        // SAFETY: this CPU's own, found by its affinity; this function does not return, and what the evidence refers to is its caller's.
+        unsafe { area::parked(area).park(how as u8, || ParkMark::of(area).set(evidence)) };
     }
     arch::park()
 }

@@ -5,11 +5,11 @@
 
 use crate::arch::regs;
 use crate::arch::shared::{BootLine, Crumbs};
-use crate::arch::{HwSlot, HwWord};
+use crate::arch::{Hw, HwSlot, HwWord};
 use crate::cpu_set::CpuId;
 use core::mem::offset_of;
 use core::ops::Deref;
-use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 /// Keeps its content alone on its cache lines: 128 bytes is a line pair on the CPUs that fetch in pairs.
 #[repr(C, align(128))]
@@ -138,37 +138,35 @@ impl Slot {
     }
 }
 
-/// Whether a CPU has parked, and how: a number of whoever parks CPUs. Written once, by its own CPU, as its last word.
-pub(crate) struct Parked(AtomicU8);
+/// Whether a CPU has parked, and how: a number of whoever parks CPUs.
+pub(crate) struct Parked(reveille_protocol::Parked<Hw>);
 
 impl Parked {
     /// Of a CPU that has not.
     pub(crate) const fn new() -> Self {
-        Self(AtomicU8::new(0))
+        Self(reveille_protocol::Parked::from_parts(HwWord::with(reveille_protocol::Parked::<Hw>::NOT)))
     }
 
-    /// This CPU parks; `how` is not 0.
+    /// This CPU parks; `how` is not 0. `leave` writes down what it leaves behind, before anyone can ask for it.
     ///
     /// # Safety
     ///
-    /// It is the calling CPU's. What the CPU leaves behind is written, and it never leaves the frames that this refers to.
+    /// It is the calling CPU's, which never leaves the frames that what it leaves refers to.
     #[inline(always)]
-    pub(crate) unsafe fn set(&self, how: u8) {
-        // Release: pairs with the Acquire of `how`. Whoever asks reads what it left, and its stacks.
-        self.0.store(how, Ordering::Release);
+    pub(crate) unsafe fn park(&self, how: u8, leave: impl FnOnce()) {
+        self.0.park(how, leave);
     }
 
-    /// How it parked; 0 while it has not. Otherwise everything that it left behind may be read.
+    /// How it parked; `None` while it has not. After `Some` everything that it left behind may be read.
     #[inline(always)]
-    pub(crate) fn how(&self) -> u8 {
-        // Acquire: pairs with the Release of `set`.
-        self.0.load(Ordering::Acquire)
+    pub(crate) fn how(&self) -> Option<u8> {
+        self.0.how()
     }
 
     /// Whether it parked; as [`Self::how`].
     #[inline(always)]
     pub(crate) fn is_set(&self) -> bool {
-        self.how() != 0
+        self.0.is_set()
     }
 }
 

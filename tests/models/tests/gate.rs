@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use reveille_models::{LoomArch, LoomWord, Model, Payload, Signal, thread};
-use reveille_protocol::{Arrival, Entrance, Entry, Gate, Phase, Slot, Snapshot, State, Word};
+use reveille_protocol::{Arrival, Entrance, Entry, Gate, Parked, Phase, Slot, Snapshot, State, Word};
 
 type LoomGate = Gate<LoomArch>;
 
@@ -179,5 +179,27 @@ fn online_against_scan() {
             (Entrance::Stop, true) => "both",
             other => panic!("neither saw the other: {other:?}"),
         });
+    });
+}
+
+/// A CPU parks while another looks: who sees that it has, reads all that it left behind.
+#[test]
+fn what_the_parked_left() {
+    Model::new("gate/what_the_parked_left", &["not yet", "parked"]).check(|tally| {
+        let parked = Rc::new(Parked::<LoomArch>::new());
+        let left = Rc::new(Payload::new(0));
+        let parks = thread::spawn({
+            let (parked, left) = (Rc::clone(&parked), Rc::clone(&left));
+            move || parked.park(3, || left.write(17))
+        });
+        match parked.how() {
+            None => tally.hit("not yet"),
+            Some(how) => {
+                assert_eq!((how, left.read()), (3, 17));
+                tally.hit("parked");
+            }
+        }
+        parks.join().unwrap();
+        assert!(parked.is_set());
     });
 }

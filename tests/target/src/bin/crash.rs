@@ -477,6 +477,14 @@ fn before_gic(system: &'static System, case: &str) {
     for cpu in cpus {
         check(bringup::cpu_up(cpu, system.deadline()) == bringup::Verdict::Online, "the CPU comes online");
     }
+    let online = |_| {
+        // Whoever was told to stop, and lost that as its interrupt controller was set up, has to see it before it gets here.
+        while FAILING.load(Ordering::Relaxed) {
+            core::hint::spin_loop();
+        }
+        Ok(())
+    };
+    check(hotplug::register(online, |_| ()).is_ok(), "a callback can be registered");
     fault::before_gic(Some(match case {
         "before-gic-stays" | "before-gic-wedged" => stays,
         "before-gic-goes-on" => goes_on,

@@ -13,7 +13,7 @@ use core::arch::asm;
 use core::cell::Cell;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
-use reveille::cpu::{self, CpuId};
+use reveille::cpu::{self, CpuId, CpuSet};
 use reveille::time::{self, Instant};
 use reveille::{ExitCode, System, call, println};
 use reveille_tests::{Random, argument, check, nothing_left, on_all_others};
@@ -26,6 +26,7 @@ const MISSED: Duration = Duration::from_secs(2);
 fn main(system: &'static System) -> ExitCode {
     let (rounds, seed) = (argument(system, "rounds", 2000), argument(system, "seed", 1));
     check(system.bring_up_all(system.deadline()).is_complete(), "all CPUs come online");
+    event_stream();
     let start = Instant::now();
     let random = Delays(Cell::new(seed));
     timers(rounds, &random);
@@ -41,6 +42,21 @@ fn main(system: &'static System) -> ExitCode {
     nothing_left();
     println!("wakeups: none missed in {} ms", (Instant::now() - start).as_millis());
     ExitCode::SUCCESS
+}
+
+/// Every CPU has its event stream on, which bounds a wait for an event that is lost: CNTKCTL_EL1.EVNTEN, or at EL2 CNTHCTL_EL2.EVNTEN
+/// (Arm ARM D24.10), the bit is the same. No emulator waits in a WFE, so nothing else shows that it is missing.
+fn event_stream() {
+    let ran = call::on_each(&cpu::possible(), |cpu| {
+        let (level, control): (u64, u64);
+        // SAFETY: reads registers that exist at the level that this runs at.
+        unsafe {
+            asm!("mrs {level}, currentel", "mrs {control}, cntkctl_el1", "cmp {level}, #8", "b.ne 2f", "mrs {control}, cnthctl_el2", "2:",
+                level = out(reg) level, control = out(reg) control, options(nomem, nostack))
+        };
+        assert!(control & 1 << 2 != 0, "cpu {cpu} has no event stream at level {}", level >> 2);
+    });
+    check(ran == Ok(CpuSet::EMPTY), "all are asked");
 }
 
 /// Delays of up to 255 instructions.

@@ -106,4 +106,28 @@ pub(super) const MUTANTS: &[Mutant] = &[
         edits: &[("A::fence(SeqCst);", "let _ = SeqCst; A::fence(core::sync::atomic::Ordering::AcqRel);")],
         model: "gate::online_against_scan",
     },
+    Mutant {
+        name: "parked_relaxed",
+        file: "parked.rs",
+        edits: &[(
+            "self.how.store(how.into(), Release);",
+            "self.how.store(how.into(), core::sync::atomic::Ordering::Relaxed);",
+        )],
+        model: "gate::what_the_parked_left",
+    },
+    Mutant {
+        name: "parked_read_relaxed",
+        file: "parked.rs",
+        edits: &[("self.how.load(Acquire)", "self.how.load(core::sync::atomic::Ordering::Relaxed)")],
+        model: "gate::what_the_parked_left",
+    },
+    Mutant {
+        name: "parked_before_it_leaves",
+        file: "parked.rs",
+        edits: &[
+            ("        leave();\n", ""),
+            ("self.how.store(how.into(), Release);", "self.how.store(how.into(), Release); leave();"),
+        ],
+        model: "gate::what_the_parked_left",
+    },
 ];

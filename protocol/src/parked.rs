@@ -1,0 +1,54 @@
+//! A CPU's last word: that it has parked, and how. Behind it lies what it leaves behind.
+
+use core::sync::atomic::Ordering::{Acquire, Release};
+
+use crate::{Arch, Word};
+
+/// Whether a CPU has parked, and how: a number of whoever parks CPUs. Written once, by its own CPU.
+pub struct Parked<A: Arch> {
+    how: A::Word,
+}
+
+impl<A: Arch> Parked<A> {
+    /// The word of a CPU that has not.
+    pub const NOT: u64 = 0;
+
+    /// Around a word that holds [`Self::NOT`]. For statics.
+    pub const fn from_parts(how: A::Word) -> Self {
+        Self { how }
+    }
+
+    /// Of a CPU that has not parked.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::from_parts(A::Word::new(Self::NOT))
+    }
+
+    /// This CPU parks; `how` is not 0. First it has `leave` write down what it leaves behind, which never changes again.
+    #[inline]
+    pub fn park(&self, how: u8, leave: impl FnOnce()) {
+        leave();
+        // Release: pairs with `how`. Whoever asks reads what it left, and its stacks.
+        self.how.store(how.into(), Release);
+    }
+
+    /// How it parked; `None` while it has not. After `Some` everything that it left behind may be read.
+    #[inline]
+    pub fn how(&self) -> Option<u8> {
+        // Acquire: pairs with `park`.
+        let how = self.how.load(Acquire);
+        (how != Self::NOT).then_some(how as u8)
+    }
+
+    /// Whether it parked; as [`Self::how`].
+    #[inline]
+    pub fn is_set(&self) -> bool {
+        self.how().is_some()
+    }
+}
+
+impl<A: Arch> Default for Parked<A> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
