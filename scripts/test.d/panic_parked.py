@@ -28,6 +28,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
 import guest
 
 LOOKS = 40
+# Seconds for which the sleep of all is looked at.
+ASLEEP = 1.0
 # Lines of the storm that have to come while somebody looks.
 STORM_LINES = 2
 # Seconds for a machine to come as far as is waited for, on a host that has other things to do.
@@ -115,7 +117,7 @@ def main():
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
     try:
-        look(connected("qmp"), options, console, names, start, park, excepted)
+        look(connected("qmp"), machine, options, console, names, start, park, excepted)
     finally:
         machine.terminate()
         machine.wait()
@@ -126,7 +128,25 @@ def main():
             copy.write(console)
 
 
-def look(monitor, options, console, names, start, park, excepted):
+def processor_time(machine):
+    """Seconds of processor time that QEMU, which `timeout` runs, has used."""
+    child = Path(f"/proc/{machine.pid}/task/{machine.pid}/children").read_text(encoding="ascii").split()[0]
+    # User and system time stand behind the name, which is in parentheses.
+    fields = Path(f"/proc/{child}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def asleep(machine):
+    """All CPUs are parked: nothing wakes them any more. One that is woken again and again has QEMU busy, however much of the host it
+    gets; one that sleeps costs nothing, on any host.
+    """
+    before = processor_time(machine)
+    time.sleep(ASLEEP)
+    if (used := processor_time(machine) - before) > ASLEEP / 4:
+        fail(f"in {ASLEEP} s asleep the machine has used {used:.2f} s of its host's processors")
+
+
+def look(monitor, machine, options, console, names, start, park, excepted):
     if options.plant:
         # QEMU loads the flat image at 2 MiB into the RAM.
         load, wanted = 0x40200000, {0}
@@ -174,6 +194,9 @@ def look(monitor, options, console, names, start, park, excepted):
         wanted |= excepted
         wait_for(lambda: f"parked at {loop.start:#x}: {strays()}", lambda: not strays())
         watch(lambda: True)
+        excepted = set()
+    if not excepted and not options.plant:
+        asleep(machine)
     text = bytes(console)
     if options.plant and options.stopped == "all" and text.strip():
         fail("a machine without an MMU has said something")

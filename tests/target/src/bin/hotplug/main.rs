@@ -391,6 +391,10 @@ fn refusals(cpu: CpuId) {
     check(call::on(cpu, || ()) == Err(CallError::Offline), "a call to it is refused");
     check(matches!(call::post(cpu, || ()), Err(PostError::Offline(_))), "a post to it is refused");
     check(cpu::launch(cpu, || ()).is_err(), "a closure for it is refused");
+    for _ in 0..2 {
+        let late = call::on_deadline(cpu, LONG, || ());
+        check(late == Err(CallError::Offline), "a call with a deadline is refused, time and again");
+    }
     up(cpu);
     check(cpu_up(cpu, LONG) == Verdict::Online, "bringing up what is up changes nothing");
     let masked = irq::mask();
