@@ -12,6 +12,7 @@ use reveille::console::{self, InputError};
 use reveille::dt::ConsoleKind;
 use reveille::irq::IrqError;
 use reveille::sync::SpinLock;
+use reveille::time::Deadline;
 use reveille::{ExitCode, System, call, cpu, irq, print, println, time};
 use reveille_tests::{check, eventually, on_all_others};
 
@@ -42,11 +43,24 @@ fn talk() {
     }
 }
 
+/// Nothing, which takes a while: others have a chance to come in between.
+struct Pause;
+
+impl fmt::Display for Pause {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let until = Deadline::after(Duration::from_micros(200));
+        while !until.has_passed() {
+            core::hint::spin_loop();
+        }
+        Ok(())
+    }
+}
+
 /// Lines of many CPUs at once, each in one piece.
 fn recite() {
     for _ in 0..8 {
         println!(
-            "{{cpu {} {}}}",
+            "{{cpu {}{Pause} {}}}",
             cpu::current(),
             "recites a line that is long enough to be mixed with others"
         );

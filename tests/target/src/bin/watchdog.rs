@@ -13,7 +13,7 @@ use core::time::Duration;
 use reveille::cpu::{self, CpuId};
 use reveille::time::{Deadline, Instant};
 use reveille::watchdog::{self, Response, WatchdogError};
-use reveille::{ExitCode, System, bringup, hotplug, irq, println};
+use reveille::{ExitCode, System, bringup, fault, hotplug, irq, println, stop_machine};
 use reveille_tests::{argument, check, eventually};
 
 reveille::entry!(main);
@@ -89,6 +89,22 @@ fn wait(time: Duration) {
 fn get_stuck(cpu: CpuId, f: fn()) {
     HOLD.store(true, Ordering::Relaxed);
     eventually("an idle CPU takes a closure", || cpu::launch(cpu, f).is_ok());
+}
+
+/// Who is held up, and has an excuse, is not called stuck.
+fn held_up(last: CpuId) {
+    println!("-- held up");
+    let limit = Duration::from_secs(10);
+    wait(2 * period());
+    eventually("the CPU leaves", || hotplug::cpu_down(last, limit).is_ok());
+    // It has come slowly, and once it is online it is still masked for a while.
+    fault::before_opening(Some(|_| mask_for(period() * 6 / 5)));
+    check(bringup::cpu_up(last, limit) == bringup::Verdict::Online, "and comes back");
+    fault::before_opening(None);
+    wait(2 * period());
+    // All were held up together.
+    check(stop_machine(limit, || mask_for(3 * period())).is_ok(), "all can be gathered");
+    wait(2 * period());
 }
 
 fn main(system: &'static System) -> ExitCode {
@@ -167,6 +183,9 @@ fn main(system: &'static System) -> ExitCode {
             HOLD.store(false, Ordering::Relaxed);
             eventually("they go on", || HELD.load(Ordering::Relaxed) == 0);
         }
+    }
+    if phases != 0 && last != CpuId::BOOT {
+        held_up(last);
     }
     watchdog::stop();
     println!("-- off again");

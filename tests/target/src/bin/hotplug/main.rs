@@ -99,6 +99,7 @@ fn main(system: &'static System) -> ExitCode {
         waits_for_a_callee(first, second);
         gate(first, second);
         called_off(first, second);
+        without_nodes(first, second);
         under_stops(first);
         if system.arg("stop_wait_ms").is_some() {
             still_dying(first, second);
@@ -849,6 +850,23 @@ fn called_off(cpu: CpuId, masked: CpuId) {
     );
     third.end();
     down(cpu);
+    up(cpu);
+}
+
+/// One that is off takes nothing, and that is the answer, also to a sender whose closures are all on their way elsewhere.
+fn without_nodes(cpu: CpuId, masked: CpuId) {
+    static RAN: AtomicU64 = AtomicU64::new(0);
+    RAN.store(0, Ordering::Relaxed);
+    down(cpu);
+    let busy = Masked::begin(masked);
+    let mut sent = 0;
+    while call::post(masked, || _ = RAN.fetch_add(1, Ordering::Relaxed)).is_ok() {
+        sent += 1;
+    }
+    check(matches!(call::post(masked, || ()), Err(PostError::Busy(_))), "all are on their way");
+    check(matches!(call::post(cpu, || ()), Err(PostError::Offline(_))), "but that one is off");
+    busy.end();
+    eventually("all arrive", || RAN.load(Ordering::Relaxed) == sent);
     up(cpu);
 }
 
