@@ -433,15 +433,21 @@ impl fmt::Display for Pushes {
     }
 }
 
-/// While the last CPU is on its way: firmware has been asked to start it.
-fn kicked(system: &'static System) {
+/// Brings all CPUs up but the last, and says which that is. `None`: there is but one.
+fn all_but_last(system: &'static System) -> Option<CpuId> {
     let mut cpus = cpu::possible();
-    let Some(last) = cpus.iter().last().filter(|last| *last != CpuId::BOOT) else { return };
-    check(shim::is_present(system), "the shim is there, which holds CPUs");
+    let last = cpus.iter().last().filter(|last| *last != CpuId::BOOT)?;
     cpus.remove(last);
     for cpu in cpus {
         check(bringup::cpu_up(cpu, system.deadline()) == bringup::Verdict::Online, "the CPU comes online");
     }
+    Some(last)
+}
+
+/// While the last CPU is on its way: firmware has been asked to start it.
+fn kicked(system: &'static System) {
+    check(shim::is_present(system), "the shim is there, which holds CPUs");
+    let Some(last) = all_but_last(system) else { return };
     shim::plan(last, Plan::Hold);
     let fail = || panic!("while one is on its way");
     check(time::after(Duration::from_millis(5), fail).is_ok(), "a timer can be set");
@@ -471,12 +477,7 @@ fn before_gic(system: &'static System, case: &str) {
     fn fails(cpu: CpuId) {
         panic!("cpu {cpu} has no interrupts yet");
     }
-    let mut cpus = cpu::possible();
-    let Some(last) = cpus.iter().last().filter(|last| *last != CpuId::BOOT) else { return };
-    cpus.remove(last);
-    for cpu in cpus {
-        check(bringup::cpu_up(cpu, system.deadline()) == bringup::Verdict::Online, "the CPU comes online");
-    }
+    let Some(last) = all_but_last(system) else { return };
     let online = |_| {
         // Whoever was told to stop, and lost that as its interrupt controller was set up, has to see it before it gets here.
         while FAILING.load(Ordering::Relaxed) {

@@ -1,15 +1,14 @@
 //! The parts of the interrupt controller of CPUs that go and come, and what is sent to them.
 
-use super::{DISORDER, OFFLINE, down, up};
+use super::{DISORDER, OFFLINE, down, spend, up};
 use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use reveille::cpu::{self, CpuId};
 use reveille::dt::Gic;
 use reveille::irq::{self, Trigger};
-use reveille::time::Deadline;
 use reveille::{System, call, fault, nmi, time};
-use reveille_tests::{check, eventually, pause, raise};
+use reveille_tests::{check, eventually, raise};
 
 /// Sends SGI `number` to `cpu` past the runtime, which would look whether it is online.
 fn send_raw_sgi(system: &System, cpu: CpuId, number: u64) {
@@ -38,23 +37,25 @@ fn send_raw_sgi(system: &System, cpu: CpuId, number: u64) {
 /// An SGI that nothing uses; the runtime counts those.
 const STRAY: u64 = 4;
 
+/// Takes `cpu` down, and waits until it is off, or in the pen: firmware may have been told to turn nothing off.
+#[track_caller]
+fn off(cpu: CpuId) {
+    down(cpu);
+    eventually("it is off", || fault::is_off(cpu) != Some(false) || cpu::status(cpu).in_pen);
+}
+
 /// What was sent to a CPU while it was off is not handled when it is back.
 pub fn stale_sgis(system: &System, cpu: CpuId) {
     let before = fault::strays(cpu);
     send_raw_sgi(system, cpu, STRAY);
     eventually("an SGI to an online CPU is handled", || fault::strays(cpu) == before + 1);
     for _ in 0..3 {
-        down(cpu);
-        // Firmware may have been told to turn nothing off.
-        eventually("it is off", || fault::is_off(cpu) != Some(false) || cpu::status(cpu).in_pen);
+        off(cpu);
         for number in [STRAY, 0, 1, 2, 3] {
             send_raw_sgi(system, cpu, number);
         }
         up(cpu);
-        let until = Deadline::after(Duration::from_millis(2));
-        while !until.has_passed() {
-            pause();
-        }
+        spend(Duration::from_millis(2));
         check(call::on(cpu, || ()) == Ok(()), "it takes calls");
         check(fault::strays(cpu) == before + 1, "an SGI from before is not handled");
     }
@@ -147,8 +148,7 @@ const IPRIORITYR: u64 = 0x400;
 pub fn quiet_while_off(system: &System, cpu: CpuId) {
     let Some(own) = registers(system, cpu) else { return };
     check(read(own + ISENABLER) != 0, "a CPU that is online takes interrupts");
-    down(cpu);
-    eventually("it is off", || fault::is_off(cpu) != Some(false) || cpu::status(cpu).in_pen);
+    off(cpu);
     let left = read(own + ISENABLER);
     assert!(left == 0, "the interrupts {left:#x} of a CPU that has left are enabled");
     up(cpu);

@@ -530,10 +530,7 @@ fn lets_calls_in(cpu: CpuId) {
     static OPENED: AtomicU64 = AtomicU64::new(0);
     static TOO_EARLY: AtomicU64 = AtomicU64::new(0);
     fn before(_: CpuId) {
-        let until = Deadline::after(Duration::from_millis(2));
-        while !until.has_passed() {
-            core::hint::spin_loop();
-        }
+        spend(Duration::from_millis(2));
         OPENED.fetch_add(1, Ordering::Relaxed);
         TOO_EARLY.fetch_add(IS_UP.load(Ordering::Relaxed).into(), Ordering::Relaxed);
     }
