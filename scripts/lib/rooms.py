@@ -20,6 +20,8 @@ SYMBOLS = {
     "reveille_park",
     "reveille_probe",
     "reveille_with_registers",
+    "reveille_handled_el1",
+    "reveille_handled_el2",
     "reveille_stopped_el1",
     "reveille_stopped_el2",
     "reveille_secondary",

@@ -49,22 +49,44 @@ class Memory:
         return struct.unpack(f"<{count}Q", data) if len(data) == count * 8 else None
 
 
-def backtrace(memory, cpu, cpus, state, start, end):
-    """As the runtime walks it (src/backtrace.rs); stacks are mapped alike on all CPUs, but not while one is at another
-    exception level or has its MMU off."""
-    addresses = [state["PC"]]
+def backtrace(memory, cpu, cpus, state, start, end, handled):
+    """As the runtime walks it (src/backtrace); stacks are mapped alike on all CPUs, but not while one is at another exception
+    level or has its MMU off. `handled` are the addresses that handlers of interrupts return to.
+
+    Of what was interrupted the caller may be in a register alone. Who that is is told by the code, which is not looked at
+    here: both are named."""
+
+    def words(address, count, wanted):
+        for eyes in [cpu, *(other for other in cpus if other != cpu)]:
+            found = memory.words(address, count, eyes)
+            if found and wanted(found):
+                return found
+        return None
+
+    def in_register(lr, fp):
+        record = words(fp, 2, lambda _: True) if fp and fp % 8 == 0 else None
+        return [lr - 4] if start <= lr - 4 < end and (record is None or record[1] != lr) else []
+
     fp = state["X29"]
+    addresses = [state["PC"], *in_register(state["X30"], fp)]
+    interrupted = False
     for _ in range(DEPTH):
         if fp == 0 or fp % 8:
             break
-        for eyes in [cpu, *(other for other in cpus if other != cpu)]:
-            record = memory.words(fp, 2, eyes)
-            if record and start <= record[1] - 4 < end:
+        if interrupted:
+            frame = words(fp - 8, 3, lambda words: start <= words[2] < end)
+            if frame is None:
                 break
-        else:
+            lr, fp, pc = frame
+            addresses += [pc, *in_register(lr, fp)]
+            interrupted = False
+            continue
+        record = words(fp, 2, lambda words: start <= words[1] - 4 < end)
+        if record is None:
             break
         addresses.append(record[1] - 4)
         fp = record[0]
+        interrupted = record[1] in handled
     return addresses
 
 
@@ -112,9 +134,10 @@ def main():
     monitor.execute("stop")
     cpus = monitor.registers()
     start, end = symbols["__image_start"] + offset, symbols["__text_end"] + offset
+    handled = {symbols[name] + offset for name in ("reveille_handled_el1", "reveille_handled_el2") if name in symbols}
     for cpu, state in cpus.items():
         print(f"cpu {cpu} as QEMU sees it: pc {state['PC']:#x} lr {state['X30']:#x} sp {state['SP']:#x} pstate {state['PSTATE']:#x}")
-        print("  backtrace: " + " ".join(f"{address:#x}" for address in backtrace(memory, cpu, cpus, state, start, end)))
+        print("  backtrace: " + " ".join(f"{address:#x}" for address in backtrace(memory, cpu, cpus, state, start, end, handled)))
     traces(memory, symbols["REVEILLE_TRACES"] + offset, names_of(options.sources))
 
 

@@ -8,6 +8,12 @@ expect_panic_report() {
     python3 "$ROOT/scripts/test.d/panic_report.py" "${symbols[@]}" "$CONSOLE" "$@" || fail "not the report expected: $*"
 }
 
+# backtraces COUNT: so many, and what they have to be. See backtraces.py.
+expect_backtraces() {
+    python3 "$ROOT/scripts/test.d/backtraces.py" --elf "$image_stage" --nm "$(llvm_tools_dir)/llvm-nm" "$CONSOLE" "$1" ||
+        fail "not the $1 backtraces expected"
+}
+
 # count N REGEX: exactly N console lines match; `_` stands for a blank.
 expect_count() {
     local found

@@ -29,6 +29,10 @@ const SPSR_IF: u64 = 0b11 << 6;
 const SPSR_ALLINT: u64 = 1 << 13;
 
 impl IrqFrame {
+    /// How far the frame record, which is what x29 leads to, lies behind a pair of words that ends in `lr`.
+    pub(crate) const RECORD_BEHIND_LR: u64 =
+        (core::mem::offset_of!(Self, fp) - core::mem::offset_of!(Self, lr) + 8) as u64;
+
     /// Where it was interrupted.
     pub(crate) fn pc(&self) -> u64 {
         self.elr.get()
@@ -83,6 +87,21 @@ const _: () = assert!(core::mem::offset_of!(IrqFrame, spsr) == 176);
 const _: () = assert!(core::mem::offset_of!(IrqFrame, simd) == 192);
 #[cfg(target_feature = "neon")]
 const _: () = assert!(core::mem::offset_of!(IrqFrame, fpsr_fpcr) == 704);
+
+/// Whether a function that returns to `address` handles an interrupt: the record after its own is in an [`IrqFrame`].
+pub(crate) fn is_interrupt(address: u64) -> bool {
+    unsafe extern "C" {
+        fn reveille_handled_el1();
+        #[cfg(feature = "el2")]
+        fn reveille_handled_el2();
+    }
+    let is = |label: unsafe extern "C" fn()| address == label as *const () as u64;
+    #[cfg(feature = "el2")]
+    if is(reveille_handled_el2) {
+        return true;
+    }
+    is(reveille_handled_el1)
+}
 
 /// Every register at a fatal exception (see `asm/vectors.s`, which knows the offsets).
 #[repr(C, align(16))]

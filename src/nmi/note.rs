@@ -8,8 +8,8 @@ use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 /// The summons to note down what was interrupted: no function of the image begins at its very first byte.
 pub(super) const NOTE: u32 = 0;
 
-/// Frames in a note.
-const DEPTH: usize = 16;
+/// Frames in a note, with what was interrupted.
+const DEPTH: usize = 17;
 
 /// What a CPU was doing when it was asked.
 pub(super) struct Note {
@@ -36,7 +36,9 @@ impl Note {
         #[cfg(feature = "fault-injection")]
         super::fault::in_the_middle();
         let mut len = 0;
-        for (entry, address) in self.frames.iter().zip(Backtrace::new(frame.fp)) {
+        for (entry, address) in
+            self.frames.iter().zip(Backtrace::of_interrupted(frame.pc(), frame.lr, frame.fp))
+        {
             entry.store(address, Ordering::Relaxed);
             len += 1;
         }
@@ -52,7 +54,7 @@ impl fmt::Display for Noted {
         let Self(note) = self;
         let read = |word: &AtomicU64| word.load(Ordering::Relaxed);
         let (pc, lr, sp, spsr) = (read(&note.pc), read(&note.lr), read(&note.sp), read(&note.spsr));
-        write!(f, "  pc {pc:#x} lr {lr:#x} sp {sp:#x} spsr {spsr:#x}\n  backtrace: {pc:#x}")?;
+        write!(f, "  pc {pc:#x} lr {lr:#x} sp {sp:#x} spsr {spsr:#x}\n  backtrace:")?;
         for address in &note.frames[..note.len.load(Ordering::Relaxed).min(DEPTH)] {
             write!(f, " {:#x}", read(address))?;
         }

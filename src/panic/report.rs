@@ -9,10 +9,11 @@ use super::last_words;
 use super::park::{self, Evidence, ParkMark};
 use crate::arch::exception::{FatalFrame, Registers};
 use crate::arch::regs;
+use crate::backtrace::{self, Backtrace};
 use crate::clock::Instant;
 use crate::memory::stacks;
 use crate::percpu::area::{self, Area, Part as _};
-use crate::{backtrace, console, memory};
+use crate::{console, memory};
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -145,7 +146,7 @@ fn own_panic(info: &PanicInfo<'_>) {
 fn called(saved: &Registers, pc: Option<u64>) {
     out!("  pc {:#x} lr {:#x} sp {:#x} spsr {:#x}\n", saved.pc, saved.lr, saved.sp, saved.spsr);
     registers(19, &saved.x);
-    frames(pc, saved.fp);
+    frames(pc.into_iter().chain(Backtrace::of_record(saved.fp)));
 }
 
 /// A CPU that was stopped by an interrupt.
@@ -153,14 +154,14 @@ fn stopped(frame: &FatalFrame) {
     let sp = frame.interrupted_sp();
     out!("  pc {:#x} lr {:#x} sp {sp:#x} spsr {:#x}\n", frame.elr, frame.x[30], frame.spsr);
     registers(0, &frame.x);
-    frames(Some(frame.elr), frame.x[29]);
+    frames(Backtrace::of_interrupted(frame.elr, frame.x[30], frame.x[29]));
 }
 
 /// What a fatal exception has saved.
 fn exception(frame: &FatalFrame) {
     out!("  pc {:#x} lr {:#x} sp {:#x} thread sp {:#x}\n", frame.elr, frame.x[30], frame.sp, frame.sp_el0);
     registers(0, &frame.x);
-    frames(Some(frame.elr), frame.x[29]);
+    frames(Backtrace::of_interrupted(frame.elr, frame.x[30], frame.x[29]));
 }
 
 fn registers(first: usize, x: &[u64]) {
@@ -173,9 +174,9 @@ fn registers(first: usize, x: &[u64]) {
     }
 }
 
-fn frames(pc: Option<u64>, fp: u64) {
+fn frames(addresses: impl Iterator<Item = u64>) {
     out!("  backtrace:");
-    let _ = backtrace::write(&mut Out, pc, fp);
+    let _ = backtrace::write(&mut Out, addresses);
     out!("\n");
 }
 

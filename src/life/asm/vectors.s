@@ -49,6 +49,8 @@
 .endif
     mov     x0, sp
     bl      {IRQ}
+.global reveille_handled_el\el
+reveille_handled_el\el:
     // Returns with DAIF.I set again: nothing may come between here and the eret.
 .if {HAVE_SIMD}
     ldr     x0, [sp, #704]

@@ -1,0 +1,113 @@
+//! Walking frame pointers (AAPCS64 6.4.6): each frame record is {previous record, return address}.
+
+mod record;
+
+use crate::arch::exception::{self, IrqFrame};
+use crate::arch::mmu;
+use crate::memory;
+use core::fmt;
+
+/// Frames of one backtrace.
+const DEPTH: usize = 1024;
+/// Entries of a printed one: a frame, or as many as lie on top of each other with the same address.
+const ENTRIES: usize = 32;
+/// Changes of stack in one backtrace: emergency, exception, thread, and one of the application's own.
+const STACKS: usize = 4;
+
+/// Writes addresses, each after a blank, those that repeat themselves once and with their number: the way into a recursion
+/// is worth more than the recursion.
+pub(crate) fn write(out: &mut impl fmt::Write, addresses: impl Iterator<Item = u64>) -> fmt::Result {
+    let mut frames = addresses.peekable();
+    for _ in 0..ENTRIES {
+        let Some(address) = frames.next() else { return Ok(()) };
+        let mut times = 1;
+        while frames.next_if_eq(&address).is_some() {
+            times += 1;
+        }
+        write!(out, " {address:#x}")?;
+        if times > 1 {
+            write!(out, " ({times} times)")?;
+        }
+    }
+    if frames.next().is_some() { out.write_str(" ...") } else { Ok(()) }
+}
+
+/// The functions that a CPU is in, innermost first, each by the address of an instruction of it: that of the call which it
+/// waits for, one before the return address, or the one before which it was interrupted.
+///
+/// Whatever the registers and the records hold, this ends, and touches nothing but RAM: a record must be aligned, mapped as RAM
+/// and lead to text of the image; on one stack each lies above the one before; the number of stacks is bounded.
+pub(crate) struct Backtrace {
+    /// What comes before the record at `fp`.
+    first: [Option<u64>; 2],
+    fp: u64,
+    /// The record at `fp` is that of an interrupt, in its [`IrqFrame`].
+    interrupt: bool,
+    left: usize,
+    stacks: usize,
+}
+
+impl Backtrace {
+    /// Begins with the call that the record at `fp` belongs to.
+    pub(crate) fn of_record(fp: u64) -> Self {
+        Self { first: [None; 2], fp, interrupt: false, left: DEPTH, stacks: STACKS }
+    }
+
+    /// Begins with the instruction at `pc`, where `lr` and `fp` were in x30 and x29.
+    ///
+    /// The caller of that function is in x30 alone where its record is not made yet, or gone again.
+    pub(crate) fn of_interrupted(pc: u64, lr: u64, fp: u64) -> Self {
+        Self { first: interrupted(pc, lr), ..Self::of_record(fp) }
+    }
+}
+
+/// What was interrupted at `pc`; and who had called it, if its record does not say so.
+fn interrupted(pc: u64, lr: u64) -> [Option<u64>; 2] {
+    let call = lr.wrapping_sub(4);
+    let from_register = memory::is_text(call) && (!memory::is_text(pc) || !record::stands(pc, instruction));
+    [Some(pc), from_register.then_some(call)]
+}
+
+/// The instruction at `at`, if it is one of the image.
+fn instruction(at: u64) -> Option<u32> {
+    // SAFETY: text of the image is mapped, for as long as it runs, and aligned like this; it is only looked at.
+    (at.is_multiple_of(4) && memory::is_text(at)).then(|| unsafe { (at as *const u32).read_volatile() })
+}
+
+impl Iterator for Backtrace {
+    type Item = u64;
+
+    fn next(&mut self) -> Option<u64> {
+        if let Some(address) = self.first.iter_mut().find_map(Option::take) {
+            return Some(address);
+        }
+        self.left = self.left.checked_sub(1)?;
+        let [next, to] = read(self.fp)?;
+        let address = if core::mem::take(&mut self.interrupt) {
+            let [_, lr] = read(self.fp.wrapping_sub(IrqFrame::RECORD_BEHIND_LR))?;
+            self.first = interrupted(to, lr);
+            self.first[0].take()?
+        } else {
+            let call = to.wrapping_sub(4);
+            if !memory::is_text(call) {
+                return None;
+            }
+            self.interrupt = exception::is_interrupt(to);
+            call
+        };
+        if next <= self.fp {
+            self.stacks = self.stacks.checked_sub(1)?;
+        }
+        self.fp = next;
+        Some(address)
+    }
+}
+
+/// Two words of the stack, if that is RAM.
+fn read(at: u64) -> Option<[u64; 2]> {
+    if at == 0 || !at.is_multiple_of(8) || !mmu::is_ram(at) || !mmu::is_ram(at.checked_add(8)?) {
+        return None;
+    }
+    // SAFETY: 16 bytes of mapped RAM, as the MMU itself has said just now; whatever they hold is only compared.
+    Some(unsafe { (at as *const [u64; 2]).read() })
+}
