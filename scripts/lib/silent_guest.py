@@ -69,24 +69,20 @@ def backtrace(memory, cpu, cpus, state, start, end, handled):
 
     fp = state["X29"]
     addresses = [state["PC"], *in_register(state["X30"], fp)]
-    interrupted = False
     for _ in range(DEPTH):
         if fp == 0 or fp % 8:
             break
-        if interrupted:
-            frame = words(fp - 8, 3, lambda words: start <= words[2] < end)
-            if frame is None:
-                break
-            lr, fp, pc = frame
-            addresses += [pc, *in_register(lr, fp)]
-            interrupted = False
-            continue
         record = words(fp, 2, lambda words: start <= words[1] - 4 < end)
         if record is None:
             break
         addresses.append(record[1] - 4)
         fp = record[0]
-        interrupted = record[1] in handled
+        if record[1] in handled:
+            frame = words(fp - 8, 3, lambda words: start <= words[2] < end)
+            if frame is None:
+                break
+            lr, fp, pc = frame
+            addresses += [pc, *in_register(lr, fp)]
     return addresses
 
 

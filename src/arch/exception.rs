@@ -29,9 +29,9 @@ const SPSR_IF: u64 = 0b11 << 6;
 const SPSR_ALLINT: u64 = 1 << 13;
 
 impl IrqFrame {
-    /// How far the frame record, which is what x29 leads to, lies behind a pair of words that ends in `lr`.
-    pub(crate) const RECORD_BEHIND_LR: u64 =
-        (core::mem::offset_of!(Self, fp) - core::mem::offset_of!(Self, lr) + 8) as u64;
+    /// From `lr` to the frame record, which is what x29 leads to, and ends in where it was interrupted: three words in a row.
+    pub(crate) const LR_TO_RECORD: u64 =
+        (core::mem::offset_of!(Self, fp) - core::mem::offset_of!(Self, lr)) as u64;
 
     /// Where it was interrupted.
     pub(crate) fn pc(&self) -> u64 {

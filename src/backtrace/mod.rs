@@ -41,8 +41,6 @@ pub(crate) struct Backtrace {
     /// What comes before the record at `fp`.
     first: [Option<u64>; 2],
     fp: u64,
-    /// The record at `fp` is that of an interrupt, in its [`IrqFrame`].
-    interrupt: bool,
     left: usize,
     stacks: usize,
 }
@@ -50,7 +48,7 @@ pub(crate) struct Backtrace {
 impl Backtrace {
     /// Begins with the call that the record at `fp` belongs to.
     pub(crate) fn of_record(fp: u64) -> Self {
-        Self { first: [None; 2], fp, interrupt: false, left: DEPTH, stacks: STACKS }
+        Self { first: [None; 2], fp, left: DEPTH, stacks: STACKS }
     }
 
     /// Begins with the instruction at `pc`, where `lr` and `fp` were in x30 and x29.
@@ -58,6 +56,24 @@ impl Backtrace {
     /// The caller of that function is in x30 alone where its record is not made yet, or gone again.
     pub(crate) fn of_interrupted(pc: u64, lr: u64, fp: u64) -> Self {
         Self { first: interrupted(pc, lr), ..Self::of_record(fp) }
+    }
+
+    /// Goes on with the record at `next`, if that may be one more.
+    fn go_on(&mut self, next: u64) -> Option<()> {
+        if next <= self.fp {
+            self.stacks = self.stacks.checked_sub(1)?;
+        }
+        self.fp = next;
+        Some(())
+    }
+
+    /// Past the record of an interrupt at `fp`, in its [`IrqFrame`], to what it has interrupted.
+    fn interrupt(&mut self) -> Option<()> {
+        self.left = self.left.checked_sub(1)?;
+        let [lr, fp, pc] = read(self.fp.wrapping_sub(IrqFrame::LR_TO_RECORD))?;
+        self.go_on(fp)?;
+        self.first = interrupted(pc, lr);
+        Some(())
     }
 }
 
@@ -70,7 +86,8 @@ fn interrupted(pc: u64, lr: u64) -> [Option<u64>; 2] {
 
 /// The instruction at `at`, if it is one of the image.
 fn instruction(at: u64) -> Option<u32> {
-    // SAFETY: text of the image is mapped, for as long as it runs, and aligned like this; it is only looked at.
+    // SAFETY: text of the image is mapped, for as long as it runs, and aligned like this; it is only looked at. Volatile: it may be
+    // patched meanwhile. (Not a device: the rule about MMIO does not apply.)
     (at.is_multiple_of(4) && memory::is_text(at)).then(|| unsafe { (at as *const u32).read_volatile() })
 }
 
@@ -83,31 +100,26 @@ impl Iterator for Backtrace {
         }
         self.left = self.left.checked_sub(1)?;
         let [next, to] = read(self.fp)?;
-        let address = if core::mem::take(&mut self.interrupt) {
-            let [_, lr] = read(self.fp.wrapping_sub(IrqFrame::RECORD_BEHIND_LR))?;
-            self.first = interrupted(to, lr);
-            self.first[0].take()?
-        } else {
-            let call = to.wrapping_sub(4);
-            if !memory::is_text(call) {
-                return None;
-            }
-            self.interrupt = exception::is_interrupt(to);
-            call
-        };
-        if next <= self.fp {
-            self.stacks = self.stacks.checked_sub(1)?;
+        let call = to.wrapping_sub(4);
+        if !memory::is_text(call) {
+            return None;
         }
-        self.fp = next;
-        Some(address)
+        self.go_on(next)?;
+        if exception::is_interrupt(to) && self.interrupt().is_none() {
+            // This is where it ends, past the handler.
+            self.fp = 0;
+        }
+        Some(call)
     }
 }
 
-/// Two words of the stack, if that is RAM.
-fn read(at: u64) -> Option<[u64; 2]> {
-    if at == 0 || !at.is_multiple_of(8) || !mmu::is_ram(at) || !mmu::is_ram(at.checked_add(8)?) {
+/// `N` words of the stack, if that is RAM.
+fn read<const N: usize>(at: u64) -> Option<[u64; N]> {
+    let last = at.checked_add(8 * (N as u64 - 1))?;
+    if at == 0 || !at.is_multiple_of(8) || !mmu::is_ram(at) || !mmu::is_ram(last) {
         return None;
     }
-    // SAFETY: 16 bytes of mapped RAM, as the MMU itself has said just now; whatever they hold is only compared.
-    Some(unsafe { (at as *const [u64; 2]).read() })
+    // SAFETY: a few words of mapped RAM, the first and the last as the MMU itself has said just now, so at most two pages; whatever
+    // they hold is only compared.
+    Some(unsafe { (at as *const [u64; N]).read() })
 }

@@ -13,8 +13,10 @@ const EPILOGUE: u64 = 8;
 
 /// What an instruction says about the record.
 enum Instruction {
-    /// There is one: it is taken down here, or this is a call, and x30 is not what it was at the beginning.
-    Record,
+    /// There is one, which is taken down here.
+    TakenDown,
+    /// There is one: this is a call, and x30 is not what it was at the beginning.
+    Call,
     /// There is none yet, or none any more.
     None,
     /// It goes on there, and nowhere else.
@@ -36,7 +38,7 @@ fn distance(word: u32, low: u32, count: u32) -> u64 {
 fn decode(word: u32, at: u64) -> Instruction {
     // ldp and stp of x29 and x30, by sp, with any offset and write-back; bit 22 is the load.
     if word & 0xfe40_7fff == 0xa840_7bfd {
-        return Instruction::Record;
+        return Instruction::TakenDown;
     }
     if word & 0xfe40_7fff == 0xa800_7bfd {
         return Instruction::None;
@@ -47,7 +49,7 @@ fn decode(word: u32, at: u64) -> Instruction {
         // ret
         _ if word & 0xffff_fc1f == 0xd65f_0000 => Instruction::None,
         // bl, blr
-        _ if word & 0xfc00_0000 == 0x9400_0000 || word & 0xffff_fc1f == 0xd63f_0000 => Instruction::Record,
+        _ if word & 0xfc00_0000 == 0x9400_0000 || word & 0xffff_fc1f == 0xd63f_0000 => Instruction::Call,
         // br
         _ if word & 0xffff_fc1f == 0xd61f_0000 => Instruction::Jump,
         // b
@@ -73,9 +75,9 @@ pub(super) fn stands(pc: u64, read: impl Fn(u64) -> Option<u32>) -> bool {
     // Behind the end of the record there is no way back: it need not be seen to return, which may be to jump.
     for back in 1..=EPILOGUE {
         let at = pc.wrapping_sub(4 * back);
-        match read(at).map(|word| (word, decode(word, at))) {
-            Some((word, Instruction::Record)) if word & 0xfe40_7fff == 0xa840_7bfd => return false,
-            Some((_, Instruction::Next | Instruction::Conditional(_))) => {}
+        match read(at).map(|word| decode(word, at)) {
+            Some(Instruction::TakenDown) => return false,
+            Some(Instruction::Next | Instruction::Conditional(_)) => {}
             _ => break,
         }
     }
@@ -93,7 +95,7 @@ pub(super) fn stands(pc: u64, read: impl Fn(u64) -> Option<u32>) -> bool {
                 return true;
             }
             match decode(word, at) {
-                Instruction::Record => return true,
+                Instruction::TakenDown | Instruction::Call => return true,
                 Instruction::None => return false,
                 Instruction::Jump => break,
                 Instruction::Branch(to) => {
