@@ -1,5 +1,6 @@
 //! A CPU, and how to start it.
 
+use crate::error::Error;
 use crate::path::Path;
 
 /// The affinity fields of MPIDR_EL1: Aff3 in bits 39:32, Aff2 to Aff0 in bits 23:0.
@@ -16,6 +17,8 @@ pub struct Cpu<'a> {
     pub status: CpuStatus,
     /// Where it is described.
     pub path: Path<'a>,
+    /// What is odd about the description, and can be lived with.
+    pub note: Option<Error<'a>>,
 }
 
 /// How a CPU is started.

@@ -24,6 +24,8 @@ pub enum Gic<'a> {
         distributor: Region,
         /// The regions that hold the redistributor frames, in the order of the description.
         redistributors: Regions,
+        /// How many more there are, the smallest of all: more than [`Regions::CAPACITY`].
+        dropped: usize,
         /// Bytes from one frame to the next, if it is not the architected number.
         stride: Option<u64>,
     },

@@ -22,55 +22,99 @@ impl<const N: usize> Ranges<N> {
 
     /// Adds `[start, end)`. On an error the set is unchanged.
     pub fn insert(&mut self, start: u64, end: u64) -> Result<(), TooManyRanges> {
+        self.accept(self.with(start, end))
+    }
+
+    /// Takes `[start, end)` out. On an error the set is unchanged.
+    pub fn remove(&mut self, start: u64, end: u64) -> Result<(), TooManyRanges> {
+        self.accept(self.without(start, end))
+    }
+
+    /// Adds `[start, end)`; if there is no room for so many ranges, the smallest falls out and is returned.
+    pub fn insert_or_drop(&mut self, start: u64, end: u64) -> Option<(u64, u64)> {
+        let dropped;
+        (*self, dropped) = self.with(start, end);
+        dropped
+    }
+
+    /// Takes `[start, end)` out; if there is no room for so many ranges, the smallest falls out and is returned.
+    pub fn remove_or_drop(&mut self, start: u64, end: u64) -> Option<(u64, u64)> {
+        let dropped;
+        (*self, dropped) = self.without(start, end);
+        dropped
+    }
+
+    fn accept(&mut self, (next, dropped): (Self, Option<(u64, u64)>)) -> Result<(), TooManyRanges> {
+        if dropped.is_some() {
+            return Err(TooManyRanges);
+        }
+        *self = next;
+        Ok(())
+    }
+
+    /// The set with `[start, end)` in it, but for the range that there is no room for.
+    fn with(&self, start: u64, end: u64) -> (Self, Option<(u64, u64)>) {
         if start >= end {
-            return Ok(());
+            return (*self, None);
         }
         let (mut start, mut end) = (start, end);
-        let mut next = Self::EMPTY;
+        let (mut next, mut dropped) = (Self::EMPTY, None);
         let mut placed = false;
         for (s, e) in self.iter() {
             if e < start {
-                next.push(s, e)?;
+                next.push(s, e, &mut dropped);
             } else if s > end {
                 if !placed {
-                    next.push(start, end)?;
+                    next.push(start, end, &mut dropped);
                     placed = true;
                 }
-                next.push(s, e)?;
+                next.push(s, e, &mut dropped);
             } else {
                 start = start.min(s);
                 end = end.max(e);
             }
         }
         if !placed {
-            next.push(start, end)?;
+            next.push(start, end, &mut dropped);
         }
-        *self = next;
-        Ok(())
+        (next, dropped)
     }
 
-    /// Takes `[start, end)` out. On an error the set is unchanged.
-    pub fn remove(&mut self, start: u64, end: u64) -> Result<(), TooManyRanges> {
+    /// The set without `[start, end)`, and without the range that there is no room for.
+    fn without(&self, start: u64, end: u64) -> (Self, Option<(u64, u64)>) {
         if start >= end {
-            return Ok(());
+            return (*self, None);
         }
-        let mut next = Self::EMPTY;
+        let (mut next, mut dropped) = (Self::EMPTY, None);
         for (s, e) in self.iter() {
             if s < start.min(e) {
-                next.push(s, start.min(e))?;
+                next.push(s, start.min(e), &mut dropped);
             }
             if e > end.max(s) {
-                next.push(end.max(s), e)?;
+                next.push(end.max(s), e, &mut dropped);
             }
         }
-        *self = next;
-        Ok(())
+        (next, dropped)
     }
 
-    fn push(&mut self, start: u64, end: u64) -> Result<(), TooManyRanges> {
-        *self.list.get_mut(self.len).ok_or(TooManyRanges)? = (start, end);
-        self.len += 1;
-        Ok(())
+    /// Appends a range that lies above all others. If there is no room for it, the smallest of all is dropped, which comes to pass
+    /// once at most: one change makes one range more.
+    fn push(&mut self, start: u64, end: u64, dropped: &mut Option<(u64, u64)>) {
+        if let Some(place) = self.list.get_mut(self.len) {
+            *place = (start, end);
+            self.len += 1;
+            return;
+        }
+        let size = |(start, end): (u64, u64)| end - start;
+        let smallest = (0..N).min_by_key(|&at| size(self.list[at]));
+        match smallest {
+            Some(at) if size(self.list[at]) < end - start => {
+                *dropped = Some(self.list[at]);
+                self.list.copy_within(at + 1.., at);
+                self.list[N - 1] = (start, end);
+            }
+            _ => *dropped = Some((start, end)),
+        }
     }
 }
 
@@ -126,6 +170,52 @@ mod tests {
         assert_eq!(set.insert(40, 50), Err(TooManyRanges));
         assert_eq!(set.remove(4, 5), Err(TooManyRanges));
         assert_eq!(list(&set), [(0, 10), (20, 30)]);
+    }
+
+    #[test]
+    fn the_smallest_falls_out() {
+        let mut set = of::<3>(&[(0, 10), (20, 23), (40, 50)]);
+        assert_eq!(set.insert_or_drop(30, 39), Some((20, 23)));
+        assert_eq!(list(&set), [(0, 10), (30, 39), (40, 50)]);
+        assert_eq!(set.insert_or_drop(60, 61), Some((60, 61)));
+        assert_eq!(set.insert_or_drop(15, 17), Some((15, 17)));
+        assert_eq!(set.insert_or_drop(9, 30), None);
+        assert_eq!(list(&set), [(0, 39), (40, 50)]);
+        assert_eq!(set.insert_or_drop(60, 70), None);
+        assert_eq!(set.remove_or_drop(1, 2), Some((0, 1)));
+        assert_eq!(list(&set), [(2, 39), (40, 50), (60, 70)]);
+        assert_eq!(set.remove_or_drop(63, 64), Some((60, 63)));
+        assert_eq!(set.remove_or_drop(69, 70), None);
+        assert_eq!(list(&set), [(2, 39), (40, 50), (64, 69)]);
+    }
+
+    /// What is taken out is never in the set, however much falls out of it.
+    #[test]
+    fn agrees_with_a_bitmap_where_ranges_fall_out() {
+        let mut state = 7_u64;
+        let mut random = move |below: u64| {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 33) % below
+        };
+        let mut set = Ranges::<5>::EMPTY;
+        let mut bits = [false; 64];
+        for _ in 0..20_000 {
+            let (a, b) = (random(65), random(65));
+            let (start, end) = (a.min(b), a.max(b));
+            let add = random(3) == 0;
+            let dropped = if add { set.insert_or_drop(start, end) } else { set.remove_or_drop(start, end) };
+            bits[start as usize..end as usize].fill(add);
+            if let Some((s, e)) = dropped {
+                assert!(list(&set).iter().all(|(start, end)| end - start >= e - s));
+                assert!(bits[s as usize..e as usize].iter().all(|bit| *bit));
+                bits[s as usize..e as usize].fill(false);
+            }
+            let mut seen = [false; 64];
+            for (s, e) in set.iter() {
+                seen[s as usize..e as usize].fill(true);
+            }
+            assert_eq!(seen, bits);
+        }
     }
 
     #[test]

@@ -32,6 +32,19 @@ impl Regions {
         self.length += 1;
         true
     }
+
+    /// Adds `region`; if there is no room for so many, the smallest falls out, the first of several.
+    pub(crate) fn push_or_drop(&mut self, region: Region) {
+        if self.push(region) {
+            return;
+        }
+        let smallest = (0..self.list.len()).min_by_key(|&index| self.list[index].size);
+        if let Some(at) = smallest.filter(|&at| self.list[at].size < region.size) {
+            // The order stays that of the description.
+            self.list.copy_within(at + 1.., at);
+            self.list[Self::CAPACITY - 1] = region;
+        }
+    }
 }
 
 impl Deref for Regions {

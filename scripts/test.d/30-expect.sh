@@ -69,6 +69,21 @@ tree_magic() {
 }
 
 # 600 CPUs in the tree: more than the runtime takes.
+# RAM in many pieces: reservations of a page each, every 128 KiB, whose middle one is not to be mapped.
+tree_many_pieces() {
+    local i at file=$1.many
+    {
+        cat -- "$1.dts"
+        printf '/ {\n\treserved-memory {\n\t\t#address-cells = <2>;\n\t\t#size-cells = <2>;\n\t\tranges;\n'
+        for ((i = 0; i < 200; i++)); do
+            at=$((0x44000000 + i * 0x20000))
+            printf '\t\tr@%x { reg = <0 0x%x 0 0x1000>; %s };\n' $at $at "$(((i % 2)) || printf 'no-map;')"
+        done
+        printf '\t};\n};\n'
+    } >"$file.dts"
+    dtc -q -I dts -O dtb -o "$1" "$file.dts"
+}
+
 tree_many_cpus() {
     local i file=$1.many
     {

@@ -78,22 +78,47 @@ pub(crate) fn counter_frequency() -> u64 {
     CNTFRQ_EL0.get() & 0xffff_ffff
 }
 
-/// Programs this level's timer: fires when the counter reaches `deadline`; `None` turns it off.
-pub(crate) fn set_timer(deadline: Option<u64>) {
-    let (compare, control) = match deadline {
+/// A view of the generic timer that the runtime can use (Arm ARM D12.2.4).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TimerView {
+    /// CNTV, at EL1: compares with what [`counter`] reads there.
+    Virtual,
+    /// CNTP, at EL1 or EL2: compares with the physical counter.
+    Physical,
+    /// CNTHP, at EL2 alone.
+    Hyp,
+}
+
+/// Programs this CPU's timer: fires when [`counter`] reaches `deadline`; `None` turns it off.
+pub(crate) fn set_timer(view: TimerView, deadline: Option<u64>) {
+    let (mut compare, control) = match deadline {
         Some(at) => (at, 1_u64),
         None => (u64::MAX, 0),
     };
-    if at_el2() {
+    match view {
         // SAFETY: CNTHP is the EL2 physical timer, used by nobody else. The ISB makes the new state hold
         // before whatever the caller does next, such as returning from the timer's interrupt.
-        unsafe {
+        TimerView::Hyp => unsafe {
             asm!("msr cnthp_cval_el2, {}", "msr cnthp_ctl_el2, {}", "isb", in(reg) compare, in(reg) control, options(nostack, preserves_flags))
-        }
-    } else {
+        },
         // SAFETY: as above, for the virtual timer at EL1.
-        unsafe {
+        TimerView::Virtual => unsafe {
             asm!("msr cntv_cval_el0, {}", "msr cntv_ctl_el0, {}", "isb", in(reg) compare, in(reg) control, options(nostack, preserves_flags))
+        },
+        TimerView::Physical => {
+            if deadline.is_some() && !at_el2() {
+                // The two counters run at one rate, but a hypervisor may have set them apart.
+                let physical: u64;
+                // SAFETY: reads a counter.
+                unsafe {
+                    asm!("isb", "mrs {}, cntpct_el0", out(reg) physical, options(nostack, preserves_flags))
+                };
+                compare = physical.saturating_add(compare.saturating_sub(counter()));
+            }
+            // SAFETY: as above, for the physical timer of EL1, which a machine offers that lists its interrupt and not the other.
+            unsafe {
+                asm!("msr cntp_cval_el0, {}", "msr cntp_ctl_el0, {}", "isb", in(reg) compare, in(reg) control, options(nostack, preserves_flags))
+            }
         }
     }
 }

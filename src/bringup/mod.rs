@@ -18,6 +18,7 @@ mod start;
 pub use reason::Reason;
 pub(crate) use record::{Method, Part, record};
 pub use reveille_protocol::Verdict;
+pub(crate) use roll_call::leave_out;
 pub use roll_call::{Entry, Json, RollCall};
 pub(crate) use spin_table::{RELEASE_SIZE, map as map_release_address};
 pub use start::{DEFAULT_DEADLINE, cpu_up, is_online};

@@ -7,8 +7,16 @@ use crate::clock::to_duration;
 use crate::percpu::CpuId;
 use crate::percpu::area::{self, Area};
 use core::fmt;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
+
+/// CPUs that the description has and the runtime does not. Relaxed: stored by the boot CPU before any other runs.
+static LEFT_OUT: AtomicUsize = AtomicUsize::new(0);
+
+/// `count` CPUs of the description are not among those that can be brought up. By the boot CPU, once.
+pub(crate) fn leave_out(count: usize) {
+    LEFT_OUT.store(count, Ordering::Relaxed);
+}
 
 /// One verdict for each CPU of the machine: what the last attempt to bring it up came to.
 ///
@@ -80,9 +88,15 @@ impl RollCall {
         self.iter().filter(|entry| entry.verdict == Verdict::Online).count()
     }
 
-    /// Whether every CPU is online that the device tree does not disable.
+    /// CPUs of the device tree that are not among the possible ones: described wrongly, or too many. Each was told of at boot.
+    pub fn left_out(&self) -> usize {
+        LEFT_OUT.load(Ordering::Relaxed)
+    }
+
+    /// Whether every CPU is online that the device tree does not disable, and none was left out.
     pub fn is_complete(&self) -> bool {
-        self.iter().all(|entry| matches!(entry.verdict, Verdict::Online | Verdict::Disabled))
+        self.left_out() == 0
+            && self.iter().all(|entry| matches!(entry.verdict, Verdict::Online | Verdict::Disabled))
     }
 
     /// The same as one line of JSON: an object with an array `cpus` and the sums of the last line of text.
@@ -171,6 +185,9 @@ impl fmt::Display for RollCall {
         for (index, (name, count)) in self.counts().iter().enumerate() {
             write!(f, "{} {count} {name}", if index == 0 { "" } else { "," })?;
         }
+        if self.left_out() != 0 {
+            write!(f, ", {} left out", self.left_out())?;
+        }
         Ok(())
     }
 }
@@ -203,6 +220,7 @@ impl fmt::Display for Json<'_> {
         for (name, count) in self.0.counts() {
             write!(f, ",\"{name}\":{count}")?;
         }
+        write!(f, ",\"left_out\":{}", self.0.left_out())?;
         f.write_str("}")
     }
 }

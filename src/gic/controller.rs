@@ -61,7 +61,13 @@ pub(crate) fn init(gic: &dt::Gic<'_>, firmware_is_ours: bool) -> Result<(), GicE
             v2.init(firmware_is_ours);
             GIC_V2.call_once(|| v2);
         }
-        dt::Gic::V3 { distributor, redistributors, stride, .. } => {
+        dt::Gic::V3 { path, distributor, redistributors, dropped, stride } => {
+            if *dropped != 0 {
+                let used = redistributors.len();
+                log::error!(
+                    "{path}: {dropped} redistributor regions ignored: only the {used} largest are used"
+                );
+            }
             let v3 = v3::GicV3::new(*distributor, redistributors, *stride)?;
             v3.init(firmware_is_ours)?;
             GIC_V3.call_once(|| v3);

@@ -24,19 +24,26 @@ pub(super) fn carve<'a>(
     for cpu in machine.cpus().flatten() {
         // Firmware reads it, whether or not the tree reserves it.
         if let Method::SpinTable(address) = Method::of(&cpu) {
-            memory.keep(Region { base: address, size: RELEASE_SIZE })?;
+            memory.keep(Region { base: address, size: RELEASE_SIZE });
         }
     }
     let boot = regs::affinity();
     let mut ignored = 0;
+    let mut wrong = 0;
     let mut others = 0;
     let mut has_boot = false;
     for cpu in machine.cpus() {
+        if let Ok(dt::Cpu { note: Some(note), .. }) = &cpu {
+            log::warn!("{note}");
+        }
         match cpu {
             Ok(cpu) if cpu.mpidr == boot => has_boot = true,
             Ok(_) if others + 1 == MAX_CPUS => ignored += 1,
             Ok(_) => others += 1,
-            Err(error) => log::error!("{error}: CPU ignored"),
+            Err(error) => {
+                wrong += 1;
+                log::error!("{error}: CPU ignored");
+            }
         }
     }
     if !has_boot {
@@ -45,6 +52,8 @@ pub(super) fn carve<'a>(
     if ignored != 0 {
         log::error!("device tree: {ignored} CPUs ignored: only {MAX_CPUS} are supported");
     }
+    // A tree without any CPU has one that is wrong: none.
+    bringup::leave_out(if machine.cpu_count() == 0 { 0 } else { ignored + wrong });
     let count = 1 + others;
 
     let last_words = memory.reserve_top(panic::region_size(count));

@@ -5,7 +5,9 @@ use super::map::{WINDOW, map_identity, page_down, page_up, with_mapper};
 use crate::arch::mmu::{MapError, PAGE, Table, Use};
 use crate::dt::{self, Machine, Region};
 use core::fmt;
-use reveille_machine::{Ranges, TooManyRanges};
+use reveille_machine::Ranges;
+#[cfg(feature = "fault-injection")]
+use reveille_machine::TooManyRanges;
 
 /// Pieces of RAM that are kept apart.
 const MAX_PIECES: usize = 64;
@@ -17,7 +19,6 @@ const MORE_TABLES: usize = 64;
 pub(crate) enum MemoryError<'a> {
     Tree(dt::Error<'a>),
     Map(MapError),
-    TooManyPieces,
     /// No free piece of this many bytes.
     NoRoom(u64),
 }
@@ -27,9 +28,6 @@ impl fmt::Display for MemoryError<'_> {
         match self {
             Self::Tree(error) => error.fmt(f),
             Self::Map(error) => write!(f, "memory: {error}"),
-            Self::TooManyPieces => {
-                write!(f, "memory: the device tree cuts RAM into more than {MAX_PIECES} pieces")
-            }
             Self::NoRoom(bytes) => {
                 write!(f, "memory: no free piece of {bytes} bytes for the CPUs of this machine")
             }
@@ -37,15 +35,39 @@ impl fmt::Display for MemoryError<'_> {
     }
 }
 
-impl From<TooManyRanges> for MemoryError<'_> {
-    fn from(_: TooManyRanges) -> Self {
-        Self::TooManyPieces
-    }
-}
-
 impl From<MapError> for MemoryError<'_> {
     fn from(error: MapError) -> Self {
         Self::Map(error)
+    }
+}
+
+/// The pages that `region` touches.
+fn pages(region: Region) -> (u64, u64) {
+    (page_down(region.base), page_up(region.base.saturating_add(region.size)))
+}
+
+/// Pieces of RAM that there was no room for, and are not used.
+#[derive(Default)]
+struct Dropped {
+    pieces: usize,
+    bytes: u64,
+}
+
+impl Dropped {
+    fn add(&mut self, piece: Option<(u64, u64)>) {
+        if let Some((start, end)) = piece {
+            self.pieces += 1;
+            self.bytes += end - start;
+        }
+    }
+
+    fn report(&self) {
+        let Self { pieces, bytes } = self;
+        if *pieces != 0 {
+            log::warn!(
+                "memory is cut into more than {MAX_PIECES} pieces: the smallest are not used, {pieces} of {bytes} bytes in all"
+            );
+        }
     }
 }
 
@@ -63,16 +85,40 @@ impl MemoryMap {
     pub(crate) fn read<'a>(machine: &Machine<'a>, blob: Region) -> Result<Self, MemoryError<'a>> {
         let limit = with_mapper(|mapper| mapper.limit());
         let mut ram = Ranges::EMPTY;
+        let mut dropped = Dropped::default();
+        let mut first_error = None;
         for region in machine.memory() {
-            let region = region.map_err(MemoryError::Tree)?;
+            let region = match region {
+                Ok(region) => region,
+                Err(error) => {
+                    // Alone it is why there is no memory, which is said once.
+                    if let Some(other) = first_error.replace(error) {
+                        log::error!("{other}: ignored");
+                    }
+                    continue;
+                }
+            };
             let end = region.base.saturating_add(region.size);
             if end > limit {
                 log::warn!("memory at {:#x} is beyond what this CPU can address: ignored", region.base);
             }
             // Pages that are RAM as a whole.
-            ram.insert(page_up(region.base), page_down(end.min(limit)))?;
+            dropped.add(ram.insert_or_drop(page_up(region.base), page_down(end.min(limit))));
+        }
+        match first_error {
+            Some(error) if ram.iter().next().is_none() => return Err(MemoryError::Tree(error)),
+            Some(error) => log::error!("{error}: ignored"),
+            None => {}
         }
         let mut free = ram;
+        // What falls out of the RAM is not mapped, and so it is not free.
+        let unmapped = |ram: &mut Ranges<_>, free: &mut Ranges<_>, start, end| {
+            let piece = ram.remove_or_drop(start, end);
+            if let Some((start, end)) = piece {
+                free.remove_or_drop(start, end);
+            }
+            piece
+        };
         for reserved in machine.reserved() {
             let reserved = match reserved {
                 Ok(reserved) => reserved,
@@ -81,24 +127,27 @@ impl MemoryMap {
                     continue;
                 }
             };
-            let (start, end) =
-                (reserved.region.base, reserved.region.base.saturating_add(reserved.region.size));
-            free.remove(page_down(start), page_up(end))?;
+            let (start, end) = pages(reserved.region);
+            dropped.add(free.remove_or_drop(start, end));
             if reserved.no_map {
-                ram.remove(page_down(start), page_up(end))?;
+                dropped.add(unmapped(&mut ram, &mut free, start, end));
             }
         }
         let (start, end) = image();
-        ram.remove(start, end)?;
-        free.remove(start, end)?;
-        let mut map = Self { ram, free };
-        map.keep(blob)?;
-        Ok(map)
+        dropped.add(unmapped(&mut ram, &mut free, start, end));
+        dropped.add(free.remove_or_drop(start, end));
+        let (start, end) = pages(blob);
+        dropped.add(free.remove_or_drop(start, end));
+        dropped.report();
+        Ok(Self { ram, free })
     }
 
     /// Keeps the pages of `region` out of the free memory.
-    pub(crate) fn keep(&mut self, region: Region) -> Result<(), TooManyRanges> {
-        self.free.remove(page_down(region.base), page_up(region.base.saturating_add(region.size)))
+    pub(crate) fn keep(&mut self, region: Region) {
+        let (start, end) = pages(region);
+        let mut dropped = Dropped::default();
+        dropped.add(self.free.remove_or_drop(start, end));
+        dropped.report();
     }
 
     /// Takes `bytes` out of the free memory, zeroed and mapped: the lowest piece that is large enough, above the
@@ -115,7 +164,7 @@ impl MemoryMap {
         map_identity(start, bytes, Use::Data)?;
         // SAFETY: free RAM, just mapped, that nothing refers to.
         unsafe { core::ptr::write_bytes(start as *mut u8, 0, bytes as usize) };
-        self.free.remove(start, start + bytes)?;
+        self.free.remove_or_drop(start, start + bytes);
         Ok(start)
     }
 
@@ -124,7 +173,7 @@ impl MemoryMap {
     pub(crate) fn reserve_top(&mut self, bytes: u64) -> Option<u64> {
         let bytes = page_up(bytes);
         let end = self.free.iter().filter(|(start, end)| end - start > bytes).last()?.1;
-        self.free.remove(end - bytes, end).ok()?;
+        self.free.remove_or_drop(end - bytes, end);
         Some(end - bytes)
     }
 

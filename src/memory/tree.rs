@@ -21,26 +21,25 @@ pub(crate) struct Blob {
 ///
 /// By the boot CPU, before any other runs, with all exceptions masked.
 pub(crate) fn tree_at(at: u64) -> Option<Blob> {
-    // The boot protocol asks for 8 bytes' alignment.
-    if !at.is_multiple_of(8) {
-        return None;
-    }
     let page = page_down(at);
     let base = TREE + (at - page);
     // The header may go on in the next page.
     let pages = [0, PAGE as u64];
-    let mut header = [0; dt::HEADER_SIZE];
+    // The boot protocol asks for 8 bytes' alignment, and boot loaders have been seen not to keep to it.
+    let skew = (at % 8) as usize;
+    let mut words = [0; dt::HEADER_SIZE + 8];
     let mapped = with_mapper(|mapper| mapper.map(TREE, page, 2 * PAGE as u64, Use::Constants));
     let complete = mapped.is_ok()
-        && header.chunks_exact_mut(8).zip((base..).step_by(8)).all(|(bytes, address)| {
-            // SAFETY: a multiple of 8, as `at` is, in the two pages just mapped; alone and masked (the caller's). An
+        && words.chunks_exact_mut(8).zip((base - skew as u64..).step_by(8)).all(|(bytes, address)| {
+            // SAFETY: a multiple of 8 in the two pages just mapped; alone and masked (the caller's). An
             // address that the boot protocol names, or one at which machines have RAM: no device that a read disturbs.
             let word = unsafe { arch::probe(address) };
             bytes.copy_from_slice(&word.unwrap_or(0).to_ne_bytes());
             word.is_some()
         });
     pages.iter().for_each(|offset| with_mapper(|mapper| mapper.unmap_page(TREE + offset)));
-    let size = if complete { dt::blob_size(&header).ok()? } else { return None };
+    let header = words[skew..].first_chunk().filter(|_| complete)?;
+    let size = dt::blob_size(header).ok()?;
     let region = Region { base: at, size: size as u64 };
     let end = page_up(at.checked_add(region.size)?);
     with_mapper(|mapper| mapper.map(TREE, page, end - page, Use::Constants)).ok()?;

@@ -1,6 +1,6 @@
 //! One-shot timers, each on the CPU that set it.
 
-use super::interrupt::has_timer;
+use super::interrupt::{has_timer, view};
 use crate::arch::{Hw, HwWord, regs};
 use crate::clock::{self, Instant, to_ticks};
 use crate::closure::ClosureCell;
@@ -97,7 +97,7 @@ impl Timers {
     fn program(&self) {
         let earliest =
             self.table.first_due().into_iter().chain(self.tick.get()).fold(self.around.get(), u64::min);
-        regs::set_timer(Some(earliest));
+        regs::set_timer(view(), Some(earliest));
     }
 
     /// This CPU looks around now: it has to again after the time for that.
@@ -229,5 +229,5 @@ pub(crate) fn init_cpu() {
 
 /// Stops this CPU's timer: it leaves.
 pub(crate) fn quiet_cpu() {
-    regs::set_timer(None);
+    regs::set_timer(view(), None);
 }

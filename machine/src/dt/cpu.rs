@@ -39,8 +39,11 @@ impl<'a> CpuNodes<'a> {
         }
     }
 
-    /// `reg` of a node this just returned.
-    fn mpidr(&self, node: &Node<'a>) -> Result<u64, Error<'a>> {
+    /// `reg` of a node this just returned: its MPIDR, and what is odd about it.
+    ///
+    /// A number for each hardware thread may stand in it (Devicetree Specification 3.8.1), of which the first is that of the thread
+    /// that starts, and boards have been seen to add a size.
+    fn mpidr(&self, node: &Node<'a>) -> Result<(u64, Option<Error<'a>>), Error<'a>> {
         let Some(reg) = node.props.reg else {
             return Err(Error::node_fault(Fault::Property, node.path, "CPU without reg"));
         };
@@ -49,21 +52,25 @@ impl<'a> CpuNodes<'a> {
             let error = Error::property(node.path, "reg", "/cpus has #address-cells other than 1 or 2");
             return Err(error.value(cells.into()));
         }
-        if reg.len() != 4 * cells as usize {
+        let width = 4 * cells as usize;
+        let Some((first, rest)) = reg.split_at_checked(width).filter(|_| reg.len().is_multiple_of(4)) else {
             let error = Error::property(node.path, "reg", "length does not fit #address-cells of /cpus");
             return Err(error.value(reg.len() as u64));
-        }
-        let mpidr = number(reg).unwrap_or(0) as u64;
+        };
+        let longer = "longer than #address-cells of /cpus: the first number is used, of bytes";
+        let note =
+            (!rest.is_empty()).then(|| Error::property(node.path, "reg", longer).value(reg.len() as u64));
+        let mpidr = number(first).unwrap_or(0) as u64;
         if mpidr & !MPIDR_AFFINITY != 0 {
             return Err(
                 Error::property(node.path, "reg", "bits outside the MPIDR affinity fields").value(mpidr)
             );
         }
-        Ok(mpidr)
+        Ok((mpidr, note))
     }
 
     fn read(&self, node: &Node<'a>) -> Result<Cpu<'a>, Error<'a>> {
-        let mpidr = self.mpidr(node)?;
+        let (mpidr, note) = self.mpidr(node)?;
         // `enable-method` of the CPU, or of `/cpus` if the CPU has none.
         let method = match (node.string("enable-method")?, &self.container) {
             (None, Some(container)) => container.string("enable-method")?,
@@ -80,7 +87,7 @@ impl<'a> CpuNodes<'a> {
             Some(Some(status)) if status.starts_with("fail") => CpuStatus::Fail,
             Some(_) => CpuStatus::Disabled,
         };
-        Ok(Cpu { mpidr, method, status, path: node.path })
+        Ok(Cpu { mpidr, method, status, path: node.path, note })
     }
 }
 
@@ -128,7 +135,7 @@ impl<'a> Cpus<'a> {
             if node.path == cpu.path {
                 break;
             }
-            if earlier.mpidr(&node).is_ok_and(|mpidr| mpidr == cpu.mpidr) {
+            if earlier.mpidr(&node).is_ok_and(|(mpidr, _)| mpidr == cpu.mpidr) {
                 return true;
             }
         }

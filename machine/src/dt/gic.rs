@@ -15,20 +15,27 @@ impl<'a> Gic<'a> {
             return Ok(Self::V2 { path, distributor, cpu_interface: walk.region(node, 1)? });
         }
         let count = node.cell("#redistributor-regions")?.unwrap_or(1) as usize;
-        if !(1..=Regions::CAPACITY).contains(&count) {
-            let what = "no room for so many redistributor regions";
-            return Err(Error::node_fault(Fault::Unsupported, path, what).value(count as u64));
+        if count == 0 {
+            return Err(Error::node_fault(Fault::Property, path, "#redistributor-regions is 0"));
         }
+        let listed = walk.entries(node)?.skip(1).take(count);
         let mut redistributors = Regions::EMPTY;
-        for index in 1..=count {
-            redistributors.push(walk.region(node, index)?);
+        let mut found = 0;
+        for (base, size) in listed {
+            redistributors.push_or_drop(walk.translate(node, base, size)?);
+            found += 1;
+        }
+        if found < count {
+            let error = Error::property(path, "reg", "too few entries, no entry");
+            return Err(error.value(found as u64 + 1));
         }
         let stride = node.number("redistributor-stride")?;
         // GICR_TYPER says where the next frame is in steps of 64 KiB, and a stride of 0 would never get there.
         if stride.is_some_and(|stride| stride == 0 || stride % 0x1_0000 != 0) {
             return Err(Error::property(path, "redistributor-stride", "not a multiple of 64 KiB"));
         }
-        Ok(Self::V3 { path, distributor, redistributors, stride })
+        let dropped = count - redistributors.len();
+        Ok(Self::V3 { path, distributor, redistributors, dropped, stride })
     }
 }
 

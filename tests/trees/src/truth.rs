@@ -40,7 +40,7 @@ pub fn reader(machine: &Machine<'_>) -> Answers {
         Ok(Gic::V2 { path, distributor, cpu_interface }) => {
             format!("v2 {path} {:#x} {:#x}", distributor.base, cpu_interface.base)
         }
-        Ok(Gic::V3 { path, distributor, redistributors, stride }) => {
+        Ok(Gic::V3 { path, distributor, redistributors, stride, .. }) => {
             let mut text = format!("v3 {path} {:#x}", distributor.base);
             for region in redistributors.iter() {
                 let _ = write!(text, " {:#x}+{:#x}", region.base, region.size);

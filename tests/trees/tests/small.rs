@@ -73,7 +73,7 @@ fn wide() {
         ]
     );
 
-    let Ok(Gic::V3 { path, distributor, redistributors, stride }) = machine.gic else {
+    let Ok(Gic::V3 { path, distributor, redistributors, dropped: 0, stride }) = machine.gic else {
         panic!("{:?}", machine.gic)
     };
     assert_eq!(path.to_string(), "/bus@100000000/interrupt-controller@20000000");
@@ -214,7 +214,7 @@ fn broken() {
             "device tree: /cpus/cpu@80000001: reg: bits outside the MPIDR affinity fields (0x80000001)",
             "0",
             "device tree: /cpus/cpu@00: reg: an earlier CPU has the same MPIDR (0x0)",
-            "device tree: /cpus/cpu@2: reg: length does not fit #address-cells of /cpus (0x8)",
+            "device tree: /cpus/cpu@2: reg: length does not fit #address-cells of /cpus (0x2)",
             "device tree: /cpus/cpu@3: CPU without reg",
             "device tree: /cpus/cpu@4: enable-method: not UTF-8 text",
             "device tree: /cpus/cpu@5: cpu-release-addr: not one or two cells, bytes (0x2)",
@@ -385,36 +385,35 @@ fn nesting() {
     assert_eq!(words(Machine::parse(&blob)), "device tree: nodes nested too deep at offset 0xb8");
 }
 
-/// Sixteen redistributor regions fit, and so do thirty-two; thirty-three are refused in words.
+/// Sixteen redistributor regions fit, and so do thirty-two; of more the largest are kept, in their order.
 #[test]
 fn redistributor_regions() {
-    let tree = |count: u32| {
+    let tree = |count: u32, listed: u32| {
+        // The sizes go up and down, so that the smallest are neither the first nor the last.
+        let size = |index: u32| 0x2_0000 * (1 + (index * 7) % 40);
         let regions: String =
-            (0..=count).map(|index| format!("{:#x} 0x20000 ", 0x1000_0000 + index * 0x10_0000)).collect();
+            (0..=listed).map(|index| format!("{:#x} {:#x} ", 0x1000_0000 + index * 0x100_0000, size(index))).collect();
         compile_text(&format!(
             "/dts-v1/; / {{ #address-cells = <1>; #size-cells = <1>; gic {{ compatible = \"arm,gic-v3\";
             interrupt-controller; #redistributor-regions = <{count}>; reg = <{regions}>; }}; }};"
         ))
     };
-    for count in [1, 16, 32] {
-        let blob = tree(count);
-        let Ok(Gic::V3 { redistributors, .. }) = machine(&blob).gic else { panic!("{count}") };
-        assert_eq!(redistributors.len(), count as usize);
-        assert_eq!(
-            redistributors.last(),
-            Some(&region(0x1000_0000 + u64::from(count) * 0x10_0000, 0x2_0000))
-        );
+    for count in [1, 16, 32, 33, 40] {
+        let blob = tree(count, count);
+        let Ok(Gic::V3 { redistributors, dropped, .. }) = machine(&blob).gic else { panic!("{count}") };
+        let mut wanted: Vec<_> = (1..=count).map(|index| (1 + (index * 7) % 40, index)).collect();
+        wanted.sort();
+        wanted.drain(..dropped);
+        wanted.sort_by_key(|(_, index)| *index);
+        let bases: Vec<_> =
+            wanted.iter().map(|(_, index)| 0x1000_0000 + u64::from(*index) * 0x100_0000).collect();
+        assert_eq!(redistributors.iter().map(|region| region.base).collect::<Vec<_>>(), bases);
+        assert_eq!(dropped, (count as usize).saturating_sub(32));
     }
-    let blob = tree(33);
-    assert_eq!(
-        words(machine(&blob).gic),
-        "device tree: /gic: no room for so many redistributor regions (0x21)"
-    );
-    let blob = tree(0);
-    assert_eq!(
-        words(machine(&blob).gic),
-        "device tree: /gic: no room for so many redistributor regions (0x0)"
-    );
+    let blob = tree(5, 4);
+    assert_eq!(words(machine(&blob).gic), "device tree: /gic: reg: too few entries, no entry (0x5)");
+    let blob = tree(0, 1);
+    assert_eq!(words(machine(&blob).gic), "device tree: /gic: #redistributor-regions is 0");
 }
 
 #[test]
