@@ -16,6 +16,10 @@ static FREQUENCY: AtomicU64 = AtomicU64::new(1);
 pub enum TimeError {
     /// Neither CNTFRQ_EL0 nor the device tree tells the counter's frequency.
     NoFrequency,
+    /// They tell one, in Hz, by which no deadline can be kept.
+    Impossible(u64),
+    /// The counter does not count: it stays at this value.
+    StandsStill(u64),
 }
 
 impl fmt::Display for TimeError {
@@ -23,6 +27,18 @@ impl fmt::Display for TimeError {
         match self {
             Self::NoFrequency => {
                 f.write_str("CNTFRQ_EL0 is 0, and the timer node of the device tree has no clock-frequency")
+            }
+            Self::Impossible(frequency) => {
+                write!(
+                    f,
+                    "a system counter of {frequency} Hz, by CNTFRQ_EL0 or the device tree: no time can be told by it"
+                )
+            }
+            Self::StandsStill(ticks) => {
+                write!(
+                    f,
+                    "the system counter does not count, it stays at {ticks}: firmware has not started it"
+                )
             }
         }
     }
@@ -132,15 +148,37 @@ pub(crate) fn frequency() -> u64 {
     FREQUENCY.load(Ordering::Relaxed)
 }
 
+/// Below this, a microsecond lock wait and a timer of a second could not be told apart: no counter is that slow (Arm ARM D12.1.2
+/// has 1 MHz to 50 MHz as usual, and 1 GHz from Armv8.6 on).
+const SLOWEST: u64 = 1000;
+/// What counters have. Outside of it the frequency is used, and questioned.
+const USUAL: core::ops::RangeInclusive<u64> = 1_000_000..=1_000_000_000;
+/// Reads of the counter in which one that is not slower than [`SLOWEST`] moves on.
+const READS: u32 = 20_000_000;
+
 /// Learns the counter's frequency. By the boot CPU, once.
+///
+/// What the device tree says is there because CNTFRQ_EL0 is not to be believed (Arm binding `arm,arch_timer.yaml`), so it counts.
 pub(crate) fn init(timer: Option<&dt::Timer>) -> Result<(), TimeError> {
-    let frequency = match regs::counter_frequency() {
-        0 => timer.and_then(|timer| timer.clock_frequency).map_or(0, u64::from),
-        frequency => frequency,
-    };
+    let register = regs::counter_frequency();
+    let described = timer.and_then(|timer| timer.clock_frequency).map_or(0, u64::from);
+    let frequency = if described != 0 { described } else { register };
     if frequency == 0 {
         return Err(TimeError::NoFrequency);
     }
+    if frequency < SLOWEST {
+        return Err(TimeError::Impossible(frequency));
+    }
+    let first = regs::counter();
+    if (0..READS).all(|_| regs::counter() == first) {
+        return Err(TimeError::StandsStill(first));
+    }
     FREQUENCY.store(frequency, Ordering::Relaxed);
+    if register != 0 && register != frequency {
+        log::warn!("CNTFRQ_EL0 says {register} Hz, and the device tree {frequency} Hz, which is used");
+    }
+    if !USUAL.contains(&frequency) {
+        log::warn!("a system counter of {frequency} Hz is not usual: every time limit goes by it");
+    }
     Ok(())
 }

@@ -73,6 +73,14 @@ pub(crate) fn counter() -> u64 {
     ticks
 }
 
+/// Whether an IRQ is pending that `DAIF.I` holds back, and nothing else (Arm ARM D24.2.93, ISR_EL1.I).
+pub(crate) fn irq_is_pending() -> bool {
+    let pending: u64;
+    // SAFETY: reads ISR_EL1.
+    unsafe { asm!("mrs {}, isr_el1", out(reg) pending, options(nomem, nostack, preserves_flags)) };
+    pending & 1 << 7 != 0
+}
+
 /// Counter frequency as firmware programmed it, Hz; 0 if it did not.
 pub(crate) fn counter_frequency() -> u64 {
     CNTFRQ_EL0.get() & 0xffff_ffff

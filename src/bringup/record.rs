@@ -1,6 +1,7 @@
 //! What is known of each CPU's starts.
 
 use crate::arch::Hw;
+use crate::clock::Instant;
 use crate::dt::{Cpu, CpuStatus, EnableMethod};
 use crate::percpu::area::{Area, Line, Part as _};
 use core::cell::RefCell;
@@ -59,6 +60,8 @@ pub(super) struct Pending {
     pub(super) booter: Booter<'static, Hw>,
     /// Firmware asked for patience: ask again then.
     pub(super) retry_at: Option<u64>,
+    /// The booter's counter when the CPU was kicked.
+    pub(super) kicked_at: u64,
 }
 
 impl Start {
@@ -78,6 +81,9 @@ pub(crate) struct Record {
     pub(super) generation: AtomicU32,
     /// From kick to verdict.
     pub(super) ticks: AtomicU64,
+    /// What the CPU's own counter showed shortly before it came online. Relaxed: its own CPU stores it, and `go_online`
+    /// orders it before what tells others that it is online.
+    counter: AtomicU64,
     pub(super) start: Start,
 }
 
@@ -88,6 +94,7 @@ impl Record {
             verdict: AtomicU64::new(0),
             generation: AtomicU32::new(0),
             ticks: AtomicU64::new(0),
+            counter: AtomicU64::new(0),
             start: Start::new(),
         }
     }
@@ -145,6 +152,19 @@ impl Record {
 
     pub(super) fn without_start(&self, verdict: Verdict) {
         self.store(verdict, 0, 0);
+    }
+
+    /// This CPU, whose record it is, is about to come online.
+    pub(crate) fn arriving(&self) {
+        self.counter.store(Instant::now().ticks(), Ordering::Relaxed);
+    }
+
+    /// How far the counter of the CPU, which is online, is from that of its booter, who has kicked it at `kicked_at` and sees it
+    /// online `now`: ticks that it is certainly ahead, or behind if negative; 0 if the two may agree.
+    pub(super) fn skew(&self, kicked_at: u64, now: u64) -> i128 {
+        let counter = i128::from(self.counter.load(Ordering::Relaxed));
+        let (kicked_at, now) = (i128::from(kicked_at), i128::from(now));
+        counter - counter.clamp(kicked_at, now.max(kicked_at))
     }
 
     /// The CPU that booted us.

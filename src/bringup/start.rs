@@ -5,7 +5,7 @@ use super::record::{Method, Pending, record};
 use super::roll_call::RollCall;
 use super::spin_table;
 use crate::arch;
-use crate::clock::{Deadline, Instant, to_ticks};
+use crate::clock::{Deadline, Instant, to_duration, to_ticks};
 use crate::lifecycle::{Denied, Lifecycle};
 use crate::percpu::CpuId;
 use crate::percpu::area::{self, Area};
@@ -155,7 +155,7 @@ fn begin(lock: &Lifecycle, area: &'static Area, limits: Limits) {
     let generation = claim.generation();
     let kicked = claim.kick();
     let now = Instant::now().ticks();
-    let mut pending = Pending { booter: Booter::new(kicked, limits, now), retry_at: None };
+    let mut pending = Pending { booter: Booter::new(kicked, limits, now), retry_at: None, kicked_at: now };
     // After `Kicked`: a CPU that this word lets out of the pen finds the slot open.
     line.release(generation);
     if !in_pen {
@@ -208,6 +208,9 @@ fn advance(_lock: &Lifecycle, area: &'static Area) -> bool {
     let Some(pending) = state.as_mut() else { return true };
     let now = Instant::now().ticks();
     if let Step::Settled(outcome) = pending.booter.step(now) {
+        if outcome.verdict == Verdict::Online {
+            compare_counters(area, pending.kicked_at);
+        }
         record(area).settled(outcome);
         *state = None;
         return true;
@@ -222,6 +225,23 @@ fn advance(_lock: &Lifecycle, area: &'static Area) -> bool {
         }
     }
     false
+}
+
+/// Counters may be this far apart before it is told: more than what the two views of one counter can differ by.
+const TOLERANCE: Duration = Duration::from_micros(10);
+
+/// Says if the CPU of `area`, which has come online, tells another time than this one: there may be an offset at a level
+/// above (CNTVOFF_EL2) that is not ours to put right.
+fn compare_counters(area: &Area, kicked_at: u64) {
+    let skew = record(area).skew(kicked_at, Instant::now().ticks());
+    let apart = to_duration(u64::try_from(skew.unsigned_abs()).unwrap_or(u64::MAX));
+    if apart > TOLERANCE {
+        let way = if skew < 0 { "behind" } else { "ahead" };
+        let (cpu, apart) = (area.id, apart.as_micros());
+        log::error!(
+            "cpu {cpu}: its counter is at least {apart} us {way}: time limits that it shares with others are not kept"
+        );
+    }
 }
 
 /// The time limit that the bootargs or the default give.

@@ -33,7 +33,21 @@ pub enum GicError {
         /// The register that did not change.
         register: &'static str,
     },
+    /// An SGI that the CPU sent to itself did not arrive.
+    Deaf {
+        /// What the registers say about why.
+        why: &'static str,
+    },
 }
+
+/// [`GicError::Deaf`]: interrupts of Group 0 are the Secure world's, or come as FIQs.
+pub(super) const LEFT_IN_GROUP_0: &str = "firmware has left them in Group 0 (IGROUPR0)";
+/// The same: what is written to the mask is ignored while the Secure world has it in its own half.
+pub(super) const MASK_CLOSED: &str = "firmware holds the priority mask closed (PMR)";
+/// The same: nothing of the same priority or a lower one gets through.
+pub(super) const LEFT_ACTIVE: &str = "an interrupt from before was never ended (RPR)";
+/// The same: the registers are as they should be.
+pub(super) const NO_SIGN: &str = "nothing that can be read says why";
 
 impl fmt::Display for GicError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -44,6 +58,7 @@ impl fmt::Display for GicError {
             Self::Map(error) => write!(f, "registers: {error}"),
             Self::NoRedistributor { mpidr } => write!(f, "no redistributor for mpidr {mpidr:#012x}"),
             Self::Stuck { register } => write!(f, "{register} did not settle"),
+            Self::Deaf { why } => write!(f, "SGIs do not reach this CPU: {why}"),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The controller of this machine, and each CPU's part of it.
 
-use super::common::{CpuInterface, GicError, Trigger, V2, V3, V3_NMI};
-use super::part::{CpuPart, TARGET_V2};
-use super::{v2, v3, v3_cpu};
+use super::common::{CpuInterface, GicError, PATIENCE, Trigger, V2, V3, V3_NMI};
+use super::number::WAKE;
+use super::part::{CpuPart, TARGET_V2, with_sgi};
+use super::{sgi, v2, v3, v3_cpu};
 use crate::arch::regs;
 use crate::dt;
 use crate::masking::{self, BY_V2, BY_V3, BY_V3_HINT};
@@ -119,23 +120,47 @@ pub(crate) fn is_present() -> bool {
     kind() != 0
 }
 
-/// Takes what is pending for this CPU from an earlier life, without handling it. `DAIF.I` is set.
+/// Takes what is pending for this CPU from an earlier life, without handling it, and then proves that an interrupt reaches it:
+/// an SGI to itself. `DAIF.I` is set.
 ///
-/// CPENDSGIR would be the direct way, but it does not exist everywhere; acknowledging does. Bounded: 16
-/// SGIs from at most 8 senders each, and the PPIs.
-pub(crate) fn discard_pending() {
-    match kind() {
-        V3 => discard::<v3_cpu::Cpu>(),
-        V2 => discard::<v2::Cpu>(),
-        _ => {}
+/// # Errors
+///
+/// [`GicError::Deaf`]: firmware may have left this CPU's part so that nothing is ever delivered, and no set-up from here can change
+/// that.
+pub(crate) fn prove() -> Result<(), GicError> {
+    match CpuPart::of(area::current()).entry() {
+        V3 => hear::<v3_cpu::Cpu>(),
+        V3_NMI => hear::<v3_cpu::NmiCpu>(),
+        V2 => hear::<v2::Cpu>(),
+        _ => Ok(()),
     }
 }
 
-fn discard<C: CpuInterface>() {
+fn hear<C: CpuInterface>() -> Result<(), GicError> {
+    // CPENDSGIR would be the direct way, but it does not exist everywhere; acknowledging does. Bounded: 16 SGIs from at most 8
+    // senders each, and the PPIs.
     for _ in 0..256 {
-        let Some(interrupt) = C::settle(C::acknowledge()) else { return };
+        let Some(interrupt) = C::settle(C::acknowledge()) else { break };
         C::end(interrupt);
     }
+    let part = CpuPart::of(area::current());
+    sgi::send_for_sure(with_sgi(part.target.load(Ordering::Relaxed), WAKE));
+    for _ in 0..PATIENCE {
+        // Masked by `DAIF.I`, it would be taken if it were not: the mask of priorities, the group and what is active let it by.
+        if !regs::irq_is_pending() {
+            continue;
+        }
+        let Some(interrupt) = C::settle(C::acknowledge()) else { continue };
+        C::end(interrupt);
+        if C::intid(interrupt) == WAKE.intid() {
+            return Ok(());
+        }
+    }
+    let why = match kind() {
+        V3 => v3().deaf(part.redistributor.load(Ordering::Relaxed)),
+        _ => v2().deaf(),
+    };
+    Err(GicError::Deaf { why })
 }
 
 /// Quiets this CPU's part, for one that leaves: nothing enabled, nothing pending, its interface off. Interrupts are

@@ -18,8 +18,8 @@ pub(crate) mod v3_cpu;
 pub use common::Trigger;
 pub(crate) use common::{CpuInterface, V2, V3};
 pub(crate) use controller::{
-    NmiReach, discard_pending, enable, find_cpu_parts, init, init_cpu, interrupts, is_present,
-    needs_feat_nmi, nmi_reach, quiet_cpu, route, set_trigger, silence,
+    NmiReach, enable, find_cpu_parts, init, init_cpu, interrupts, is_present, needs_feat_nmi, nmi_reach,
+    prove, quiet_cpu, route, set_trigger, silence,
 };
 pub(crate) use number::{NMI, Sgi, WAKE};
 pub(crate) use part::CpuPart;

@@ -46,6 +46,15 @@ pub(crate) fn interrupt(sgi: Sgi, area: &Area) {
     send(with_sgi(CpuPart::of(area).target.load(Ordering::Relaxed), sgi));
 }
 
+/// Sends what no test may lose.
+pub(super) fn send_for_sure(what: u64) {
+    if what & TARGET_V2 == 0 {
+        v3_cpu::send(what);
+    } else {
+        v2::send(what);
+    }
+}
+
 #[inline(always)]
 fn send(what: u64) {
     #[cfg(feature = "fault-injection")]

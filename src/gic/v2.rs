@@ -52,7 +52,8 @@ register_structs! {
         (0x08 => bpr: Mmio<u32>),
         (0x0c => iar: Mmio<u32>),
         (0x10 => eoir: Mmio<u32>),
-        (0x14 => _rpr),
+        (0x14 => rpr: Mmio<u32>),
+        (0x18 => _rest),
         (0xd0 => apr: [Mmio<u32>; 4]),
         (0xe0 => @END),
     }
@@ -163,6 +164,20 @@ impl GicV2 {
         // The interface is on before anything that relies on it.
         arch::dsb_sy();
         self.own_target()
+    }
+
+    /// Why this CPU, which is set up, may hear nothing (IHI 0048B 4.3.4, 4.4.2, 4.4.6).
+    pub(super) fn deaf(&self) -> &'static str {
+        // Seen from Non-secure, what is in Group 0 reads as not enabled.
+        if self.distributor.isenabler[0].get() & SGIS != SGIS {
+            common::LEFT_IN_GROUP_0
+        } else if self.cpu.pmr.get() <= u32::from(NORMAL) {
+            common::MASK_CLOSED
+        } else if self.cpu.rpr.get() <= u32::from(NORMAL) {
+            common::LEFT_ACTIVE
+        } else {
+            common::NO_SIGN
+        }
     }
 
     /// See [`super::quiet_cpu`].

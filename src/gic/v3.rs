@@ -1,7 +1,7 @@
 //! GICv3 and later (Arm IHI 0069). The CPU interface and the per-interrupt registers are arm-gic's; ours are the
 //! barriers, the search for redistributors across all regions, and the bounds on every wait.
 
-use super::common::{GicError, NMI_PRIORITY, NORMAL, PATIENCE, SGIS, Trigger, secure_write};
+use super::common::{self, GicError, NMI_PRIORITY, NORMAL, PATIENCE, SGIS, Trigger, secure_write};
 use super::number::NMI;
 use crate::arch::{self, mmio};
 use crate::dt::Region;
@@ -187,6 +187,31 @@ impl GicV3 {
         }
     }
 
+    /// Whether Group 0 is at this exception level's disposal, and not taken by EL3 (SCR_EL3.FIQ).
+    ///
+    /// Where it is taken, priorities are seen shifted (IHI 0069 4.8.6): the smallest one that is not 0 loses its bit on the way
+    /// and reads as 0. Leaves the priority mask changed.
+    fn has_group_0() -> bool {
+        let mask: u64;
+        // SAFETY: ICC_PMR_EL1 of this CPU, at a moment when interrupts are masked by DAIF. ICC_CTLR_EL1.PRIbits is their
+        // number, minus one.
+        unsafe {
+            asm!(
+                "mrs {bits}, S3_0_C12_C12_4",
+                "ubfx {bits}, {bits}, #8, #3",
+                "mov {mask}, #0x80",
+                "lsr {mask}, {mask}, {bits}",
+                "msr S3_0_C4_C6_0, {mask}",
+                "isb",
+                "mrs {mask}, S3_0_C4_C6_0",
+                bits = out(reg) _,
+                mask = out(reg) mask,
+                options(nomem, nostack, preserves_flags)
+            );
+        }
+        mask != 0
+    }
+
     /// Says whether this CPU's priority mask is a hint for forwarding.
     pub(super) fn init_cpu(&self, redistributor: u64, firmware_is_ours: bool) -> Result<bool, GicError> {
         if redistributor == 0 {
@@ -251,6 +276,12 @@ impl GicV3 {
                 options(nostack)
             );
         }
+        if Self::has_group_0() {
+            // What an earlier stage has acknowledged of Group 0 and not ended holds back everything else. The first register alone:
+            // its priorities are those that count here.
+            // SAFETY: ICC_AP0R0_EL1, which EL3 does not trap where Group 0 is not its own.
+            unsafe { asm!("msr S3_0_C12_C8_4, xzr", options(nomem, nostack, preserves_flags)) };
+        }
         GicCpuInterface::set_priority_mask(OPEN);
         GicCpuInterface::enable_group1(true);
         arch::isb();
@@ -261,12 +292,36 @@ impl GicV3 {
         Ok(control & (1 << 6) != 0)
     }
 
+    /// Why this CPU, which is set up, may hear nothing (IHI 0069 4.8.6, 12.2.18, 12.2.22, 12.11.9).
+    pub(super) fn deaf(&self, redistributor: u64) -> &'static str {
+        let (mask, running): (u64, u64);
+        // SAFETY: reads ICC_PMR_EL1 and ICC_RPR_EL1, which changes nothing.
+        unsafe {
+            asm!("mrs {}, S3_0_C4_C6_0", "mrs {}, S3_0_C12_C11_3", out(reg) mask, out(reg) running, options(nomem, nostack, preserves_flags));
+        }
+        let with_one_view = read32(self.distributor + GICD_CTLR) & CTLR_DS != 0;
+        // Seen from Non-secure, what is in Group 0 reads as not enabled.
+        if read32(redistributor + GICR_ISENABLER0) & SGIS != SGIS
+            || (with_one_view && read32(redistributor + GICR_IGROUPR0) & SGIS != SGIS)
+        {
+            common::LEFT_IN_GROUP_0
+        } else if mask <= u64::from(NORMAL) {
+            common::MASK_CLOSED
+        } else if running <= u64::from(NORMAL) {
+            common::LEFT_ACTIVE
+        } else {
+            common::NO_SIGN
+        }
+    }
+
     /// See [`super::quiet_cpu`].
     pub(super) fn quiet_cpu(&self, redistributor: u64) {
         GicCpuInterface::enable_group1(false);
         write32(redistributor + GICR_ICENABLER0, u32::MAX);
         write32(redistributor + GICR_ICPENDR0, u32::MAX);
         arch::isb();
+        // The interface is off for the redistributor too before that is told to sleep (IHI 0069 11.1).
+        arch::dsb_sy();
         // With two security states the redistributor's sleep is the Secure world's business, which knows from CPU_OFF.
         if read32(self.distributor + GICD_CTLR) & CTLR_DS != 0 {
             let waker = read32(redistributor + GICR_WAKER);

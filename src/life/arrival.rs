@@ -6,7 +6,7 @@ use super::leaving::{leave, quiet};
 use super::news::apply_news;
 use super::secondary::run_secondary;
 use crate::arch::{self, Hw, regs};
-use crate::bringup::Reason;
+use crate::bringup::{Reason, record};
 use crate::launch::Mailbox;
 use crate::masking::Masking;
 use crate::percpu::area::{self, Area, Part as _};
@@ -27,6 +27,8 @@ pub(crate) extern "C" fn arrive(area: &'static Area, generation: u32) -> Option<
                 regs::set_thread_pointer(core::ptr::from_ref(area) as u64);
                 // Of its former life, which ended masked.
                 Masking::of(area).reset();
+                // Whoever the SEV wakes has to find the word.
+                arch::dsb_ishst();
                 arch::sev();
                 return Some(area);
             }
@@ -80,6 +82,8 @@ fn lacks_features(_own: &Area) -> Option<Reason> {
 fn give_up(area: &'static Area, generation: u32, reason: Reason) -> ! {
     panic::must_not_be_the_last();
     if area::slot(area).fail(generation, reason as u16) {
+        // As above.
+        arch::dsb_ishst();
         arch::sev();
         leave(area, generation)
     }
@@ -97,12 +101,12 @@ pub(crate) extern "C" fn secondary(area: &'static Area) -> ! {
     }
     #[cfg(feature = "fault-injection")]
     fault::about_to_set_up_gic(area.id);
-    if let Err(_error) = gic::init_cpu(psci::firmware_is_ours()) {
+    if let Err(error) = gic::init_cpu(psci::firmware_is_ours()).and_then(|()| gic::prove()) {
+        log::error!("cpu {}: interrupt controller: {error}", area.id);
         give_up(area, generation, Reason::Gic);
     }
     gate::poll();
     time::init_cpu();
-    gic::discard_pending();
     // The interrupt controller works before anyone can be told to interrupt us: device stores complete first.
     arch::dsb_sy();
     if hotplug::online_all(area.id).is_err() {
@@ -115,6 +119,7 @@ pub(crate) extern "C" fn secondary(area: &'static Area) -> ! {
     fault::about_to_go_online(area.id);
     // The callbacks may have taken long, and from here on its neighbour looks at it.
     watchdog::apply();
+    record(area).arriving();
     match area::slot(area).go_online(generation, gate::word(), gate::me()) {
         Entrance::Online => {}
         Entrance::Wedged => {

@@ -119,7 +119,9 @@ extern "C" fn boot_on_own_stacks(area: &'static Area) -> ! {
     time::init_interrupt(interrupt::timer);
     time::init_cpu();
     watchdog::apply();
-    gic::discard_pending();
+    if let Err(error) = gic::prove() {
+        give_up(format_args!("interrupt controller: {error}"));
+    }
     Mailbox::of(area).open();
     call::open(area);
     // SAFETY: vectors, interrupt controller and stacks are in place.

@@ -391,8 +391,9 @@ fn redistributor_regions() {
     let tree = |count: u32, listed: u32| {
         // The sizes go up and down, so that the smallest are neither the first nor the last.
         let size = |index: u32| 0x2_0000 * (1 + (index * 7) % 40);
-        let regions: String =
-            (0..=listed).map(|index| format!("{:#x} {:#x} ", 0x1000_0000 + index * 0x100_0000, size(index))).collect();
+        let regions: String = (0..=listed)
+            .map(|index| format!("{:#x} {:#x} ", 0x1000_0000 + index * 0x100_0000, size(index)))
+            .collect();
         compile_text(&format!(
             "/dts-v1/; / {{ #address-cells = <1>; #size-cells = <1>; gic {{ compatible = \"arm,gic-v3\";
             interrupt-controller; #redistributor-regions = <{count}>; reg = <{regions}>; }}; }};"
