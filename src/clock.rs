@@ -1,6 +1,6 @@
 //! The system counter: moments, deadlines, and how long a tick is.
 
-use crate::arch::regs;
+use crate::arch::{self, regs};
 use crate::dt;
 use core::fmt;
 use core::ops::{Add, Sub};
@@ -181,4 +181,42 @@ pub(crate) fn init(timer: Option<&dt::Timer>) -> Result<(), TimeError> {
         log::warn!("a system counter of {frequency} Hz is not usual: every time limit goes by it");
     }
     Ok(())
+}
+
+/// How far the virtual counter of the CPU that booted is behind the physical one, which all share; 0 where that is not known to be
+/// anything else.
+static OFFSET: AtomicU64 = AtomicU64::new(0);
+
+/// Finds out the offset of a virtual counter that somebody above has set up for the CPU that boots (CNTVOFF_EL2): CPUs that come in
+/// above it have their own to set, and are to tell the same time.
+///
+/// # Safety
+///
+/// By the boot CPU, which runs at EL1 and was entered there: alone, in thread context, with all exceptions masked.
+pub(crate) unsafe fn learn_offset() {
+    const TRIES: u32 = 64;
+    let (mut least, mut most) = (i64::MIN, i64::MAX);
+    let mut last = None;
+    for _ in 0..TRIES {
+        // SAFETY: the caller's.
+        let Some((physical, virtual_)) = (unsafe { arch::probe_counters() }) else { return };
+        // Both counters run on between two reads.
+        least = least.max(physical.wrapping_sub(virtual_) as i64);
+        if let Some(last) = last.replace(virtual_) {
+            most = most.min(physical.wrapping_sub(last) as i64);
+        }
+    }
+    let middle = least.saturating_add(most.saturating_sub(least) / 2);
+    let offset = if least <= 0 && most >= 0 { 0 } else { middle };
+    OFFSET.store(offset as u64, Ordering::Relaxed);
+}
+
+/// Has the counter of this CPU, which came in above EL1 and has left it, show the same as that of the CPU that booted.
+pub(crate) fn apply_offset() {
+    let offset = OFFSET.load(Ordering::Relaxed);
+    if offset != 0 {
+        let mut args = [0; 17];
+        args[0] = offset;
+        <smccc::Hvc as smccc::Call>::call64(arch::SET_OFFSET, args);
+    }
 }

@@ -28,6 +28,10 @@ pub(crate) unsafe fn continue_on<T>(top: u64, f: extern "C" fn(*const T) -> !, a
 /// physical address. In the range that SMCCC leaves to OEM services.
 pub(crate) const SECURE_WRITE: u32 = 0xc300_5e00;
 
+/// The function by which EL1 asks the stub that it has left at EL2 for another offset of the virtual counter, CNTVOFF_EL2. In the
+/// same range.
+pub(crate) const SET_OFFSET: u32 = 0xc300_5e01;
+
 /// What [`probe`] found; x0 and x1 of the assembly.
 #[repr(C)]
 struct Probed {
@@ -38,6 +42,25 @@ struct Probed {
 unsafe extern "C" {
     fn reveille_park() -> !;
     fn reveille_probe(address: u64) -> Probed;
+    fn reveille_probe_counters() -> Counters;
+}
+
+/// What [`probe_counters`] found; x0 and x1 of the assembly.
+#[repr(C)]
+struct Counters {
+    physical: u64,
+    virtual_: u64,
+}
+
+/// The physical and the virtual counter, the physical one first; `None` if a hypervisor forbids it.
+///
+/// # Safety
+///
+/// As for [`probe`]; at EL1.
+pub(crate) unsafe fn probe_counters() -> Option<(u64, u64)> {
+    // SAFETY: the caller's. For the time of two reads it moves the vectors to where an undefined instruction is caught.
+    let Counters { physical, virtual_ } = unsafe { reveille_probe_counters() };
+    (virtual_ != 0).then_some((physical, virtual_))
 }
 
 /// Reads 8 bytes at `address`; `None` if nothing answers there, which is an abort anywhere else.

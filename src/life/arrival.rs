@@ -10,7 +10,7 @@ use crate::bringup::{Reason, record};
 use crate::launch::Mailbox;
 use crate::masking::Masking;
 use crate::percpu::area::{self, Area, Part as _};
-use crate::{call, gate, gic, hotplug, irq, panic, patch, psci, time, watchdog};
+use crate::{call, clock, gate, gic, hotplug, irq, panic, patch, psci, time, watchdog};
 use aarch64_cpu::registers::{ID_AA64ISAR0_EL1, ID_AA64MMFR0_EL1, Readable};
 use core::sync::atomic::{AtomicU64, Ordering};
 use reveille_protocol::{Arch, Arrival, Entrance};
@@ -94,6 +94,9 @@ fn give_up(area: &'static Area, generation: u32, reason: Reason) -> ! {
 /// A secondary on its own stacks: its slot is won.
 pub(crate) extern "C" fn secondary(area: &'static Area) -> ! {
     let generation = area::slot(area).read().generation;
+    if !regs::at_el2() && area.crumbs.is_some_and(|crumbs| crumbs.read().el > 1) {
+        clock::apply_offset();
+    }
     regs::serror_open();
     gate::poll();
     if let Some(reason) = lacks_features(area) {

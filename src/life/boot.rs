@@ -62,6 +62,10 @@ pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
     if let Err(error) = clock::init(machine.timer.as_ref().ok()) {
         give_up(error);
     }
+    if entry_el == 1 {
+        // SAFETY: at the level of entry, alone, masked, on the boot stack.
+        unsafe { clock::learn_offset() };
+    }
     time::init(machine.timer.as_ref().ok());
     gic::init_reminders();
     report_notes(&machine, args);

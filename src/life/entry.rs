@@ -1,9 +1,9 @@
 //! The way from firmware to Rust, in assembly, and the memory it needs before any other is known.
 
-use crate::arch::SECURE_WRITE;
 use crate::arch::exception;
 use crate::arch::mmu::{self, Table};
 use crate::arch::shared::{self, offsets};
+use crate::arch::{SECURE_WRITE, SET_OFFSET};
 use crate::memory::stacks::{BOOT_EXCEPTION_TOP, BOOT_STACKS, BOOT_THREAD_TOP, EMERGENCY_PAGES};
 use crate::percpu::area;
 use core::arch::global_asm;
@@ -38,6 +38,8 @@ global_asm!(
     HAVE_SIMD = const cfg!(target_feature = "neon") as u32,
     SECURE_WRITE = const SECURE_WRITE & 0xffff,
     SECURE_WRITE_HI = const SECURE_WRITE >> 16,
+    SET_OFFSET = const SET_OFFSET & 0xffff,
+    SET_OFFSET_HI = const SET_OFFSET >> 16,
     BOOT_STACKS = sym BOOT_STACKS,
     BOOT_EXCEPTION_TOP = const BOOT_EXCEPTION_TOP,
     BOOT_THREAD_TOP = const BOOT_THREAD_TOP,

@@ -226,8 +226,15 @@ reveille_el2_stub:
     lsr     x3, x3, #26
     cmp     x3, #0x16                   // HVC from AArch64
     b.ne    reveille_park
+    // The one service of this level: the offset of the virtual counter, for a CPU that came in above the one that booted.
+    mov     w3, #{SET_OFFSET}
+    movk    w3, #{SET_OFFSET_HI}, lsl #16
+    cmp     w0, w3
     mov     x0, #-1
-    eret
+    b.ne    1f
+    msr     cntvoff_el2, x1
+    mov     x0, #0
+1:  eret
 .rept 7
     .balign 128
     b       reveille_park
@@ -302,6 +309,24 @@ reveille_probe:
     msr     vbar_el2, x2
 2:  isb
     mov     x1, #1
+    ret
+
+// Reads the physical and the virtual counter, in this order. At EL1, where a hypervisor may have forbidden the physical one; else
+// as `reveille_probe`.
+//
+// out:  x0 CNTPCT_EL0, x1 CNTVCT_EL0; or 0 and 0
+// uses: x2
+.global reveille_probe_counters
+reveille_probe_counters:
+    adr     x1, reveille_el2_stub
+    mrs     x2, vbar_el1
+    msr     vbar_el1, x1
+    isb
+    mrs     x0, cntpct_el0
+    isb                                 // one after the other
+    mrs     x1, cntvct_el0
+    msr     vbar_el1, x2
+    isb
     ret
 
 // The end of the road for one CPU: everything masked, nothing wakes it but reset. PENDING interrupts do end a
