@@ -179,6 +179,7 @@ fn class(esr: u64) -> &'static str {
         0x17 => "SMC instruction",
         0x18 => "trapped MSR, MRS or system instruction",
         0x19 => "access to SVE trapped",
+        0x1d => "access to SME trapped, or SIMD in streaming mode",
         0x1c => "pointer authentication failure",
         0x20 => "instruction abort from a lower exception level",
         0x21 => "instruction abort",
@@ -232,6 +233,11 @@ impl FatalFrame {
         }
     }
 
+    /// Whether it is an FIQ, which leaves no syndrome.
+    fn is_interrupt(&self) -> bool {
+        matches!(self.kind, 2 | 6 | 10 | 14)
+    }
+
     /// Whether this is a CPU that was stopped, and no exception.
     #[inline(always)]
     pub(crate) fn is_stop(&self) -> bool {
@@ -250,7 +256,12 @@ impl FatalFrame {
         f: &mut fmt::Formatter<'_>,
         guard: Option<&dyn fmt::Display>,
     ) -> fmt::Result {
-        write!(f, "{}: {}", self.vector(), class(self.esr))?;
+        f.write_str(self.vector())?;
+        if self.is_interrupt() {
+            // ESR and FAR are those of another exception (Arm ARM D1.3.5).
+            return write!(f, "\n  ESR - ELR {:#018x} FAR - SPSR {:#010x}", self.elr, self.spsr);
+        }
+        write!(f, ": {}", class(self.esr))?;
         if let Some(fault) = fault(self.esr) {
             let access = match ((self.esr >> 26) & 0x3f, self.esr & (1 << 6)) {
                 (0x24 | 0x25, 0) => "reading",

@@ -16,6 +16,8 @@ reveille_el_setup:
     b.lo    .Lat_el1
 
     // ---- EL3: there is no firmware below; what it would have done is ours.
+    adr     x0, reveille_el3_stub       // first: what follows may trap on CPUs that lie about what they have
+    msr     vbar_el3, x0
     mov     x0, #0x0830                 // RES1 bits 4, 5, 11 of SCTLR_EL3; M, C, I clear
     movk    x0, #0x30c5, lsl #16
     msr     sctlr_el3, x0
@@ -62,11 +64,16 @@ reveille_el_setup:
     ubfx    x1, x1, #40, #4
     cbz     x1, 8f
     orr     x0, x0, #(1 << 38)          // HXEn
-8:  msr     scr_el3, x0
+8:  mrs     x1, S3_0_C0_C7_3            // ID_AA64MMFR3_EL1: the levels below clear TCR2 and SCTLR2
+    tst     x1, #0xf
+    b.eq    9f
+    orr     x0, x0, #(1 << 43)          // TCR2En
+9:  tst     x1, #0xf0
+    b.eq    10f
+    orr     x0, x0, #(1 << 44)          // SCTLR2En
+10: msr     scr_el3, x0
     msr     cptr_el3, xzr
     msr     mdcr_el3, xzr
-    adr     x0, reveille_el3_stub
-    msr     vbar_el3, x0
     isb
     mrs     x0, id_aa64pfr0_el1
     ubfx    x1, x0, #24, #4             // GIC system registers
@@ -96,6 +103,8 @@ reveille_el_setup:
 
 .Lat_el2:
     msr     spsel, #1
+    adr     x0, reveille_el2_stub
+    msr     vbar_el2, x0
     mov     x0, #0x0830
     movk    x0, #0x30c5, lsl #16
     msr     sctlr_el2, x0               // identity mapped if it was on, so the next fetch is the same
@@ -148,13 +157,27 @@ reveille_el_setup:
     orr     x0, x0, #0xf                // SRE, DFB, DIB, Enable
     msr     S3_4_C12_C9_5, x0
     isb
+    mrs     x0, S3_4_C12_C9_5           // it does not stick where EL3 keeps it: ICH_HCR_EL2 is UNDEFINED then
+    tbz     x0, #0, 3f
     msr     S3_4_C12_C11_0, xzr         // ICH_HCR_EL2
-3:
-    adr     x0, reveille_el2_stub
-    msr     vbar_el2, x0
+3:  mrs     x0, S3_0_C0_C7_3            // ID_AA64MMFR3_EL1: extended controls, as the last one here left them
+    tst     x0, #0xf
+    b.eq    5f
 .if {KEEP_EL2}
-    isb
-    ret
+    msr     S3_4_C2_C0_3, xzr           // TCR2_EL2: among others, no permission indirection
+.else
+    msr     S3_0_C2_C0_3, xzr           // TCR2_EL1, from EL1 hidden by HCRX_EL2
+.endif
+5:  tst     x0, #0xf0
+    b.eq    6f
+.if {KEEP_EL2}
+    msr     S3_4_C1_C0_3, xzr           // SCTLR2_EL2
+.else
+    msr     S3_0_C1_C0_3, xzr           // SCTLR2_EL1
+.endif
+6:
+.if {KEEP_EL2}
+    b       reveille_float
 .else
     mov     x0, #0x0800                 // SCTLR_EL1: RES1, MMU and caches off
     movk    x0, #0x30d0, lsl #16
@@ -169,13 +192,23 @@ reveille_el_setup:
 
 .Lat_el1:
     msr     spsel, #1
+    // Until the real vectors are in place, which need a stack and an MMU, an exception parks this CPU.
+    adr     x0, reveille_el2_stub
+    msr     vbar_el1, x0
     mov     x0, #0x0800
     movk    x0, #0x30d0, lsl #16
     msr     sctlr_el1, x0
     isb
-    // Until the real vectors are in place, which need a stack and an MMU, an exception parks this CPU.
-    adr     x0, reveille_el2_stub
-    msr     vbar_el1, x0
+    cmp     x21, #1
+    b.ne    3f
+    mrs     x0, S3_0_C0_C7_3            // ID_AA64MMFR3_EL1, as at EL2
+    tst     x0, #0xf
+    b.eq    2f
+    msr     S3_0_C2_C0_3, xzr           // TCR2_EL1
+2:  tst     x0, #0xf0
+    b.eq    3f
+    msr     S3_0_C1_C0_3, xzr           // SCTLR2_EL1
+3:
     mov     x0, #(3 << 20)              // CPACR_EL1.FPEN: no trap
     msr     cpacr_el1, x0
     msr     mdscr_el1, xzr
@@ -186,7 +219,18 @@ reveille_el_setup:
     orr     x0, x0, #1
     msr     S3_0_C12_C12_5, x0
 1:  isb
-    ret
+    // falls through
+
+// Arithmetic as everybody expects it, whatever the last one here has left: in reveille_el_setup, where FP and SIMD do not trap.
+reveille_float:
+    isb
+    mrs     x0, id_aa64pfr0_el1
+    ubfx    x0, x0, #16, #4
+    cmp     x0, #0xf                    // no FP, no SIMD
+    b.eq    1f
+    msr     S3_3_C4_C4_0, xzr           // FPCR: round to nearest, denormals kept, no exception trapped
+    msr     S3_3_C4_C4_1, xzr           // FPSR
+1:  ret
 
 // Vectors of the levels we have left, and of the one we are at until its own are set. A call to firmware that is not there
 // answers NOT_SUPPORTED, as SMCCC asks of an unknown function; anything else cannot be returned from, and stops this CPU
