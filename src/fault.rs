@@ -7,7 +7,9 @@ pub use crate::bringup::fault::limit_online;
 pub use crate::call::fault::before_opening;
 pub use crate::gic::fault::lost_sgis;
 pub use crate::irq::fault::strays;
-pub use crate::life::fault::{before_gic, before_online, lacks_features, leave};
+pub use crate::life::fault::{
+    before_gic, before_online, common_cache_type, has_cache_type, lacks_features, leave,
+};
 pub use crate::nmi::fault::while_noting;
 pub use crate::panic::fault::while_stopping;
 pub use crate::patch::fault::{PATCH_WINDOW, patch_branch, patch_place, spoil, while_patching};

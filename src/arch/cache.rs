@@ -5,16 +5,54 @@
 //! is read, and the two kinds never share a writeback granule.
 
 use core::arch::asm;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// The largest cache writeback granule there can be (`CTR_EL0.CWG`, 2 KiB).
 pub(crate) const MAX_WRITEBACK_GRANULE: usize = 2048;
 
-/// Smallest data cache line, bytes (`CTR_EL0.DminLine`).
-fn line() -> usize {
-    let ctr: usize;
+/// `CTR_EL0.DminLine` (Arm ARM D24.2.34): 4 bits, log2 of the words in the smallest data cache line.
+const DMIN_LINE: u64 = 0xf << 16;
+/// `CTR_EL0.IDC`: instructions need no clean of data caches to the Point of Unification.
+pub(crate) const IDC: u64 = 1 << 28;
+/// `CTR_EL0.DIC`: instructions need no invalidation of instruction caches.
+pub(crate) const DIC: u64 = 1 << 29;
+
+/// What holds on every CPU that has come so far, of the fields above, as CTR_EL0 has them: clusters differ. With [`SEEN`], once the
+/// boot CPU has said what it has. Relaxed: a CPU says it before it is online, which orders it before what others do with it.
+static COMMON: AtomicU64 = AtomicU64::new(0);
+const SEEN: u64 = 1 << 63;
+
+/// What both have: the smaller line, and what neither needs.
+const fn meet(a: u64, b: u64) -> u64 {
+    let line = if a & DMIN_LINE < b & DMIN_LINE { a & DMIN_LINE } else { b & DMIN_LINE };
+    line | a & b & (IDC | DIC)
+}
+
+/// This CPU's CTR_EL0.
+pub(crate) fn own_type() -> u64 {
+    let ctr: u64;
     // SAFETY: reads an identification register.
-    unsafe { asm!("mrs {}, ctr_el0", out(reg) ctr, options(nomem, nostack, preserves_flags)) }
-    4 << ((ctr >> 16) & 0xf)
+    unsafe { asm!("mrs {}, ctr_el0", out(reg) ctr, options(nomem, nostack, preserves_flags)) };
+    ctr
+}
+
+/// From now on caches are looked after as a CPU with this CTR_EL0 needs it too. By every CPU before it comes online.
+pub(crate) fn join(ctr: u64) {
+    let _ = COMMON.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |common| {
+        Some(SEEN | if common & SEEN == 0 { meet(ctr, ctr) } else { meet(common, ctr) })
+    });
+}
+
+/// The fields of CTR_EL0 that hold on all CPUs.
+#[inline(always)]
+pub(crate) fn common_type() -> u64 {
+    let common = COMMON.load(Ordering::Relaxed);
+    if common & SEEN == 0 { own_type() } else { common }
+}
+
+/// Smallest data cache line of any CPU, bytes.
+fn line() -> usize {
+    4 << ((common_type() & DMIN_LINE) >> 16)
 }
 
 /// Cleans and invalidates `[start, start + len)` to the Point of Coherency, completed by `dsb sy`.

@@ -6,9 +6,10 @@ use super::roll_call::RollCall;
 use super::spin_table;
 use crate::arch;
 use crate::clock::{Deadline, Instant, to_duration, to_ticks};
+use crate::gic::CpuPart;
 use crate::lifecycle::{Denied, Lifecycle};
 use crate::percpu::CpuId;
-use crate::percpu::area::{self, Area};
+use crate::percpu::area::{self, Area, Part as _};
 use crate::{call, gate, patch, psci};
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
@@ -208,8 +209,13 @@ fn advance(_lock: &Lifecycle, area: &'static Area) -> bool {
     let Some(pending) = state.as_mut() else { return true };
     let now = Instant::now().ticks();
     if let Step::Settled(outcome) = pending.booter.step(now) {
-        if outcome.verdict == Verdict::Online {
-            compare_counters(area, pending.kicked_at);
+        match outcome.verdict {
+            Verdict::Online => compare_counters(area, pending.kicked_at),
+            // It cannot say so itself.
+            Verdict::Failed(reason) if reason == Reason::Gic as u16 => {
+                log::error!("cpu {}: interrupt controller: {}", area.id, CpuPart::of(area).complaint());
+            }
+            _ => {}
         }
         record(area).settled(outcome);
         *state = None;

@@ -36,18 +36,63 @@ pub enum GicError {
     /// An SGI that the CPU sent to itself did not arrive.
     Deaf {
         /// What the registers say about why.
-        why: &'static str,
+        why: Deafness,
     },
 }
 
-/// [`GicError::Deaf`]: interrupts of Group 0 are the Secure world's, or come as FIQs.
-pub(super) const LEFT_IN_GROUP_0: &str = "firmware has left them in Group 0 (IGROUPR0)";
-/// The same: what is written to the mask is ignored while the Secure world has it in its own half.
-pub(super) const MASK_CLOSED: &str = "firmware holds the priority mask closed (PMR)";
-/// The same: nothing of the same priority or a lower one gets through.
-pub(super) const LEFT_ACTIVE: &str = "an interrupt from before was never ended (RPR)";
-/// The same: the registers are as they should be.
-pub(super) const NO_SIGN: &str = "nothing that can be read says why";
+/// Why SGIs do not reach a CPU, as far as its registers tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+#[non_exhaustive]
+pub enum Deafness {
+    /// Interrupts of Group 0 are the Secure world's, or come as FIQs.
+    Group0 = 0,
+    /// What is written to the priority mask is ignored, as the Secure world has it in its own half.
+    Mask = 1,
+    /// Nothing of the priority of one that is active, or of a lower one, gets through.
+    Active = 2,
+    /// The registers are as they should be.
+    NoSign = 3,
+}
+
+impl fmt::Display for Deafness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Group0 => "firmware has left them in Group 0 (IGROUPR0)",
+            Self::Mask => "firmware holds the priority mask closed (PMR)",
+            Self::Active => "an interrupt from before was never ended (RPR)",
+            Self::NoSign => "nothing that can be read says why",
+        })
+    }
+}
+
+/// What becomes of an error of a CPU that can print nothing yet: one number, for [`Complaint`].
+impl GicError {
+    pub(super) fn code(&self) -> u8 {
+        match self {
+            Self::NoSystemRegisters | Self::Map(_) | Self::Stuck { .. } => 1,
+            Self::NoRedistributor { .. } => 2,
+            Self::Deaf { why } => 3 + *why as u8,
+        }
+    }
+}
+
+/// Why a CPU could not set up its part, as the one that has brought it up tells it.
+pub(crate) struct Complaint(pub(super) u8);
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why = match self.0 {
+            1 => return f.write_str("a register did not settle"),
+            2 => return f.write_str("no redistributor has its affinity"),
+            3 => Deafness::Group0,
+            4 => Deafness::Mask,
+            5 => Deafness::Active,
+            _ => Deafness::NoSign,
+        };
+        GicError::Deaf { why }.fmt(f)
+    }
+}
 
 impl fmt::Display for GicError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,5 +1,6 @@
 //! What the interrupt controller knows of one CPU.
 
+use super::common::{Complaint, GicError};
 use super::number::Sgi;
 use super::v3_cpu;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -13,6 +14,8 @@ pub(crate) struct CpuPart {
     pub(super) target: AtomicU64,
     /// Which CPU interface its interrupt entry uses: `V2`, `V3`, `V3_NMI`.
     pub(super) entry: AtomicU8,
+    /// Why it could not be set up; 0: it could. Relaxed: what `give_up` does to the slot orders it before its reader.
+    complaint: AtomicU8,
 }
 
 /// Marks the targets of GICv2; reserved in ICC_SGI1R_EL1.
@@ -29,7 +32,18 @@ impl CpuPart {
             redistributor: AtomicU64::new(0),
             target: AtomicU64::new(v3_cpu::target(mpidr)),
             entry: AtomicU8::new(0),
+            complaint: AtomicU8::new(0),
         }
+    }
+
+    /// This CPU, whose part it is, cannot set it up, and cannot print yet why.
+    pub(crate) fn complain(&self, error: &GicError) {
+        self.complaint.store(error.code(), Ordering::Relaxed);
+    }
+
+    /// Why the CPU could not set it up, the last time that it could not.
+    pub(crate) fn complaint(&self) -> Complaint {
+        Complaint(self.complaint.load(Ordering::Relaxed))
     }
 
     /// Which CPU interface its interrupt entry uses: `V2`, `V3` or `V3_NMI`.

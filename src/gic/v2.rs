@@ -4,7 +4,7 @@
 //! Non-secure, emulated by a hypervisor. Hence: IGROUPR is written only where it reads other than 0, GICD_CTLR and
 //! GICC_CTLR are 1, the identification registers and CPENDSGIR are never touched.
 
-use super::common::{self, GicError, NMI_PRIORITY, NORMAL, SGIS, Trigger, secure_write};
+use super::common::{self, Deafness, GicError, NMI_PRIORITY, NORMAL, SGIS, Trigger, secure_write};
 use super::number::NMI;
 use crate::arch::{self, mmio::Mmio};
 use crate::dt::Region;
@@ -167,16 +167,16 @@ impl GicV2 {
     }
 
     /// Why this CPU, which is set up, may hear nothing (IHI 0048B 4.3.4, 4.4.2, 4.4.6).
-    pub(super) fn deaf(&self) -> &'static str {
+    pub(super) fn deaf(&self) -> Deafness {
         // Seen from Non-secure, what is in Group 0 reads as not enabled.
         if self.distributor.isenabler[0].get() & SGIS != SGIS {
-            common::LEFT_IN_GROUP_0
+            Deafness::Group0
         } else if self.cpu.pmr.get() <= u32::from(NORMAL) {
-            common::MASK_CLOSED
+            Deafness::Mask
         } else if self.cpu.rpr.get() <= u32::from(NORMAL) {
-            common::LEFT_ACTIVE
+            Deafness::Active
         } else {
-            common::NO_SIGN
+            Deafness::NoSign
         }
     }
 

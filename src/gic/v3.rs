@@ -1,7 +1,7 @@
 //! GICv3 and later (Arm IHI 0069). The CPU interface and the per-interrupt registers are arm-gic's; ours are the
 //! barriers, the search for redistributors across all regions, and the bounds on every wait.
 
-use super::common::{self, GicError, NMI_PRIORITY, NORMAL, PATIENCE, SGIS, Trigger, secure_write};
+use super::common::{Deafness, GicError, NMI_PRIORITY, NORMAL, PATIENCE, SGIS, Trigger, secure_write};
 use super::number::NMI;
 use crate::arch::{self, mmio};
 use crate::dt::Region;
@@ -293,7 +293,7 @@ impl GicV3 {
     }
 
     /// Why this CPU, which is set up, may hear nothing (IHI 0069 4.8.6, 12.2.18, 12.2.22, 12.11.9).
-    pub(super) fn deaf(&self, redistributor: u64) -> &'static str {
+    pub(super) fn deaf(&self, redistributor: u64) -> Deafness {
         let (mask, running): (u64, u64);
         // SAFETY: reads ICC_PMR_EL1 and ICC_RPR_EL1, which changes nothing.
         unsafe {
@@ -304,13 +304,13 @@ impl GicV3 {
         if read32(redistributor + GICR_ISENABLER0) & SGIS != SGIS
             || (with_one_view && read32(redistributor + GICR_IGROUPR0) & SGIS != SGIS)
         {
-            common::LEFT_IN_GROUP_0
+            Deafness::Group0
         } else if mask <= u64::from(NORMAL) {
-            common::MASK_CLOSED
+            Deafness::Mask
         } else if running <= u64::from(NORMAL) {
-            common::LEFT_ACTIVE
+            Deafness::Active
         } else {
-            common::NO_SIGN
+            Deafness::NoSign
         }
     }
 

@@ -5,8 +5,9 @@ use super::fault;
 use super::leaving::{leave, quiet};
 use super::news::apply_news;
 use super::secondary::run_secondary;
-use crate::arch::{self, Hw, regs};
+use crate::arch::{self, Hw, cache, regs};
 use crate::bringup::{Reason, record};
+use crate::gic::CpuPart;
 use crate::launch::Mailbox;
 use crate::masking::Masking;
 use crate::percpu::area::{self, Area, Part as _};
@@ -78,6 +79,14 @@ fn lacks_features(_own: &Area) -> Option<Reason> {
     }
 }
 
+/// Has caches looked after from now on as this CPU needs it.
+fn join_caches(_own: &Area) {
+    let ctr = cache::own_type();
+    #[cfg(feature = "fault-injection")]
+    let ctr = fault::cache_type(_own.id, ctr);
+    cache::join(ctr);
+}
+
 /// Gives up, as its CPU's last act.
 fn give_up(area: &'static Area, generation: u32, reason: Reason) -> ! {
     panic::must_not_be_the_last();
@@ -99,13 +108,14 @@ pub(crate) extern "C" fn secondary(area: &'static Area) -> ! {
     }
     regs::serror_open();
     gate::poll();
+    join_caches(area);
     if let Some(reason) = lacks_features(area) {
         give_up(area, generation, reason);
     }
     #[cfg(feature = "fault-injection")]
     fault::about_to_set_up_gic(area.id);
     if let Err(error) = gic::init_cpu(psci::firmware_is_ours()).and_then(|()| gic::prove()) {
-        log::error!("cpu {}: interrupt controller: {error}", area.id);
+        CpuPart::of(area).complain(&error);
         give_up(area, generation, Reason::Gic);
     }
     gate::poll();

@@ -4,7 +4,7 @@ use super::area::enter_early;
 use super::carve::carve;
 use super::system::{SYSTEM, System};
 use super::{arrival, interrupt};
-use crate::arch::{self, regs};
+use crate::arch::{self, cache, regs};
 use crate::bringup::{self, record};
 use crate::clock::{self, Deadline};
 use crate::dt::{self, Machine};
@@ -36,6 +36,7 @@ pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
     // The image does not fit its own tables: a build error, with no console to tell.
     let Ok(regime) = memory::init() else { arch::park() };
     psci::set_ours(entry_el == 3);
+    cache::join(cache::own_type());
 
     // SAFETY: the first word of the image, mapped; alone, masked, on the boot stack. The word answers, so what comes instead
     // has been waiting.

@@ -1,6 +1,7 @@
 //! What the tests do on the ways of CPUs.
 
 use super::leaving::depart;
+use crate::arch::cache;
 use crate::arch::regs::{self, DAIF_I};
 use crate::hook::Hook;
 use crate::launch::Mailbox;
@@ -58,6 +59,27 @@ pub fn lacks_features(cpu: Option<CpuId>, bits: u64) {
 pub(super) fn features(cpu: CpuId, isar0: u64) -> u64 {
     let lacks = LACKING.load(Ordering::Relaxed) == cpu.index() as u64 + 1;
     if lacks { isar0 & !LACKED.load(Ordering::Relaxed) } else { isar0 }
+}
+
+/// One more than the index of the CPU with caches of its own kind, and its CTR_EL0.
+static ODD_CACHE: AtomicU64 = AtomicU64::new(0);
+static ODD_TYPE: AtomicU64 = AtomicU64::new(0);
+
+/// From now on `cpu`, as it arrives, finds `ctr` in its CTR_EL0, as on a machine with clusters of several kinds.
+pub fn has_cache_type(cpu: CpuId, ctr: u64) {
+    // Relaxed: the start of the CPU orders them.
+    ODD_TYPE.store(ctr, Ordering::Relaxed);
+    ODD_CACHE.store(cpu.index() as u64 + 1, Ordering::Relaxed);
+}
+
+pub(super) fn cache_type(cpu: CpuId, ctr: u64) -> u64 {
+    let odd = ODD_CACHE.load(Ordering::Relaxed) == cpu.index() as u64 + 1;
+    if odd { ODD_TYPE.load(Ordering::Relaxed) } else { ctr }
+}
+
+/// The fields of CTR_EL0 by which caches are looked after: DminLine, IDC and DIC.
+pub fn common_cache_type() -> u64 {
+    cache::common_type() & !(1 << 63)
 }
 
 /// This CPU goes, as [`cpu_down`](crate::hotplug::cpu_down) has it go, but without the gathering before: `Online` to

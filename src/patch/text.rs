@@ -1,7 +1,8 @@
 //! Instructions in the text: reading, checking, writing.
 
 use super::{PatchError, SiteFault};
-use crate::arch::{self, mmu::PAGE};
+use crate::arch::mmu::PAGE;
+use crate::arch::{self, cache};
 use crate::memory;
 use core::arch::asm;
 
@@ -80,28 +81,21 @@ impl Drop for Window {
 
 /// Makes the instruction at `at` visible to instruction fetches of all CPUs (Arm ARM B2.4.4): clean the data cache to the
 /// Point of Unification, then invalidate the instruction cache, each with its barrier; either is left out where
-/// `CTR_EL0` says that it is not needed. The clean is a `dc civac`, which goes further than it must: early Cortex-A53 parts
+/// `CTR_EL0` says on every CPU that it is not needed. The clean is a `dc civac`, which goes further than it must: early Cortex-A53 parts
 /// want it in the place of `cvau` (errata 819472, 824069, 826319, 827319).
 #[unsafe(link_section = ".never_patch")]
 fn synchronise(at: u64) {
-    let ctr: u64;
-    // SAFETY: reads an identification register.
-    unsafe { asm!("mrs {}, ctr_el0", out(reg) ctr, options(nomem, nostack, preserves_flags)) };
-    if ctr & CTR_IDC == 0 {
+    let ctr = cache::common_type();
+    if ctr & cache::IDC == 0 {
         // SAFETY: cleans and invalidates one line of the text, which changes no value that any CPU sees.
         unsafe { asm!("dc civac, {}", in(reg) at, options(nostack, preserves_flags)) };
     }
     // Orders the clean, or at least the store, before the invalidation.
     arch::dsb_ish();
-    if ctr & CTR_DIC == 0 {
+    if ctr & cache::DIC == 0 {
         // SAFETY: invalidates one line of the instruction caches.
         unsafe { asm!("ic ivau, {}", in(reg) at, options(nostack, preserves_flags)) };
         // Completes the invalidation on all CPUs before any of them is let go.
         arch::dsb_ish();
     }
 }
-
-/// `CTR_EL0.IDC`: no clean to the Point of Unification is needed.
-const CTR_IDC: u64 = 1 << 28;
-/// `CTR_EL0.DIC`: no invalidation of instruction caches is needed.
-const CTR_DIC: u64 = 1 << 29;

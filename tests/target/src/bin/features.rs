@@ -1,5 +1,5 @@
 //! CPUs of several kinds: one that lacks what the code may be compiled for is refused; the LSE atomics, which only the locks
-//! use, nobody uses any more once a CPU has come that lacks them.
+//! use, nobody uses any more once a CPU has come that lacks them; caches are looked after as the CPU needs it that needs most.
 //!
 //! With `-cpu max`, or another that has FEAT_LSE, and 2 CPUs or more. With the bootarg `all` that CPU comes with all others, and with
 //! `late`, and the shim as firmware, it takes so long each time that it cannot come twice in the time for one start.
@@ -11,7 +11,7 @@ use reveille::bringup::{Reason, Verdict, cpu_up};
 use reveille::cpu;
 use reveille::sync::SpinLock;
 use reveille::time::{Deadline, Instant};
-use reveille::{ExitCode, System, call, fault, patch, println};
+use reveille::{ExitCode, System, call, fault, hotplug, patch, println};
 use reveille_tests::check;
 use reveille_tests::shim::{self, Plan};
 
@@ -25,6 +25,29 @@ static LOCK: SpinLock<u64> = SpinLock::new(0);
 
 fn uses_lse() -> bool {
     patch::sites().any(|site| site.key == "LSE" && site.enabled)
+}
+
+/// CTR_EL0.DminLine, and IDC and DIC, which `odd` has beside a larger or a smaller line.
+fn caches(system: &'static System, odd: cpu::CpuId) {
+    const DMIN_LINE: u64 = 0xf << 16;
+    const IDC_DIC: u64 = 0b11 << 28;
+    let before = fault::common_cache_type();
+    let line = before & DMIN_LINE;
+    check(line >= 2 << 16, "there is room for a line that is smaller");
+    let step = 1 << 16;
+    // Of the caches of one that was there and is gone nothing is forgotten: it may come back.
+    for (ctr, expected) in [
+        (IDC_DIC | (line + step), before),
+        (IDC_DIC | (line - step), before & IDC_DIC | (line - step)),
+        (line, (line - step)),
+        (IDC_DIC | line, line - step),
+    ] {
+        check(hotplug::cpu_down(odd, system.deadline()).is_ok(), "the CPU goes");
+        fault::has_cache_type(odd, ctr);
+        let verdict = cpu_up(odd, Deadline::after(system.deadline()));
+        check(verdict == Verdict::Online, "with other caches it comes online");
+        check(fault::common_cache_type() == expected, "caches are looked after as all need it");
+    }
 }
 
 fn main(system: &'static System) -> ExitCode {
@@ -58,6 +81,7 @@ fn main(system: &'static System) -> ExitCode {
         );
     }
     check(!uses_lse(), "which nobody uses any more");
+    caches(system, odd);
     for _ in 0..100 {
         let offline = call::on_each(&all, |_| *LOCK.lock() += 1);
         check(offline.is_ok_and(|offline| offline.is_empty()), "all take calls");
