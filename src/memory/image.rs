@@ -1,5 +1,6 @@
 //! The image itself: where it lies, what of it is text, its functions as numbers, and which build it is.
 
+use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 unsafe extern "C" {
@@ -8,6 +9,7 @@ unsafe extern "C" {
     static __rodata_end: u8;
     static __relro_end: u8;
     static __image_end: u8;
+    static __rela_start: u8;
     static __rela_end: u8;
 }
 
@@ -49,7 +51,33 @@ static BUILD_ID: AtomicU64 = AtomicU64::new(0);
 /// Bytes of the arm64 header at the start of the image. Whoever loads it may have changed it.
 const IMAGE_HEADER: u64 = 64;
 
-/// A number that tells builds apart: 64-bit FNV-1a over the 32-bit words of text and constants as they were linked.
+/// An entry of the table of relocations (ELF for the Arm 64-bit Architecture, 5.7: Elf64_Rela).
+#[repr(C)]
+struct Relocation {
+    /// The address that is changed, as the image was linked.
+    offset: u64,
+    _info: u64,
+    _addend: u64,
+}
+
+/// Where the image was linked to be.
+fn link_base() -> u64 {
+    let base: u64;
+    // SAFETY: computes a number that the linker knows.
+    unsafe {
+        asm!(
+            "movz {0}, #:abs_g3:__link_base",
+            "movk {0}, #:abs_g2_nc:__link_base",
+            "movk {0}, #:abs_g1_nc:__link_base",
+            "movk {0}, #:abs_g0_nc:__link_base",
+            out(reg) base, options(nomem, nostack, preserves_flags)
+        );
+    }
+    base
+}
+
+/// A number that tells builds apart: 64-bit FNV-1a over the 32-bit words of text and constants as they were linked, wherever the
+/// image lies.
 ///
 /// First asked for at boot, before any code is patched.
 pub(crate) fn build_id() -> u64 {
@@ -59,14 +87,24 @@ pub(crate) fn build_id() -> u64 {
     }
     let (text, never_patch) = text();
     // SAFETY: symbols of the linker script, of which only the addresses are used.
-    let constants = unsafe { address(&__text_end)..address(&__rela_end) };
+    let (constants, table) =
+        unsafe { (address(&__text_end)..address(&__rela_end), address(&__rela_start)..address(&__rela_end)) };
+    let count = (table.end - table.start) as usize / size_of::<Relocation>();
+    // SAFETY: the table by which the image was relocated, of entries of this kind, constant from then on.
+    let relocations = unsafe { core::slice::from_raw_parts(table.start as *const Relocation, count) };
+    // Each changed 8 bytes, which count as 0, which is what the linker leaves there; what belongs there is in the table. In the order of
+    // their places, as the linker sorts them.
+    let moved = text.start.wrapping_sub(link_base());
+    let mut relocated = relocations.iter().map(|relocation| relocation.offset.wrapping_add(moved)).peekable();
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for part in [text.start + IMAGE_HEADER..never_patch.end, constants] {
         let len = (part.end - part.start) as usize / 4;
         // SAFETY: text and constants of the image, mapped, aligned to more than a word, and not written yet.
         let words = unsafe { core::slice::from_raw_parts(part.start as *const u32, len) };
-        for word in words {
-            hash = (hash ^ u64::from(*word)).wrapping_mul(0x100_0000_01b3);
+        for (at, word) in (part.start..).step_by(4).zip(words) {
+            while relocated.next_if(|place| place + 8 <= at).is_some() {}
+            let word = if relocated.peek().is_some_and(|place| *place <= at) { 0 } else { *word };
+            hash = (hash ^ u64::from(word)).wrapping_mul(0x100_0000_01b3);
         }
     }
     BUILD_ID.store(hash, Ordering::Relaxed);
