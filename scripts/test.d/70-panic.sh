@@ -170,6 +170,24 @@ check scripts/symbolize symbolize_log
 check scripts/symbolize/at symbolize_log --at 0x60000000 --memory 1G
 check scripts/symbolize/el3 symbolize_log --el 3
 
+# A build id is one number, also of an image whose constants are relocated: without LTO over all crates there are such.
+symbolize_relocated() {
+    local elf=$DIR/target/aarch64-unknown-none-softfloat/release/crash at builds=()
+    CARGO_PROFILE_RELEASE_LTO=off CARGO_TARGET_DIR=$DIR/target \
+        run_cargo build --release --target aarch64-unknown-none-softfloat -p reveille-tests --bin crash
+    for at in 0x40200000 0x60000000; do
+        "$ROOT/scripts/runner" "$elf" --timeout 200 --memory 1G --at "$at" --append case=timer >"$DIR/console.$at" </dev/null || true
+        "$ROOT/scripts/symbolize" "$elf" "$DIR/console.$at" >/dev/null 2>"$DIR/err"
+        cat -- "$DIR/err"
+        [[ ! -s $DIR/err ]] || fail "at $at the build id of the ELF is not that of the log"
+        builds+=("$(grep -Eo 'build [0-9a-f]{16}' "$DIR/console.$at")")
+    done
+    say "${builds[*]}"
+    [[ ${builds[0]} == "${builds[1]}" ]] || fail 'it depends on where the image is loaded'
+    rm -rf -- "$DIR/target"
+}
+check scripts/symbolize/relocated --full symbolize_relocated
+
 symbolize_errors() {
     local symbolize=$ROOT/scripts/symbolize other
     refused 'is not an ELF' "$symbolize" "$ROOT/Cargo.toml"

@@ -218,7 +218,7 @@ reveille_el_setup:
     mrs     x0, S3_0_C12_C12_5          // ICC_SRE_EL1.SRE
     orr     x0, x0, #1
     msr     S3_0_C12_C12_5, x0
-1:  isb
+1:
     // falls through
 
 // Arithmetic as everybody expects it, whatever the last one here has left: in reveille_el_setup, where FP and SIMD do not trap.
