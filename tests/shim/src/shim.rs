@@ -12,6 +12,42 @@ const MAX_CPUS: usize = 512;
 /// Bytes of the EL2 stack of one CPU: a trap frame, and the few small frames of `trap`.
 const STACK_SIZE: usize = 2048;
 
+/// What is left behind in registers before the image is entered: a program that the host has put behind the shim's own memory, see
+/// scripts/lib/boot_states.py. [`LEAVINGS`], whether the image is entered at EL2 (2) or EL1 (1), and at 16 bytes from there a function
+/// that gets the number of the CPU.
+#[repr(C)]
+struct Leavings {
+    magic: u32,
+    level: u32,
+    unused: [u32; 2],
+}
+const LEAVINGS: u32 = u32::from_le_bytes(*b"LEAV");
+const LEAVINGS_SIZE: u64 = 0x4000;
+
+/// The program, if there is one.
+fn leavings() -> Option<&'static Leavings> {
+    let end: u64;
+    // Not by its address in Rust, which would be one to relocate.
+    // SAFETY: computes an address.
+    unsafe {
+        asm!("adrp {0}, __image_end", "add {0}, {0}, :lo12:__image_end", out(reg) end, options(nomem, nostack, preserves_flags));
+    }
+    let at = end.next_multiple_of(4096) as *const Leavings;
+    // SAFETY: RAM of `virt`, which `boot` reserves, and nobody writes while the guest runs.
+    let found = unsafe { &*at };
+    (found.magic == LEAVINGS).then_some(found)
+}
+
+/// Leaves on this CPU what is to be left.
+fn leave_behind(index: u64) {
+    if let Some(found) = leavings() {
+        let code = (core::ptr::from_ref(found) as usize + size_of::<Leavings>()) as *const ();
+        // SAFETY: a function of this type, says the magic number: it changes registers that are the image's to set up, and
+        // none that AAPCS64 keeps.
+        unsafe { core::mem::transmute::<*const (), extern "C" fn(u64)>(code)(index) };
+    }
+}
+
 #[repr(C, align(16))]
 struct Stacks(UnsafeCell<[[u8; STACK_SIZE]; MAX_CPUS]>);
 // SAFETY: only the stack pointer of the CPU whose stack it is ever leads there.
@@ -258,6 +294,10 @@ impl Cpu {
         }
         set(&self.entries, get(&self.entries) + 1);
         set(&self.stage, stage::ENTERED);
+        if leavings().is_some_and(|found| found.level == 2) {
+            set(&self.entry.spsr, EL2H);
+        }
+        leave_behind(own_index());
         &self.entry
     }
 }
@@ -338,6 +378,12 @@ fn find(affinity: u64) -> Option<&'static Cpu> {
     CPUS.get((aff1 << 4 | aff0) as usize)
 }
 
+/// The number of this CPU, as `virt` counts.
+fn own_index() -> u64 {
+    let affinity = el1!("mpidr_el1");
+    (affinity >> 8 & 0xff) << 4 | affinity & 0xf
+}
+
 fn this_cpu() -> &'static Cpu {
     match find(el1!("mpidr_el1") & 0xff_00ff_ffff) {
         Some(cpu) => cpu,
@@ -353,7 +399,7 @@ extern "C" fn boot(tree: u64, start: u64, end: u64) -> &'static Entry {
         stop();
     }
     // SAFETY: the boot protocol says that the tree is there.
-    unsafe { reserve(tree, start, end - start) };
+    unsafe { reserve(tree, start, end.next_multiple_of(4096) + LEAVINGS_SIZE - start) };
     let cpu = this_cpu();
     set(&cpu.entry.pc, IMAGE);
     // SAFETY: as above.
