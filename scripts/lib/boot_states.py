@@ -5,8 +5,7 @@ usage: boot_states.py --runner RUNNER --image ELF --el2-image ELF --stub ELF --n
 
 Each boot takes some of what is in the table (tests/shim/leavings.table), on some of its CPUs, which the stub at EL2 leaves there
 before it enters the image. It has to end in a complete roll call; and where the table says so, in words about what was left. One line
-for each boot that does not, with what was left, and how to have it again; the log of the last one that failed is in DIR. The last line
-is the sum.
+for each boot that does not, with what was left, and its console behind it. The last line is the sum.
 """
 
 import argparse
@@ -17,6 +16,8 @@ import subprocess
 import sys
 
 GICD, GICC, GICR, GICR_STRIDE = 0x8000000, 0x8010000, 0x80A0000, 0x20000
+# Where QEMU puts the stub: what the header of its image asks for.
+STUB = 0x40080000
 MAGIC = int.from_bytes(b"LEAV", "little")
 SYSTEM = re.compile(r"S([23])_([0-7])_C(1[0-5]|[0-9])_C(1[0-5]|[0-9])_([0-7])")
 DEVICE = re.compile(r"(gicd|gicc|gicr)\+(0x[0-9a-f]+|[0-9])")
@@ -127,10 +128,9 @@ def one(options, table, address, number):
     sums = f"roll call: {cpus} possible, {cpus} online,"
     if run.returncode == 0 and sums in console and all(re.search(pattern, console) for pattern in said):
         return what, None
-    with open(os.path.join(options.dir, "log"), "w", encoding="utf-8") as log:
-        log.write(console + run.stderr)
-    tail = [line for line in (console + run.stderr).splitlines() if line.strip()][-3:]
-    return what, f"exit code {run.returncode}: {' / '.join(tail)}"
+    missing = [f"no /{pattern}/" for pattern in said if not re.search(pattern, console)]
+    lines = [line for line in (console + run.stderr).splitlines() if line.strip()]
+    return what, "\n  | ".join([", ".join([f"exit code {run.returncode}", *missing]), *lines])
 
 
 def main():
@@ -142,7 +142,8 @@ def main():
     options.add_argument("--first", type=int, default=0)
     options = options.parse_args()
     table = list(rows(options.table))
-    address = (symbol(options.nm, options.stub, "__image_end") + 0xFFF) & ~0xFFF
+    size = symbol(options.nm, options.stub, "__image_end") - symbol(options.nm, options.stub, "__image_start")
+    address = (STUB + size + 0xFFF) & ~0xFFF
     failed = 0
     for number in range(options.first, options.first + options.boots):
         what, why = one(options, table, address, number)

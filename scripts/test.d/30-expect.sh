@@ -77,7 +77,7 @@ tree_many_pieces() {
         printf '/ {\n\treserved-memory {\n\t\t#address-cells = <2>;\n\t\t#size-cells = <2>;\n\t\tranges;\n'
         for ((i = 0; i < 200; i++)); do
             at=$((0x44000000 + i * 0x20000))
-            printf '\t\tr@%x { reg = <0 0x%x 0 0x1000>; %s };\n' $at $at "$(((i % 2)) || printf 'no-map;')"
+            printf '\t\tr@%x { reg = <0 0x%x 0 0x1000>; %s };\n' $at $at "$( ((i % 2)) || printf 'no-map;')"
         done
         printf '\t};\n};\n'
     } >"$file.dts"

@@ -34,6 +34,13 @@ for kind in timer handler callback; do
 done
 unset kind
 
+# Whatever earlier stages have left behind, every CPU comes; what no set-up can undo is said.
+boot_states() {
+    "$ROOT/scripts/torture" --boot-states "$1" --seed "$2" </dev/null
+}
+check torture/boot-states boot_states 20 1
+check torture/boot-states/many --full --limit 3600 boot_states 1000 2
+
 # With counted instructions a seed is a run: twice the same, to the last byte; and another seed is another.
 replayed() {
     local round
