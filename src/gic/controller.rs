@@ -182,9 +182,14 @@ pub(crate) fn find_cpu_parts() {
         area::areas().iter().for_each(|area| CpuPart::of(area).target.store(TARGET_V2, Ordering::Relaxed));
     }
     if let Some(v3) = GIC_V3.get() {
+        v3.end_lpis();
         v3.for_each_redistributor(|mpidr, address| {
+            // The first frame that matches: later ones with the same affinity are nobody's.
             if let Some(cpu) = area::find(mpidr) {
-                CpuPart::of(area::of(cpu)).redistributor.store(address, Ordering::Relaxed);
+                let place = &CpuPart::of(area::of(cpu)).redistributor;
+                if place.load(Ordering::Relaxed) == 0 {
+                    place.store(address, Ordering::Relaxed);
+                }
             }
         });
     }

@@ -22,6 +22,11 @@ const GICD_ICACTIVER: u64 = 0x380;
 const GICD_IGRPMODR: u64 = 0xd00;
 /// GICD_TYPER.NMI: interrupts can have superpriority (FEAT_GICv3_NMI).
 const TYPER_NMI: u32 = 1 << 9;
+/// GICD_TYPER.ESPI: there are extended SPIs, 32 more than ESPI_range says at bit 27 times 32 (IHI 0069 12.9.38).
+const TYPER_ESPI: u32 = 1 << 8;
+const GICD_ICENABLER_E: u64 = 0x1400;
+const GICD_ICPENDR_E: u64 = 0x1800;
+const GICD_ICACTIVER_E: u64 = 0x1c00;
 /// GICD_CTLR: ARE (single security state) or ARE_NS; the bit is the same.
 const CTLR_ARE_NS: u32 = 1 << 4;
 /// GICD_CTLR: EnableGrp1 or, from Non-secure, EnableGrp1A; the bit is the same.
@@ -34,6 +39,9 @@ const CTLR_DS: u32 = 1 << 6;
 const CTLR_RWP: u32 = 1 << 31;
 
 const GICR_CTLR: u64 = 0x0;
+/// GICR_CTLR.EnableLPIs, and RWP (IHI 0069 12.11.2).
+const GICR_ENABLE_LPIS: u32 = 1 << 0;
+const GICR_RWP: u32 = 1 << 3;
 const GICR_TYPER: u64 = 0x8;
 const GICR_WAKER: u64 = 0x14;
 const GICR_SGI: u64 = 0x1_0000;
@@ -162,9 +170,44 @@ impl GicV3 {
             write32(self.distributor + GICD_ICPENDR + 4 * word, u32::MAX);
             write32(self.distributor + GICD_ICACTIVER + 4 * word, u32::MAX);
         }
+        // Nobody here asks for one of the extended numbers: none is left on.
+        let typer = read32(self.distributor + GICD_TYPER);
+        for word in 0..if typer & TYPER_ESPI != 0 { u64::from(typer >> 27) + 1 } else { 0 } {
+            for register in [GICD_ICENABLER_E, GICD_ICPENDR_E, GICD_ICACTIVER_E] {
+                write32(self.distributor + register + 4 * word, u32::MAX);
+            }
+        }
         wait_until("GICD_CTLR.RWP", || !self.write_pending())?;
         write32(self.distributor + GICD_CTLR, CTLR_ARE_NS | CTLR_GROUP1_NS);
         wait_until("GICD_CTLR.RWP", || !self.write_pending())
+    }
+
+    /// Turns LPIs off that an earlier stage has left on, on all CPUs: they arrive with numbers that nobody knows, and are noted in
+    /// memory that is somebody else's by now. By the boot CPU.
+    pub(super) fn end_lpis(&self) {
+        let (mut left, mut stuck) = (0_u32, 0_u32);
+        self.for_each_redistributor(|_, at| {
+            if read32(at + GICR_CTLR) & GICR_ENABLE_LPIS != 0 {
+                left += 1;
+                stuck += u32::from(!Self::disable_lpis(at));
+            }
+        });
+        if left != 0 {
+            log::warn!("interrupt controller: LPIs were left on for {left} CPUs: turned off");
+        }
+        if stuck != 0 {
+            log::error!(
+                "interrupt controller: LPIs stay on for {stuck} CPUs: memory that was theirs may be written to"
+            );
+        }
+    }
+
+    /// Whether they could be: an implementation may have it that what is on stays on (IHI 0069 5.1.1).
+    fn disable_lpis(redistributor: u64) -> bool {
+        let control = read32(redistributor + GICR_CTLR);
+        write32(redistributor + GICR_CTLR, control & !GICR_ENABLE_LPIS);
+        let _ = wait_until("GICR_CTLR.RWP", || read32(redistributor + GICR_CTLR) & GICR_RWP == 0);
+        read32(redistributor + GICR_CTLR) & GICR_ENABLE_LPIS == 0
     }
 
     /// Calls `found(affinity, address)` for every redistributor of every region.
@@ -230,7 +273,15 @@ impl GicV3 {
                 read32(redistributor + GICR_WAKER) & WAKER_CHILDREN_ASLEEP == 0
             })?;
         }
+        // Of one that an earlier stage has had in its hands since the boot CPU looked.
+        if read32(redistributor + GICR_CTLR) & GICR_ENABLE_LPIS != 0 {
+            Self::disable_lpis(redistributor);
+        }
         write32(redistributor + GICR_ICENABLER0, !SGIS);
+        // Extended PPIs, of which there are 0, 32 or 64 (GICR_TYPER.PPInum).
+        for word in 1..=u64::from(read32(redistributor + GICR_TYPER) >> 27).min(2) {
+            write32(redistributor + GICR_ICENABLER0 + 4 * word, u32::MAX);
+        }
         write32(redistributor + GICR_IGROUPR0, u32::MAX);
         write32(redistributor + GICR_IGRPMODR0, 0);
         write32(redistributor + GICR_ICPENDR0, u32::MAX);
@@ -247,7 +298,7 @@ impl GicV3 {
             write32(redistributor + GICR_INMIR0, 1 << NMI.intid());
         }
         write32(redistributor + GICR_ISENABLER0, SGIS);
-        wait_until("GICR_CTLR.RWP", || read32(redistributor + GICR_CTLR) & (1 << 3) == 0)?;
+        wait_until("GICR_CTLR.RWP", || read32(redistributor + GICR_CTLR) & GICR_RWP == 0)?;
 
         GicCpuInterface::enable_system_register_el1();
         let control: u64;

@@ -146,7 +146,10 @@ pub(crate) fn dispatch(intid: u32) {
     let handler =
         HANDLERS.get(intid as usize).map_or(core::ptr::null_mut(), |handler| handler.load(Ordering::Acquire));
     if handler.is_null() {
-        if intid >= 16 {
+        if intid >= gic::interrupts() {
+            // An LPI, or one of an extended range: on since before this image, and not to be turned off by number.
+            log::warn!("interrupt {intid} is none of this image's: ended");
+        } else if intid >= 16 {
             gic::enable(intid, false);
             log::warn!("interrupt {intid} has no handler: disabled");
         }
