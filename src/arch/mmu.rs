@@ -4,7 +4,7 @@
 //! stacks, far from each other, with an unmapped page on either side of each. Nothing is both writable and executable, and
 //! `SCTLR.WXN` would take the execute right away if it were (Arm ARM D8.4.3).
 
-use super::regs::{at_el2, read_el};
+use super::regs::{at_el2, e2h, read_el};
 use super::shared::Regime;
 use core::arch::asm;
 use core::fmt;
@@ -99,8 +99,8 @@ fn attributes(usage: Use) -> u64 {
     const AF: u64 = 1 << 10;
     const INNER: u64 = 3 << 8;
     const READ_ONLY: u64 = 1 << 7;
-    let el2 = at_el2();
-    // EL1: UXN (54) and PXN (53). EL2: XN (54), and AP[1] (6) is RES1.
+    let el2 = at_el2() && e2h() == 0;
+    // EL1, and EL2 with E2H: UXN (54) and PXN (53). EL2: XN (54), and AP[1] (6) is RES1.
     let never = if el2 { 1 << 54 } else { 3 << 53 };
     let base = AF | if el2 { 1 << 6 } else { 0 };
     base | match usage {
@@ -125,12 +125,21 @@ enum Found {
     Other,
 }
 
+/// What an entry gets beside the address.
+#[derive(Clone, Copy)]
+struct How {
+    attributes: u64,
+    /// The first level at which it may stand: 1, for the largest block that fits, or 3, for pages alone.
+    top: usize,
+}
+
 /// What `current`, the entry of `level` for `virtual_`, means to who maps `left` bytes of `physical` there.
 #[inline(always)]
-fn judge(current: u64, level: usize, virtual_: u64, physical: u64, left: u64, attributes: u64) -> Found {
+fn judge(current: u64, level: usize, virtual_: u64, physical: u64, left: u64, how: How) -> Found {
     let size = 1_u64 << (39 - 9 * level);
     let leaf = if level == 3 { TABLE } else { BLOCK };
-    let fits = level != 0 && (virtual_ | physical) & (size - 1) == 0 && left >= size;
+    let How { attributes, top } = how;
+    let fits = level >= top && (virtual_ | physical) & (size - 1) == 0 && left >= size;
     let new = physical | attributes | leaf;
     if current & VALID == 0 {
         return if fits { Found::Room(new) } else { Found::Nothing };
@@ -212,6 +221,18 @@ impl Mapper {
     /// then there is none.
     #[unsafe(link_section = ".never_patch")]
     pub(crate) fn map(&mut self, virtual_: u64, physical: u64, len: u64, usage: Use) -> Result<(), MapError> {
+        self.map_as(virtual_, physical, len, How { attributes: attributes(usage), top: 1 })
+    }
+
+    /// The same for the image, at `start`, where it is: by pages alone, as it is mapped already by the early tables, from which
+    /// every CPU moves to these. A page that became part of a block would have to be unmapped in between: two sizes of
+    /// one translation in a TLB are a conflict (Arm ARM D8.17.1, "break-before-make").
+    pub(crate) fn map_image(&mut self, start: u64, len: u64, usage: Use) -> Result<(), MapError> {
+        self.map_as(start, start, len, How { attributes: attributes(usage), top: 3 })
+    }
+
+    #[unsafe(link_section = ".never_patch")]
+    fn map_as(&mut self, virtual_: u64, physical: u64, len: u64, how: How) -> Result<(), MapError> {
         let bad = MapError::BadRange { start: physical, len };
         let physical_end = physical.checked_add(len).ok_or(bad)?;
         let virtual_end = virtual_.checked_add(len).ok_or(bad)?;
@@ -219,10 +240,9 @@ impl Mapper {
         if len == 0 || !aligned || physical_end > self.limit || virtual_end > 1 << 48 {
             return Err(bad);
         }
-        let attributes = attributes(usage);
         let mut done = 0;
         while done < len {
-            done += self.map_one(virtual_ + done, physical + done, len - done, attributes)?;
+            done += self.map_one(virtual_ + done, physical + done, len - done, how)?;
         }
         // Partner of every CPU's walker: the entries are observable before the mapping is used, and this
         // CPU's own fetch of them is not ahead of that.
@@ -233,7 +253,7 @@ impl Mapper {
 
     /// Maps the largest block that fits and returns its size.
     #[unsafe(link_section = ".never_patch")]
-    fn map_one(&mut self, virtual_: u64, physical: u64, left: u64, attributes: u64) -> Result<u64, MapError> {
+    fn map_one(&mut self, virtual_: u64, physical: u64, left: u64, how: How) -> Result<u64, MapError> {
         let mut table = self.root;
         for level in 0..4 {
             let shift = 39 - 9 * level;
@@ -244,7 +264,7 @@ impl Mapper {
             let entry = unsafe { &raw mut (*table).0[index] };
             // SAFETY: as above; only this mapper, behind its lock, writes the tables.
             let current = unsafe { entry.read() };
-            match judge(current, level, virtual_, physical, left, attributes) {
+            match judge(current, level, virtual_, physical, left, how) {
                 Found::Room(new) => {
                     // SAFETY: as above. One 64-bit store, so a walker sees the old or the new entry.
                     unsafe { entry.write(new) };
@@ -273,7 +293,7 @@ impl Mapper {
         if len == 0 || (at | len) & (PAGE as u64 - 1) != 0 {
             return Err(bad);
         }
-        let attributes = attributes(usage);
+        let how = How { attributes: attributes(usage), top: 1 };
         let mut room = (self.end as usize - self.next as usize) / PAGE;
         // For which entry of each level a table was counted last: the walk goes upwards.
         let mut counted = [u64::MAX; 4];
@@ -286,7 +306,7 @@ impl Mapper {
                 let index = (address >> shift) as usize & (ENTRIES - 1);
                 // SAFETY: as in `map_one`; nobody writes meanwhile, as the mapper is borrowed.
                 let current = table.map_or(0, |table| unsafe { (&raw const (*table).0[index]).read() });
-                match judge(current, level, address, address, end - address, attributes) {
+                match judge(current, level, address, address, end - address, how) {
                     Found::Room(_) => {
                         address += 1 << shift;
                         continue 'next;
@@ -381,11 +401,11 @@ pub(crate) fn is_ram(address: u64) -> bool {
 ///
 /// # Safety
 ///
-/// `root` is the root of a [`Mapper`] in which the image is mapped.
+/// `root` is the root of a [`Mapper`] in which the image is mapped, by [`Mapper::map_image`].
 pub(crate) unsafe fn switch_to(root: u64) -> Regime {
     if at_el2() {
         // SAFETY: the translation of everything in use stays the same (the caller's promise); the TLBI drops
-        // what the early tables had cached, of which only permissions differ.
+        // what the early tables had cached, of which only permissions differ, and not the sizes.
         unsafe {
             asm!("dsb ishst", "msr ttbr0_el2, {}", "isb", "tlbi alle2", "dsb nsh", "isb", in(reg) root, options(nostack, preserves_flags));
         }

@@ -1,7 +1,7 @@
 //! System registers whose name depends on the exception level, and the system counter.
 
 use aarch64_cpu::registers::{
-    CNTFRQ_EL0, CNTHCTL_EL2, CNTKCTL_EL1, CurrentEL, MPIDR_EL1, Readable, Writeable,
+    CNTFRQ_EL0, CNTHCTL_EL2, CNTKCTL_EL1, CurrentEL, HCR_EL2, MPIDR_EL1, Readable, Writeable,
 };
 use core::arch::asm;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +13,13 @@ pub(crate) const AFFINITY: u64 = 0xff_00ff_ffff;
 #[inline(always)]
 pub(crate) fn at_el2() -> bool {
     cfg!(feature = "el2") && CurrentEL.read(CurrentEL::EL) == 2
+}
+
+/// `HCR_EL2.E2H` where it is set, at EL2, and 0 anywhere else. The entry code clears it; where it is 1 all the same (CPUs without
+/// FEAT_E2H0), translation tables, TCR_EL2 and CNTHCTL_EL2 of EL2 look as those of EL1 do (Arm ARM D8.1.3).
+#[inline(always)]
+pub(crate) fn e2h() -> u64 {
+    if at_el2() { HCR_EL2.get() & HCR_EL2::E2H.mask << HCR_EL2::E2H.shift } else { 0 }
 }
 
 /// The affinity of this CPU, as the device tree writes it.
@@ -123,6 +130,13 @@ pub(crate) fn set_timer(view: TimerView, deadline: Option<u64>) {
                 };
                 compare = physical.saturating_add(compare.saturating_sub(counter()));
             }
+            if e2h() != 0 {
+                // SAFETY: as below, by the names that it has beside E2H: CNTP_CVAL_EL02 and CNTP_CTL_EL02.
+                unsafe {
+                    asm!("msr S3_5_C14_C2_2, {}", "msr S3_5_C14_C2_1, {}", "isb", in(reg) compare, in(reg) control, options(nostack, preserves_flags))
+                }
+                return;
+            }
             // SAFETY: as above, for the physical timer of EL1, which a machine offers that lists its interrupt and not the other.
             unsafe {
                 asm!("msr cntp_cval_el0, {}", "msr cntp_ctl_el0, {}", "isb", in(reg) compare, in(reg) control, options(nostack, preserves_flags))
@@ -138,7 +152,9 @@ pub(crate) fn enable_event_stream(frequency: u64) {
     let period = (frequency / 10_000).max(2);
     let bit = u64::from(period.ilog2() - 1).min(15);
     if at_el2() {
-        CNTHCTL_EL2.set((bit << 4) | (1 << 2) | 0b11);
+        // EL1PCTEN and EL1PCEN, which E2H has elsewhere.
+        let below = if e2h() == 0 { 0b11 } else { 0b11 << 10 };
+        CNTHCTL_EL2.set((bit << 4) | (1 << 2) | below);
     } else {
         CNTKCTL_EL1.set((bit << 4) | (1 << 2) | 0b11);
     }

@@ -6,6 +6,7 @@
 
 use super::cache;
 use super::mmio::Mmio;
+use super::regs;
 use core::sync::atomic::{AtomicU64, Ordering};
 use tock_registers::interfaces::Readable;
 
@@ -23,7 +24,7 @@ pub(crate) struct SharedHeader {
     tcr: AtomicU64,
     sctlr: AtomicU64,
     vbar: AtomicU64,
-    /// `CurrentEL` of all CPUs: the registers above are for it.
+    /// `CurrentEL` of all CPUs, with [`regs::e2h`]: the registers above are for it.
     el: AtomicU64,
 }
 
@@ -90,7 +91,7 @@ pub(crate) fn publish(lines: &'static [BootLine], crumbs: usize, regime: Regime)
     SHARED.tcr.store(regime.tcr, Ordering::Relaxed);
     SHARED.sctlr.store(regime.sctlr, Ordering::Relaxed);
     SHARED.vbar.store(regime.vbar, Ordering::Relaxed);
-    SHARED.el.store(aarch64_cpu::registers::CurrentEL.get(), Ordering::Relaxed);
+    SHARED.el.store(aarch64_cpu::registers::CurrentEL.get() | regs::e2h(), Ordering::Relaxed);
     cache::clean_invalidate_value(&SHARED);
     cache::clean_invalidate(lines.as_ptr() as usize, size_of_val(lines));
     // Published last: in the pen, a CPU that reads a base other than 0 then reads the rest (its `dmb` is the

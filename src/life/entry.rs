@@ -35,6 +35,7 @@ global_asm!(
     include_str!("asm/secondary.s"),
     include_str!("asm/vectors.s"),
     KEEP_EL2 = const cfg!(feature = "el2") as u32,
+    STUCK_E2H = const cfg!(stuck_e2h) as u32,
     HAVE_SIMD = const cfg!(target_feature = "neon") as u32,
     SECURE_WRITE = const SECURE_WRITE & 0xffff,
     SECURE_WRITE_HI = const SECURE_WRITE >> 16,

@@ -55,7 +55,7 @@ pub(crate) fn init() -> Result<Regime, MapError> {
     let mut mapper = unsafe { Mapper::new(POOL.0.get().cast(), FIRST_TABLES) };
     let (start, [text, constants, relro, end]) = (image().0, image::parts());
     let mut map =
-        |from: u64, to: u64, usage| if from < to { mapper.map(from, from, to - from, usage) } else { Ok(()) };
+        |from: u64, to: u64, usage| if from < to { mapper.map_image(from, to - from, usage) } else { Ok(()) };
     map(start, text, Use::Text)?;
     // What relocation wrote is as constant as the rest from here on.
     map(text, constants, Use::Constants)?;

@@ -60,6 +60,9 @@ reveille_el_setup:
     ubfx    x1, x1, #56, #4
     cbz     x1, 7f
     orr     x0, x0, #(1 << 27)          // FGTEn
+    cmp     x1, #1
+    b.eq    7f
+    orr     x0, x0, #(1 << 59)          // FGTEn2
 7:  mrs     x1, S3_0_C0_C7_1            // ID_AA64MMFR1_EL1.HCX: EL2 may use HCRX_EL2
     ubfx    x1, x1, #40, #4
     cbz     x1, 8f
@@ -72,7 +75,8 @@ reveille_el_setup:
     b.eq    10f
     orr     x0, x0, #(1 << 44)          // SCTLR2En
 10: msr     scr_el3, x0
-    msr     cptr_el3, xzr
+    mov     x0, #(1 << 12)              // CPTR_EL3.ESM: the levels below leave streaming mode. RES0 without SME
+    msr     cptr_el3, x0
     msr     mdcr_el3, xzr
     isb
     mrs     x0, id_aa64pfr0_el1
@@ -116,15 +120,35 @@ reveille_el_setup:
     orr     x0, x0, #0x38
 .endif
     orr     x0, x0, #(3 << 40)
+.if {STUCK_E2H}
+    orr     x0, x0, #(1 << 34)
+.endif
     msr     hcr_el2, x0
     isb
-    mov     x0, #0x33ff                 // CPTR_EL2: RES1, no FP trap
-    msr     cptr_el2, x0
+    // E2H that is 1 for good (no FEAT_E2H0): CPTR_EL2, CNTHCTL_EL2 and TCR_EL2 look like their counterparts of EL1, and what
+    // is EL1's has names of its own (Arm ARM D8.1.3, "Virtualization Host Extensions").
+    mrs     x2, hcr_el2
+    ubfx    x2, x2, #34, #1
+    mov     x0, #0x33ff                 // CPTR_EL2: RES1, no FP trap; SVE and SME do
+    mov     x1, #(1 << 12)              // TSM
+    cbz     x2, 1f
+    mov     x0, #(3 << 20)              // FPEN
+    mov     x1, #(3 << 24)              // SMEN
+1:  mrs     x3, S3_0_C0_C4_1            // ID_AA64PFR1_EL1.SME: out of streaming mode, and no ZA
+    ubfx    x3, x3, #24, #4
+    cbz     x3, 2f
+    eor     x1, x0, x1                  // not trapped meanwhile
+    msr     cptr_el2, x1
+    isb
+    msr     S3_3_C4_C2_2, xzr           // SVCR
+2:  msr     cptr_el2, x0
     msr     hstr_el2, xzr
     msr     vttbr_el2, xzr
     msr     cntvoff_el2, xzr
     mov     x0, #3                      // EL1 may read the counters and program the physical timer
-    msr     cnthctl_el2, x0
+    cbz     x2, 3f
+    mov     x0, #(3 << 10)
+3:  msr     cnthctl_el2, x0
     mrs     x0, id_aa64dfr0_el1         // MDCR_EL2.HPMN = all counters, where there is a PMU
     ubfx    x0, x0, #8, #4
     mov     x1, #0
@@ -146,6 +170,13 @@ reveille_el_setup:
     msr     S3_4_C1_C1_6, xzr           // HFGITR_EL2
     msr     S3_4_C3_C1_4, xzr           // HDFGRTR_EL2
     msr     S3_4_C3_C1_5, xzr           // HDFGWTR_EL2
+    cmp     x0, #1
+    b.eq    2f                          // 2: FEAT_FGT2
+    msr     S3_4_C3_C1_2, xzr           // HFGRTR2_EL2
+    msr     S3_4_C3_C1_3, xzr           // HFGWTR2_EL2
+    msr     S3_4_C3_C1_7, xzr           // HFGITR2_EL2
+    msr     S3_4_C3_C1_0, xzr           // HDFGRTR2_EL2
+    msr     S3_4_C3_C1_1, xzr           // HDFGWTR2_EL2
 2:  mrs     x0, S3_0_C0_C7_1            // ID_AA64MMFR1_EL1.HCX: nothing trapped, nothing virtual
     ubfx    x0, x0, #40, #4
     cbz     x0, 4f
@@ -166,14 +197,20 @@ reveille_el_setup:
 .if {KEEP_EL2}
     msr     S3_4_C2_C0_3, xzr           // TCR2_EL2: among others, no permission indirection
 .else
+    cbnz    x2, 7f
     msr     S3_0_C2_C0_3, xzr           // TCR2_EL1, from EL1 hidden by HCRX_EL2
+    b       5f
+7:  msr     S3_5_C2_C0_3, xzr           // TCR2_EL12
 .endif
 5:  tst     x0, #0xf0
     b.eq    6f
 .if {KEEP_EL2}
     msr     S3_4_C1_C0_3, xzr           // SCTLR2_EL2
 .else
+    cbnz    x2, 7f
     msr     S3_0_C1_C0_3, xzr           // SCTLR2_EL1
+    b       6f
+7:  msr     S3_5_C1_C0_3, xzr           // SCTLR2_EL12
 .endif
 6:
 .if {KEEP_EL2}
@@ -181,8 +218,11 @@ reveille_el_setup:
 .else
     mov     x0, #0x0800                 // SCTLR_EL1: RES1, MMU and caches off
     movk    x0, #0x30d0, lsl #16
+    cbnz    x2, 7f
     msr     sctlr_el1, x0
-    mov     x0, #0x3c5                  // EL1h, DAIF masked
+    b       8f
+7:  msr     S3_5_C1_C0_0, x0            // SCTLR_EL12
+8:  mov     x0, #0x3c5                  // EL1h, DAIF masked
     msr     spsr_el2, x0
     adr     x0, .Lat_el1
     msr     elr_el2, x0
@@ -210,7 +250,16 @@ reveille_el_setup:
     msr     S3_0_C1_C0_3, xzr           // SCTLR2_EL1
 3:
     mov     x0, #(3 << 20)              // CPACR_EL1.FPEN: no trap
-    msr     cpacr_el1, x0
+    cmp     x21, #1
+    b.ne    5f
+    mrs     x1, S3_0_C0_C4_1            // ID_AA64PFR1_EL1.SME, as at EL2
+    ubfx    x1, x1, #24, #4
+    cbz     x1, 5f
+    orr     x1, x0, #(3 << 24)          // SMEN
+    msr     cpacr_el1, x1
+    isb
+    msr     S3_3_C4_C2_2, xzr           // SVCR
+5:  msr     cpacr_el1, x0
     msr     mdscr_el1, xzr
     mrs     x0, id_aa64pfr0_el1
     ubfx    x0, x0, #24, #4

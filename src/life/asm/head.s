@@ -118,11 +118,16 @@ reveille_early_tables:
     adr_l   x4, reveille_early
     mrs     x5, CurrentEL
     ubfx    x5, x5, #2, #2
-    // Leaf attributes. EL1 forbids by UXN and PXN, EL2 by XN (bit 54) with AP[1] RES1.
-    movz    x7, #0x703                  // page, AF, inner shareable, attribute 0
-    orr     x8, x7, #0x80               // text: read-only
+    mov     x6, #0                      // 1 where tables and TCR are those of EL2
     cmp     x5, #2
     b.ne    1f
+    mrs     x6, hcr_el2                 // E2H: as at EL1
+    ubfx    x6, x6, #34, #1
+    eor     x6, x6, #1
+1:  // Leaf attributes. EL1 forbids by UXN and PXN, EL2 by XN (bit 54) with AP[1] RES1.
+    movz    x7, #0x703                  // page, AF, inner shareable, attribute 0
+    orr     x8, x7, #0x80               // text: read-only
+    cbz     x6, 1f
     orr     x7, x7, #0x40
     orr     x7, x7, #(1 << 54)
     orr     x8, x8, #0x40
@@ -202,15 +207,16 @@ reveille_early_tables:
     cmp     x3, x4
     csel    x3, x3, x4, lo
     movz    x2, #{TCR_COMMON}
-    movz    x4, #{SCTLR_EL1}
-    movk    x4, #{SCTLR_EL1_HI}, lsl #16
+    cbnz    x6, 7f
     orr     x2, x2, x3, lsl #32
     orr     x2, x2, #(1 << 23)          // EPD1: no walks by TTBR1
+    b       8f
+7:  movk    x2, #0x8080, lsl #16        // TCR_EL2: RES1 bits 31, 23
+    orr     x2, x2, x3, lsl #16
+8:  movz    x4, #{SCTLR_EL1}
+    movk    x4, #{SCTLR_EL1_HI}, lsl #16
     cmp     x5, #2
     b.ne    reveille_mmu_on
-    movz    x2, #{TCR_COMMON}
-    movk    x2, #0x8080, lsl #16        // TCR_EL2: RES1 bits 31, 23
-    orr     x2, x2, x3, lsl #16
     movz    x4, #{SCTLR_EL2}
     movk    x4, #{SCTLR_EL2_HI}, lsl #16
     // falls into reveille_mmu_on

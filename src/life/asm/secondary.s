@@ -43,9 +43,13 @@ reveille_secondary:
 reveille_try:
     adr_l   x6, reveille_shared
     mrs     x8, CurrentEL
-    ldr     x9, [x6, #{SHARED_EL}]
+    tbz     x8, #3, 1f
+    mrs     x9, hcr_el2
+    and     x9, x9, #(1 << 34)          // E2H
+    orr     x8, x8, x9
+1:  ldr     x9, [x6, #{SHARED_EL}]
     cmp     x8, x9
-    b.ne    reveille_pen                // came in at another level: what the header holds is not for it
+    b.ne    reveille_pen                // another level or another layout: what the header holds is not for it
     crumb   {STAGE_TABLES}
     dsb     sy                          // breadcrumbs are in memory before this CPU's caches are on
     ldr     x0, [x6, #{SHARED_TTBR}]

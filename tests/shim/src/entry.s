@@ -93,7 +93,7 @@ shim_el2:
     orr     x1, x1, #(1 << 19)          // TSC,
     orr     x1, x1, #(1 << 13)          // TWI
     msr     hcr_el2, x1
-    mov     x1, #0x33ff                 // CPTR_EL2: RES1, no FP trap
+    mov     x1, #0x22ff                 // CPTR_EL2: RES1, no trap of FP, SVE and SME
     msr     cptr_el2, x1
     msr     hstr_el2, xzr
     msr     vttbr_el2, xzr

@@ -1,0 +1,116 @@
+//! What earlier stages may have left in registers, and what the runtime needs them to be: read on every CPU, once it is online.
+//!
+//! Boots like the example `roll_call`, and prints the same. Bootarg: `untrapped`, at EL1, where whoever is
+//! above lets it reach SME and the extended controls.
+
+#![no_std]
+#![no_main]
+
+use core::arch::asm;
+use reveille::cpu::{self, CpuSet};
+use reveille::{ExitCode, System, call, println};
+use reveille_tests::check;
+
+reveille::entry!(main);
+
+macro_rules! read {
+    ($name:literal) => {{
+        let value: u64;
+        // SAFETY: reads a register that exists where this runs, and reading it has no side effect.
+        unsafe { asm!(concat!("mrs {}, ", $name), out(reg) value, options(nomem, nostack, preserves_flags)) }
+        value
+    }};
+}
+
+macro_rules! write {
+    ($name:literal, $value:expr) => {
+        // SAFETY: what traps, and nothing else, changes; the caller puts it back.
+        unsafe { asm!(concat!("msr ", $name, ", {}"), "isb", in(reg) $value, options(nomem, nostack, preserves_flags)) }
+    };
+}
+
+const FPEN: u64 = 3 << 20;
+const SMEN: u64 = 3 << 24;
+const ZEN: u64 = 3 << 16;
+/// CPTR_EL2.
+const TFP: u64 = 1 << 10;
+const TZ: u64 = 1 << 8;
+const TSM: u64 = 1 << 12;
+/// HCR_EL2.
+const E2H: u64 = 1 << 34;
+const TGE: u64 = 1 << 27;
+
+fn has(id: u64, shift: u32) -> bool {
+    id >> shift & 0xf != 0
+}
+
+/// SVCR: PSTATE.SM and PSTATE.ZA (Arm ARM D24.2.164).
+fn svcr() -> u64 {
+    read!("S3_3_C4_C2_2")
+}
+
+/// Panics on a CPU where something is not as it has to be.
+fn look(system: &System) {
+    let at_el2 = read!("CurrentEL") == 2 << 2;
+    let sve = has(read!("id_aa64pfr0_el1"), 32);
+    let sme = has(read!("id_aa64pfr1_el1"), 24);
+    let features = read!("S3_0_C0_C7_3");
+    assert!(read!("S3_3_C4_C4_0") == 0, "FPCR");
+    if at_el2 {
+        let hcr = read!("hcr_el2");
+        assert!(hcr & TGE == 0 && hcr & 0x38 == 0x38, "HCR_EL2 {hcr:#x}: interrupts come here");
+        let cptr = read!("cptr_el2");
+        let (open, closed) = if hcr & E2H == 0 { (TFP, TZ | TSM) } else { (FPEN, ZEN | SMEN) };
+        let traps = if hcr & E2H == 0 { cptr } else { !cptr };
+        assert!(traps & open == 0, "CPTR_EL2 {cptr:#x}: no trap of SIMD");
+        assert!(!sve || traps & closed & (TZ | ZEN) != 0, "CPTR_EL2 {cptr:#x}: SVE traps");
+        assert!(!sme || traps & closed & (TSM | SMEN) != 0, "CPTR_EL2 {cptr:#x}: SME traps");
+        if sme {
+            write!("cptr_el2", if hcr & E2H == 0 { cptr & !TSM } else { cptr | SMEN });
+            let svcr = svcr();
+            write!("cptr_el2", cptr);
+            assert!(svcr == 0, "SVCR {svcr:#x}");
+        }
+        let counters = if hcr & E2H == 0 { 0b11 } else { 0b11 << 10 };
+        assert!(
+            read!("cnthctl_el2") & counters == counters,
+            "CNTHCTL_EL2: counter and timer are for EL1 too"
+        );
+        assert!(read!("cntvoff_el2") == 0, "CNTVOFF_EL2");
+        if has(features, 0) {
+            assert!(read!("S3_4_C2_C0_3") == 0, "TCR2_EL2");
+        }
+        if has(features, 4) {
+            assert!(read!("S3_4_C1_C0_3") == 0, "SCTLR2_EL2");
+        }
+        return;
+    }
+    let cpacr = read!("cpacr_el1");
+    assert!(cpacr & FPEN == FPEN, "CPACR_EL1 {cpacr:#x}: no trap of SIMD");
+    assert!(cpacr & (ZEN | SMEN) == 0, "CPACR_EL1 {cpacr:#x}: SVE and SME trap");
+    assert!(read!("mdscr_el1") == 0, "MDSCR_EL1");
+    if system.arg("untrapped").is_none() {
+        return;
+    }
+    if sme {
+        write!("cpacr_el1", cpacr | SMEN);
+        let svcr = svcr();
+        write!("cpacr_el1", cpacr);
+        assert!(svcr == 0, "SVCR {svcr:#x}");
+    }
+    if has(features, 0) {
+        assert!(read!("S3_0_C2_C0_3") == 0, "TCR2_EL1");
+    }
+    if has(features, 4) {
+        assert!(read!("S3_0_C1_C0_3") == 0, "SCTLR2_EL1");
+    }
+}
+
+fn main(system: &'static System) -> ExitCode {
+    let roll_call = system.bring_up_all(system.deadline());
+    println!("{roll_call}");
+    let looked = call::on_each(&cpu::online(), |_| look(system));
+    check(looked == Ok(CpuSet::EMPTY), "all are looked at");
+    println!("leavings: all good, {} CPUs at EL{}", cpu::online().len(), read!("CurrentEL") >> 2);
+    roll_call.is_complete().into()
+}
