@@ -4,6 +4,7 @@
 //! read is cleaned to the Point of Coherency after it was written, a line it wrote is invalidated before it
 //! is read, and the two kinds never share a writeback granule.
 
+use aarch64_cpu::registers::{MIDR_EL1, Readable};
 use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -28,12 +29,30 @@ const fn meet(a: u64, b: u64) -> u64 {
     line | a & b & (IDC | DIC)
 }
 
-/// This CPU's CTR_EL0.
+/// `CTR_EL0` as far as it is to be believed of a CPU with this `MIDR_EL1`: Neoverse-N1 r3p0 to r4p0 may fetch a changed instruction as it
+/// was although DIC is set, unless the line is invalidated, which firmware traps and completes (erratum 1542419).
+const fn believed(ctr: u64, midr: u64) -> u64 {
+    const IMPLEMENTER_AND_PART: u64 = 0xff00_fff0;
+    const NEOVERSE_N1: u64 = 0x4100_d0c0;
+    let revision = midr >> 16 & 0xf0 | midr & 0xf;
+    if midr & IMPLEMENTER_AND_PART == NEOVERSE_N1 && revision >= 0x30 && revision <= 0x40 {
+        ctr & !DIC
+    } else {
+        ctr
+    }
+}
+const _: () = {
+    assert!(believed(DIC, 0x413f_d0c0) == 0 && believed(DIC | IDC, 0x414f_d0c0) == IDC);
+    assert!(believed(DIC, 0x414f_d0c1) == DIC && believed(DIC, 0x412f_d0c0) == DIC);
+    assert!(believed(DIC, 0x413f_d0d0) == DIC && believed(DIC, 0x483f_d0c0) == DIC);
+};
+
+/// This CPU's CTR_EL0, as far as it is to be believed.
 pub(crate) fn own_type() -> u64 {
     let ctr: u64;
     // SAFETY: reads an identification register.
     unsafe { asm!("mrs {}, ctr_el0", out(reg) ctr, options(nomem, nostack, preserves_flags)) };
-    ctr
+    believed(ctr, MIDR_EL1.get())
 }
 
 /// From now on caches are looked after as a CPU with this CTR_EL0 needs it too. By every CPU before it comes online.

@@ -1,8 +1,9 @@
 //! The one cell through which device registers are reached.
 //!
-//! Each access is a single `ldr` or `str` with a plain base register. A volatile access may be compiled to
+//! Each access is a single `ldar` or `str` with a plain base register. A volatile access may be compiled to
 //! a form with writeback, for which the hardware reports no syndrome (Arm ARM D24.2.40, ESR_EL2.ISS.ISV = 0),
-//! and hypervisors that emulate the device answer such an access with an abort.
+//! and hypervisors that emulate the device answer such an access with an abort. Loads acquire, on which no order here
+//! relies: Cortex-A57 up to r1p2 may deadlock on others beside exclusives (erratum 832075).
 
 use core::arch::asm;
 use core::cell::UnsafeCell;
@@ -40,10 +41,10 @@ macro_rules! width {
         }
     };
 }
-width!(u8, "ldrb {v:w}, [{a}]", "strb {v:w}, [{a}]");
-width!(u16, "ldrh {v:w}, [{a}]", "strh {v:w}, [{a}]");
-width!(u32, "ldr {v:w}, [{a}]", "str {v:w}, [{a}]");
-width!(u64, "ldr {v}, [{a}]", "str {v}, [{a}]");
+width!(u8, "ldarb {v:w}, [{a}]", "strb {v:w}, [{a}]");
+width!(u16, "ldarh {v:w}, [{a}]", "strh {v:w}, [{a}]");
+width!(u32, "ldar {v:w}, [{a}]", "str {v:w}, [{a}]");
+width!(u64, "ldar {v}, [{a}]", "str {v}, [{a}]");
 
 /// A device register of width `T` with the bit fields `R`.
 #[repr(transparent)]

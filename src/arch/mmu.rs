@@ -378,18 +378,21 @@ impl Mapper {
 
 /// Whether `address` is mapped, on this CPU and for reading, as ordinary RAM. The MMU is asked, so the answer holds for
 /// any address whatever.
+///
+/// The DMBs keep loads from Device memory away from the read of PAR_EL1, beside which they may deadlock Cortex-A77 up to r1p0 (erratum
+/// 1508412).
 pub(crate) fn is_ram(address: u64) -> bool {
     let par: u64;
     if at_el2() {
         // SAFETY: translates an address and accesses nothing; PAR_EL1 is used here alone, with exceptions masked or in code
         // that no handler shares it with.
         unsafe {
-            asm!("at s1e2r, {}", "isb", "mrs {}, par_el1", in(reg) address, lateout(reg) par, options(nostack, preserves_flags));
+            asm!("at s1e2r, {}", "isb", "dmb sy", "mrs {}, par_el1", "dmb sy", in(reg) address, lateout(reg) par, options(nostack, preserves_flags));
         }
     } else {
         // SAFETY: as above.
         unsafe {
-            asm!("at s1e1r, {}", "isb", "mrs {}, par_el1", in(reg) address, lateout(reg) par, options(nostack, preserves_flags));
+            asm!("at s1e1r, {}", "isb", "dmb sy", "mrs {}, par_el1", "dmb sy", in(reg) address, lateout(reg) par, options(nostack, preserves_flags));
         }
     }
     // PAR_EL1: F, and the attribute as MAIR has it (Arm ARM D24.2.131): Normal, write-back.

@@ -1,8 +1,8 @@
 //! GICv2 (Arm IHI 0048B), with the bit fields of tock-registers over the MMIO cell.
 //!
 //! Written so that one sequence serves every view: with and without the security extension, Secure and
-//! Non-secure, emulated by a hypervisor. Hence: IGROUPR is written only where it reads other than 0, GICD_CTLR and
-//! GICC_CTLR are 1, the identification registers and CPENDSGIR are never touched.
+//! Non-secure, emulated by a hypervisor. Hence: IGROUPR is written only where it reads other than 0, GICD_CTLR is 1,
+//! GICC_CTLR 1 beside its bypass bits, the identification registers and CPENDSGIR are never touched.
 
 use super::common::{self, Deafness, GicError, NMI_PRIORITY, NORMAL, SGIS, Trigger, secure_write};
 use super::number::NMI;
@@ -24,7 +24,7 @@ register_bitfields! { u32,
         ID OFFSET(0) NUMBITS(4) [],
         TARGETS OFFSET(16) NUMBITS(8) []
     ],
-    GICC_CTLR [ ENABLE OFFSET(0) NUMBITS(1) [] ]
+    GICC_CTLR [ ENABLE OFFSET(0) NUMBITS(1) [], BYPASS OFFSET(5) NUMBITS(4) [] ]
 }
 
 register_structs! {
@@ -56,6 +56,16 @@ register_structs! {
         (0x18 => _rest),
         (0xd0 => apr: [Mmio<u32>; 4]),
         (0xe0 => @END),
+    }
+}
+
+impl CpuInterface {
+    /// Whether interrupts are signalled. What firmware has said of the legacy signals that bypass the interface stays (IHI 0048B
+    /// 4.4.1, 2.3.1); all else is 0.
+    #[inline(always)]
+    fn set_enabled(&self, enabled: bool) {
+        let bypass = GICC_CTLR::BYPASS.val(self.ctlr.read(GICC_CTLR::BYPASS));
+        self.ctlr.write(bypass + GICC_CTLR::ENABLE.val(enabled.into()));
     }
 }
 
@@ -144,7 +154,7 @@ impl GicV2 {
             secure_write(self.distributor_at + GICD_IGROUPR, u32::MAX);
             secure_write(self.cpu_at + GICC_PMR, u32::from(OPEN));
         }
-        self.cpu.ctlr.set(0);
+        self.cpu.set_enabled(false);
         self.ungroup(0);
         self.distributor.icenabler[0].set(!SGIS);
         self.distributor.icactiver[0].set(u32::MAX);
@@ -160,7 +170,7 @@ impl GicV2 {
         // The smallest binary point: every priority bit counts for pre-emption.
         self.cpu.bpr.set(0);
         self.cpu.pmr.set(u32::from(OPEN));
-        self.cpu.ctlr.write(GICC_CTLR::ENABLE::SET);
+        self.cpu.set_enabled(true);
         // The interface is on before anything that relies on it.
         arch::dsb_sy();
         self.own_target()
@@ -182,7 +192,7 @@ impl GicV2 {
 
     /// See [`super::quiet_cpu`].
     pub(super) fn quiet_cpu(&self) {
-        self.cpu.ctlr.set(0);
+        self.cpu.set_enabled(false);
         self.distributor.icenabler[0].set(!SGIS);
         self.distributor.icpendr[0].set(u32::MAX);
         arch::dsb_sy();
@@ -258,7 +268,7 @@ impl common::CpuInterface for Cpu {
 /// The interface signals nothing any more.
 #[inline(always)]
 pub(super) fn silence() {
-    Cpu::registers().ctlr.set(0);
+    Cpu::registers().set_enabled(false);
     arch::dsb_sy();
 }
 
