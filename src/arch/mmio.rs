@@ -20,14 +20,14 @@ mod sealed {
 use sealed::Width;
 
 macro_rules! width {
-    ($t:ty, $load:literal, $store:literal) => {
+    ($t:ty, $suffix:literal, $form:literal) => {
         impl Width for $t {
             #[inline(always)]
             unsafe fn load(from: *const Self) -> Self {
                 let value: $t;
                 // SAFETY: the caller's: `from` is a device register of this width, mapped.
                 unsafe {
-                    asm!($load, v = out(reg) value, a = in(reg) from, options(nostack, preserves_flags));
+                    asm!(concat!("ldar", $suffix, " {v:", $form, "}, [{a}]"), v = out(reg) value, a = in(reg) from, options(nostack, preserves_flags));
                 }
                 value
             }
@@ -35,16 +35,16 @@ macro_rules! width {
             unsafe fn store(to: *mut Self, value: Self) {
                 // SAFETY: the caller's: `to` is a device register of this width, mapped.
                 unsafe {
-                    asm!($store, v = in(reg) value, a = in(reg) to, options(nostack, preserves_flags));
+                    asm!(concat!("str", $suffix, " {v:", $form, "}, [{a}]"), v = in(reg) value, a = in(reg) to, options(nostack, preserves_flags));
                 }
             }
         }
     };
 }
-width!(u8, "ldarb {v:w}, [{a}]", "strb {v:w}, [{a}]");
-width!(u16, "ldarh {v:w}, [{a}]", "strh {v:w}, [{a}]");
-width!(u32, "ldar {v:w}, [{a}]", "str {v:w}, [{a}]");
-width!(u64, "ldar {v}, [{a}]", "str {v}, [{a}]");
+width!(u8, "b", "w");
+width!(u16, "h", "w");
+width!(u32, "", "w");
+width!(u64, "", "x");
 
 /// A device register of width `T` with the bit fields `R`.
 #[repr(transparent)]
