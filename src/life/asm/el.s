@@ -7,6 +7,27 @@
 
 .section .never_patch, "ax"
 
+// Goes on if this CPU is in streaming mode (PSTATE.SM), in which SIMD instructions are illegal, and to the label if not. Found out by one
+// of them, not by SVCR: firmware that knows nothing of SME traps that to EL3 (CPTR_EL3.ESM), and goes down there. With FEAT_SME_FA64 in
+// use nothing is illegal, and the label is where it goes.
+//
+// in:   VBAR of this level is reveille_el2_stub; SIMD does not trap
+// uses: x0-x3, v0
+.macro if_streaming otherwise
+    mrs     x0, S3_0_C0_C4_1            // ID_AA64PFR1_EL1.SME
+    tst     x0, #(0xf << 24)
+    b.eq    \otherwise
+    mov     x3, x30
+    adr     x2, reveille_el2_stub
+    adr     x30, 90f
+    mov     x0, #1
+    msr     spsel, #0                   // an exception comes back to x30 with 0
+    .inst   0x6f00e400                  // movi v0.2d, #0
+90: msr     spsel, #1
+    mov     x30, x3
+    cbnz    x0, \otherwise
+.endm
+
 reveille_el_setup:
     msr     daifset, #0xf
     mrs     x0, CurrentEL
@@ -130,25 +151,29 @@ reveille_el_setup:
     mrs     x2, hcr_el2
     ubfx    x2, x2, #34, #1
     mov     x0, #0x33ff                 // CPTR_EL2: RES1, no FP trap; SVE and SME do
-    mov     x1, #(1 << 12)              // TSM
     cbz     x2, 1f
     mov     x0, #(3 << 20)              // FPEN
-    mov     x1, #(3 << 24)              // SMEN
-1:  mrs     x3, S3_0_C0_C4_1            // ID_AA64PFR1_EL1.SME: out of streaming mode, and no ZA
-    ubfx    x3, x3, #24, #4
-    cbz     x3, 2f
-    eor     x1, x0, x1                  // not trapped meanwhile
-    msr     cptr_el2, x1
+1:  msr     cptr_el2, x0
     isb
-    msr     S3_3_C4_C2_2, xzr           // SVCR
-2:  msr     cptr_el2, x0
+    if_streaming 3f
+    mrs     x0, cptr_el2
+    mrs     x2, hcr_el2
+    eor     x1, x0, #(1 << 12)          // TSM
+    tbz     x2, #34, 2f
+    eor     x1, x0, #(3 << 24)          // SMEN
+2:  msr     cptr_el2, x1
+    isb
+    msr     S3_3_C4_C2_2, xzr           // SVCR: SM and ZA off
+    msr     cptr_el2, x0
+3:  mrs     x2, hcr_el2
+    ubfx    x2, x2, #34, #1
     msr     hstr_el2, xzr
     msr     vttbr_el2, xzr
     msr     cntvoff_el2, xzr
     mov     x0, #3                      // EL1 may read the counters and program the physical timer
-    cbz     x2, 3f
+    cbz     x2, 4f
     mov     x0, #(3 << 10)
-3:  msr     cnthctl_el2, x0
+4:  msr     cnthctl_el2, x0
     mrs     x0, id_aa64dfr0_el1         // MDCR_EL2.HPMN = all counters, where there is a PMU
     ubfx    x0, x0, #8, #4
     mov     x1, #0
@@ -250,16 +275,18 @@ reveille_el_setup:
     msr     S3_0_C1_C0_3, xzr           // SCTLR2_EL1
 3:
     mov     x0, #(3 << 20)              // CPACR_EL1.FPEN: no trap
+    msr     cpacr_el1, x0
+    isb
     cmp     x21, #1
     b.ne    5f
-    mrs     x1, S3_0_C0_C4_1            // ID_AA64PFR1_EL1.SME, as at EL2
-    ubfx    x1, x1, #24, #4
-    cbz     x1, 5f
+    if_streaming 5f
+    mrs     x0, cpacr_el1
     orr     x1, x0, #(3 << 24)          // SMEN
     msr     cpacr_el1, x1
     isb
-    msr     S3_3_C4_C2_2, xzr           // SVCR
-5:  msr     cpacr_el1, x0
+    msr     S3_3_C4_C2_2, xzr           // SVCR, as at EL2
+    msr     cpacr_el1, x0
+5:
     msr     mdscr_el1, xzr
     mrs     x0, id_aa64pfr0_el1
     ubfx    x0, x0, #24, #4
@@ -286,8 +313,8 @@ reveille_float:
 // alone.
 .balign 2048
 reveille_el2_stub:
-    // Current level with SP_EL0: what this table is for never runs so, and `reveille_probe` borrows the place. Its load
-    // has aborted: back to its caller with that as the answer, SErrors masked as they were before.
+    // Current level with SP_EL0: what this table is for never runs so, and `reveille_probe` and `if_streaming` borrow the place. Its
+    // load has aborted, or its instruction: back to its caller with that as the answer, SErrors masked as they were before.
     mrs     x0, CurrentEL
     tbnz    x0, #3, 1f
     msr     vbar_el1, x2
