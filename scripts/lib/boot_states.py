@@ -169,7 +169,7 @@ def judge(left, cpus, code, console):
 
     def reasons(cpu):
         """Patterns of why this CPU is deaf, if it is."""
-        names = {item.row.name for item in on(cpu)}
+        names = {item.row.name for item in left if item.mask >> cpu & 1 or item.row.register.startswith("gicd")}
         return [item.row.said["deaf"] for item in on(cpu) if item.row.said["deaf"] and item.row.said["unless"] not in names]
 
     def wrong(*patterns):
