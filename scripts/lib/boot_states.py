@@ -162,38 +162,41 @@ def choose(rng, fitting, cpus, most):
         yield Left(row, value, 1 if row.register.startswith("gicd") else mask)
 
 
+def on(left, cpu):
+    """What is left on this CPU."""
+    return [item for item in left if item.mask >> cpu & 1]
+
+
+def reasons(left, cpu):
+    """Patterns of why this CPU is deaf, if it is."""
+    names = {item.row.name for item in left if item.mask >> cpu & 1 or item.row.register.startswith("gicd")}
+    return [item.row.said["deaf"] for item in on(left, cpu) if item.row.said["deaf"] and item.row.said["unless"] not in names]
+
+
 def judge(left, cpus, code, console):
     """What is wrong about how it ended, or None."""
-    def on(cpu):
-        return [item for item in left if item.mask >> cpu & 1]
-
-    def reasons(cpu):
-        """Patterns of why this CPU is deaf, if it is."""
-        names = {item.row.name for item in left if item.mask >> cpu & 1 or item.row.register.startswith("gicd")}
-        return [item.row.said["deaf"] for item in on(cpu) if item.row.said["deaf"] and item.row.said["unless"] not in names]
-
     def wrong(*patterns):
         return None if any(re.search(pattern, console, re.MULTILINE) for pattern in patterns) else f"no /{'|'.join(patterns)}/"
 
-    no_start = [item.row.said["no_start"] for item in on(0) if item.row.said["no_start"]]
-    no_start = no_start[:1] or [f"interrupt controller: .*({reason})" for reason in reasons(0)]
+    no_start = [item.row.said["no_start"] for item in on(left, 0) if item.row.said["no_start"]]
+    no_start = no_start[:1] or [f"interrupt controller: .*({reason})" for reason in reasons(left, 0)]
     if no_start:
         if code in (0, STOPPED, STAGE_STOPPED) or "roll call:" in console:
             return f"exit code {code}, or a roll call"
         return wrong(*(f"^reveille: cannot start: {reason}" for reason in no_start))
-    deaf = [cpu for cpu in range(cpus) if reasons(cpu)]
+    deaf = [cpu for cpu in range(cpus) if reasons(left, cpu)]
     if code != (1 if deaf else 0):
         return f"exit code {code}"
-    found = [wrong(item.row.said["words"]) for item in on(0) if item.row.said["words"]]
+    found = [wrong(item.row.said["words"]) for item in on(left, 0) if item.row.said["words"]]
     found.append(wrong(f"^roll call: {cpus} possible, {cpus - len(deaf)} online, 0 revoked, 0 refused, {len(deaf)} failed, 0 wedged, 0 other$"))
     for cpu in deaf:
         found.append(wrong(f"^cpu {cpu} mpidr 0x[0-9a-f]+ failed gic generation 1$"))
-        found.append(wrong(*(f"cpu {cpu}: interrupt controller: .*({reason})" for reason in reasons(cpu))))
+        found.append(wrong(*(f"cpu {cpu}: interrupt controller: .*({reason})" for reason in reasons(left, cpu))))
     return ", ".join(filter(None, found)) or None
 
 
 def one(options, table, address, number):
-    """Boot number `number`: what was left, and what is wrong about it, or None."""
+    """Boot number `number`: what was left, what is wrong about it, or None, whether by EL3, and whether a CPU was left deaf."""
     rng = random.Random(f"{options.seed}/{number}")
     stage = rng.random() < 0.4
     gic, level, cpus = rng.choice((2, 3)), rng.choice((1, 2)), rng.choice((1, 2, 4))
@@ -220,7 +223,7 @@ def one(options, table, address, number):
     what = f"boot {number}: GICv{gic}, {cpus} CPUs, {image}, {'by EL3, ' if stage else ''}entered at EL{level}: {words}"
     wrong = judge(left, cpus, run.returncode, console)
     lines = [line for line in (console + run.stderr).splitlines() if line.strip()]
-    return what, wrong and "\n  | ".join([wrong, *lines])
+    return what, wrong and "\n  | ".join([wrong, *lines]), stage, any(reasons(left, cpu) for cpu in range(cpus))
 
 
 def write(options, table):
@@ -253,13 +256,14 @@ def main():
         return 0
     size = symbol(options.nm, options.stub, "__image_end") - symbol(options.nm, options.stub, "__image_start")
     address = (STUB + size + 0xFFF) & ~0xFFF
-    failed = 0
+    failed = stages = deaf = 0
     for number in range(options.first, options.first + options.boots):
-        what, why = one(options, table, address, number)
+        what, why, by_stage, has_deaf = one(options, table, address, number)
+        stages, deaf = stages + by_stage, deaf + has_deaf
         if why:
             failed += 1
             print(f"FAILED {what}: {why}", flush=True)
-    print(f"boot states: {options.boots} boots of seed {options.seed}, {failed} failed")
+    print(f"boot states: {options.boots} boots of seed {options.seed}, {stages} by EL3, {deaf} that left CPUs deaf, {failed} failed")
     return 1 if failed else 0
 
 

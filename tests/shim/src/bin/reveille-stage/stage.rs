@@ -169,20 +169,21 @@ fn wait(index: usize, own: &'static Cpu) -> &'static Entry {
 
 /// This CPU goes to where it was started for, by way of what is to be left behind.
 fn enter(index: usize, own: &'static Cpu) -> &'static Entry {
-    // SCR_EL3: NS, FIQ, HCE, RW, and what lower levels may use: pointer authentication (API, APK), FGTEn, HXEn, TCR2En, SCTLR2En. Of
-    // those that the CPU lacks the bits are RES0.
-    write_register!("scr_el3", 0x1840_0803_0535_u64);
+    // SAFETY: the flash can be read, and nobody writes to it.
+    let leavings = unsafe { Leavings::at(FLASH) };
+    let mut level = leavings.map_or(2, |leavings| leavings.level);
+    // SCR_EL3: NS, FIQ, RW, and what lower levels may use: pointer authentication (API, APK), FGTEn, HXEn, TCR2En, SCTLR2En. Of
+    // those that the CPU lacks the bits are RES0. HCE: below EL1 there is nobody to be called.
+    const HCE: u64 = 1 << 8;
+    write_register!("scr_el3", 0x1840_0803_0435_u64 | if level == 2 { HCE } else { 0 });
     set_up_gic(index);
     let (pc, context) = (get(&own.pc), get(&own.context));
-    let mut level = 2;
     set(&own.entry.pc, pc);
     set(&own.entry.x[0], context);
     set(&own.entry.x[1], 0);
     set(&own.entry.x[2], 0);
-    // SAFETY: the flash can be read, and nobody writes to it.
-    if let Some(leavings) = unsafe { Leavings::at(FLASH) } {
+    if let Some(leavings) = leavings {
         leavings.leave(index as u64);
-        level = leavings.level;
         if leavings.lower != 0 {
             // What is at EL2 finds the way from there.
             level = 2;
