@@ -38,6 +38,8 @@ pub enum GicError {
         /// What the registers say about why.
         why: Deafness,
     },
+    /// The interrupt of the CPU's timer cannot be enabled.
+    NoTimer,
 }
 
 /// Why SGIs do not reach a CPU, as far as its registers tell.
@@ -73,9 +75,12 @@ impl GicError {
             Self::NoSystemRegisters | Self::Map(_) | Self::Stuck { .. } => 1,
             Self::NoRedistributor { .. } => 2,
             Self::Deaf { why } => 3 + *why as u8,
+            Self::NoTimer => NO_TIMER,
         }
     }
 }
+
+const NO_TIMER: u8 = 7;
 
 /// Why a CPU could not set up its part, as the one that has brought it up tells it.
 pub(crate) struct Complaint(pub(super) u8);
@@ -88,6 +93,7 @@ impl fmt::Display for Complaint {
             3 => Deafness::Group0,
             4 => Deafness::Mask,
             5 => Deafness::Active,
+            NO_TIMER => return GicError::NoTimer.fmt(f),
             _ => Deafness::NoSign,
         };
         GicError::Deaf { why }.fmt(f)
@@ -104,6 +110,9 @@ impl fmt::Display for GicError {
             Self::NoRedistributor { mpidr } => write!(f, "no redistributor for mpidr {mpidr:#012x}"),
             Self::Stuck { register } => write!(f, "{register} did not settle"),
             Self::Deaf { why } => write!(f, "SGIs do not reach this CPU: {why}"),
+            Self::NoTimer => {
+                f.write_str("its timer does not reach this CPU: firmware has left that in Group 0 (IGROUPR0)")
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The controller of this machine, and each CPU's part of it.
 
-use super::common::{CpuInterface, GicError, PATIENCE, Trigger, V2, V3, V3_NMI};
+use super::common::{CpuInterface, Deafness, GicError, PATIENCE, SGIS, Trigger, V2, V3, V3_NMI};
 use super::number::WAKE;
 use super::part::{CpuPart, TARGET_V2, with_sgi};
 use super::{sgi, v2, v3, v3_cpu};
@@ -121,18 +121,34 @@ pub(crate) fn is_present() -> bool {
 }
 
 /// Takes what is pending for this CPU from an earlier life, without handling it, and then proves that an interrupt reaches it:
-/// an SGI to itself. `DAIF.I` is set.
+/// an SGI to itself. The others, and the interrupt `timer`, 0 if there is none, can be enabled. `DAIF.I` is set.
 ///
 /// # Errors
 ///
-/// [`GicError::Deaf`]: firmware may have left this CPU's part so that nothing is ever delivered, and no set-up from here can change
-/// that.
-pub(crate) fn prove() -> Result<(), GicError> {
+/// [`GicError::Deaf`], [`GicError::NoTimer`]: firmware may have left this CPU's part so that nothing is ever delivered, or not
+/// everything, and no set-up from here can change that.
+pub(crate) fn prove(timer: u32) -> Result<(), GicError> {
     match CpuPart::of(area::current()).entry() {
         V3 => hear::<v3_cpu::Cpu>(),
         V3_NMI => hear::<v3_cpu::NmiCpu>(),
         V2 => hear::<v2::Cpu>(),
-        _ => Ok(()),
+        _ => return Ok(()),
+    }?;
+    if !can_enable(SGIS) {
+        return Err(GicError::Deaf { why: Deafness::Group0 });
+    }
+    if (16..32).contains(&timer) && !can_enable(1 << timer) {
+        return Err(GicError::NoTimer);
+    }
+    Ok(())
+}
+
+/// Whether these of the first 32 interrupts are enabled on this CPU, if that is tried: seen from Non-secure, those in Group 0 are not.
+/// What was not enabled is not afterwards.
+fn can_enable(these: u32) -> bool {
+    match kind() {
+        V3 => v3().can_enable(CpuPart::of(area::current()).redistributor.load(Ordering::Relaxed), these),
+        _ => v2().can_enable(these),
     }
 }
 

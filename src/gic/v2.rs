@@ -190,6 +190,15 @@ impl GicV2 {
         }
     }
 
+    /// See [`super::controller`].
+    pub(super) fn can_enable(&self, these: u32) -> bool {
+        let before = self.distributor.isenabler[0].get();
+        self.distributor.isenabler[0].set(these);
+        let after = self.distributor.isenabler[0].get();
+        self.distributor.icenabler[0].set(these & !before);
+        after & these == these
+    }
+
     /// See [`super::quiet_cpu`].
     pub(super) fn quiet_cpu(&self) {
         self.cpu.set_enabled(false);

@@ -365,6 +365,15 @@ impl GicV3 {
         }
     }
 
+    /// See [`super::controller`].
+    pub(super) fn can_enable(&self, redistributor: u64, these: u32) -> bool {
+        let before = read32(redistributor + GICR_ISENABLER0);
+        write32(redistributor + GICR_ISENABLER0, these);
+        let after = read32(redistributor + GICR_ISENABLER0);
+        write32(redistributor + GICR_ICENABLER0, these & !before);
+        after & these == these
+    }
+
     /// See [`super::quiet_cpu`].
     pub(super) fn quiet_cpu(&self, redistributor: u64) {
         GicCpuInterface::enable_group1(false);

@@ -114,7 +114,7 @@ pub(crate) extern "C" fn secondary(area: &'static Area) -> ! {
     }
     #[cfg(feature = "fault-injection")]
     fault::about_to_set_up_gic(area.id);
-    if let Err(error) = gic::init_cpu(psci::firmware_is_ours()).and_then(|()| gic::prove()) {
+    if let Err(error) = gic::init_cpu(psci::firmware_is_ours()).and_then(|()| gic::prove(time::interrupt())) {
         CpuPart::of(area).complain(&error);
         give_up(area, generation, Reason::Gic);
     }

@@ -124,7 +124,7 @@ extern "C" fn boot_on_own_stacks(area: &'static Area) -> ! {
     time::init_interrupt(interrupt::timer);
     time::init_cpu();
     watchdog::apply();
-    if let Err(error) = gic::prove() {
+    if let Err(error) = gic::prove(time::interrupt()) {
         give_up(format_args!("interrupt controller: {error}"));
     }
     Mailbox::of(area).open();

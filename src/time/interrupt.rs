@@ -43,7 +43,12 @@ pub(crate) fn init_interrupt(handler: fn(u32)) {
     }
 }
 
+/// The interrupt of every CPU's timer; 0: there is none.
+pub(crate) fn interrupt() -> u32 {
+    INTERRUPT.load(Ordering::Relaxed)
+}
+
 /// Whether timers can fire.
 pub(crate) fn has_timer() -> bool {
-    INTERRUPT.load(Ordering::Relaxed) != 0
+    interrupt() != 0
 }

@@ -4,7 +4,7 @@ mod interrupt;
 mod timers;
 
 pub use crate::clock::{Deadline, Instant, TimeError};
-pub(crate) use interrupt::{has_timer, init, init_interrupt};
+pub(crate) use interrupt::{has_timer, init, init_interrupt, interrupt};
 pub use timers::{TIMER_BYTES, TIMERS_PER_CPU, Timer, TimerError, after};
 pub(crate) use timers::{
     Timers, are_running, drop_timers, expired, init_cpu, init_look_around, look_around, quiet_cpu,

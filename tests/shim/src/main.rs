@@ -20,4 +20,6 @@ fn main() {
 }
 
 #[cfg(target_os = "none")]
+mod common;
+#[cfg(target_os = "none")]
 mod shim;

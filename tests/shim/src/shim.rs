@@ -1,30 +1,18 @@
 //! The stub itself.
 
+use crate::common::*;
 use core::arch::{asm, global_asm};
 use core::cell::UnsafeCell;
 use core::mem::offset_of;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::AtomicU64;
 
-/// Where the image is expected, as a flat image.
-const IMAGE: u64 = 0x4020_0000;
-/// As many CPUs as `virt` has with a GICv3.
-const MAX_CPUS: usize = 512;
 /// Bytes of the EL2 stack of one CPU: a trap frame, and the few small frames of `trap`.
 const STACK_SIZE: usize = 2048;
 
-/// What is left behind in registers before the image is entered: a program that the host has put behind the shim's own memory, see
-/// scripts/lib/boot_states.py. [`LEAVINGS`], whether the image is entered at EL2 (2) or EL1 (1), and at 16 bytes from there a function
-/// that gets the number of the CPU.
-#[repr(C)]
-struct Leavings {
-    magic: u32,
-    level: u32,
-    unused: [u32; 2],
-}
-const LEAVINGS: u32 = u32::from_le_bytes(*b"LEAV");
+/// Behind the shim's own memory: what is to be left behind.
 const LEAVINGS_SIZE: u64 = 0x4000;
 
-/// The program, if there is one.
+/// It, if there is any.
 fn leavings() -> Option<&'static Leavings> {
     let end: u64;
     // Not by its address in Rust, which would be one to relocate.
@@ -32,20 +20,8 @@ fn leavings() -> Option<&'static Leavings> {
     unsafe {
         asm!("adrp {0}, __image_end", "add {0}, {0}, :lo12:__image_end", out(reg) end, options(nomem, nostack, preserves_flags));
     }
-    let at = end.next_multiple_of(4096) as *const Leavings;
-    // SAFETY: RAM of `virt`, which `boot` reserves, and nobody writes while the guest runs.
-    let found = unsafe { &*at };
-    (found.magic == LEAVINGS).then_some(found)
-}
-
-/// Leaves on this CPU what is to be left.
-fn leave_behind(index: u64) {
-    if let Some(found) = leavings() {
-        let code = (core::ptr::from_ref(found) as usize + size_of::<Leavings>()) as *const ();
-        // SAFETY: a function of this type, says the magic number: it changes registers that are the image's to set up, and
-        // none that AAPCS64 keeps.
-        unsafe { core::mem::transmute::<*const (), extern "C" fn(u64)>(code)(index) };
-    }
+    // SAFETY: RAM of `virt`, which `boot` reserves.
+    unsafe { Leavings::at(end.next_multiple_of(4096)) }
 }
 
 #[repr(C, align(16))]
@@ -294,10 +270,12 @@ impl Cpu {
         }
         set(&self.entries, get(&self.entries) + 1);
         set(&self.stage, stage::ENTERED);
-        if leavings().is_some_and(|found| found.level == 2) {
-            set(&self.entry.spsr, EL2H);
+        if let Some(leavings) = leavings() {
+            if leavings.level == 2 {
+                set(&self.entry.spsr, EL2H);
+            }
+            leavings.leave(own_index() as u64);
         }
-        leave_behind(own_index());
         &self.entry
     }
 }
@@ -309,39 +287,11 @@ static LAST_PC: AtomicU64 = AtomicU64::new(0);
 /// SCTLR_EL1 as a CPU has it that comes from firmware: RES1, MMU and caches off.
 const MMU_OFF: [u64; 4] = [0x30d0_0800, 0, 0, 0];
 
-/// SPSR_EL2 with DAIF masked.
-const EL1H: u64 = 0x3c5;
-const EL2H: u64 = 0x3c9;
-
-const OK: u64 = 0;
-/// NOT_SUPPORTED, INVALID_PARAMETERS, ALREADY_ON (Arm DEN 0022, 5.2.2).
-const NOT_SUPPORTED: u64 = -1_i64 as u64;
-const NOT_THERE: u64 = -2_i64 as u64;
-const ALREADY_ON: u64 = -4_i64 as u64;
-
-const CPU_OFF: u64 = 0x8400_0002;
-const CPU_ON_32: u64 = 0x8400_0003;
-const CPU_ON_64: u64 = 0xc400_0003;
-
-/// A word that another CPU writes. Acquire, with [`set`]: what is written first is seen first.
-fn get(word: &AtomicU64) -> u64 {
-    word.load(Ordering::Acquire)
-}
-
-fn set(word: &AtomicU64, value: u64) {
-    word.store(value, Ordering::Release);
-}
-
 fn now() -> u64 {
     let ticks;
     // SAFETY: reads the counter.
     unsafe { asm!("isb", "mrs {}, cntpct_el0", out(reg) ticks, options(nostack, preserves_flags)) };
     ticks
-}
-
-fn wfe() {
-    // SAFETY: only waits, and in QEMU not even that: other CPUs get their turn.
-    unsafe { asm!("wfe", options(nomem, nostack, preserves_flags)) };
 }
 
 /// EL1 of this CPU gets a virtual SError, as soon as it has `PSTATE.A` clear: HCR_EL2.VSE, which goes by itself then and
@@ -369,19 +319,9 @@ fn mmu() -> [u64; 4] {
     [el1!("sctlr_el1"), el1!("ttbr0_el1"), el1!("tcr_el1"), el1!("mair_el1")]
 }
 
-/// The CPU with this affinity, as `virt` numbers them: Aff0 0 to 15, then Aff1.
+/// The CPU with this affinity.
 fn find(affinity: u64) -> Option<&'static Cpu> {
-    let (aff0, aff1) = (affinity & 0xff, affinity >> 8 & 0xff);
-    if affinity >> 16 != 0 || aff0 > 0xf {
-        return None;
-    }
-    CPUS.get((aff1 << 4 | aff0) as usize)
-}
-
-/// The number of this CPU, as `virt` counts.
-fn own_index() -> u64 {
-    let affinity = el1!("mpidr_el1");
-    (affinity >> 8 & 0xff) << 4 | affinity & 0xf
+    CPUS.get(index(affinity)?)
 }
 
 fn this_cpu() -> &'static Cpu {
