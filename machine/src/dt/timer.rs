@@ -4,6 +4,7 @@ use super::interrupt::Interrupts;
 use super::node::Node;
 use super::tree::Tree;
 use super::value::{any_of, strings};
+use crate::counter::CounterErrata;
 use crate::error::Error;
 use crate::timer::Timer;
 
@@ -28,7 +29,8 @@ impl Timer {
         }
         let [secure_physical, physical, virtual_timer, hyp_physical, hyp_virtual] = views;
         let clock_frequency = node.cell("clock-frequency")?;
-        Ok(Self { secure_physical, physical, virtual_timer, hyp_physical, hyp_virtual, clock_frequency })
+        let errata = CounterErrata::told(|name| node.property(name).is_some());
+        Ok(Self { secure_physical, physical, virtual_timer, hyp_physical, hyp_virtual, clock_frequency, errata })
     }
 }
 
