@@ -258,7 +258,11 @@ mod tests {
         let model = || Model::new(start, cycles, each, shows);
         let (outside, back) = wrong(model(), CounterErrata::NONE);
         assert!(outside > 0 && back > 0, "the model is too good: {outside} wrong, {back} back");
-        assert_eq!(wrong(model(), errata), (0, 0), "start {start:#x}, {cycles} cycles a tick, {each} a reading");
+        assert_eq!(
+            wrong(model(), errata),
+            (0, 0),
+            "start {start:#x}, {cycles} cycles a tick, {each} a reading"
+        );
     }
 
     #[test]
@@ -295,9 +299,7 @@ mod tests {
             };
             let values = |errata: CounterErrata| -> Vec<(u64, u64, u64)> {
                 let mut model = model();
-                (0..200)
-                    .map(|_| (model.truth(), errata.read(|| model.read()), model.truth()))
-                    .collect()
+                (0..200).map(|_| (model.truth(), errata.read(|| model.read()), model.truth())).collect()
             };
             let bad = |values: &[(u64, u64, u64)]| {
                 let outside = values.iter().filter(|(from, value, to)| value < from || value > to).count();

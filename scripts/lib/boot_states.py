@@ -101,7 +101,14 @@ def symbol(nm, elf, name):
     raise Bad(f"{elf} has no symbol {name}")
 
 
-def one(options, table, address, number):
+def loader(path, stub, nm):
+    """The value of QEMU's `-device` that puts the file where the stub looks for it."""
+    size = symbol(nm, stub, "__image_end") - symbol(nm, stub, "__image_start")
+    address = (STUB + size + 0xFFF) & ~0xFFF
+    return f"loader,file={path},addr={address:#x},force-raw=on"
+
+
+def one(options, table, number):
     """Boot number `number`: what failed, or None."""
     rng = random.Random(f"{options.seed}/{number}")
     gic, level, cpus = rng.choice((2, 3)), rng.choice((1, 2)), rng.choice((1, 2, 4))
@@ -121,7 +128,7 @@ def one(options, table, address, number):
         file.write(program(level, left))
     image = options.el2_image if level == 2 and rng.random() < 0.5 else options.image
     command = [options.runner, image, "--board", "lying", "--gic", str(gic), "--cpus", str(cpus), "--timeout", "60", "--append",
-               "deadline_ms=20000", "--", "-device", f"loader,file={path},addr={address:#x},force-raw=on"]
+               "deadline_ms=20000", "--", "-device", loader(path, options.stub, options.nm)]
     run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
     console = run.stdout.replace("\r", "")
     what = f"boot {number}: GICv{gic}, {cpus} CPUs, {'kept at EL2' if image == options.el2_image else f'entered at EL{level}'}: {', '.join(words)}"
@@ -142,11 +149,9 @@ def main():
     options.add_argument("--first", type=int, default=0)
     options = options.parse_args()
     table = list(rows(options.table))
-    size = symbol(options.nm, options.stub, "__image_end") - symbol(options.nm, options.stub, "__image_start")
-    address = (STUB + size + 0xFFF) & ~0xFFF
     failed = 0
     for number in range(options.first, options.first + options.boots):
-        what, why = one(options, table, address, number)
+        what, why = one(options, table, number)
         if why:
             failed += 1
             print(f"FAILED {what}: {why}", flush=True)

@@ -5,7 +5,7 @@ use super::record::{Method, Pending, record};
 use super::roll_call::RollCall;
 use super::spin_table;
 use crate::arch;
-use crate::clock::{Deadline, Instant, to_duration, to_ticks};
+use crate::clock::{self, Deadline, Instant, to_duration, to_ticks};
 use crate::gic::CpuPart;
 use crate::lifecycle::{Denied, Lifecycle};
 use crate::percpu::CpuId;
@@ -210,7 +210,10 @@ fn advance(_lock: &Lifecycle, area: &'static Area) -> bool {
     let now = Instant::now().ticks();
     if let Step::Settled(outcome) = pending.booter.step(now) {
         match outcome.verdict {
-            Verdict::Online => compare_counters(area, pending.kicked_at),
+            Verdict::Online => {
+                clock::tell_errata();
+                compare_counters(area, pending.kicked_at);
+            }
             // It cannot say so itself.
             Verdict::Failed(reason) if reason == Reason::Gic as u16 => {
                 log::error!("cpu {}: interrupt controller: {}", area.id, CpuPart::of(area).complaint());

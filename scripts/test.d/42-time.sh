@@ -1,0 +1,44 @@
+# shellcheck shell=bash
+# What earlier stages may have done to the counter, by the shim at EL2 (tests/shim): offsets, one for each CPU, and a counter that
+# stands. scripts/test.d/leavings.py writes what the shim leaves.
+
+# left LEVEL FEATURES [LEAVING..] -- [OPTION..] -- EXPECTATION: entered at this level with this left behind on its CPUs, the image
+# `clocks` with these features does as is expected.
+left() {
+    local level=$1 features=$2 elf stub line rc=0
+    halves "${@:3}"
+    local leavings=("${BEFORE[@]}")
+    halves "${AFTER[@]}"
+    elf=$(staged test clocks '' "$features")
+    stub=$(build_images shim "$DEFAULT_TARGET" '' release reveille-shim)
+    line=$(python3 "$ROOT/scripts/test.d/leavings.py" "$DIR/leavings" "$stub" "$(llvm_tools_dir)/llvm-nm" "$level" "${leavings[@]}")
+    set -- scripts/runner "$elf" --board lying --timeout 200 "${BEFORE[@]}" -- -device "$line"
+    # shellcheck disable=SC2034 # `fail` says so
+    AGAIN=$(quoted "$@")
+    say "+ $AGAIN"
+    "$ROOT/$1" "${@:2}" >"$DIR/console.raw" 2>"$DIR/stderr" </dev/null || rc=$?
+    take_console "$DIR/console.raw"
+    sed 's/^/stderr: /' "$DIR/stderr"
+    CODE=$rc check_expectation "${AFTER[*]}"
+}
+
+# One CPU under an offset of its own: it is said of that one, and by how much; nobody else is spoken of. 0x3b9aca00 is a second at most.
+for gic in 2 3; do
+    check "time/offset/ahead/gic$gic" left 1 '' cntvoff_el2=-0x3b9aca00@4 -- --gic "$gic" --append apart=1 -- \
+        '/ERROR: cpu 2: its counter is at least [0-9]{6,} us ahead: / ; count 1 its_counter_is ; /^clocks: cpu 2 is [0-9]+ ticks ahead$/ ; /^clocks: 1 CPUs tell another time$/'
+    check "time/offset/behind/gic$gic" left 1 '' cntvoff_el2=0x100000@8 -- --gic "$gic" --append apart=1 -- \
+        '/ERROR: cpu 3: its counter is at least [0-9]{3,} us behind: / ; count 1 its_counter_is ; /^clocks: cpu 3 is -[0-9]+ ticks ahead$/ ; /^clocks: 1 CPUs tell another time$/'
+    # The boot CPU itself: all others differ from it.
+    check "time/offset/boot/gic$gic" left 1 '' cntvoff_el2=-0x3b9aca00@1 -- --gic "$gic" --append apart=1 -- \
+        'count 3 its_counter_is_at_least_[0-9]{6,}_us_behind: ; /^clocks: 3 CPUs tell another time$/'
+    # The same for all is the hypervisor's right.
+    check "time/offset/same/gic$gic" left 1 '' cntvoff_el2=-0x3b9aca00 -- --gic "$gic" -- \
+        '!/counter/ ; /^clocks: all good, 4 CPUs$/'
+    # CPU 2 comes in above the offset that the boot CPU is under, and sets its own to the same.
+    check "time/offset/mixed/gic$gic" left 1 '' cntvoff_el2=-0x3b9aca00 -- --gic "$gic" --append at_el2=2 -- \
+        '!/counter/ ; /^clocks: all good, 4 CPUs$/'
+    # Where EL2 is the image's, what was left there is put right.
+    check "time/offset/el2/gic$gic" left 2 '' cntvoff_el2=-0x3b9aca00@1 cntvoff_el2=0x100000@4 -- --gic "$gic" -- \
+        '!/counter/ ; /^clocks: all good, 4 CPUs$/'
+done
+unset gic
