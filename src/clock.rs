@@ -154,9 +154,22 @@ pub(crate) fn frequency() -> u64 {
 const SLOWEST: u64 = 1000;
 /// What counters have. Outside of it the frequency is used, and questioned.
 const USUAL: core::ops::RangeInclusive<u64> = 1_000_000..=1_000_000_000;
-/// Reads of the counter in which one that is not slower than [`SLOWEST`] moves on: each takes a CPU some nanoseconds, and one for which
-/// somebody above answers takes more.
-const READS: u32 = 4_000_000;
+/// Readings of a counter of so many Hz in which it moves on, if it does at all: no CPU makes one in less than a nanosecond, as there is
+/// an ISB to each. A few more, as the frequency may be wrong.
+fn readings(frequency: u64) -> u64 {
+    1_000_000_000 / frequency + 10_000
+}
+
+/// What the counter of this CPU stands at, if it does not count.
+fn stands_at(frequency: u64) -> Option<u64> {
+    let first = timer::counter_reading();
+    (0..readings(frequency)).all(|_| timer::counter_reading() == first).then_some(first)
+}
+
+/// Whether the counter of this CPU, which is not the one that boots, counts.
+pub(crate) fn counts() -> bool {
+    stands_at(frequency()).is_none()
+}
 
 /// Learns the counter's frequency. By the boot CPU, once.
 ///
@@ -172,9 +185,8 @@ pub(crate) fn init(described: Option<&dt::Timer>) -> Result<(), TimeError> {
     if frequency < SLOWEST {
         return Err(TimeError::Impossible(frequency));
     }
-    let first = timer::counter_reading();
-    if (0..READS).all(|_| timer::counter_reading() == first) {
-        return Err(TimeError::StandsStill(first));
+    if let Some(ticks) = stands_at(SLOWEST) {
+        return Err(TimeError::StandsStill(ticks));
     }
     FREQUENCY.store(frequency, Ordering::Relaxed);
     if register != 0 && register != frequency {

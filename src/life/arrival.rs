@@ -120,6 +120,10 @@ pub(crate) extern "C" fn secondary(area: &'static Area) -> ! {
     regs::serror_open();
     gate::poll();
     join_caches(area);
+    // Before anything has a time limit here.
+    if !clock::counts() {
+        give_up(area, generation, Reason::Counter);
+    }
     if let Some(reason) = lacks_features(area) {
         give_up(area, generation, reason);
     }
