@@ -67,6 +67,8 @@ impl View {
                 asm!("mrs {}, cntvct_el0", out(reg) ticks, options(nostack, preserves_flags))
             },
         }
+        #[cfg(feature = "fault-injection")]
+        let ticks = spoilt(ticks);
         ticks
     }
 
@@ -83,6 +85,34 @@ impl View {
     #[inline(never)]
     fn right_value(self) -> u64 {
         worked_around().read(|| self.reading())
+    }
+}
+
+#[cfg(feature = "fault-injection")]
+static SPOILT: AtomicU8 = AtomicU8::new(0);
+
+/// From now on readings are as wrong as the errata of the tree make them, or worse.
+#[cfg(feature = "fault-injection")]
+pub(crate) fn spoil() {
+    SPOILT.store(worked_around().bits(), Ordering::Relaxed);
+}
+
+#[cfg(feature = "fault-injection")]
+fn spoilt(ticks: u64) -> u64 {
+    static READINGS: core::sync::atomic::AtomicU32 = core::sync::atomic::AtomicU32::new(0);
+    let errata = CounterErrata::from_bits(SPOILT.load(Ordering::Relaxed));
+    if errata == CounterErrata::NONE {
+        return ticks;
+    }
+    let number = READINGS.fetch_add(1, Ordering::Relaxed);
+    match errata {
+        // For longer than it would be.
+        CounterErrata::UNKNOWN1 if ticks & 0x3f0 == 0 => ticks | 0x3ff,
+        // Moves in steps: else it is too fast for a CPU in QEMU to read twice the same.
+        CounterErrata::A008585 if number.is_multiple_of(3) => ticks & !0xf ^ 0x1000,
+        CounterErrata::A008585 => ticks & !0xf,
+        CounterErrata::HISILICON_161010101 if number.is_multiple_of(7) => ticks + 0x1000,
+        _ => ticks,
     }
 }
 

@@ -3,6 +3,7 @@
 use super::leaving::depart;
 use crate::arch::cache;
 use crate::arch::regs::{self, DAIF_I};
+use crate::arch::timer;
 use crate::hook::Hook;
 use crate::launch::Mailbox;
 use crate::percpu::CpuId;
@@ -70,6 +71,11 @@ pub fn has_midr(cpu: CpuId, midr: u64) {
     // Relaxed: the start of the CPU orders them.
     ODD_MIDR.store(midr, Ordering::Relaxed);
     ODD_CPU.store(cpu.index() as u64 + 1, Ordering::Relaxed);
+}
+
+/// From now on each reading of the counter can be wrong, as it is with the errata that the tree tells.
+pub fn spoil_counter() {
+    timer::spoil();
 }
 
 pub(super) fn midr(cpu: CpuId, midr: u64) -> u64 {

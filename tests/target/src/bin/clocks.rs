@@ -1,7 +1,7 @@
 //! All CPUs tell one time, it never goes back, and alarms come when they are due, on whatever counter the machine has.
 //!
 //! Bootargs: `a73=N`: CPU N arrives as a Cortex-A73. `at_el2=N`: the shim hands CPU N over at EL2. `stands=N`: the
-//! counter of CPU N does not count. `apart=1`: the CPUs need not agree; those that do not are listed.
+//! counter of CPU N does not count. `spoilt=1`: readings are wrong as the tree has it. `apart=1`: the CPUs need not agree; those that do not are listed.
 
 #![no_std]
 #![no_main]
@@ -85,6 +85,9 @@ fn main(system: &'static System) -> ExitCode {
     if let Some(cpu) = named(system, "at_el2") {
         check(shim::is_present(system), "the shim is there");
         shim::plan(cpu, Plan::AtEl2);
+    }
+    if argument(system, "spoilt", 0) == 1 {
+        fault::spoil_counter();
     }
     let roll_call = system.bring_up_all(system.deadline());
     let stands = named(system, "stands");
