@@ -1,7 +1,8 @@
 //! All CPUs tell one time, it never goes back, and alarms come when they are due, on whatever counter the machine has.
 //!
 //! Bootargs: `a73=N`: CPU N arrives as a Cortex-A73. `at_el2=N`: the shim hands CPU N over at EL2. `stands=N`: the
-//! counter of CPU N does not count. `spoilt=1`: readings are wrong as the tree has it. `apart=1`: the CPUs need not agree; those that do not are listed.
+//! counter of CPU N does not count. `late_ms=N`: how late
+//! an alarm may be, where time is counted. `spoilt=1`: readings are wrong as the tree has it. `apart=1`: the CPUs need not agree; those that do not are listed.
 
 #![no_std]
 #![no_main]
@@ -30,6 +31,8 @@ static BACK: AtomicU32 = AtomicU32::new(0);
 static DONE: AtomicU32 = AtomicU32::new(0);
 static RANG: AtomicU32 = AtomicU32::new(0);
 static EARLY: AtomicU32 = AtomicU32::new(0);
+/// How late the latest alarm was, microseconds.
+static LATE: AtomicU64 = AtomicU64::new(0);
 
 /// Reads the time again and again: it is never earlier than what anybody has read before.
 fn look() {
@@ -50,7 +53,9 @@ fn alarm() {
     let span = Duration::from_millis(3);
     let due = Instant::now() + span;
     let rings = move || {
-        EARLY.fetch_add(u32::from(Instant::now() < due), Ordering::Relaxed);
+        let now = Instant::now();
+        EARLY.fetch_add(u32::from(now < due), Ordering::Relaxed);
+        LATE.fetch_max((now - due).as_micros() as u64, Ordering::Relaxed);
         RANG.fetch_add(1, Ordering::Release);
     };
     check(time::after(span, rings).is_ok(), "an alarm can be set");
@@ -129,6 +134,8 @@ fn main(system: &'static System) -> ExitCode {
     alarm();
     eventually("all alarms ring", || RANG.load(Ordering::Acquire) == all);
     check(EARLY.load(Ordering::Relaxed) == 0, "no alarm rings early");
+    let late = LATE.load(Ordering::Relaxed) / 1000;
+    check(late < argument(system, "late_ms", 30_000), "no alarm rings late");
     println!("clocks: all good, {all} CPUs");
     ExitCode::SUCCESS
 }
