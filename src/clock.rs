@@ -1,11 +1,12 @@
 //! The system counter: moments, deadlines, and how long a tick is.
 
-use crate::arch::{self, regs};
+use crate::arch::{self, timer};
 use crate::dt;
 use core::fmt;
 use core::ops::{Add, Sub};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use core::time::Duration;
+use reveille_machine::CounterErrata;
 
 /// Counter frequency, Hz. 1 until it is known, so that nothing ever divides by zero.
 static FREQUENCY: AtomicU64 = AtomicU64::new(1);
@@ -52,7 +53,7 @@ impl Instant {
     /// Now. Never earlier than an instant that this or another CPU got before.
     #[inline]
     pub fn now() -> Self {
-        Self(regs::counter())
+        Self(timer::counter())
     }
 
     /// The counter's value, ticks since it started.
@@ -153,15 +154,30 @@ pub(crate) fn frequency() -> u64 {
 const SLOWEST: u64 = 1000;
 /// What counters have. Outside of it the frequency is used, and questioned.
 const USUAL: core::ops::RangeInclusive<u64> = 1_000_000..=1_000_000_000;
-/// Reads of the counter in which one that is not slower than [`SLOWEST`] moves on.
-const READS: u32 = 20_000_000;
+/// Readings of a counter of so many Hz in which it moves on, if it does at all: no CPU makes one in less than a nanosecond, as there is
+/// an ISB to each. A few more, as the frequency may be wrong.
+fn readings(frequency: u64) -> u64 {
+    1_000_000_000 / frequency + 10_000
+}
+
+/// What the counter of this CPU stands at, if it does not count.
+fn stands_at(frequency: u64) -> Option<u64> {
+    let first = timer::counter_reading();
+    (0..readings(frequency)).all(|_| timer::counter_reading() == first).then_some(first)
+}
+
+/// Whether the counter of this CPU, which is not the one that boots, counts.
+pub(crate) fn counts() -> bool {
+    stands_at(frequency()).is_none()
+}
 
 /// Learns the counter's frequency. By the boot CPU, once.
 ///
 /// What the device tree says is there because CNTFRQ_EL0 is not to be believed (Arm binding `arm,arch_timer.yaml`), so it counts.
-pub(crate) fn init(timer: Option<&dt::Timer>) -> Result<(), TimeError> {
-    let register = regs::counter_frequency();
-    let described = timer.and_then(|timer| timer.clock_frequency).map_or(0, u64::from);
+pub(crate) fn init(described: Option<&dt::Timer>) -> Result<(), TimeError> {
+    timer::work_around(described.map_or(CounterErrata::NONE, |timer| timer.errata));
+    let register = timer::counter_frequency();
+    let described = described.and_then(|timer| timer.clock_frequency).map_or(0, u64::from);
     let frequency = if described != 0 { described } else { register };
     if frequency == 0 {
         return Err(TimeError::NoFrequency);
@@ -169,9 +185,8 @@ pub(crate) fn init(timer: Option<&dt::Timer>) -> Result<(), TimeError> {
     if frequency < SLOWEST {
         return Err(TimeError::Impossible(frequency));
     }
-    let first = regs::counter();
-    if (0..READS).all(|_| regs::counter() == first) {
-        return Err(TimeError::StandsStill(first));
+    if let Some(ticks) = stands_at(SLOWEST) {
+        return Err(TimeError::StandsStill(ticks));
     }
     FREQUENCY.store(frequency, Ordering::Relaxed);
     if register != 0 && register != frequency {
@@ -180,7 +195,23 @@ pub(crate) fn init(timer: Option<&dt::Timer>) -> Result<(), TimeError> {
     if !USUAL.contains(&frequency) {
         log::warn!("a system counter of {frequency} Hz is not usual: every time limit goes by it");
     }
+    tell_errata();
     Ok(())
+}
+
+/// The errata that have been told of.
+static TOLD: AtomicU8 = AtomicU8::new(CounterErrata::NONE.bits());
+
+/// Says which errata of the counter are worked around, once each: when time begins, and as CPUs come that have their own.
+pub(crate) fn tell_errata() {
+    let errata = timer::worked_around();
+    // Relaxed: who says it is no matter.
+    let told = CounterErrata::from_bits(TOLD.fetch_or(errata.bits(), Ordering::Relaxed));
+    if !errata.is_within(told) {
+        for name in errata.names().filter(|name| told.names().all(|other| other != *name)) {
+            log::info!("system counter: erratum worked around: {name}");
+        }
+    }
 }
 
 /// How far the virtual counter of the CPU that booted is behind the physical one, which all share; 0 where that is not known to be
@@ -197,9 +228,12 @@ pub(crate) unsafe fn learn_offset() {
     const TRIES: u32 = 64;
     let (mut least, mut most) = (i64::MIN, i64::MAX);
     let mut last = None;
+    // SAFETY: the caller's.
+    if !unsafe { arch::may_read_physical_counter() } {
+        return;
+    }
     for _ in 0..TRIES {
-        // SAFETY: the caller's.
-        let Some((physical, virtual_)) = (unsafe { arch::probe_counters() }) else { return };
+        let (physical, virtual_) = (timer::physical_counter(), timer::counter());
         // Both counters run on between two reads.
         least = least.max(physical.wrapping_sub(virtual_) as i64);
         if let Some(last) = last.replace(virtual_) {

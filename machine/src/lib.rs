@@ -15,6 +15,7 @@
 
 mod bootargs;
 mod console;
+mod counter;
 mod cpu;
 pub mod dt;
 mod error;
@@ -32,6 +33,7 @@ mod timer;
 
 pub use bootargs::BootArgs;
 pub use console::{Console, ConsoleKind};
+pub use counter::CounterErrata;
 pub use cpu::{Cpu, CpuStatus, EnableMethod, MPIDR_AFFINITY};
 pub use error::{Error, Fault};
 pub use gic::Gic;

@@ -26,6 +26,8 @@ pub struct Machine<'a> {
     pub psci: Result<Psci<'a>, Error<'a>>,
     /// The generic timer.
     pub timer: Result<Timer, Error<'a>>,
+    /// What is wrong with the frequency that the timer is said to have, which is left out then.
+    pub timer_note: Option<Error<'a>>,
     /// The console that was chosen, else the first UART with a driver.
     pub console: Result<Console<'a>, Error<'a>>,
     /// Why the console is not one that was chosen; see [`Console::is_chosen`].

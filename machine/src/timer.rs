@@ -1,5 +1,6 @@
 //! The generic timer.
 
+use crate::counter::CounterErrata;
 use crate::interrupt::Interrupt;
 
 /// The generic timer of the CPUs: one PPI per view of it.
@@ -17,4 +18,6 @@ pub struct Timer {
     pub hyp_virtual: Option<Interrupt>,
     /// In Hz: what firmware should have put into CNTFRQ_EL0 and did not.
     pub clock_frequency: Option<u32>,
+    /// What is wrong with the counter.
+    pub errata: CounterErrata,
 }

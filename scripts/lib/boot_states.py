@@ -32,6 +32,8 @@ DEVICE = re.compile(r"(gicd|gicb|gicc|gicr)\+(0x[0-9a-f]+|[0-9])")
 # What has to be said, and what becomes of the CPU.
 SAID = re.compile(r"(?:deaf(?: unless (?P<unless>[a-z0-9_]+))?: (?P<deaf>.+)|no start: (?P<no_start>.+)|(?P<nothing>-)|(?P<words>.+))")
 SIZE = 0x4000
+# What is illegal in streaming mode is.
+CPU = "max,sme_fa64=off"
 # Exit codes of the runner for a run that had to be stopped, and of the stub and the stage for what has no business there.
 STOPPED, STAGE_STOPPED = 124, 99
 # The scratch registers of the program; x0 is the number of the CPU.
@@ -152,6 +154,13 @@ def symbol(nm, elf, name):
     raise Bad(f"{elf} has no symbol {name}")
 
 
+def loader(path, stub, nm):
+    """The value of QEMU's `-device` that puts the file where the stub looks for it."""
+    size = symbol(nm, stub, "__image_end") - symbol(nm, stub, "__image_start")
+    address = (STUB + size + 0xFFF) & ~0xFFF
+    return f"loader,file={path},addr={address:#x},force-raw=on"
+
+
 def choose(rng, fitting, cpus, most):
     """Some of these rows, each with a value and CPUs; one of each register."""
     chosen = sorted(rng.sample(range(len(fitting)), rng.randint(1, min(most, len(fitting)))))
@@ -195,7 +204,7 @@ def judge(left, cpus, code, console):
     return ", ".join(filter(None, found)) or None
 
 
-def one(options, table, address, number):
+def one(options, table, number):
     """Boot number `number`: what was left, what is wrong about it, or None, whether by EL3, and whether a CPU was left deaf."""
     rng = random.Random(f"{options.seed}/{number}")
     stage = rng.random() < 0.4
@@ -208,12 +217,12 @@ def one(options, table, address, number):
     with open(path, "wb") as file:
         file.write(stage_program(level, left) if stage else stub_program(level, left))
     kept = level == 2 and rng.random() < 0.5
-    image = f"roll_call{'-el2' if kept else ''}{rng.choice(('', '-simd'))}"
-    board = ["--board", "secure", "--el", "2"] if stage else ["--board", "lying"]
+    image = f"leavings{'-el2' if kept else ''}{rng.choice(('', '-simd'))}"
+    board = ["--board", "secure", "--el", "2"] if stage else ["--board", "lying", "--cpu", CPU]
     # By a counter that runs faster than it says, a second is short.
     command = [options.runner, os.path.join(options.images, image), *board, "--gic", str(gic), "--cpus", str(cpus), "--timeout", "60",
                "--append", f"deadline_ms={1000000 if stage else 20000}",
-               "--", "-device", f"loader,file={path},addr={FLASH if stage else address:#x},force-raw=on"]
+               "--", "-device", f"loader,file={path},addr={FLASH:#x},force-raw=on" if stage else loader(path, options.stub, options.nm)]
     if stage:
         # CPUs that are off spin there.
         command += ["-accel", "tcg,thread=single"]
@@ -254,11 +263,9 @@ def main():
     if options.write:
         write(options, table)
         return 0
-    size = symbol(options.nm, options.stub, "__image_end") - symbol(options.nm, options.stub, "__image_start")
-    address = (STUB + size + 0xFFF) & ~0xFFF
     failed = stages = deaf = 0
     for number in range(options.first, options.first + options.boots):
-        what, why, by_stage, has_deaf = one(options, table, address, number)
+        what, why, by_stage, has_deaf = one(options, table, number)
         stages, deaf = stages + by_stage, deaf + has_deaf
         if why:
             failed += 1

@@ -19,7 +19,7 @@ TOP = "life"
 SYMBOLS = {
     "reveille_park",
     "reveille_probe",
-    "reveille_probe_counters",
+    "reveille_probe_counter",
     "reveille_with_registers",
     "reveille_handled_el1",
     "reveille_handled_el2",

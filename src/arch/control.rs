@@ -42,25 +42,17 @@ struct Probed {
 unsafe extern "C" {
     fn reveille_park() -> !;
     fn reveille_probe(address: u64) -> Probed;
-    fn reveille_probe_counters() -> Counters;
+    fn reveille_probe_counter() -> u64;
 }
 
-/// What [`probe_counters`] found; x0 and x1 of the assembly.
-#[repr(C)]
-struct Counters {
-    physical: u64,
-    virtual_: u64,
-}
-
-/// The physical and the virtual counter, the physical one first; `None` if a hypervisor forbids it.
+/// Whether this CPU may read the physical counter, which a hypervisor can forbid.
 ///
 /// # Safety
 ///
 /// As for [`probe`]; at EL1.
-pub(crate) unsafe fn probe_counters() -> Option<(u64, u64)> {
-    // SAFETY: the caller's. For the time of two reads it moves the vectors to where an undefined instruction is caught.
-    let Counters { physical, virtual_ } = unsafe { reveille_probe_counters() };
-    (virtual_ != 0).then_some((physical, virtual_))
+pub(crate) unsafe fn may_read_physical_counter() -> bool {
+    // SAFETY: the caller's. For the time of one read it moves the vectors to where an undefined instruction is caught.
+    unsafe { reveille_probe_counter() != 0 }
 }
 
 /// Reads 8 bytes at `address`; `None` if nothing answers there, which is an abort anywhere else.

@@ -1,6 +1,6 @@
 //! The machine as the protocols see it.
 
-use super::regs;
+use super::timer;
 use core::sync::atomic::{AtomicU64, Ordering};
 use reveille_protocol::{Arch, Gate, Slot, Word};
 
@@ -17,7 +17,7 @@ impl Arch for Hw {
 
     #[inline(always)]
     fn now() -> u64 {
-        regs::counter()
+        timer::counter()
     }
 
     #[inline(always)]

@@ -12,7 +12,10 @@ pub(crate) mod mmio;
 pub(crate) mod mmu;
 pub(crate) mod regs;
 pub(crate) mod shared;
+pub(crate) mod timer;
 
 pub(crate) use barrier::{dmb_ld, dsb_ish, dsb_ishst, dsb_sy, isb, rarely, sev, wfe, wfi, yield_now};
-pub(crate) use control::{SECURE_WRITE, SET_OFFSET, continue_on, park, probe, probe_counters, stack_pointer};
+pub(crate) use control::{
+    SECURE_WRITE, SET_OFFSET, continue_on, may_read_physical_counter, park, probe, stack_pointer,
+};
 pub(crate) use hw::{Hw, HwGate, HwSlot, HwWord};

@@ -1,8 +1,6 @@
-//! System registers whose name depends on the exception level, and the system counter.
+//! System registers whose name depends on the exception level, and what masks exceptions.
 
-use aarch64_cpu::registers::{
-    CNTFRQ_EL0, CNTHCTL_EL2, CNTKCTL_EL1, CurrentEL, HCR_EL2, MPIDR_EL1, Readable, Writeable,
-};
+use aarch64_cpu::registers::{CurrentEL, HCR_EL2, MPIDR_EL1, Readable};
 use core::arch::asm;
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -61,104 +59,12 @@ pub(crate) fn set_thread_pointer(value: u64) {
     }
 }
 
-/// The system counter, in ticks.
-///
-/// At EL1 the virtual one: a hypervisor may offset the physical counter against it, so only one of the two
-/// may be used, and this is the one that always can be. At EL2 the physical one, which is what the EL2
-/// timer compares with; the virtual view belongs to guests there. The ISB keeps the read from being
-/// executed early (Arm ARM D12.2.2).
-#[inline(always)]
-pub(crate) fn counter() -> u64 {
-    let ticks: u64;
-    if at_el2() {
-        // SAFETY: reads a counter.
-        unsafe { asm!("isb", "mrs {}, cntpct_el0", out(reg) ticks, options(nostack, preserves_flags)) }
-    } else {
-        // SAFETY: reads a counter.
-        unsafe { asm!("isb", "mrs {}, cntvct_el0", out(reg) ticks, options(nostack, preserves_flags)) }
-    }
-    ticks
-}
-
 /// Whether an IRQ is pending that `DAIF.I` holds back, and nothing else (Arm ARM D24.2.93, ISR_EL1.I).
 pub(crate) fn irq_is_pending() -> bool {
     let pending: u64;
     // SAFETY: reads ISR_EL1.
     unsafe { asm!("mrs {}, isr_el1", out(reg) pending, options(nomem, nostack, preserves_flags)) };
     pending & 1 << 7 != 0
-}
-
-/// Counter frequency as firmware programmed it, Hz; 0 if it did not.
-pub(crate) fn counter_frequency() -> u64 {
-    CNTFRQ_EL0.get() & 0xffff_ffff
-}
-
-/// A view of the generic timer that the runtime can use (Arm ARM D12.2.4).
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum TimerView {
-    /// CNTV, at EL1: compares with what [`counter`] reads there.
-    Virtual,
-    /// CNTP, at EL1 or EL2: compares with the physical counter.
-    Physical,
-    /// CNTHP, at EL2 alone.
-    Hyp,
-}
-
-/// Programs this CPU's timer: fires when [`counter`] reaches `deadline`; `None` turns it off.
-pub(crate) fn set_timer(view: TimerView, deadline: Option<u64>) {
-    let (mut compare, control) = match deadline {
-        Some(at) => (at, 1_u64),
-        None => (u64::MAX, 0),
-    };
-    match view {
-        // SAFETY: CNTHP is the EL2 physical timer, used by nobody else. The ISB makes the new state hold
-        // before whatever the caller does next, such as returning from the timer's interrupt.
-        TimerView::Hyp => unsafe {
-            asm!("msr cnthp_cval_el2, {}", "msr cnthp_ctl_el2, {}", "isb", in(reg) compare, in(reg) control, options(nostack, preserves_flags))
-        },
-        // SAFETY: as above, for the virtual timer at EL1.
-        TimerView::Virtual => unsafe {
-            asm!("msr cntv_cval_el0, {}", "msr cntv_ctl_el0, {}", "isb", in(reg) compare, in(reg) control, options(nostack, preserves_flags))
-        },
-        TimerView::Physical => {
-            if deadline.is_some() && !at_el2() {
-                // The two counters run at one rate, but a hypervisor may have set them apart.
-                let physical: u64;
-                // SAFETY: reads a counter.
-                unsafe {
-                    asm!("isb", "mrs {}, cntpct_el0", out(reg) physical, options(nostack, preserves_flags))
-                };
-                compare = physical.saturating_add(compare.saturating_sub(counter()));
-            }
-            if e2h() != 0 {
-                // SAFETY: as below, by the names that it has beside E2H: CNTP_CVAL_EL02 and CNTP_CTL_EL02.
-                unsafe {
-                    asm!("msr S3_5_C14_C2_2, {}", "msr S3_5_C14_C2_1, {}", "isb", in(reg) compare, in(reg) control, options(nostack, preserves_flags))
-                }
-                return;
-            }
-            // SAFETY: as above, for the physical timer of EL1, which a machine offers that lists its interrupt and not the other.
-            unsafe {
-                asm!("msr cntp_cval_el0, {}", "msr cntp_ctl_el0, {}", "isb", in(reg) compare, in(reg) control, options(nostack, preserves_flags))
-            }
-        }
-    }
-}
-
-/// Turns on this CPU's event stream: an event about every 100 us, which bounds every WFE
-/// (Arm ARM D12.2.4, EVNTI selects the counter bit whose rising edge is the event).
-pub(crate) fn enable_event_stream(frequency: u64) {
-    // Bit n rises every 2^(n+1) ticks.
-    let period = (frequency / 10_000).max(2);
-    let bit = u64::from(period.ilog2() - 1).min(15);
-    if at_el2() {
-        // EL1PCTEN and EL1PCEN, which E2H has elsewhere.
-        let below = if e2h() == 0 { 0b11 } else { 0b11 << 10 };
-        CNTHCTL_EL2.set((bit << 4) | (1 << 2) | below);
-    } else {
-        CNTKCTL_EL1.set((bit << 4) | (1 << 2) | 0b11);
-    }
-    super::isb();
 }
 
 /// Masks IRQ and FIQ exceptions (`DAIF.I`, `DAIF.F`) and returns what `DAIF` was.

@@ -15,6 +15,8 @@ pub enum Reason {
     Callback = 3,
     /// It lacks the LSE atomics, which the locks use, and the locks could not be made to do without.
     Atomics = 4,
+    /// Its system counter does not count: it could keep no deadline.
+    Counter = 5,
     /// It was started, or reset, a second time while it was running.
     Restarted = reveille_protocol::RESTARTED,
 }
@@ -27,6 +29,7 @@ impl Reason {
             2 => Self::Gic,
             3 => Self::Callback,
             4 => Self::Atomics,
+            5 => Self::Counter,
             reveille_protocol::RESTARTED => Self::Restarted,
             _ => return None,
         })
@@ -40,6 +43,7 @@ impl fmt::Display for Reason {
             Self::Gic => "gic",
             Self::Callback => "callback",
             Self::Atomics => "atomics",
+            Self::Counter => "counter",
             Self::Restarted => "restarted",
         })
     }

@@ -60,8 +60,6 @@ pub(super) struct Pending {
     pub(super) booter: Booter<'static, Hw>,
     /// Firmware asked for patience: ask again then.
     pub(super) retry_at: Option<u64>,
-    /// The booter's counter when the CPU was kicked.
-    pub(super) kicked_at: u64,
 }
 
 impl Start {
@@ -84,6 +82,10 @@ pub(crate) struct Record {
     /// What the CPU's own counter showed shortly before it came online. Relaxed: its own CPU stores it, and `go_online`
     /// orders it before what tells others that it is online.
     counter: AtomicU64,
+    /// What the booter's showed before that, the last time that it looked whether the CPU has come, as the CPU found it. Relaxed: as above.
+    before: AtomicU64,
+    /// What the booter's showed the last time that it looked.
+    looked: AtomicU64,
     pub(super) start: Start,
 }
 
@@ -95,6 +97,8 @@ impl Record {
             generation: AtomicU32::new(0),
             ticks: AtomicU64::new(0),
             counter: AtomicU64::new(0),
+            before: AtomicU64::new(0),
+            looked: AtomicU64::new(0),
             start: Start::new(),
         }
     }
@@ -154,17 +158,25 @@ impl Record {
         self.store(verdict, 0, 0);
     }
 
+    /// The booter, whose counter shows `now`, looks whether the CPU has come.
+    pub(super) fn looks(&self, now: u64) {
+        // Release: pairs with `arriving`. The counter of the booter was read before.
+        self.looked.store(now, Ordering::Release);
+    }
+
     /// This CPU, whose record it is, is about to come online.
     pub(crate) fn arriving(&self) {
+        // Acquire: pairs with `looks`. The counter of this CPU is read after that of the booter.
+        self.before.store(self.looked.load(Ordering::Acquire), Ordering::Relaxed);
         self.counter.store(Instant::now().ticks(), Ordering::Relaxed);
     }
 
-    /// How far the counter of the CPU, which is online, is from that of its booter, who has kicked it at `kicked_at` and sees it
-    /// online `now`: ticks that it is certainly ahead, or behind if negative; 0 if the two may agree.
-    pub(super) fn skew(&self, kicked_at: u64, now: u64) -> i128 {
+    /// How far the counter of the CPU, which is online, is from that of its booter, who sees it online `now`: ticks that it is certainly
+    /// ahead, or behind if negative; 0 if the two may agree.
+    pub(super) fn skew(&self, now: u64) -> i128 {
         let counter = i128::from(self.counter.load(Ordering::Relaxed));
-        let (kicked_at, now) = (i128::from(kicked_at), i128::from(now));
-        counter - counter.clamp(kicked_at, now.max(kicked_at))
+        let (before, now) = (i128::from(self.before.load(Ordering::Relaxed)), i128::from(now));
+        counter - counter.clamp(before, now.max(before))
     }
 
     /// The CPU that booted us.

@@ -5,7 +5,7 @@ use super::record::{Method, Pending, record};
 use super::roll_call::RollCall;
 use super::spin_table;
 use crate::arch;
-use crate::clock::{Deadline, Instant, to_duration, to_ticks};
+use crate::clock::{self, Deadline, Instant, to_duration, to_ticks};
 use crate::gic::CpuPart;
 use crate::lifecycle::{Denied, Lifecycle};
 use crate::percpu::CpuId;
@@ -156,7 +156,8 @@ fn begin(lock: &Lifecycle, area: &'static Area, limits: Limits) {
     let generation = claim.generation();
     let kicked = claim.kick();
     let now = Instant::now().ticks();
-    let mut pending = Pending { booter: Booter::new(kicked, limits, now), retry_at: None, kicked_at: now };
+    let mut pending = Pending { booter: Booter::new(kicked, limits, now), retry_at: None };
+    record.looks(now);
     // After `Kicked`: a CPU that this word lets out of the pen finds the slot open.
     line.release(generation);
     if !in_pen {
@@ -208,9 +209,13 @@ fn advance(_lock: &Lifecycle, area: &'static Area) -> bool {
     let Ok(mut state) = record(area).start.state.try_borrow_mut() else { return true };
     let Some(pending) = state.as_mut() else { return true };
     let now = Instant::now().ticks();
+    record(area).looks(now);
     if let Step::Settled(outcome) = pending.booter.step(now) {
         match outcome.verdict {
-            Verdict::Online => compare_counters(area, pending.kicked_at),
+            Verdict::Online => {
+                clock::tell_errata();
+                compare_counters(area);
+            }
             // It cannot say so itself.
             Verdict::Failed(reason) if reason == Reason::Gic as u16 => {
                 log::error!("cpu {}: interrupt controller: {}", area.id, CpuPart::of(area).complaint());
@@ -238,8 +243,8 @@ const TOLERANCE: Duration = Duration::from_micros(10);
 
 /// Says if the CPU of `area`, which has come online, tells another time than this one: there may be an offset at a level
 /// above (CNTVOFF_EL2) that is not ours to put right.
-fn compare_counters(area: &Area, kicked_at: u64) {
-    let skew = record(area).skew(kicked_at, Instant::now().ticks());
+fn compare_counters(area: &Area) {
+    let skew = record(area).skew(Instant::now().ticks());
     let apart = to_duration(u64::try_from(skew.unsigned_abs()).unwrap_or(u64::MAX));
     if apart > TOLERANCE {
         let way = if skew < 0 { "behind" } else { "ahead" };

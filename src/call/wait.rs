@@ -2,7 +2,7 @@
 
 use super::CallError;
 use super::part::{Part, Payload, QueueLine};
-use crate::arch::{Hw, regs};
+use crate::arch::{Hw, regs, timer};
 use crate::clock::{to_duration, to_ticks};
 use crate::percpu::area::{self, Area, Part as _};
 use crate::percpu::{CpuId, CpuSet};
@@ -47,7 +47,7 @@ pub(super) fn mask_to_wait(own: &Area) -> Result<masking::Masked, CallError> {
 /// Ticks of the counter, for the stall check.
 #[inline(always)]
 fn now() -> u64 {
-    regs::counter()
+    timer::counter()
 }
 
 /// Whether the SGI for what is in a queue seems to have been lost.

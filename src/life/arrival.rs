@@ -5,7 +5,7 @@ use super::fault;
 use super::leaving::{leave, quiet};
 use super::news::apply_news;
 use super::secondary::run_secondary;
-use crate::arch::{self, Hw, cache, regs};
+use crate::arch::{self, Hw, cache, regs, timer};
 use crate::bringup::{Reason, record};
 use crate::gic::CpuPart;
 use crate::launch::Mailbox;
@@ -28,6 +28,7 @@ pub(crate) extern "C" fn arrive(area: &'static Area, generation: u32) -> Option<
                 regs::set_thread_pointer(core::ptr::from_ref(area) as u64);
                 // Of its former life, which ended masked.
                 Masking::of(area).reset();
+                know_counter(area);
                 // Whoever the SEV wakes has to find the word.
                 arch::dsb_ishst();
                 arch::sev();
@@ -43,6 +44,16 @@ pub(crate) extern "C" fn arrive(area: &'static Area, generation: u32) -> Option<
             }
         }
     }
+}
+
+/// The counter of this CPU reads right from here on, whatever kind of CPU it is: before it looks at the time at all, and while it
+/// touches nothing else.
+#[inline(always)]
+fn know_counter(_own: &Area) {
+    let midr = timer::midr();
+    #[cfg(feature = "fault-injection")]
+    let midr = fault::midr(_own.id, midr);
+    timer::know_cpu(midr);
 }
 
 /// What the boot CPU can do; a CPU that can do less would run code it cannot run.
@@ -109,6 +120,10 @@ pub(crate) extern "C" fn secondary(area: &'static Area) -> ! {
     regs::serror_open();
     gate::poll();
     join_caches(area);
+    // Before anything has a time limit here.
+    if !clock::counts() {
+        give_up(area, generation, Reason::Counter);
+    }
     if let Some(reason) = lacks_features(area) {
         give_up(area, generation, reason);
     }

@@ -33,6 +33,7 @@ unsafe extern "Rust" {
 pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
     // SAFETY: the entry code calls this function once, on one CPU, and nothing before it.
     unsafe { enter_early() };
+    arch::timer::know_cpu(arch::timer::midr());
     // The image does not fit its own tables: a build error, with no console to tell.
     let Ok(regime) = memory::init() else { arch::park() };
     psci::set_ours(entry_el == 3);
@@ -165,6 +166,7 @@ fn report_notes(machine: &Machine<'_>, args: BootArgs<'_>) {
         machine.bootargs.err(),
         machine.psci.err().filter(|error| !error.is_absent()),
         machine.timer.err(),
+        machine.timer_note,
         machine.console_note.filter(|error| !error.is_absent()),
     ]
     .into_iter()

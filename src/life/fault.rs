@@ -3,6 +3,7 @@
 use super::leaving::depart;
 use crate::arch::cache;
 use crate::arch::regs::{self, DAIF_I};
+use crate::arch::timer;
 use crate::hook::Hook;
 use crate::launch::Mailbox;
 use crate::percpu::CpuId;
@@ -59,6 +60,27 @@ pub fn lacks_features(cpu: Option<CpuId>, bits: u64) {
 pub(super) fn features(cpu: CpuId, isar0: u64) -> u64 {
     let lacks = LACKING.load(Ordering::Relaxed) == cpu.index() as u64 + 1;
     if lacks { isar0 & !LACKED.load(Ordering::Relaxed) } else { isar0 }
+}
+
+/// One more than the index of the CPU of another make, and its MIDR_EL1.
+static ODD_CPU: AtomicU64 = AtomicU64::new(0);
+static ODD_MIDR: AtomicU64 = AtomicU64::new(0);
+
+/// From now on `cpu`, as it arrives, finds `midr` in its MIDR_EL1, as on a machine with CPUs of several kinds.
+pub fn has_midr(cpu: CpuId, midr: u64) {
+    // Relaxed: the start of the CPU orders them.
+    ODD_MIDR.store(midr, Ordering::Relaxed);
+    ODD_CPU.store(cpu.index() as u64 + 1, Ordering::Relaxed);
+}
+
+/// From now on each reading of the counter can be wrong, as it is with the errata that the tree tells.
+pub fn spoil_counter() {
+    timer::spoil();
+}
+
+pub(super) fn midr(cpu: CpuId, midr: u64) -> u64 {
+    let odd = ODD_CPU.load(Ordering::Relaxed) == cpu.index() as u64 + 1;
+    if odd { ODD_MIDR.load(Ordering::Relaxed) } else { midr }
 }
 
 /// One more than the index of the CPU with caches of its own kind, and its CTR_EL0.

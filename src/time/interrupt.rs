@@ -1,6 +1,7 @@
 //! The interrupt of the timer that each CPU has.
 
-use crate::arch::regs::{self, TimerView};
+use crate::arch::regs;
+use crate::arch::timer::TimerView;
 use crate::dt;
 use crate::irq::{self, Trigger};
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};

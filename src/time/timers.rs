@@ -1,7 +1,7 @@
 //! One-shot timers, each on the CPU that set it.
 
 use super::interrupt::{has_timer, view};
-use crate::arch::{Hw, HwWord, regs};
+use crate::arch::{Hw, HwWord, timer};
 use crate::clock::{self, Instant, to_ticks};
 use crate::closure::ClosureCell;
 use crate::masking;
@@ -97,7 +97,7 @@ impl Timers {
     fn program(&self) {
         let earliest =
             self.table.first_due().into_iter().chain(self.tick.get()).fold(self.around.get(), u64::min);
-        regs::set_timer(view(), Some(earliest));
+        timer::set_timer(view(), Some(earliest));
     }
 
     /// This CPU looks around now: it has to again after the time for that.
@@ -224,10 +224,10 @@ pub(crate) fn look_around() {
 /// Starts this CPU's timer: nothing due but its look around, event stream on. Its interrupt comes with those of all others.
 pub(crate) fn init_cpu() {
     look_around();
-    regs::enable_event_stream(clock::frequency());
+    timer::enable_event_stream(clock::frequency());
 }
 
 /// Stops this CPU's timer: it leaves.
 pub(crate) fn quiet_cpu() {
-    regs::set_timer(view(), None);
+    timer::set_timer(view(), None);
 }

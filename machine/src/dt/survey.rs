@@ -59,6 +59,10 @@ pub(super) fn survey<'a>(tree: Tree<'a>) -> Machine<'a> {
     }
 
     let (console, console_note) = find_console(tree, chosen.as_ref(), console);
+    let (timer, timer_note) = match timer {
+        Some(node) => Timer::read(tree, &node),
+        None => (Err(Error::absent("no generic timer")), None),
+    };
     Machine {
         source: Source::Tree(tree),
         cpu_count: cpu::count(tree),
@@ -66,10 +70,8 @@ pub(super) fn survey<'a>(tree: Tree<'a>) -> Machine<'a> {
         bootargs: chosen.map_or(Ok(""), |chosen| Ok(chosen.string("bootargs")?.unwrap_or(""))),
         gic,
         psci,
-        timer: match timer {
-            Some(node) => Timer::read(tree, &node),
-            None => Err(Error::absent("no generic timer")),
-        },
+        timer,
+        timer_note,
         console,
         console_note,
     }

@@ -4,6 +4,7 @@ use super::interrupt::Interrupts;
 use super::node::Node;
 use super::tree::Tree;
 use super::value::{any_of, strings};
+use crate::counter::CounterErrata;
 use crate::error::Error;
 use crate::timer::Timer;
 
@@ -11,7 +12,20 @@ use crate::timer::Timer;
 const NAMES: &[u8] = b"sec-phys\0phys\0virt\0hyp-phys\0hyp-virt";
 
 impl Timer {
-    pub(super) fn read<'a>(tree: Tree<'a>, node: &Node<'a>) -> Result<Self, Error<'a>> {
+    /// The timer, and what is wrong with its frequency: that is no reason to do without the timer.
+    pub(super) fn read<'a>(tree: Tree<'a>, node: &Node<'a>) -> (Result<Self, Error<'a>>, Option<Error<'a>>) {
+        let (clock_frequency, note) = match node.cell("clock-frequency") {
+            Ok(frequency) => (frequency, None),
+            Err(error) => (None, Some(error)),
+        };
+        (Self::with_frequency(tree, node, clock_frequency), note)
+    }
+
+    fn with_frequency<'a>(
+        tree: Tree<'a>,
+        node: &Node<'a>,
+        clock_frequency: Option<u32>,
+    ) -> Result<Self, Error<'a>> {
         let listed = Interrupts::of(node).decode::<5>(tree)?;
         let mut views = [None; 5];
         match node.property("interrupt-names") {
@@ -27,8 +41,16 @@ impl Timer {
             }
         }
         let [secure_physical, physical, virtual_timer, hyp_physical, hyp_virtual] = views;
-        let clock_frequency = node.cell("clock-frequency")?;
-        Ok(Self { secure_physical, physical, virtual_timer, hyp_physical, hyp_virtual, clock_frequency })
+        let errata = CounterErrata::told(|name| node.property(name).is_some());
+        Ok(Self {
+            secure_physical,
+            physical,
+            virtual_timer,
+            hyp_physical,
+            hyp_virtual,
+            clock_frequency,
+            errata,
+        })
     }
 }
 

@@ -431,20 +431,18 @@ reveille_probe:
     mov     x1, #1
     ret
 
-// Reads the physical and the virtual counter, in this order. At EL1, where a hypervisor may have forbidden the physical one; else
-// as `reveille_probe`.
+// Reads the physical counter. At EL1, where a hypervisor may have forbidden that; else as `reveille_probe`.
 //
-// out:  x0 CNTPCT_EL0, x1 CNTVCT_EL0; or 0 and 0
-// uses: x2
-.global reveille_probe_counters
-reveille_probe_counters:
+// out:  x0 1; or 0 if it is forbidden
+// uses: x1, x2
+.global reveille_probe_counter
+reveille_probe_counter:
     adr     x1, reveille_el2_stub
     mrs     x2, vbar_el1
     msr     vbar_el1, x1
     isb
     mrs     x0, cntpct_el0
-    isb                                 // one after the other
-    mrs     x1, cntvct_el0
+    mov     x0, #1
     msr     vbar_el1, x2
     isb
     ret

@@ -146,7 +146,7 @@ shim_vectors:
     b       shim_stop
 .endr
     .balign 128
-    sub     sp, sp, #176
+    sub     sp, sp, #256
     stp     x0, x1, [sp, #0]
     stp     x2, x3, [sp, #16]
     stp     x4, x5, [sp, #32]
@@ -162,22 +162,34 @@ shim_vectors:
 shim_trap:
     stp     x14, x15, [sp, #112]
     stp     x16, x17, [sp, #128]
-    stp     x18, x30, [sp, #144]
+    stp     x18, x19, [sp, #144]
+    stp     x20, x21, [sp, #160]
+    stp     x22, x23, [sp, #176]
+    stp     x24, x25, [sp, #192]
+    stp     x26, x27, [sp, #208]
+    stp     x28, x29, [sp, #224]
+    str     x30, [sp, #240]
     mov     x0, sp
     mrs     x1, esr_el2
     bl      {TRAP}
     cbnz    x0, 1f
     ldp     x14, x15, [sp, #112]
     ldp     x16, x17, [sp, #128]
-    ldp     x18, x30, [sp, #144]
-    ldp     x0, x1, [sp, #0]
+    ldp     x18, x19, [sp, #144]
+    ldp     x20, x21, [sp, #160]
+    ldp     x22, x23, [sp, #176]
+    ldp     x24, x25, [sp, #192]
+    ldp     x26, x27, [sp, #208]
+    ldp     x28, x29, [sp, #224]
+    ldr     x30, [sp, #240]
     ldp     x2, x3, [sp, #16]
     ldp     x4, x5, [sp, #32]
     ldp     x6, x7, [sp, #48]
     ldp     x8, x9, [sp, #64]
     ldp     x10, x11, [sp, #80]
     ldp     x12, x13, [sp, #96]
-    add     sp, sp, #176
+    ldp     x0, x1, [sp, #0]
+    add     sp, sp, #256
     eret
-1:  add     sp, sp, #176                // entered anew: this trap never returns
+1:  add     sp, sp, #256                // entered anew: this trap never returns
     b       shim_lower

@@ -428,15 +428,26 @@ extern "C" fn arrived() -> &'static Entry {
     cpu.enter(context, mmu)
 }
 
-/// x0 to x18 and x30 of EL1, as the vector saves them.
+/// x0 to x30 of EL1, as the vector saves them.
 #[repr(C)]
 struct Frame {
-    x: [u64; 19],
-    lr: u64,
+    x: [u64; 31],
 }
-const _: () = assert!(offset_of!(Frame, lr) == 152);
+const _: () = assert!(size_of::<Frame>() == 248);
 
-/// A trap from EL1: SMC, HVC or WFI. Returns null to go back, or where to enter EL1 instead.
+/// What a counter that stands still shows.
+const STANDS_AT: u64 = 0x1234_5600;
+
+/// The registers that `CNTHCTL_EL2` can keep from EL1, as the syndrome names those (Arm ARM D24.2.40, ISS of a trapped MRS): op0, op2, op1,
+/// CRn, CRm, and that it is read. CNTPCT, CNTVCT, CNTPCTSS, CNTVCTSS.
+const COUNTERS: [u64; 4] = [counter(1), counter(2), counter(5), counter(6)];
+const COUNTER: u64 = 0x3f_fc1f;
+
+const fn counter(op2: u64) -> u64 {
+    3 << 20 | op2 << 17 | 3 << 14 | 14 << 10 | 1
+}
+
+/// A trap from EL1: SMC, HVC, WFI, or a counter that is left trapped, which stands still then. Returns null to go back, or where to enter EL1 instead.
 extern "C" fn trap(frame: &mut Frame, esr: u64) -> Option<&'static Entry> {
     let own = this_cpu();
     match esr >> 26 & 0x3f {
@@ -451,6 +462,12 @@ extern "C" fn trap(frame: &mut Frame, esr: u64) -> Option<&'static Entry> {
         0x17 => {
             skip();
             smc(own, frame);
+        }
+        0x18 if COUNTERS.contains(&(esr & COUNTER)) => {
+            skip();
+            if let Some(register) = frame.x.get_mut((esr >> 5 & 0x1f) as usize) {
+                *register = STANDS_AT;
+            }
         }
         _ => stop(),
     }

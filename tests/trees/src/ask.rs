@@ -70,6 +70,7 @@ pub fn everything(blob: &[u8]) -> Option<Fault> {
         machine.gic.err(),
         machine.psci.err(),
         machine.timer.err(),
+        machine.timer_note,
         machine.console.err(),
         machine.console_note,
     ];

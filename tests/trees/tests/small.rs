@@ -2,8 +2,8 @@
 
 use reveille_machine::dt::blob_size;
 use reveille_machine::{
-    Conduit, ConsoleKind, Cpu, CpuStatus, EnableMethod, Error, Fault, Gic, Interrupt, Machine, PsciVersion,
-    Region, ReservedBy, Trigger,
+    Conduit, ConsoleKind, CounterErrata, Cpu, CpuStatus, EnableMethod, Error, Fault, Gic, Interrupt, Machine,
+    PsciVersion, Region, ReservedBy, Trigger,
 };
 use reveille_trees::ask::everything;
 use reveille_trees::blobs::{compile, compile_text};
@@ -101,6 +101,8 @@ fn wide() {
     assert_eq!(timer.hyp_physical, None);
     assert_eq!(timer.hyp_virtual, irq(28, Trigger::EdgeRising));
     assert_eq!(timer.clock_frequency, Some(54_000_000));
+    assert_eq!(timer.errata, CounterErrata::HISILICON_161010101);
+    assert!(machine.timer_note.is_none());
 
     let console = machine.console.expect("console");
     assert_eq!(console.path.to_string(), "/bus@100000000/serial@2000");
@@ -146,6 +148,10 @@ fn narrow() {
     assert_eq!(timer.virtual_timer, irq(27, Trigger::LevelLow));
     assert_eq!(timer.hyp_physical, irq(26, Trigger::LevelLow));
     assert_eq!((timer.hyp_virtual, timer.clock_frequency), (None, None));
+    assert_eq!(timer.errata, CounterErrata::NONE);
+    // What is no frequency is told, and costs the timer nothing else.
+    let note = machine.timer_note.expect("a note").to_string();
+    assert_eq!(note, "device tree: /timer: clock-frequency: not one cell, bytes (0x8)");
 
     let console = machine.console.expect("console");
     assert_eq!(console.kind, ConsoleKind::Uart8250 { reg_shift: 2, reg_io_width: 4, reg_offset: 0x10 });
