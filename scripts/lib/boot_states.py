@@ -213,7 +213,7 @@ def one(options, table, number):
     left = list(choose(rng, [row for row in fitting if row.level in ("any", str(level), "any" if stage else "alone")], cpus, 12))
     if stage:
         left += choose(rng, [row for row in fitting if row.level == "3"], cpus, 3)
-    path = os.path.join(options.dir, "leavings")
+    path = os.path.join(options.dir, "left")
     with open(path, "wb") as file:
         file.write(stage_program(level, left) if stage else stub_program(level, left))
     kept = level == 2 and rng.random() < 0.5
