@@ -91,7 +91,7 @@ impl CounterErrata {
     }
 
     /// A right value of the counter, made of several that `raw` reads one after the other: not older than the first, not newer than the
-    /// last. Bounded: where none of [`Self::TRIES`] is right, as with a counter that is so fast that no two readings are ever the same, it
+    /// last. Bounded: where none of 200 is right, as with a counter that is so fast that no two readings are ever the same, it
     /// is the last.
     pub fn read(self, mut raw: impl FnMut() -> u64) -> u64 {
         let first = self.settled(&mut raw);
