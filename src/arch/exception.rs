@@ -127,9 +127,12 @@ const _: () = assert!(core::mem::offset_of!(FatalFrame, esr) == 280);
 const _: () = assert!(core::mem::offset_of!(FatalFrame, kind) == 296);
 const _: () = assert!(FATAL_FRAME_SIZE.is_multiple_of(16));
 
+/// How many times as large as usual stacks are: in code that is not optimised every value has a place of its own on them.
+pub(crate) const FRAMES: usize = if cfg!(unoptimised) { 4 } else { 1 };
+
 /// What an exception on the emergency stack must find of it below its stack pointer, or it begins at the top again: room
 /// for its frame, and for what is done about it.
-pub(crate) const EMERGENCY_ROOM: usize = super::mmu::PAGE;
+pub(crate) const EMERGENCY_ROOM: usize = super::mmu::PAGE * FRAMES;
 const _: () = assert!(FATAL_FRAME_SIZE + 2048 <= EMERGENCY_ROOM);
 
 /// [`FatalFrame::kind`] of a CPU that was stopped: no exception at all.

@@ -12,7 +12,7 @@ use crate::ending::{self, ExitCode};
 use crate::holds::Holds;
 use crate::launch::Mailbox;
 use crate::lifecycle::Lifecycle;
-use crate::memory::{self, Blob};
+use crate::memory::{self, Blob, MemoryMap};
 use crate::percpu::CpuId;
 use crate::percpu::area::{self, Area, Part as _};
 use crate::{call, console, gic, masking, nmi, panic, patch, platform, power, psci, stop, time, watchdog};
@@ -82,10 +82,10 @@ pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
     panic::init_stop(args);
     nmi::init(args);
     panic::init_action(args);
-    let memory = match carve(&machine, blob.region, regime, boot_on_own_stacks) {
-        Ok(memory) => memory,
-        Err(error) => give_up(error),
-    };
+    let mut memory = MemoryMap::EMPTY;
+    if let Err(error) = carve(&mut memory, &machine, blob.region, regime, boot_on_own_stacks) {
+        give_up(error);
+    }
     let deadline = bringup::default_deadline(args);
     let entry_el = entry_el as u8;
     SYSTEM.call_once(|| System { machine, args, memory, deadline, entry_el });
