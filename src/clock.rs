@@ -156,6 +156,11 @@ const USUAL: core::ops::RangeInclusive<u64> = 1_000_000..=1_000_000_000;
 /// Reads of the counter in which one that is not slower than [`SLOWEST`] moves on.
 const READS: u32 = 20_000_000;
 
+/// Takes the frequency for what CNTFRQ_EL0 says, until there is a device tree to ask: for what is reported before that. By the boot CPU.
+pub(crate) fn assume() {
+    FREQUENCY.store(regs::counter_frequency().max(1), Ordering::Relaxed);
+}
+
 /// Learns the counter's frequency. By the boot CPU, once.
 ///
 /// What the device tree says is there because CNTFRQ_EL0 is not to be believed (Arm binding `arm,arch_timer.yaml`), so it counts.

@@ -2,6 +2,8 @@
 
 use super::area::enter_early;
 use super::carve::carve;
+#[cfg(feature = "fault-injection")]
+use super::fault;
 use super::system::{SYSTEM, System};
 use super::{arrival, interrupt};
 use crate::arch::{self, cache, regs};
@@ -42,19 +44,14 @@ pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
     // has been waiting.
     let stale_serror = unsafe { arch::probe(memory::image().0) }.is_none();
     let Some(blob) = find_blob(blob) else { arch::park() };
+    clock::assume();
+    find_console(&blob);
+    #[cfg(feature = "fault-injection")]
+    fault::about_to_read_the_tree(&blob);
     let machine = match Machine::parse(blob.bytes) {
         Ok(machine) => machine,
-        Err(error) => {
-            if let Some(console) = dt::salvage_console(blob.bytes) {
-                let _ = console::init(&console);
-            }
-            give_up(error)
-        }
+        Err(error) => give_up(error),
     };
-    if let Ok(console) = &machine.console {
-        // Without it there is nowhere to say so; the machine works on.
-        let _ = console::init(console);
-    }
     let args = BootArgs(machine.bootargs.unwrap_or(""));
     if args.get("reveille.exit") == Some("semihosting") {
         ending::use_semihosting();
@@ -150,6 +147,15 @@ fn find_blob(x0: u64) -> Option<Blob> {
     let handed_over = (x0 != 0).then_some(x0);
     let places = (0..=image >> 30).rev().take(PLACES).map(|gib| gib << 30);
     handed_over.into_iter().chain(places).find_map(memory::tree_at)
+}
+
+/// The console, from a tree that may be damaged, before anything else is made of it: from here on whatever fails can be told.
+#[inline(never)]
+fn find_console(blob: &Blob) {
+    if let Some(console) = dt::salvage_console(blob.bytes) {
+        // Without it there is nowhere to say so; the machine works on.
+        let _ = console::init(&console);
+    }
 }
 
 /// Says what in the device tree is not as it should be and can be lived with.

@@ -5,6 +5,7 @@ use crate::arch::cache;
 use crate::arch::regs::{self, DAIF_I};
 use crate::hook::Hook;
 use crate::launch::Mailbox;
+use crate::memory::Blob;
 use crate::percpu::CpuId;
 use crate::percpu::area::{self, Part as _};
 use crate::{call, gic, masking, time};
@@ -42,6 +43,19 @@ pub(super) fn about_to_set_up_gic(cpu: CpuId) {
 /// If `DAIF.I` is not set at the end of an interrupt: another one would come before what this one saved is back.
 pub(super) fn about_to_return(cpu: CpuId) {
     assert!(regs::daif() & DAIF_I != 0, "cpu {cpu} returns from an interrupt with interrupts open");
+}
+
+/// With `fault=boot-stack` anywhere in the tree, as a boot argument, the boot CPU does not get by with the stack that it begins on.
+pub(super) fn about_to_read_the_tree(blob: &Blob) {
+    #[inline(never)]
+    fn dig(depth: u64) -> u64 {
+        let room = core::hint::black_box([depth; 64]);
+        if room[0] == u64::MAX { 0 } else { dig(depth + 1) + room[1] }
+    }
+    let word = b"fault=boot-stack";
+    if blob.bytes.windows(word.len()).any(|bytes| bytes == word) {
+        core::hint::black_box(dig(0));
+    }
 }
 
 /// One more than the index of the CPU that lacks something, and what.
