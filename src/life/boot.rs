@@ -43,7 +43,7 @@ pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
     // SAFETY: the first word of the image, mapped; alone, masked, on the boot stack. The word answers, so what comes instead
     // has been waiting.
     let stale_serror = unsafe { arch::probe(memory::image().0) }.is_none();
-    let Some(blob) = find_blob(blob) else { arch::park() };
+    let Some(blob) = find_blob(blob, memory::tree_at) else { arch::park() };
     clock::assume();
     find_console(&blob);
     #[cfg(feature = "fault-injection")]
@@ -141,12 +141,12 @@ const PLACES: usize = 64;
 /// The device tree: where firmware says, or where QEMU leaves it for an ELF, which it starts with x0 = 0: at the start of
 /// RAM, which is a multiple of 1 GiB on its machines, at or below the one under the image.
 #[inline(never)]
-fn find_blob(x0: u64) -> Option<Blob> {
+pub(super) fn find_blob(x0: u64, tree_at: impl FnMut(u64) -> Option<Blob>) -> Option<Blob> {
     let (image, _) = memory::image();
     // 0 in x0 means that there is none.
     let handed_over = (x0 != 0).then_some(x0);
     let places = (0..=image >> 30).rev().take(PLACES).map(|gib| gib << 30);
-    handed_over.into_iter().chain(places).find_map(memory::tree_at)
+    handed_over.into_iter().chain(places).find_map(tree_at)
 }
 
 /// The console, from a tree that may be damaged, before anything else is made of it: from here on whatever fails can be told.

@@ -1,8 +1,8 @@
 //! What the tests do on the ways of CPUs.
 
 use super::leaving::depart;
-use crate::arch::cache;
 use crate::arch::regs::{self, DAIF_I};
+use crate::arch::{cache, shared};
 use crate::hook::Hook;
 use crate::launch::Mailbox;
 use crate::memory::Blob;
@@ -73,6 +73,11 @@ pub fn lacks_features(cpu: Option<CpuId>, bits: u64) {
 pub(super) fn features(cpu: CpuId, isar0: u64) -> u64 {
     let lacks = LACKING.load(Ordering::Relaxed) == cpu.index() as u64 + 1;
     if lacks { isar0 & !LACKED.load(Ordering::Relaxed) } else { isar0 }
+}
+
+/// From now on each CPU that arrives lacks what the code is compiled for, as far as it can tell without running any of it, or none does.
+pub fn lacks_instructions(lacks: bool) {
+    shared::ask_too_much(lacks);
 }
 
 /// One more than the index of the CPU with caches of its own kind, and its CTR_EL0.

@@ -1,11 +1,13 @@
 //! Memory: the image, what is mapped, what RAM there is, what is carved for the runtime, what is free.
 
+mod alone;
 mod carve;
 mod image;
 mod map;
 pub(crate) mod stacks;
 mod tree;
 
+pub(crate) use alone::Alone;
 pub(crate) use carve::{MemoryError, MemoryMap};
 pub(crate) use image::{build_id, function_at, image, is_text, offset_of_function, text};
 #[cfg(feature = "fault-injection")]

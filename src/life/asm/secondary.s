@@ -46,6 +46,12 @@ reveille_try:
     ldr     x9, [x6, #{SHARED_EL}]
     cmp     x8, x9
     b.ne    reveille_pen                // came in at another level: what the header holds is not for it
+    bl      reveille_lacks
+    cbz     x0, 1f
+    crumb   {STAGE_UNFIT}
+    b       reveille_pen
+1:
+    adr_l   x6, reveille_shared
     crumb   {STAGE_TABLES}
     dsb     sy                          // breadcrumbs are in memory before this CPU's caches are on
     ldr     x0, [x6, #{SHARED_TTBR}]
