@@ -171,6 +171,11 @@ pub(crate) fn counts() -> bool {
     stands_at(frequency()).is_none()
 }
 
+/// Takes the frequency for what CNTFRQ_EL0 says, until there is a device tree to ask: for what is reported before that. By the boot CPU.
+pub(crate) fn assume() {
+    FREQUENCY.store(timer::counter_frequency().max(1), Ordering::Relaxed);
+}
+
 /// Learns the counter's frequency. By the boot CPU, once.
 ///
 /// What the device tree says is there because CNTFRQ_EL0 is not to be believed (Arm binding `arm,arch_timer.yaml`), so it counts.

@@ -8,8 +8,8 @@ pub use crate::call::fault::before_opening;
 pub use crate::gic::fault::lost_sgis;
 pub use crate::irq::fault::strays;
 pub use crate::life::fault::{
-    before_gic, before_online, common_cache_type, has_cache_type, has_midr, lacks_features, leave,
-    spoil_counter,
+    before_gic, before_online, common_cache_type, has_cache_type, has_midr, lacks_features,
+    lacks_instructions, leave, spoil_counter,
 };
 pub use crate::nmi::fault::while_noting;
 pub use crate::panic::fault::while_stopping;

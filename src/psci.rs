@@ -1,6 +1,8 @@
 //! The Power State Coordination Interface (Arm DEN 0022), through the conduit and with the function ids that the
 //! device tree gives.
 
+use crate::arch::regs;
+use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 use reveille_machine::{BootArgs, Conduit, Psci};
 use smccc::{Call, Hvc, Smc};
@@ -50,8 +52,30 @@ fn is_32_bit(function: u32) -> bool {
     function & FAST != 0 && function & SMC64 == 0
 }
 
+/// Whether firmware has been called. Relaxed: at worst that is said twice.
+static CALLED: AtomicBool = AtomicBool::new(false);
+
+/// How firmware is called, and what for.
+struct Called<'a>(Conduit, &'a str);
+
+impl fmt::Display for Called<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(conduit, name) = self;
+        let conduit = match conduit {
+            Conduit::Hvc => "HVC",
+            Conduit::Smc => "SMC",
+        };
+        write!(f, "PSCI by {conduit}, called from EL{}, first for {name}", if regs::at_el2() { 2 } else { 1 })
+    }
+}
+
 impl Firmware {
-    fn call(&self, function: u32, arguments: [u64; 3]) -> i32 {
+    fn call(&self, name: &str, function: u32, arguments: [u64; 3]) -> i32 {
+        if !CALLED.load(Ordering::Relaxed) {
+            CALLED.store(true, Ordering::Relaxed);
+            // If it never returns, or is no instruction here, this is the last line.
+            log::info!("firmware: {}", Called(self.conduit, name));
+        }
         let mut args = [0; 17];
         args[..3].copy_from_slice(&arguments);
         let result = match self.conduit {
@@ -82,7 +106,7 @@ pub(crate) fn cpu_on(mpidr: u64, entry: u64, context: u64) -> Result<(), PsciErr
     if is_32_bit(firmware.cpu_on) && entry > u64::from(u32::MAX) {
         return Err(PsciError(INVALID_ADDRESS));
     }
-    match firmware.call(firmware.cpu_on, [mpidr, entry, context]) {
+    match firmware.call("CPU_ON", firmware.cpu_on, [mpidr, entry, context]) {
         0 => Ok(()),
         code => Err(PsciError(code)),
     }
@@ -116,20 +140,20 @@ pub(crate) fn cpu_off() -> (u64, u32) {
 #[cfg(feature = "fault-injection")]
 pub(crate) fn affinity_info(mpidr: u64) -> Option<i32> {
     let firmware = FIRMWARE.get()?;
-    Some(firmware.call(firmware.affinity_info?, [mpidr, 0, 0]))
+    Some(firmware.call("AFFINITY_INFO", firmware.affinity_info?, [mpidr, 0, 0]))
 }
 
 /// SYSTEM_OFF (DEN 0022, 5.10). Returns only if there is none.
 pub(crate) fn system_off() {
     if let Some(Firmware { system_off: Some(function), .. }) = FIRMWARE.get() {
-        FIRMWARE.get().map(|firmware| firmware.call(*function, [0; 3]));
+        FIRMWARE.get().map(|firmware| firmware.call("SYSTEM_OFF", *function, [0; 3]));
     }
 }
 
 /// SYSTEM_RESET (DEN 0022, 5.11). Returns only if there is none.
 pub(crate) fn system_reset() {
     if let Some(Firmware { system_reset: Some(function), .. }) = FIRMWARE.get() {
-        FIRMWARE.get().map(|firmware| firmware.call(*function, [0; 3]));
+        FIRMWARE.get().map(|firmware| firmware.call("SYSTEM_RESET", *function, [0; 3]));
     }
 }
 

@@ -1,4 +1,6 @@
-//! Sets of addresses, as sorted ranges.
+//! Sets of addresses, as sorted ranges. They change where they are: a set is too large to be moved around on a stack.
+
+use core::ops::Range;
 
 /// At most `N` disjoint ranges `[start, end)`, sorted, none touching the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,98 +24,96 @@ impl<const N: usize> Ranges<N> {
 
     /// Adds `[start, end)`. On an error the set is unchanged.
     pub fn insert(&mut self, start: u64, end: u64) -> Result<(), TooManyRanges> {
-        self.accept(self.with(start, end))
+        if start < end && self.len == N && self.touching(start, end).is_empty() {
+            return Err(TooManyRanges);
+        }
+        self.insert_or_drop(start, end);
+        Ok(())
     }
 
     /// Takes `[start, end)` out. On an error the set is unchanged.
     pub fn remove(&mut self, start: u64, end: u64) -> Result<(), TooManyRanges> {
-        self.accept(self.without(start, end))
+        if start < end && self.len == N && self.iter().any(|(s, e)| s < start && e > end) {
+            return Err(TooManyRanges);
+        }
+        self.remove_or_drop(start, end);
+        Ok(())
     }
 
     /// Adds `[start, end)`; if there is no room for so many ranges, the smallest falls out and is returned.
     pub fn insert_or_drop(&mut self, start: u64, end: u64) -> Option<(u64, u64)> {
-        let dropped;
-        (*self, dropped) = self.with(start, end);
-        dropped
+        if start >= end {
+            return None;
+        }
+        let Range { start: first, end: after } = self.touching(start, end);
+        if first == after {
+            return self.put(first, (start, end));
+        }
+        // All that it touches becomes one.
+        self.list[first] = (start.min(self.list[first].0), end.max(self.list[after - 1].1));
+        self.cut(first + 1..after);
+        None
     }
 
     /// Takes `[start, end)` out; if there is no room for so many ranges, the smallest falls out and is returned.
     pub fn remove_or_drop(&mut self, start: u64, end: u64) -> Option<(u64, u64)> {
-        let dropped;
-        (*self, dropped) = self.without(start, end);
-        dropped
-    }
-
-    fn accept(&mut self, (next, dropped): (Self, Option<(u64, u64)>)) -> Result<(), TooManyRanges> {
-        if dropped.is_some() {
-            return Err(TooManyRanges);
-        }
-        *self = next;
-        Ok(())
-    }
-
-    /// The set with `[start, end)` in it, but for the range that there is no room for.
-    fn with(&self, start: u64, end: u64) -> (Self, Option<(u64, u64)>) {
         if start >= end {
-            return (*self, None);
+            return None;
         }
-        let (mut start, mut end) = (start, end);
-        let (mut next, mut dropped) = (Self::EMPTY, None);
-        let mut placed = false;
-        for (s, e) in self.iter() {
-            if e < start {
-                next.push(s, e, &mut dropped);
-            } else if s > end {
-                if !placed {
-                    next.push(start, end, &mut dropped);
-                    placed = true;
-                }
-                next.push(s, e, &mut dropped);
+        let mut at = 0;
+        while at < self.len {
+            let (s, e) = self.list[at];
+            if s < start && e > end {
+                self.list[at] = (s, start);
+                return self.put(at + 1, (end, e));
+            }
+            if s < start {
+                self.list[at] = (s, e.min(start));
+                at += 1;
+            } else if e > end {
+                self.list[at] = (s.max(end), e);
+                at += 1;
             } else {
-                start = start.min(s);
-                end = end.max(e);
+                self.cut(at..at + 1);
             }
         }
-        if !placed {
-            next.push(start, end, &mut dropped);
-        }
-        (next, dropped)
+        None
     }
 
-    /// The set without `[start, end)`, and without the range that there is no room for.
-    fn without(&self, start: u64, end: u64) -> (Self, Option<(u64, u64)>) {
-        if start >= end {
-            return (*self, None);
-        }
-        let (mut next, mut dropped) = (Self::EMPTY, None);
-        for (s, e) in self.iter() {
-            if s < start.min(e) {
-                next.push(s, start.min(e), &mut dropped);
-            }
-            if e > end.max(s) {
-                next.push(end.max(s), e, &mut dropped);
-            }
-        }
-        (next, dropped)
+    /// Which ranges `[start, end)` overlaps or touches; if none, empty, where it belongs.
+    fn touching(&self, start: u64, end: u64) -> Range<usize> {
+        let first = self.iter().take_while(|&(_, e)| e < start).count();
+        first..first + self.iter().skip(first).take_while(|&(s, _)| s <= end).count()
     }
 
-    /// Appends a range that lies above all others. If there is no room for it, the smallest of all is dropped, which comes to pass
-    /// once at most: one change makes one range more.
-    fn push(&mut self, start: u64, end: u64, dropped: &mut Option<(u64, u64)>) {
-        if let Some(place) = self.list.get_mut(self.len) {
-            *place = (start, end);
+    /// Removes the ranges `places`.
+    fn cut(&mut self, places: Range<usize>) {
+        self.list.copy_within(places.end..self.len, places.start);
+        self.len -= places.len();
+    }
+
+    /// Puts a range that no other touches where it belongs. If there is no room for it, the smallest of all is dropped.
+    fn put(&mut self, at: usize, range: (u64, u64)) -> Option<(u64, u64)> {
+        let mut last = range;
+        if at < N {
+            last = self.list[N - 1];
+            self.list.copy_within(at..N - 1, at + 1);
+            self.list[at] = range;
+        }
+        if self.len < N {
             self.len += 1;
-            return;
+            return None;
         }
         let size = |(start, end): (u64, u64)| end - start;
         let smallest = (0..N).min_by_key(|&at| size(self.list[at]));
         match smallest {
-            Some(at) if size(self.list[at]) < end - start => {
-                *dropped = Some(self.list[at]);
+            Some(at) if size(self.list[at]) < size(last) => {
+                let dropped = self.list[at];
                 self.list.copy_within(at + 1.., at);
-                self.list[N - 1] = (start, end);
+                self.list[N - 1] = last;
+                Some(dropped)
             }
-            _ => *dropped = Some((start, end)),
+            _ => Some(last),
         }
     }
 }

@@ -116,7 +116,7 @@ cargo_run() {
 }
 check scripts/cargo-run cargo_run
 
-# The program of the README, as a reader would copy it: four files beside a clone.
+# The program of the README, as a reader would copy it: four files beside a clone. readme_program OPTION.. of cargo run.
 readme_program() {
     local file block=0 rc=0 beside
     # Outside of this workspace, as theirs is.
@@ -136,13 +136,14 @@ readme_program() {
     done
     # The versions that everything else here is tested with.
     cp -- "$ROOT/Cargo.lock" "$beside/hello/"
-    (cd "$beside/hello" && CARGO_TARGET_DIR=$STATE/readme-target cargo run --release -- --gic 2 --el 2 --timeout 200) \
+    (cd "$beside/hello" && CARGO_TARGET_DIR=$STATE/readme-target cargo run "$@" -- --gic 2 --el 2 --timeout 200) \
         >"$DIR/console" <&- || rc=$?
     cat -- "$DIR/console"
     ((rc == 0)) || fail "exit code $rc"
     tr -d '\r' <"$DIR/console" | grep -qx 'the ids of the CPUs online add up to 6' || fail 'not what the README says'
 }
-check scripts/readme-program --limit 900 readme_program
+check scripts/readme-program --limit 900 readme_program --release
+check scripts/readme-program/dev --full --limit 900 readme_program
 
 # The debugger finds the code where the image was loaded: it stops in a function of the runtime.
 debugger() {

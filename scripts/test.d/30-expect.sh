@@ -14,6 +14,11 @@ expect_no_abort() {
         || fail "the machine took an abort"
 }
 
+# last_line REGEX: the last console line matches; `_` stands for a blank.
+expect_last_line() {
+    tail -n 1 -- "$CONSOLE" | grep -Eqe "${1//_/ }" || fail "the last console line is not /${1//_/ }/"
+}
+
 # The file ends in the middle, and its header does not know.
 tree_cut() {
     truncate -s $(($(stat -c %s -- "$1") / 2)) -- "$1"

@@ -21,6 +21,7 @@ CALLERS = {
     "chain_last": {"chain_middle"},
     "chain_leaf": {"chain_middle", "chain_tail"},
     "chain_tail": {"chain_middle"},
+    "chain_ways": {"chain_middle"},
     "chain_middle": {"chain_outer"},
 }
 

@@ -127,9 +127,12 @@ const _: () = assert!(core::mem::offset_of!(FatalFrame, esr) == 280);
 const _: () = assert!(core::mem::offset_of!(FatalFrame, kind) == 296);
 const _: () = assert!(FATAL_FRAME_SIZE.is_multiple_of(16));
 
+/// How many times as large as usual stacks are: in code that is not optimised every value has a place of its own on them.
+pub(crate) const FRAMES: usize = if cfg!(unoptimised) { 4 } else { 1 };
+
 /// What an exception on the emergency stack must find of it below its stack pointer, or it begins at the top again: room
 /// for its frame, and for what is done about it.
-pub(crate) const EMERGENCY_ROOM: usize = super::mmu::PAGE;
+pub(crate) const EMERGENCY_ROOM: usize = super::mmu::PAGE * FRAMES;
 const _: () = assert!(FATAL_FRAME_SIZE + 2048 <= EMERGENCY_ROOM);
 
 /// [`FatalFrame::kind`] of a CPU that was stopped: no exception at all.
@@ -216,6 +219,15 @@ fn fault(esr: u64) -> Option<&'static str> {
     })
 }
 
+/// The name of an instruction that calls firmware (Arm ARM C6.2, HVC and SMC).
+fn firmware_call(instruction: u32) -> Option<&'static str> {
+    match instruction & 0xffe0_001f {
+        0xd400_0002 => Some("HVC"),
+        0xd400_0003 => Some("SMC"),
+        _ => None,
+    }
+}
+
 impl FatalFrame {
     /// The stack pointer of what the exception interrupted.
     pub(crate) fn interrupted_sp(&self) -> u64 {
@@ -249,12 +261,18 @@ impl FatalFrame {
         matches!((self.esr >> 26) & 0x3f, 0x20..=0x22 | 0x24 | 0x25)
     }
 
+    /// Whether it may be an instruction that there is not.
+    fn is_undefined(&self) -> bool {
+        !self.is_interrupt() && (self.esr >> 26) & 0x3f == 0
+    }
+
     /// What happened, in two lines without the end of the second. `guard` is whose guard page the address that was accessed lies
-    /// in.
+    /// in, `instruction` what stands where the exception was taken.
     pub(crate) fn describe(
         &self,
         f: &mut fmt::Formatter<'_>,
         guard: Option<&dyn fmt::Display>,
+        instruction: Option<u32>,
     ) -> fmt::Result {
         f.write_str(self.vector())?;
         if self.is_interrupt() {
@@ -262,6 +280,9 @@ impl FatalFrame {
             return write!(f, "\n  ESR - ELR {:#018x} FAR - SPSR {:#010x}", self.elr, self.spsr);
         }
         write!(f, ": {}", class(self.esr))?;
+        if let Some(call) = instruction.and_then(firmware_call).filter(|_| self.is_undefined()) {
+            write!(f, " ({call}, by which the device tree has firmware called: nothing here takes it)")?;
+        }
         if let Some(fault) = fault(self.esr) {
             let access = match ((self.esr >> 26) & 0x3f, self.esr & (1 << 6)) {
                 (0x24 | 0x25, 0) => "reading",

@@ -10,6 +10,7 @@ pub(crate) mod exception;
 mod hw;
 pub(crate) mod mmio;
 pub(crate) mod mmu;
+pub(crate) mod needs;
 pub(crate) mod regs;
 pub(crate) mod shared;
 pub(crate) mod timer;

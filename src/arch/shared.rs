@@ -6,6 +6,7 @@
 
 use super::cache;
 use super::mmio::Mmio;
+use super::needs;
 use super::regs;
 use core::sync::atomic::{AtomicU64, Ordering};
 use tock_registers::interfaces::Readable;
@@ -26,6 +27,8 @@ pub(crate) struct SharedHeader {
     vbar: AtomicU64,
     /// `CurrentEL` of all CPUs, with [`regs::e2h`]: the registers above are for it.
     el: AtomicU64,
+    /// What the ID registers of every CPU have to show: see [`needs`]. There from the start.
+    needed: [AtomicU64; needs::REGISTERS],
 }
 
 /// Offsets for the assembly.
@@ -42,6 +45,7 @@ pub(crate) mod offsets {
     pub(crate) const SHARED_SCTLR: usize = offset_of!(SharedHeader, sctlr);
     pub(crate) const SHARED_VBAR: usize = offset_of!(SharedHeader, vbar);
     pub(crate) const SHARED_EL: usize = offset_of!(SharedHeader, el);
+    pub(crate) const SHARED_NEEDED: usize = offset_of!(SharedHeader, needed);
     pub(crate) const LINE_MPIDR: usize = offset_of!(BootLine, mpidr);
     pub(crate) const LINE_GENERATION: usize = offset_of!(BootLine, generation);
     pub(crate) const LINE_PORCH: usize = offset_of!(BootLine, porch);
@@ -68,6 +72,10 @@ static SHARED: SharedHeader = SharedHeader {
     sctlr: AtomicU64::new(0),
     vbar: AtomicU64::new(0),
     el: AtomicU64::new(0),
+    needed: {
+        let [isar0, isar1, pfr0] = needs::NEEDED;
+        [AtomicU64::new(isar0), AtomicU64::new(isar1), AtomicU64::new(pfr0)]
+    },
 };
 
 /// The translation regime of every CPU.
@@ -99,6 +107,14 @@ pub(crate) fn publish(lines: &'static [BootLine], crumbs: usize, regime: Regime)
     SHARED.lines.store(lines.as_ptr() as u64, Ordering::Relaxed);
     cache::clean_invalidate_value(&SHARED);
     super::sev();
+}
+
+/// From now on more is asked of the ID registers of CPUs that arrive than any has, or no more than what the code is compiled for.
+#[cfg(feature = "fault-injection")]
+pub(crate) fn ask_too_much(ask: bool) {
+    // Relaxed: as in `publish`. ID_AA64ISAR1_EL1 has no field that is at its end.
+    SHARED.needed[1].store(if ask { 0xf << 20 } else { needs::NEEDED[1] }, Ordering::Relaxed);
+    cache::clean_invalidate_value(&SHARED);
 }
 
 /// What one CPU needs to know to come up. Written with caches on and cleaned; read with the MMU off.
@@ -167,6 +183,8 @@ pub(crate) struct CrumbReading {
 pub(crate) const STAGE_ENTERED: u64 = 1;
 /// About to turn the MMU on.
 pub(crate) const STAGE_TABLES: u64 = 2;
+/// Sent to the pen: it lacks what the code is compiled for.
+pub(crate) const STAGE_UNFIT: u64 = 3;
 
 impl Crumbs {
     /// Clears the stage. The CPU is not on its way, so nobody else writes the line.

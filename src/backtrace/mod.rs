@@ -80,15 +80,9 @@ impl Backtrace {
 /// What was interrupted at `pc`; and who had called it, if its record does not say so.
 fn interrupted(pc: u64, lr: u64) -> [Option<u64>; 2] {
     let call = lr.wrapping_sub(4);
-    let from_register = memory::is_text(call) && (!memory::is_text(pc) || !record::stands(pc, instruction));
+    let from_register =
+        memory::is_text(call) && (!memory::is_text(pc) || !record::stands(pc, memory::instruction));
     [Some(pc), from_register.then_some(call)]
-}
-
-/// The instruction at `at`, if it is one of the image.
-fn instruction(at: u64) -> Option<u32> {
-    // SAFETY: text of the image is mapped, for as long as it runs, and aligned like this; it is only looked at. Volatile: it may be
-    // patched meanwhile. (Not a device: the rule about MMIO does not apply.)
-    (at.is_multiple_of(4) && memory::is_text(at)).then(|| unsafe { (at as *const u32).read_volatile() })
 }
 
 impl Iterator for Backtrace {

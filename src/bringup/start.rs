@@ -5,6 +5,7 @@ use super::record::{Method, Pending, record};
 use super::roll_call::RollCall;
 use super::spin_table;
 use crate::arch;
+use crate::arch::shared::STAGE_UNFIT;
 use crate::clock::{self, Deadline, Instant, to_duration, to_ticks};
 use crate::gic::CpuPart;
 use crate::lifecycle::{Denied, Lifecycle};
@@ -210,8 +211,17 @@ fn advance(_lock: &Lifecycle, area: &'static Area) -> bool {
     let Some(pending) = state.as_mut() else { return true };
     let now = Instant::now().ticks();
     record(area).looks(now);
-    if let Step::Settled(outcome) = pending.booter.step(now) {
+    if let Step::Settled(mut outcome) = pending.booter.step(now) {
+        let stage = area.crumbs.map(|crumbs| crumbs.read().stage);
         match outcome.verdict {
+            // It came, and could not run any of our code: the breadcrumb is all that it could leave.
+            Verdict::Revoked if stage == Some(STAGE_UNFIT) => {
+                log::error!(
+                    "cpu {}: it lacks what this image is built for (target-cpu, target-feature)",
+                    area.id
+                );
+                outcome.verdict = Verdict::Failed(Reason::Feature as u16);
+            }
             Verdict::Online => {
                 clock::tell_errata();
                 compare_counters(area);

@@ -48,14 +48,7 @@ pub(crate) fn base() -> Option<u64> {
 
 /// Sends one piece of text, whoever may be sending another.
 pub(crate) fn write_raw(text: &str) {
-    with_uart(|uart| {
-        for byte in text.bytes() {
-            if byte == b'\n' {
-                uart.send(b'\r');
-            }
-            uart.send(byte);
-        }
-    });
+    with_uart(|uart| uart.send_text(text));
 }
 
 /// Waits, a bounded time, until everything printed has left the machine.

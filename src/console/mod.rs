@@ -5,12 +5,14 @@
 //! waits for its turn does so with interrupts open if it has them open, and turns are then no queue; with interrupts masked, or in a
 //! handler, it waits masked, for all who came before it. Nothing that has a deadline should print.
 
+mod bare;
 mod device;
 mod input;
 mod line;
 mod logger;
 mod uart;
 
+pub(crate) use bare::Bare;
 #[cfg(feature = "fault-injection")]
 pub(crate) use device::base;
 pub(crate) use device::{flush, give_up_if_busy, init, write_raw};

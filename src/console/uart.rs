@@ -115,7 +115,17 @@ impl Uart {
         self.stuck.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn send(&self, byte: u8) {
+    /// Sends text, each end of a line as terminals want it.
+    pub(super) fn send_text(&self, text: &str) {
+        for byte in text.bytes() {
+            if byte == b'\n' {
+                self.send(b'\r');
+            }
+            self.send(byte);
+        }
+    }
+
+    fn send(&self, byte: u8) {
         match self.model {
             Model::Pl011 => {
                 self.wait(|uart| uart.read(PL011_FR) & FR_TXFF == 0);

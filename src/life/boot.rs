@@ -2,6 +2,8 @@
 
 use super::area::enter_early;
 use super::carve::carve;
+#[cfg(feature = "fault-injection")]
+use super::fault;
 use super::system::{SYSTEM, System};
 use super::{arrival, interrupt};
 use crate::arch::{self, cache, regs};
@@ -12,7 +14,7 @@ use crate::ending::{self, ExitCode};
 use crate::holds::Holds;
 use crate::launch::Mailbox;
 use crate::lifecycle::Lifecycle;
-use crate::memory::{self, Blob};
+use crate::memory::{self, Blob, MemoryMap};
 use crate::percpu::CpuId;
 use crate::percpu::area::{self, Area, Part as _};
 use crate::{call, console, gic, masking, nmi, panic, patch, platform, power, psci, stop, time, watchdog};
@@ -42,20 +44,15 @@ pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
     // SAFETY: the first word of the image, mapped; alone, masked, on the boot stack. The word answers, so what comes instead
     // has been waiting.
     let stale_serror = unsafe { arch::probe(memory::image().0) }.is_none();
-    let Some(blob) = find_blob(blob) else { arch::park() };
+    let Some(blob) = find_blob(blob, memory::tree_at) else { arch::park() };
+    clock::assume();
+    find_console(&blob);
+    #[cfg(feature = "fault-injection")]
+    fault::about_to_read_the_tree(&blob);
     let machine = match Machine::parse(blob.bytes) {
         Ok(machine) => machine,
-        Err(error) => {
-            if let Some(console) = dt::salvage_console(blob.bytes) {
-                let _ = console::init(&console);
-            }
-            give_up(error)
-        }
+        Err(error) => give_up(error),
     };
-    if let Ok(console) = &machine.console {
-        // Without it there is nowhere to say so; the machine works on.
-        let _ = console::init(console);
-    }
     let args = BootArgs(machine.bootargs.unwrap_or(""));
     if args.get("reveille.exit") == Some("semihosting") {
         ending::use_semihosting();
@@ -83,10 +80,10 @@ pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
     panic::init_stop(args);
     nmi::init(args);
     panic::init_action(args);
-    let memory = match carve(&machine, blob.region, regime, boot_on_own_stacks) {
-        Ok(memory) => memory,
-        Err(error) => give_up(error),
-    };
+    let mut memory = MemoryMap::EMPTY;
+    if let Err(error) = carve(&mut memory, &machine, blob.region, regime, boot_on_own_stacks) {
+        give_up(error);
+    }
     let deadline = bringup::default_deadline(args);
     let entry_el = entry_el as u8;
     SYSTEM.call_once(|| System { machine, args, memory, deadline, entry_el });
@@ -145,12 +142,21 @@ const PLACES: usize = 64;
 /// The device tree: where firmware says, or where QEMU leaves it for an ELF, which it starts with x0 = 0: at the start of
 /// RAM, which is a multiple of 1 GiB on its machines, at or below the one under the image.
 #[inline(never)]
-fn find_blob(x0: u64) -> Option<Blob> {
+pub(super) fn find_blob(x0: u64, tree_at: impl FnMut(u64) -> Option<Blob>) -> Option<Blob> {
     let (image, _) = memory::image();
     // 0 in x0 means that there is none.
     let handed_over = (x0 != 0).then_some(x0);
     let places = (0..=image >> 30).rev().take(PLACES).map(|gib| gib << 30);
-    handed_over.into_iter().chain(places).find_map(memory::tree_at)
+    handed_over.into_iter().chain(places).find_map(tree_at)
+}
+
+/// The console, from a tree that may be damaged, before anything else is made of it: from here on whatever fails can be told.
+#[inline(never)]
+fn find_console(blob: &Blob) {
+    if let Some(console) = dt::salvage_console(blob.bytes) {
+        // Without it there is nowhere to say so; the machine works on.
+        let _ = console::init(&console);
+    }
 }
 
 /// Says what in the device tree is not as it should be and can be lived with.

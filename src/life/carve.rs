@@ -12,15 +12,16 @@ use crate::percpu::{self, CpuId, MAX_CPUS};
 use crate::{call, panic, psci};
 use core::fmt;
 
-/// Counts the CPUs and carves what they need.
+/// Counts the CPUs and carves what they need out of `memory`, which is empty until then.
 #[inline(never)]
 pub(super) fn carve<'a>(
+    memory: &mut MemoryMap,
     machine: &Machine<'a>,
     blob: Region,
     regime: Regime,
     boot_entry: extern "C" fn(&'static Area) -> !,
-) -> Result<MemoryMap, MemoryError<'a>> {
-    let mut memory = MemoryMap::read(machine, blob)?;
+) -> Result<(), MemoryError<'a>> {
+    memory.read(machine, blob)?;
     for cpu in machine.cpus().flatten() {
         // Firmware reads it, whether or not the tree reserves it.
         if let Method::SpinTable(address) = Method::of(&cpu) {
@@ -142,7 +143,7 @@ pub(super) fn carve<'a>(
     area::publish(areas);
     shared::publish(lines, crumbs as usize, regime);
     panic::remember(last_words, panic::region_size(count));
-    Ok(memory)
+    Ok(())
 }
 
 /// Maps the release address of a CPU, unless a store there would hit what is not firmware's.

@@ -2,6 +2,7 @@
 
 use crate::arch::exception;
 use crate::arch::mmu::{self, Table};
+use crate::arch::needs;
 use crate::arch::shared::{self, offsets};
 use crate::arch::{SECURE_WRITE, SET_OFFSET};
 use crate::memory::stacks::{BOOT_EXCEPTION_TOP, BOOT_STACKS, BOOT_THREAD_TOP, EMERGENCY_PAGES};
@@ -45,6 +46,8 @@ global_asm!(
     BOOT_EXCEPTION_TOP = const BOOT_EXCEPTION_TOP,
     BOOT_THREAD_TOP = const BOOT_THREAD_TOP,
     BOOT = sym super::boot::boot,
+    UNFIT = sym super::unfit::unfit,
+    SIGNED_PFR0 = const needs::SIGNED_PFR0,
     EARLY_L1 = const mmu::PAGE,
     EARLY_L2 = const 2 * mmu::PAGE,
     EARLY_L3 = const 4 * mmu::PAGE,
@@ -60,6 +63,7 @@ global_asm!(
     TOKEN_TAG_HI = const TOKEN_TAG >> 16,
     STAGE_ENTERED = const shared::STAGE_ENTERED,
     STAGE_TABLES = const shared::STAGE_TABLES,
+    STAGE_UNFIT = const shared::STAGE_UNFIT,
     SHARED_LINES = const offsets::SHARED_LINES,
     SHARED_COUNT = const offsets::SHARED_COUNT,
     SHARED_CRUMBS = const offsets::SHARED_CRUMBS,
@@ -69,6 +73,7 @@ global_asm!(
     SHARED_SCTLR = const offsets::SHARED_SCTLR,
     SHARED_VBAR = const offsets::SHARED_VBAR,
     SHARED_EL = const offsets::SHARED_EL,
+    SHARED_NEEDED = const offsets::SHARED_NEEDED,
     LINE_MPIDR = const offsets::LINE_MPIDR,
     LINE_GENERATION = const offsets::LINE_GENERATION,
     LINE_PORCH = const offsets::LINE_PORCH,

@@ -1,11 +1,11 @@
 //! What the tests do on the ways of CPUs.
 
 use super::leaving::depart;
-use crate::arch::cache;
 use crate::arch::regs::{self, DAIF_I};
-use crate::arch::timer;
+use crate::arch::{cache, shared, timer};
 use crate::hook::Hook;
 use crate::launch::Mailbox;
+use crate::memory::Blob;
 use crate::percpu::CpuId;
 use crate::percpu::area::{self, Part as _};
 use crate::{call, gic, masking, time};
@@ -45,6 +45,19 @@ pub(super) fn about_to_return(cpu: CpuId) {
     assert!(regs::daif() & DAIF_I != 0, "cpu {cpu} returns from an interrupt with interrupts open");
 }
 
+/// With `fault=boot-stack` anywhere in the tree, as a boot argument, the boot CPU does not get by with the stack that it begins on.
+pub(super) fn about_to_read_the_tree(blob: &Blob) {
+    #[inline(never)]
+    fn dig(depth: u64) -> u64 {
+        let room = core::hint::black_box([depth; 64]);
+        if room[0] == u64::MAX { 0 } else { dig(depth + 1) + room[1] }
+    }
+    let word = b"fault=boot-stack";
+    if blob.bytes.windows(word.len()).any(|bytes| bytes == word) {
+        core::hint::black_box(dig(0));
+    }
+}
+
 /// One more than the index of the CPU that lacks something, and what.
 static LACKING: AtomicU64 = AtomicU64::new(0);
 static LACKED: AtomicU64 = AtomicU64::new(0);
@@ -81,6 +94,11 @@ pub fn spoil_counter() {
 pub(super) fn midr(cpu: CpuId, midr: u64) -> u64 {
     let odd = ODD_CPU.load(Ordering::Relaxed) == cpu.index() as u64 + 1;
     if odd { ODD_MIDR.load(Ordering::Relaxed) } else { midr }
+}
+
+/// From now on each CPU that arrives lacks what the code is compiled for, as far as it can tell without running any of it, or none does.
+pub fn lacks_instructions(lacks: bool) {
+    shared::ask_too_much(lacks);
 }
 
 /// One more than the index of the CPU with caches of its own kind, and its CTR_EL0.

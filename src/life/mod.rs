@@ -11,7 +11,7 @@
 //! | 7 | `leaving` | it leaves, from an offline point, when it holds nothing | everyone else, gathered |
 //! | 8 | `fatal` | it fails, or is stopped, and parks | its emergency stack |
 //!
-//! `area` says what every CPU has: a line for each room that keeps something for it. `system` is the machine as `main` gets it.
+//! A CPU that lacks what the image is compiled for ends in `unfit` in place of `boot`. `area` says what every CPU has: a line for each room that keeps something for it. `system` is the machine as `main` gets it.
 
 mod area;
 mod arrival;
@@ -28,6 +28,7 @@ mod leaving;
 mod news;
 mod secondary;
 mod system;
+mod unfit;
 
 pub use area::BYTES_PER_CPU;
 pub(crate) use count::waited;

@@ -72,7 +72,6 @@ impl Dropped {
 }
 
 /// What the memory of the machine is used for.
-#[derive(Clone, Copy)]
 pub(crate) struct MemoryMap {
     /// All RAM that may be mapped.
     ram: Ranges<MAX_PIECES>,
@@ -81,10 +80,13 @@ pub(crate) struct MemoryMap {
 }
 
 impl MemoryMap {
-    /// Reads the memory nodes. `blob` is the device tree itself.
-    pub(crate) fn read<'a>(machine: &Machine<'a>, blob: Region) -> Result<Self, MemoryError<'a>> {
+    /// Of a machine that has none.
+    pub(crate) const EMPTY: Self = Self { ram: Ranges::EMPTY, free: Ranges::EMPTY };
+
+    /// Reads the memory nodes into an empty map. `blob` is the device tree itself.
+    pub(crate) fn read<'a>(&mut self, machine: &Machine<'a>, blob: Region) -> Result<(), MemoryError<'a>> {
+        let Self { ram, free } = self;
         let limit = with_mapper(|mapper| mapper.limit());
-        let mut ram = Ranges::EMPTY;
         let mut dropped = Dropped::default();
         let mut first_error = None;
         for region in machine.memory() {
@@ -110,7 +112,7 @@ impl MemoryMap {
             Some(error) => log::error!("{error}: ignored"),
             None => {}
         }
-        let mut free = ram;
+        *free = *ram;
         // What falls out of the RAM is not mapped, and so it is not free.
         let unmapped = |ram: &mut Ranges<_>, free: &mut Ranges<_>, start, end| {
             let piece = ram.remove_or_drop(start, end);
@@ -130,16 +132,16 @@ impl MemoryMap {
             let (start, end) = pages(reserved.region);
             dropped.add(free.remove_or_drop(start, end));
             if reserved.no_map {
-                dropped.add(unmapped(&mut ram, &mut free, start, end));
+                dropped.add(unmapped(ram, free, start, end));
             }
         }
         let (start, end) = image();
-        dropped.add(unmapped(&mut ram, &mut free, start, end));
+        dropped.add(unmapped(ram, free, start, end));
         dropped.add(free.remove_or_drop(start, end));
         let (start, end) = pages(blob);
         dropped.add(free.remove_or_drop(start, end));
         dropped.report();
-        Ok(Self { ram, free })
+        Ok(())
     }
 
     /// Keeps the pages of `region` out of the free memory.

@@ -28,6 +28,13 @@ pub(crate) fn is_text(address: u64) -> bool {
     text().0.contains(&address)
 }
 
+/// The instruction at `at`, if it is one of the image.
+pub(crate) fn instruction(at: u64) -> Option<u32> {
+    // SAFETY: the text of the image is mapped readable for as long as it runs, whatever else is, and this is an aligned word of it.
+    // Volatile: it may be patched meanwhile. (Not a device: the rule about MMIO does not apply.)
+    (at.is_multiple_of(4) && is_text(at)).then(|| unsafe { (at as *const u32).read_volatile() })
+}
+
 /// A function of the image as a number: its distance from the start of the image, which is at most 4 MiB long.
 pub(crate) fn offset_of_function(f: fn()) -> u32 {
     (f as usize as u64).wrapping_sub(image().0) as u32

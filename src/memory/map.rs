@@ -49,8 +49,15 @@ pub(super) fn page_up(address: u64) -> u64 {
 }
 
 /// Builds the final tables around the image and moves this CPU to them. By the boot CPU, once, first.
-#[inline(never)]
 pub(crate) fn init() -> Result<Regime, MapError> {
+    let (mapper, regime) = build()?;
+    *MAPPER.lock() = Some(mapper);
+    Ok(regime)
+}
+
+/// The same, and whose the tables are is the caller's affair.
+#[inline(never)]
+pub(super) fn build() -> Result<(Mapper, Regime), MapError> {
     // SAFETY: `.bss`, cleared at entry, and used here alone.
     let mut mapper = unsafe { Mapper::new(POOL.0.get().cast(), FIRST_TABLES) };
     let (start, [text, constants, relro, end]) = (image().0, image::parts());
@@ -69,8 +76,7 @@ pub(crate) fn init() -> Result<Regime, MapError> {
     map(from, end, Use::Data)?;
     // SAFETY: the whole image is mapped, except for the guards of the boot stacks, which nothing uses.
     let regime = unsafe { mmu::switch_to(mapper.root()) };
-    *MAPPER.lock() = Some(mapper);
-    Ok(regime)
+    Ok((mapper, regime))
 }
 
 pub(super) fn with_mapper<R>(use_it: impl FnOnce(&mut Mapper) -> R) -> R {

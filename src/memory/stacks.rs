@@ -1,5 +1,6 @@
 //! Where stacks lie, each above a page that stays unmapped.
 
+use crate::arch::exception::FRAMES;
 use crate::arch::mmu::{PAGE, STACK_WINDOW as WINDOW};
 use crate::percpu::CpuId;
 use crate::percpu::area::{self, Area};
@@ -7,13 +8,13 @@ use core::cell::UnsafeCell;
 use core::mem::offset_of;
 
 /// Pages of a thread stack, an exception stack, an emergency stack and a porch.
-pub(crate) const THREAD_PAGES: usize = 3;
-pub(crate) const EXCEPTION_PAGES: usize = 2;
-pub(crate) const EMERGENCY_PAGES: usize = 2;
-pub(crate) const PORCH_PAGES: usize = 1;
+pub(crate) const THREAD_PAGES: usize = 3 * FRAMES;
+pub(crate) const EXCEPTION_PAGES: usize = 2 * FRAMES;
+pub(crate) const EMERGENCY_PAGES: usize = 2 * FRAMES;
+pub(crate) const PORCH_PAGES: usize = FRAMES;
 
 /// Pages of the stack that the boot CPU starts on: reading the device tree takes more than a thread should.
-const BOOT_PAGES: usize = 8;
+const BOOT_PAGES: usize = 8 * FRAMES;
 
 /// The stacks of the boot CPU until per-CPU areas exist, each above a page that stays unmapped.
 #[repr(C, align(4096))]
@@ -65,7 +66,7 @@ pub(crate) const BOOT_EXCEPTION_TOP: usize = offset_of!(BootStacks, guard_emerge
 pub(crate) const BOOT_THREAD_TOP: usize = offset_of!(BootStacks, guard_exception);
 
 /// Address space of one CPU's stacks, bytes: the pages between them can stay unmapped without a byte of RAM being lost.
-const WINDOW_STRIDE: u64 = 0x1_0000;
+const WINDOW_STRIDE: u64 = 0x1_0000 * FRAMES as u64;
 /// CPUs whose stacks one table of pages maps.
 pub(crate) const CPUS_PER_TABLE: usize = 512 * PAGE / WINDOW_STRIDE as usize;
 

@@ -59,7 +59,11 @@ impl fmt::Display for Explained<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(frame) = self;
         let guard = stacks::guard_name(frame.far);
-        frame.describe(f, guard.as_ref().map(|guard| guard as &dyn fmt::Display))
+        frame.describe(
+            f,
+            guard.as_ref().map(|guard| guard as &dyn fmt::Display),
+            memory::instruction(frame.elr),
+        )
     }
 }
 

@@ -5,6 +5,7 @@ use super::{PatchError, SiteFault};
 use crate::clock::Deadline;
 use crate::key::{Key, KeyState, SiteEntry, entries};
 use crate::lifecycle::{self, Lifecycle};
+use crate::memory;
 use crate::percpu::{CpuId, area};
 use crate::stop::{StopError, stop_machine_locked};
 use core::time::Duration;
@@ -20,7 +21,7 @@ pub struct Site {
     pub address: u64,
     /// The name of its key.
     pub key: &'static str,
-    /// The instruction that stands there.
+    /// The instruction that stands there; 0, which is none, if that is no place in the text, where nothing is patched.
     pub instruction: u32,
     /// Whether the key is enabled.
     pub enabled: bool,
@@ -31,7 +32,7 @@ pub fn sites() -> impl Iterator<Item = Site> {
     entries().iter().map(|entry| Site {
         address: entry.site(),
         key: entry.key().name,
-        instruction: text::read(entry.site()),
+        instruction: memory::instruction(entry.site()).unwrap_or(0),
         enabled: entry.key().is_enabled(),
     })
 }
@@ -51,7 +52,7 @@ fn check(entry: &SiteEntry, enabled: bool) -> Result<(), PatchError> {
     text::check_place(at)?;
     instruction(entry, enabled)?;
     let expected = instruction(entry, !enabled)?;
-    let found = text::read(at);
+    let found = memory::instruction(at).ok_or(PatchError::Site { at, fault: SiteFault::NotText })?;
     if found != expected {
         return Err(PatchError::Site { at, fault: SiteFault::Unexpected { found, expected } });
     }

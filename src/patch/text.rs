@@ -1,4 +1,4 @@
-//! Instructions in the text: reading, checking, writing.
+//! Instructions in the text: checking, writing.
 
 use super::{PatchError, SiteFault};
 use crate::arch::mmu::PAGE;
@@ -16,13 +16,6 @@ pub(crate) fn branch(from: u64, to: u64) -> Option<u32> {
         return None;
     }
     Some(0x1400_0000 | ((distance >> 2) as u32 & 0x03ff_ffff))
-}
-
-/// What stands at `at`, which lies in the text.
-pub(super) fn read(at: u64) -> u32 {
-    // SAFETY: `check_place` has said that it is an aligned word of the text, which is mapped readable. Volatile: it may
-    // have been patched since the compiler last looked. (Not a device: the rule about MMIO does not apply.)
-    unsafe { (at as *const u32).read_volatile() }
 }
 
 /// Whether an instruction at `at` may be patched at all.

@@ -93,10 +93,16 @@ reveille_primary:
     add     x0, x0, #{BOOT_THREAD_TOP}
     mov     sp, x0
     mov     x29, #0
+    // Before any code of the compiler's, which may be made of what this CPU lacks.
+    bl      reveille_lacks
     mov     x30, #0
-    mov     x0, x20
     mov     x1, x21
+    cbnz    x0, 7f
+    mov     x0, x20
     bl      {BOOT}
+    b       reveille_park
+7:  mov     x0, x20
+    bl      {UNFIT}
     b       reveille_park
 
 .Llost:
@@ -251,6 +257,49 @@ reveille_mmu_on:
     msr     sctlr_el2, x4
     isb
     ret
+
+// Whether this CPU lacks anything that the code is compiled for, by the words of `needs.rs`. MMU on or off.
+//
+// out:  x0 not 0 if it does
+// uses: x1-x7
+.macro lacks wanted, own
+    // A field is 4 bits, and has to be at least what is wanted. Every other one at once, each with a bit above it that a
+    // subtraction borrows if it is less.
+    and     x6, \own, #0x0f0f0f0f0f0f0f0f
+    and     x7, \wanted, #0x0f0f0f0f0f0f0f0f
+    orr     x6, x6, #0x1010101010101010
+    sub     x6, x6, x7
+    bic     x6, x5, x6
+    orr     x0, x0, x6
+.endm
+reveille_lacks:
+    adr_l   x4, reveille_shared
+    add     x4, x4, #{SHARED_NEEDED}
+    ldp     x1, x2, [x4]
+    ldr     x3, [x4, #16]
+    mov     x0, #0
+    orr     x5, x1, x2
+    orr     x5, x5, x3
+    cbz     x5, 1f
+    mov     x5, #0x1010101010101010
+    mrs     x4, id_aa64isar0_el1
+    lacks   x1, x4
+    lsr     x1, x1, #4
+    lsr     x4, x4, #4
+    lacks   x1, x4
+    mrs     x4, id_aa64isar1_el1
+    lacks   x2, x4
+    lsr     x2, x2, #4
+    lsr     x4, x4, #4
+    lacks   x2, x4
+    mrs     x4, id_aa64pfr0_el1
+    mov     w1, #{SIGNED_PFR0}          // its signed fields
+    eor     x4, x4, x1
+    lacks   x3, x4
+    lsr     x3, x3, #4
+    lsr     x4, x4, #4
+    lacks   x3, x4
+1:  ret
 
 // Turns MMU and data cache off again, on the way to the pen.
 //

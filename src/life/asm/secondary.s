@@ -50,6 +50,11 @@ reveille_try:
 1:  ldr     x9, [x6, #{SHARED_EL}]
     cmp     x8, x9
     b.ne    reveille_pen                // another level or another layout: what the header holds is not for it
+    bl      reveille_lacks
+    cbz     x0, 1f
+    crumb   {STAGE_UNFIT}
+    b       reveille_pen
+1:  adr_l   x6, reveille_shared
     crumb   {STAGE_TABLES}
     dsb     sy                          // breadcrumbs are in memory before this CPU's caches are on
     ldr     x0, [x6, #{SHARED_TTBR}]

@@ -225,6 +225,26 @@ fn fail(system: &'static System, case: &str) {
         }
         // SAFETY: raises an exception, which is what the test is about.
         "undefined" => unsafe { asm!("udf #0") },
+        // SAFETY: as above: `cntb x0` of SVE, and `smstart` of SME, which nobody has opened.
+        "sve" => unsafe { asm!(".inst 0x0420e3e0", out("x0") _) },
+        // SAFETY: as above.
+        "sme" => unsafe { asm!(".inst 0xd503477f") },
+        "secondary-sve" => fail_on(last, || {
+            // SAFETY: as above.
+            unsafe { asm!(".inst 0x0420e3e0", out("x0") _) }
+        }),
+        "secondary-sme" => fail_on(last, || {
+            // SAFETY: as above.
+            unsafe { asm!(".inst 0xd503477f") }
+        }),
+        "fiq" => {
+            fiq(system);
+            wait();
+        }
+        "secondary-fiq" => fail_on(last, move || {
+            fiq(system);
+            wait();
+        }),
         "overflow" => println!("{}", overflow(0)),
         "bad-sp" => bad_stack(),
         "bad-frames" => bad_frames(system),
@@ -378,6 +398,35 @@ fn fill_up(depth: u64) -> u64 {
     // A thread stack begins one page into 64 KiB of address space, above the page that is not mapped.
     assert!(sp & 0xffff > 0x1000 + 0x300 || depth < 8, "with a stack that is almost full");
     fill_up(depth + 1) + frame[3]
+}
+
+/// Makes an SGI to this CPU an FIQ, and sends it: on `virt` without Secure state, where Group 0 is everybody's.
+fn fiq(system: &System) {
+    const SGI: u32 = 5;
+    // SAFETY: registers of the interrupt controller, which the runtime has mapped, and which does not come to use them again.
+    let change = |at: u64, set: u32, clear: u32| unsafe {
+        let register = at as *mut u32;
+        register.write_volatile(register.read_volatile() & !clear | set);
+    };
+    match &system.machine().gic {
+        Ok(Gic::V2 { distributor, cpu_interface, .. }) => {
+            // GICC_CTLR.FIQEn; GICD_SGIR, to the CPU that asks.
+            change(cpu_interface.base, 1 << 3, 0);
+            change(distributor.base + 0xf00, 2 << 24 | SGI, !0);
+        }
+        Ok(Gic::V3 { distributor, redistributors, .. }) => {
+            let own = redistributors[0].base + 0x2_0000 * cpu::current().index() as u64;
+            // GICR_IGROUPR0; GICD_CTLR.EnableGrp0.
+            change(own + 0x1_0080, 0, 1 << SGI);
+            change(distributor.base, 1, 0);
+            let sgi = u64::from(SGI) << 24 | 1 << cpu::current().index();
+            // SAFETY: ICC_IGRPEN0_EL1 and ICC_SGI0R_EL1: what is wanted is that this CPU fails.
+            unsafe {
+                asm!("dsb sy", "msr S3_0_C12_C12_6, {}", "isb", "msr S3_0_C12_C11_7, {}", "isb", in(reg) 1_u64, in(reg) sgi);
+            }
+        }
+        Err(error) => println!("{error}"),
+    }
 }
 
 fn bad_stack() {

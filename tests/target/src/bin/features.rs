@@ -1,12 +1,15 @@
 //! CPUs of several kinds: one that lacks what the code may be compiled for is refused; the LSE atomics, which only the locks
 //! use, nobody uses any more once a CPU has come that lacks them; caches are looked after as the CPU needs it that needs most.
 //!
+//! With the bootarg `compiled`, one that lacks what the code is compiled for.
+//!
 //! With `-cpu max`, or another that has FEAT_LSE, and 2 CPUs or more. With the bootarg `all` that CPU comes with all others, and with
 //! `late`, and the shim as firmware, it takes so long each time that it cannot come twice in the time for one start.
 
 #![no_std]
 #![no_main]
 
+use core::time::Duration;
 use reveille::bringup::{Reason, Verdict, cpu_up};
 use reveille::cpu;
 use reveille::sync::SpinLock;
@@ -50,10 +53,26 @@ fn caches(system: &'static System, odd: cpu::CpuId) {
     }
 }
 
+/// One that could not run a single instruction of what the image is compiled for says so, from the pen, and may come later.
+fn compiled(system: &'static System, odd: cpu::CpuId) -> ExitCode {
+    fault::lacks_instructions(true);
+    // Long enough to come to the pen, which is all that it does.
+    let verdict = cpu_up(odd, Deadline::after(system.deadline()));
+    check(verdict == Verdict::Failed(Reason::Feature as u16), "it is refused, and the reason is known");
+    println!("{}", system.bring_up_all(Duration::ZERO));
+    fault::lacks_instructions(false);
+    check(system.bring_up_all(system.deadline()).is_complete(), "and comes when it lacks nothing");
+    println!("features: all good, {} CPUs", cpu::possible().len());
+    ExitCode::SUCCESS
+}
+
 fn main(system: &'static System) -> ExitCode {
     check(uses_lse(), "the boot CPU has LSE atomics, and the locks use them");
     let all = cpu::possible();
     let odd = all.iter().last().unwrap_or(cpu::CpuId::BOOT);
+    if system.arg("compiled").is_some() {
+        return compiled(system, odd);
+    }
     if system.arg("all").is_none() {
         fault::lacks_features(Some(odd), CRC32);
         let roll_call = system.bring_up_all(system.deadline());

@@ -1,0 +1,65 @@
+# shellcheck shell=bash
+# Images for CPUs that have more than others. On one without it they end in one line, and not in the first instruction that it
+# does not know.
+
+# built_with FLAGS PROFILE: image_stage is a roll call that rustc has built with `-C FLAGS` besides the flags of all images. `dev` is the
+# profile of others, too, who may build theirs in the same place meanwhile: FLAGS have +rcpc, by which the image is known. Any
+# other gets a place of its own, where everything is built once more.
+built_with() {
+    local flags=(--config "target.'cfg(target_os = \"none\")'.rustflags=['-C$1']") profile=$2 try
+    local build=(build -p reveille --example roll_call --target "$DEFAULT_TARGET")
+    image_stage=$STATE/compiled/$2-${1//[=+,]/_}
+    mkdir -p -- "${image_stage%/*}"
+    if [[ $profile != dev ]]; then
+        profile=compiled-${1//[=+,]/_}
+        run_cargo "${build[@]}" "${flags[@]}" --config "profile.$profile.inherits='$2'" --profile "$profile"
+        cp -- "$TARGET_DIR/$DEFAULT_TARGET/$profile/examples/roll_call" "$image_stage"
+        return
+    fi
+    for try in 1 2 3 4 5 6 7 8; do
+        run_cargo "${build[@]}" "${flags[@]}"
+        cp -- "$TARGET_DIR/$DEFAULT_TARGET/debug/examples/roll_call" "$image_stage"
+        "$(llvm_tools_dir)/llvm-objdump" -d "$image_stage" >"$DIR/code"
+        ! grep -qw ldapr "$DIR/code" || return 0
+        say "try $try: somebody else's image"
+    done
+    fail 'not an image that is built for FEAT_LRCPC'
+}
+
+# runs_on CPU GIC EXPECTATION [OPTION..]
+# shellcheck disable=SC2034 # CODE is for check_expectation
+runs_on() {
+    local expected=$3 cpu=$1 gic=$2
+    shift 3
+    CODE=0
+    "$ROOT/scripts/runner" "$image_stage" --cpu "$cpu" --gic "$gic" --timeout 60 "$@" >"$DIR/console.raw" </dev/null || CODE=$?
+    take_console "$DIR/console.raw"
+    check_expectation "$expected"
+}
+
+# compiled_for FLAGS PROFILE LACKING: fine on a CPU that has it all; the words on those that lack LACKING.
+compiled_for() {
+    local line="/^reveille: cannot start: this image is built for a CPU with $3, which this one \\(MIDR 0x4[0-9a-f]+\\) does not have\$/"
+    built_with "$1" "$2"
+    runs_on cortex-a72 2 "code 1 ; count 1 . ; $line"
+    runs_on cortex-a53 3 "code 1 ; count 1 . ; $line"
+    runs_on cortex-a53 3 "code 1 ; count 1 . ; $line" --el 2
+    runs_on max 2 'roll_call 4'
+    runs_on max 3 'roll_call 4'
+}
+check compiled/lse+rcpc --limit 900 compiled_for target-feature=+lse,+rcpc dev 'FEAT_LSE, FEAT_LRCPC'
+check compiled/lse --full --limit 900 compiled_for target-feature=+lse release FEAT_LSE
+check compiled/rcpc --full --limit 900 compiled_for target-feature=+rcpc release FEAT_LRCPC
+check compiled/neoverse-v1 --full --limit 900 compiled_for target-cpu=neoverse-v1 release \
+    'FEAT_DIT, FEAT_LSE, FEAT_FlagM, FEAT_RNG, FEAT_LRCPC, FEAT_LRCPC2'
+
+# The registers of SVE are nothing that an interrupt saves: no such image is built.
+no_sve() {
+    local rc=0
+    run_cargo check -p reveille --target aarch64-unknown-none \
+        --config "target.'cfg(target_os = \"none\")'.rustflags=['-Ctarget-feature=+sve']" >"$DIR/rustc" 2>&1 || rc=$?
+    cat -- "$DIR/rustc"
+    ((rc != 0)) || fail 'it compiles'
+    grep -q '^error: an image of Reveille cannot be built with SVE or SME: interrupts do not save their registers' "$DIR/rustc" || fail 'not for this reason'
+}
+check compiled/sve --full no_sve

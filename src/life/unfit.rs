@@ -1,0 +1,39 @@
+//! The end of an image on a CPU that it was not compiled for, in one line.
+//!
+//! Nothing here, and nothing that is called from here, may use an atomic read-modify-write, or a load or store that orders: with the
+//! features for atomics these are the instructions that the CPU may lack. So no locks, and nothing that happens once.
+
+use super::boot::find_blob;
+use crate::arch::{self, needs::Lacking};
+use crate::console::Bare;
+use crate::dt::{self, Machine};
+use crate::ending::{self, ExitCode};
+use crate::memory::Alone;
+use core::fmt::Write;
+use reveille_machine::BootArgs;
+
+/// The boot CPU lacks something that the code is compiled for. On the boot stack, MMU on with the early tables, alone; in place of `boot`.
+/// `x0` is what firmware left in that register.
+pub(super) extern "C" fn unfit(x0: u64) -> ! {
+    // SAFETY: the entry code calls this function once, on one CPU, in place of `boot`.
+    let Some(mut memory) = (unsafe { Alone::new() }) else { arch::park() };
+    let Some(blob) = find_blob(x0, |at| memory.tree_at(at)) else { arch::park() };
+    let machine = Machine::parse(blob.bytes).ok();
+    let found = match &machine {
+        Some(machine) => machine.console.ok(),
+        None => dt::salvage_console(blob.bytes),
+    };
+    if let Some(found) = found
+        && memory.map_device(found.registers.base, found.registers.size.max(1)).is_ok()
+    {
+        let mut console = Bare::new(&found);
+        let _ = writeln!(console, "reveille: cannot start: this image is built for a CPU with {Lacking}");
+        console.flush();
+    }
+    let args = BootArgs(machine.and_then(|machine| machine.bootargs.ok()).unwrap_or(""));
+    if args.get("reveille.exit") == Some("semihosting") {
+        ending::use_semihosting();
+        ending::try_exit(ExitCode::FAILURE);
+    }
+    arch::park()
+}
