@@ -105,13 +105,15 @@ fn spoilt(ticks: u64) -> u64 {
         return ticks;
     }
     let number = READINGS.fetch_add(1, Ordering::Relaxed);
+    // No two are wrong by the same, though other CPUs read in between.
+    let wrong = u64::from(number) << 12;
     match errata {
         // For longer than it would be.
         CounterErrata::UNKNOWN1 if ticks & 0x3f0 == 0 => ticks | 0x3ff,
         // Moves in steps: else it is too fast for a CPU in QEMU to read twice the same.
-        CounterErrata::A008585 if number.is_multiple_of(3) => ticks & !0xf ^ 0x1000,
+        CounterErrata::A008585 if number.is_multiple_of(3) => ticks & !0xf ^ wrong,
         CounterErrata::A008585 => ticks & !0xf,
-        CounterErrata::HISILICON_161010101 if number.is_multiple_of(7) => ticks + 0x1000,
+        CounterErrata::HISILICON_161010101 if number.is_multiple_of(7) => ticks + wrong,
         _ => ticks,
     }
 }
