@@ -51,6 +51,15 @@ fn simd() {
     };
 }
 
+/// Reads memory with PSTATE.PAN set, which FEAT_VHE comes with: a fault, and a panic, where EL0 may read it too (Arm ARM D8.4.1).
+fn private() {
+    let word = 0_u64;
+    // SAFETY: a load from the stack; `msr pan, #1` before it and `msr pan, #0` behind it, as it was.
+    unsafe {
+        asm!(".inst 0xd500419f", "ldr {0}, [{0}]", ".inst 0xd500409f", inout(reg) &raw const word => _, options(nostack, preserves_flags))
+    };
+}
+
 /// Panics on a CPU where something is not as it has to be.
 fn look(system: &System) {
     let at_el2 = read!("CurrentEL") == 2 << 2;
@@ -68,6 +77,9 @@ fn look(system: &System) {
         assert!(traps & open == 0, "CPTR_EL2 {cptr:#x}: no trap of SIMD");
         assert!(!sve || traps & closed & (TZ | ZEN) != 0, "CPTR_EL2 {cptr:#x}: SVE traps");
         assert!(!sme || traps & closed & (TSM | SMEN) != 0, "CPTR_EL2 {cptr:#x}: SME traps");
+        if hcr & E2H != 0 {
+            private();
+        }
         let counters = if hcr & E2H == 0 { 0b11 } else { 0b11 << 10 };
         assert!(
             read!("cnthctl_el2") & counters == counters,
