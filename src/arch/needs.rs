@@ -26,68 +26,59 @@ const PFR0: usize = 2;
 /// number says more, as it does in all other fields.
 pub(crate) const SIGNED_PFR0: u64 = 0x0088_0000;
 
-/// A feature: Arm's name, whether the code is compiled for it, the register and the lowest bit of its field, and the least that has to
-/// stand there.
-struct Need {
-    name: &'static str,
-    compiled: bool,
-    register: usize,
-    shift: u32,
-    least: u64,
-}
-
-macro_rules! needs {
-    ($($feature:literal: $name:literal $register:ident[$shift:literal] >= $least:literal,)*) => {
-        const NEEDS: &[Need] = &[$(Need {
-            name: $name,
-            compiled: cfg!(target_feature = $feature),
-            register: $register,
-            shift: $shift,
-            least: $least,
-        },)*];
+/// Has `$each!(NAME, COMPILED, REGISTER, SHIFT, LEAST)` for each feature: Arm's name, whether the code is compiled for it, the register and
+/// the lowest bit of its field, and the least that has to stand there. A macro and no table: of what the code is not compiled for,
+/// nothing is left in the image.
+macro_rules! for_each_feature {
+    ($each:ident) => {
+        for_each_feature! { $each:
+            "neon": "FEAT_AdvSIMD" PFR0[20] >= 8,
+            "fp16": "FEAT_FP16" PFR0[20] >= 9,
+            "dit": "FEAT_DIT" PFR0[48] >= 1,
+            "aes": "FEAT_PMULL" ISAR0[4] >= 2,
+            "sha2": "FEAT_SHA1" ISAR0[8] >= 1,
+            "sha2": "FEAT_SHA256" ISAR0[12] >= 1,
+            "sha3": "FEAT_SHA512" ISAR0[12] >= 2,
+            "crc": "FEAT_CRC32" ISAR0[16] >= 1,
+            "lse": "FEAT_LSE" ISAR0[20] >= 2,
+            "rdm": "FEAT_RDM" ISAR0[28] >= 1,
+            "sha3": "FEAT_SHA3" ISAR0[32] >= 1,
+            "sm4": "FEAT_SM3" ISAR0[36] >= 1,
+            "sm4": "FEAT_SM4" ISAR0[40] >= 1,
+            "dotprod": "FEAT_DotProd" ISAR0[44] >= 1,
+            "fhm": "FEAT_FHM" ISAR0[48] >= 1,
+            "flagm": "FEAT_FlagM" ISAR0[52] >= 1,
+            "rand": "FEAT_RNG" ISAR0[60] >= 1,
+            "jsconv": "FEAT_JSCVT" ISAR1[12] >= 1,
+            "fcma": "FEAT_FCMA" ISAR1[16] >= 1,
+            "rcpc": "FEAT_LRCPC" ISAR1[20] >= 1,
+            "rcpc2": "FEAT_LRCPC2" ISAR1[20] >= 2,
+            "frintts": "FEAT_FRINTTS" ISAR1[32] >= 1,
+            "bf16": "FEAT_BF16" ISAR1[44] >= 1,
+            "i8mm": "FEAT_I8MM" ISAR1[52] >= 1,
+        }
     };
-}
-
-needs! {
-    "neon": "FEAT_AdvSIMD" PFR0[20] >= 8,
-    "fp16": "FEAT_FP16" PFR0[20] >= 9,
-    "dit": "FEAT_DIT" PFR0[48] >= 1,
-    "aes": "FEAT_PMULL" ISAR0[4] >= 2,
-    "sha2": "FEAT_SHA1" ISAR0[8] >= 1,
-    "sha2": "FEAT_SHA256" ISAR0[12] >= 1,
-    "sha3": "FEAT_SHA512" ISAR0[12] >= 2,
-    "crc": "FEAT_CRC32" ISAR0[16] >= 1,
-    "lse": "FEAT_LSE" ISAR0[20] >= 2,
-    "rdm": "FEAT_RDM" ISAR0[28] >= 1,
-    "sha3": "FEAT_SHA3" ISAR0[32] >= 1,
-    "sm4": "FEAT_SM3" ISAR0[36] >= 1,
-    "sm4": "FEAT_SM4" ISAR0[40] >= 1,
-    "dotprod": "FEAT_DotProd" ISAR0[44] >= 1,
-    "fhm": "FEAT_FHM" ISAR0[48] >= 1,
-    "flagm": "FEAT_FlagM" ISAR0[52] >= 1,
-    "rand": "FEAT_RNG" ISAR0[60] >= 1,
-    "jsconv": "FEAT_JSCVT" ISAR1[12] >= 1,
-    "fcma": "FEAT_FCMA" ISAR1[16] >= 1,
-    "rcpc": "FEAT_LRCPC" ISAR1[20] >= 1,
-    "rcpc2": "FEAT_LRCPC2" ISAR1[20] >= 2,
-    "frintts": "FEAT_FRINTTS" ISAR1[32] >= 1,
-    "bf16": "FEAT_BF16" ISAR1[44] >= 1,
-    "i8mm": "FEAT_I8MM" ISAR1[52] >= 1,
+    ($each:ident: $($feature:literal: $name:literal $register:ident[$shift:literal] >= $least:literal,)*) => {
+        $($each!($name, cfg!(target_feature = $feature), $register, $shift, $least);)*
+    };
 }
 
 /// The least that has to stand in each field of each register, the signed ones as [`SIGNED_PFR0`] has them.
 pub(crate) const NEEDED: [u64; REGISTERS] = {
-    let mut words = [0; REGISTERS];
-    let mut index = 0;
-    while index < NEEDS.len() {
-        let Need { compiled, register, shift, least, .. } = NEEDS[index];
-        if compiled && (words[register] >> shift) & 0xf < least {
-            words[register] = words[register] & !(0xf << shift) | least << shift;
-        }
-        index += 1;
+    let mut words = [0_u64; REGISTERS];
+    macro_rules! need {
+        ($name:literal, $compiled:expr, $register:ident, $shift:literal, $least:literal) => {
+            if $compiled && (words[$register] >> $shift) & 0xf < $least {
+                words[$register] = words[$register] & !(0xf << $shift) | $least << $shift;
+            }
+        };
     }
+    for_each_feature!(need);
     words
 };
+
+/// Whether there is anything that a CPU could lack.
+pub(crate) const ANY: bool = NEEDED[ISAR0] | NEEDED[ISAR1] | NEEDED[PFR0] != 0;
 
 /// What this CPU lacks of what the code is compiled for, as a list, and which CPU it is.
 ///
@@ -99,12 +90,16 @@ impl fmt::Display for Lacking {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let own = [ID_AA64ISAR0_EL1.get(), ID_AA64ISAR1_EL1.get(), ID_AA64PFR0_EL1.get() ^ SIGNED_PFR0];
         let mut between = "";
-        for need in NEEDS {
-            if need.compiled && (own[need.register] >> need.shift) & 0xf < need.least {
-                write!(f, "{between}{}", need.name)?;
-                between = ", ";
-            }
+        macro_rules! lacks {
+            ($name:literal, $compiled:expr, $register:ident, $shift:literal, $least:literal) => {
+                if $compiled && (own[$register] >> $shift) & 0xf < $least {
+                    write!(f, "{between}{}", $name)?;
+                    between = ", ";
+                }
+            };
         }
+        for_each_feature!(lacks);
+        let _ = between;
         write!(f, ", which this one (MIDR {:#010x}) does not have", MIDR_EL1.get())
     }
 }
