@@ -89,6 +89,9 @@ pub(crate) const NEEDED: [u64; REGISTERS] = {
     words
 };
 
+/// Whether anything at all is asked for that not every CPU has.
+pub(crate) const IS_PICKY: bool = NEEDED[ISAR0] | NEEDED[ISAR1] | NEEDED[PFR0] != 0;
+
 /// What this CPU lacks of what the code is compiled for, as a list, and which CPU it is.
 ///
 /// The code that finds out and prints it may itself be compiled for what is lacking: it uses neither an atomic read-modify-write nor a

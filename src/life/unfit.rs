@@ -4,7 +4,8 @@
 //! features for atomics these are the instructions that the CPU may lack. So no locks, and nothing that happens once.
 
 use super::boot::find_blob;
-use crate::arch::{self, needs::Lacking};
+use crate::arch;
+use crate::arch::needs::{IS_PICKY, Lacking};
 use crate::console::Bare;
 use crate::dt::{self, Machine};
 use crate::ending::{self, ExitCode};
@@ -15,6 +16,10 @@ use reveille_machine::BootArgs;
 /// The boot CPU lacks something that the code is compiled for. On the boot stack, MMU on with the early tables, alone; in place of `boot`.
 /// `x0` is what firmware left in that register.
 pub(super) extern "C" fn unfit(x0: u64) -> ! {
+    // Nobody comes here then, and all the rest is left out of the image.
+    if !IS_PICKY {
+        arch::park()
+    }
     // SAFETY: the entry code calls this function once, on one CPU, in place of `boot`.
     let Some(mut memory) = (unsafe { Alone::new() }) else { arch::park() };
     let Some(blob) = find_blob(x0, |at| memory.tree_at(at)) else { arch::park() };
