@@ -212,10 +212,9 @@ fn advance(_lock: &Lifecycle, area: &'static Area) -> bool {
     let now = Instant::now().ticks();
     record(area).looks(now);
     if let Step::Settled(mut outcome) = pending.booter.step(now) {
-        let stage = area.crumbs.map(|crumbs| crumbs.read().stage);
         match outcome.verdict {
             // It came, and could not run any of our code: the breadcrumb is all that it could leave.
-            Verdict::Revoked if stage == Some(STAGE_UNFIT) => {
+            Verdict::Revoked if area.crumbs.is_some_and(|crumbs| crumbs.read().stage == STAGE_UNFIT) => {
                 log::error!(
                     "cpu {}: it lacks what this image is built for (target-cpu, target-feature)",
                     area.id
