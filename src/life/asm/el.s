@@ -81,9 +81,6 @@ reveille_el_setup:
     ubfx    x1, x1, #56, #4
     cbz     x1, 7f
     orr     x0, x0, #(1 << 27)          // FGTEn
-    cmp     x1, #1
-    b.eq    7f
-    orr     x0, x0, #(1 << 59)          // FGTEn2
 7:  mrs     x1, S3_0_C0_C7_1            // ID_AA64MMFR1_EL1.HCX: EL2 may use HCRX_EL2
     ubfx    x1, x1, #40, #4
     cbz     x1, 8f
@@ -195,13 +192,6 @@ reveille_el_setup:
     msr     S3_4_C1_C1_6, xzr           // HFGITR_EL2
     msr     S3_4_C3_C1_4, xzr           // HDFGRTR_EL2
     msr     S3_4_C3_C1_5, xzr           // HDFGWTR_EL2
-    cmp     x0, #1
-    b.eq    2f                          // 2: FEAT_FGT2
-    msr     S3_4_C3_C1_2, xzr           // HFGRTR2_EL2
-    msr     S3_4_C3_C1_3, xzr           // HFGWTR2_EL2
-    msr     S3_4_C3_C1_7, xzr           // HFGITR2_EL2
-    msr     S3_4_C3_C1_0, xzr           // HDFGRTR2_EL2
-    msr     S3_4_C3_C1_1, xzr           // HDFGWTR2_EL2
 2:  mrs     x0, S3_0_C0_C7_1            // ID_AA64MMFR1_EL1.HCX: nothing trapped, nothing virtual
     ubfx    x0, x0, #40, #4
     cbz     x0, 4f
