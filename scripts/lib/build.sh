@@ -134,6 +134,25 @@ flat_image() {
     printf '%s\n' "$image"
 }
 
+# alone_with_cargo COMMAND..: builds images and takes them to where they stay. Cargo puts those of other features in the same place, so
+# one at a time does both.
+alone_with_cargo() {
+    mkdir -p -- "$TARGET_DIR"
+    (
+        flock 9
+        "$@" 9>&-
+    ) 9>"$TARGET_DIR/.images.lock"
+}
+
+# copy_image DESTINATION KIND TARGET FEATURES PROFILE NAME: build one, and keep it there; one that has not changed keeps its date. For
+# alone_with_cargo.
+copy_image() {
+    local to=$1 elf
+    shift
+    elf=$(build_images "$@") || exit "$EXIT_BUILD"
+    cmp -s -- "$elf" "$to" || cp -- "$elf" "$to" || exit 1
+}
+
 # Build images of one kind in one call: build_images KIND TARGET FEATURES PROFILE NAME..
 # Beside examples and tests there are the kinds `bench` and `shim`, each a package with a program of the same name.
 # Prints the absolute path of each ELF, in the order of the names; cargo's own output goes to stderr.

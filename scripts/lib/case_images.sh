@@ -38,6 +38,10 @@ read_image() {
 
 # Build images of one kind, target and feature list, and copy them to where no later build replaces them.
 stage_images() {
+    alone_with_cargo build_and_stage "$@"
+}
+
+build_and_stage() {
     local kind=$1 target=$2 features=$3 stage=$STATE/images/$2/${3:-default}/$1 elf elves
     shift 3
     mkdir -p "$stage"

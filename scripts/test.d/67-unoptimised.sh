@@ -4,10 +4,9 @@
 
 # unoptimised KIND NAME [FEATURES]: the path of such an image, kept apart from what cargo builds next.
 unoptimised() {
-    local elf stage=$STATE/unoptimised/${3:-default}/$1
+    local stage=$STATE/unoptimised/${3:-default}/$1
     mkdir -p -- "$stage"
-    elf=$(CARGO_PROFILE_DEV_OPT_LEVEL=0 build_images "$1" "$DEFAULT_TARGET" "${3:-}" dev "$2") || exit "$EXIT_BUILD"
-    cmp -s -- "$elf" "$stage/$2" || cp -- "$elf" "$stage/$2"
+    CARGO_PROFILE_DEV_OPT_LEVEL=0 alone_with_cargo copy_image "$stage/$2" "$1" "$DEFAULT_TARGET" "${3:-}" dev "$2"
     printf '%s\n' "$stage/$2"
 }
 
