@@ -16,8 +16,7 @@ pub use crate::panic::fault::while_stopping;
 pub use crate::patch::fault::{PATCH_WINDOW, patch_branch, patch_place, spoil, while_patching};
 pub use reveille_protocol::{Snapshot, State};
 
-use crate::arch::mmu::PAGE;
-use crate::arch::regs;
+use crate::arch::mmu::{self, PAGE};
 use crate::dt::Region;
 use crate::holds::Holds;
 use crate::life::System;
@@ -26,7 +25,6 @@ use crate::percpu::CpuId;
 use crate::percpu::area::{self, Part};
 use crate::sync::Waiter;
 use crate::{call, console, gic, irq, launch, lifecycle, masking, memory, nmi, panic, psci, stop};
-use core::arch::asm;
 use reveille_machine::{Ranges, TooManyRanges};
 
 /// The SGIs of the runtime that may get lost.
@@ -152,20 +150,6 @@ pub fn stacks_hold(cpu: CpuId, word: u64) -> bool {
     stack_words(cpu).all(|at| unsafe { at.read_volatile() } == word)
 }
 
-/// The physical address of a mapped byte.
-fn physical(address: u64) -> Option<u64> {
-    let par: u64;
-    // SAFETY: asks the MMU for a translation, which changes PAR_EL1 alone; nobody else uses that.
-    unsafe {
-        if regs::at_el2() {
-            asm!("at s1e2r, {}", "isb", "mrs {}, par_el1", in(reg) address, out(reg) par, options(nostack, preserves_flags));
-        } else {
-            asm!("at s1e1r, {}", "isb", "mrs {}, par_el1", in(reg) address, out(reg) par, options(nostack, preserves_flags));
-        }
-    }
-    (par & 1 == 0).then_some((par & 0x000f_ffff_ffff_f000) | (address & (PAGE as u64 - 1)))
-}
-
 /// Memory that has to stay as it is.
 pub struct Untouchable(Ranges<64>);
 
@@ -198,7 +182,7 @@ pub fn untouchable(system: &System, cpu: CpuId) -> Option<Untouchable> {
         let porch = stacks::stack_ranges(cpu).skip(3);
         for (from, pages) in own.chain(porch) {
             for page in 0..pages {
-                let Some(at) = physical(from + (page * PAGE) as u64) else { return Ok(None) };
+                let Some(at) = mmu::physical(from + (page * PAGE) as u64) else { return Ok(None) };
                 set.remove(at, at + PAGE as u64)?;
             }
         }
@@ -213,23 +197,5 @@ pub fn untouchable(system: &System, cpu: CpuId) -> Option<Untouchable> {
 
 /// Whether this CPU's MMU lets it read `address`, or, with `write`, write there.
 pub fn is_accessible(address: u64, write: bool) -> bool {
-    let par: u64;
-    // SAFETY: asks the MMU for a translation, which changes PAR_EL1 alone; as in `physical`.
-    unsafe {
-        match (regs::at_el2(), write) {
-            (true, false) => {
-                asm!("at s1e2r, {}", "isb", "mrs {}, par_el1", in(reg) address, lateout(reg) par, options(nostack, preserves_flags));
-            }
-            (true, true) => {
-                asm!("at s1e2w, {}", "isb", "mrs {}, par_el1", in(reg) address, lateout(reg) par, options(nostack, preserves_flags));
-            }
-            (false, false) => {
-                asm!("at s1e1r, {}", "isb", "mrs {}, par_el1", in(reg) address, lateout(reg) par, options(nostack, preserves_flags));
-            }
-            (false, true) => {
-                asm!("at s1e1w, {}", "isb", "mrs {}, par_el1", in(reg) address, lateout(reg) par, options(nostack, preserves_flags));
-            }
-        }
-    }
-    par & 1 == 0
+    mmu::is_accessible(address, write)
 }

@@ -1,16 +1,16 @@
 """Boots images again and again, each time with other things left behind in registers.
 
 usage: boot_states.py --runner RUNNER --images DIR --stub ELF --nm LLVM_NM --table FILE --dir DIR --boots N --seed N [--first N]
-       boot_states.py --table FILE --write FILE --level 1|2 [NAME=VALUE@CPUS..]
+       boot_states.py --table FILE --write FILE --level 1|2 [--stub ELF --nm LLVM_NM] [NAME=VALUE[@CPUS]..]
 
 Each boot takes some of what is in the table (tests/shim/leavings.table), on some of its CPUs, which are left there before the image is
 entered: by the stub at EL2, or, with rows for EL3 as well, by the stage at EL3. It has to end in a complete roll call, or as the table
 says. One line for each boot that does not, with what was left, and its console behind it. The last line is the sum.
 
-In DIR there are `roll_call` and `roll_call-el2`, and the same with `-simd`.
+In DIR there are `leavings` and `leavings-el2`, and the same with `-simd`.
 
-With --write there is no boot: it makes the file from which the stage leaves the rows of these names, on the CPUs whose bits are set, and
-enters the image at that level.
+With --write there is no boot: it makes the file from which the stage, or the stub that is named, leaves the rows of these names, on the CPUs
+whose bits are set (default: all), and enters the image at that level; and prints the value of QEMU's `-device` that puts it there.
 """
 
 import argparse
@@ -32,6 +32,7 @@ DEVICE = re.compile(r"(gicd|gicb|gicc|gicr)\+(0x[0-9a-f]+|[0-9])")
 # What has to be said, and what becomes of the CPU.
 SAID = re.compile(r"(?:deaf(?: unless (?P<unless>[a-z0-9_]+))?: (?P<deaf>.+)|no start: (?P<no_start>.+)|(?P<nothing>-)|(?P<words>.+))")
 SIZE = 0x4000
+ALL = (1 << 64) - 1
 # What is illegal in streaming mode is.
 CPU = "max,sme_fa64=off"
 # Exit codes of the runner for a run that had to be stopped, and of the stub and the stage for what has no business there.
@@ -58,7 +59,7 @@ def rows(path):
         if len(fields) != 6:
             raise Bad(f"{path}:{number}: {len(fields)} fields, 6 are wanted")
         name, gic, level, register, values, said = fields
-        if gic not in ("2", "3", "any") or level not in ("1", "2", "3", "any", "alone"):
+        if gic not in ("2", "3", "any") or level not in ("1", "2", "3", "any", "alone", "above"):
             raise Bad(f"{path}:{number}: GIC '{gic}', entry to '{level}'")
         if not SYSTEM.fullmatch(register) and not DEVICE.fullmatch(register):
             raise Bad(f"{path}:{number}: what is the register '{register}'?")
@@ -155,10 +156,12 @@ def symbol(nm, elf, name):
 
 
 def loader(path, stub, nm):
-    """The value of QEMU's `-device` that puts the file where the stub looks for it."""
-    size = symbol(nm, stub, "__image_end") - symbol(nm, stub, "__image_start")
-    address = (STUB + size + 0xFFF) & ~0xFFF
-    return f"loader,file={path},addr={address:#x},force-raw=on"
+    """The value of QEMU's `-device` that puts the file where the stub looks for it, or without one the stage."""
+    address = FLASH
+    if stub:
+        size = symbol(nm, stub, "__image_end") - symbol(nm, stub, "__image_start")
+        address = (STUB + size + 0xFFF) & ~0xFFF
+    return f"loader,file={path.replace(',', ',,')},addr={address:#x},force-raw=on"
 
 
 def choose(rng, fitting, cpus, most):
@@ -222,7 +225,7 @@ def one(options, table, number):
     # By a counter that runs faster than it says, a second is short.
     command = [options.runner, os.path.join(options.images, image), *board, "--gic", str(gic), "--cpus", str(cpus), "--timeout", "60",
                "--append", f"deadline_ms={1000000 if stage else 20000}",
-               "--", "-device", f"loader,file={path},addr={FLASH:#x},force-raw=on" if stage else loader(path, options.stub, options.nm)]
+               "--", "-device", loader(path, None if stage else options.stub, options.nm)]
     if stage:
         # CPUs that are off spin there.
         command += ["-accel", "tcg,thread=single"]
@@ -236,16 +239,17 @@ def one(options, table, number):
 
 
 def write(options, table):
-    """The stage's file of what the words say."""
+    """The file of what the words say."""
     rows_by_name = {row.name: row for row in table}
     left = []
     for word in options.leave:
-        match = re.fullmatch(r"([a-z0-9_]+)=(0x[0-9a-f]+|[0-9]+)@(0x[0-9a-f]+|[0-9]+)", word)
+        match = re.fullmatch(r"([a-z0-9_]+)=(-?[0-9]+|0x[0-9a-f]+)(?:@(0x[0-9a-f]+|[0-9]+))?", word)
         if not match or match[1] not in rows_by_name:
-            raise Bad(f"'{word}' is not NAME=VALUE@CPUS, or the table has no such name")
-        left.append(Left(rows_by_name[match[1]], parse(match[2]), parse(match[3])))
+            raise Bad(f"'{word}' is not NAME=VALUE[@CPUS], or the table has no such name")
+        left.append(Left(rows_by_name[match[1]], parse(match[2]) & ALL, parse(match[3]) if match[3] else ALL))
     with open(options.write, "wb") as file:
-        file.write(stage_program(options.level, left))
+        file.write(stub_program(options.level, left) if options.stub else stage_program(options.level, left))
+    print(loader(options.write, options.stub, options.nm))
 
 
 def main():

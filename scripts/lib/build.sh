@@ -144,13 +144,17 @@ alone_with_cargo() {
     ) 9>"$TARGET_DIR/.images.lock"
 }
 
-# copy_image DESTINATION KIND TARGET FEATURES PROFILE NAME: build one, and keep it there; one that has not changed keeps its date. For
-# alone_with_cargo.
+# keep_image ELF DESTINATION: one that has not changed keeps its date, and so its flat form.
+keep_image() {
+    cmp -s -- "$1" "$2" || cp -- "$1" "$2" || exit 1
+}
+
+# copy_image DESTINATION KIND TARGET FEATURES PROFILE NAME: build one, and keep it there. For alone_with_cargo.
 copy_image() {
     local to=$1 elf
     shift
     elf=$(build_images "$@") || exit "$EXIT_BUILD"
-    cmp -s -- "$elf" "$to" || cp -- "$elf" "$to" || exit 1
+    keep_image "$elf" "$to"
 }
 
 # Build images of one kind in one call: build_images KIND TARGET FEATURES PROFILE NAME..

@@ -47,10 +47,7 @@ build_and_stage() {
     mkdir -p "$stage"
     elves=$(build_images "$kind" "$target" "$features" release "$@") || exit "$EXIT_BUILD"
     while read -r elf; do
-        # An image that has not changed keeps its date, and so its flat form.
-        if ! cmp -s -- "$elf" "$stage/${elf##*/}"; then
-            cp -- "$elf" "$stage/${elf##*/}" || exit 1
-        fi
+        keep_image "$elf" "$stage/${elf##*/}"
         flat_image "$stage/${elf##*/}" >/dev/null || exit 1
     done <<<"$elves"
 }

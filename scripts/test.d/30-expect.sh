@@ -7,6 +7,11 @@ expect_roll_call() {
     python3 "$ROOT/scripts/test.d/roll_call.py" "$CONSOLE" "$CODE" "$@" || fail "not the roll call expected: $*"
 }
 
+# write_leavings LEVEL [OPTION..] -- [NAME=VALUE[@CPUS]..]: the file $DIR/leavings, and QEMU's `-device` for it. See boot_states.py.
+write_leavings() {
+    python3 "$ROOT/scripts/lib/boot_states.py" --table "$ROOT/tests/shim/leavings.table" --write "$DIR/leavings" --level "$@"
+}
+
 # no_abort: the run, with `-- -d int -D $dir/int`, took no exception but interrupts, calls to firmware and semihosting.
 expect_no_abort() {
     [[ -f $DIR/int ]] || fail "no exception log: the options lack -- -d int -D \$dir/int"

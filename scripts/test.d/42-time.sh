@@ -7,12 +7,12 @@ offset_cases() {
     local gic=$1
     # One CPU under an offset of its own: it is said of that one, and by how much; nobody else is spoken of. (QEMU's timer never fires
     # under an offset that is less than 0: no alarms then.)
-    check "time/offset/ahead/gic$gic" "${@:2}" left clocks 1 '' cntvoff_el2=-1000000000@4 -- --gic "$gic" --append apart=1 -- \
+    check "time/offset/ahead/gic$gic" "${@:2}" left clocks 1 '' cntvoff_el2=-100000000000@4 -- --gic "$gic" --append apart=1 -- \
         '/ERROR: cpu 2: its counter is at least [0-9]{6,} us ahead: / ; count 1 its_counter_is ; /^clocks: cpu 2 is [0-9]+ ticks ahead$/ ; /^clocks: 1 CPUs tell another time$/'
-    check "time/offset/behind/gic$gic" "${@:2}" left clocks 1 '' cntvoff_el2=-1000000000@7 -- --gic "$gic" --append apart=1 -- \
+    check "time/offset/behind/gic$gic" "${@:2}" left clocks 1 '' cntvoff_el2=-100000000000@7 -- --gic "$gic" --append apart=1 -- \
         '/ERROR: cpu 3: its counter is at least [0-9]{6,} us behind: / ; count 1 its_counter_is ; /^clocks: cpu 3 is -[0-9]+ ticks ahead$/ ; /^clocks: 1 CPUs tell another time$/'
     # The boot CPU itself: all others differ from it.
-    check "time/offset/boot/gic$gic" "${@:2}" left clocks 1 '' cntvoff_el2=-1000000000@1 -- --gic "$gic" --append apart=1 -- \
+    check "time/offset/boot/gic$gic" "${@:2}" left clocks 1 '' cntvoff_el2=-100000000000@1 -- --gic "$gic" --append apart=1 -- \
         'count 3 its_counter_is_at_least_[0-9]{6,}_us_behind: ; /^clocks: 3 CPUs tell another time$/'
     # The same for all is the hypervisor's right.
     check "time/offset/same/gic$gic" "${@:2}" left clocks 1 '' cntvoff_el2=5000000 -- --gic "$gic" -- '!/counter/ ; /^clocks: all good, 4 CPUs$/'

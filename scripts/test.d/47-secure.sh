@@ -4,11 +4,11 @@
 
 # secure LEVEL FEATURES GIC EXPECTED [NAME=VALUE@CPUS..]: the roll call of 4 CPUs, entered at this level, after that was left behind.
 secure() {
-    local level=$1 features=$2 gic=$3 expected=$4 elf rc=0
+    local level=$1 features=$2 gic=$3 expected=$4 elf line rc=0
     elf=$(staged example roll_call '' "$features")
-    python3 "$ROOT/scripts/lib/boot_states.py" --table "$ROOT/tests/shim/leavings.table" --write "$DIR/leavings" --level "$level" "${@:5}"
+    line=$(write_leavings "$level" -- "${@:5}")
     "$ROOT/scripts/runner" "$elf" --board secure --el 2 --gic "$gic" --timeout 200 -- -accel tcg,thread=single \
-        -device "loader,file=${DIR//,/,,}/leavings,addr=0x04000000,force-raw=on" >"$DIR/console.raw" </dev/null || rc=$?
+        -device "$line" >"$DIR/console.raw" </dev/null || rc=$?
     take_console "$DIR/console.raw"
     CODE=$rc check_expectation "$expected"
 }

@@ -2,7 +2,8 @@
 # What earlier stages leave behind, one thing at a time. At random: torture/boot-states.
 
 # left IMAGE LEVEL FEATURES [tree:EDIT] [LEAVING..] -- [OPTION..] -- EXPECTATION: entered at this level with this left behind on its CPUs, and
-# this tree, the test image with these features does as is expected. leavings.py writes what the shim leaves.
+# this tree, the test image with these features does as is expected. The names of what is left are those of
+# tests/shim/leavings.table.
 left() {
     local image=$1 level=$2 features=$3 elf stub line rc=0 image_stage words=()
     halves "${@:4}"
@@ -16,7 +17,7 @@ left() {
         leavings=("${leavings[@]:1}") words=(-dtb "$DIR/tree.dtb")
     fi
     stub=$(build_images shim "$DEFAULT_TARGET" '' release reveille-shim)
-    line=$(python3 "$ROOT/scripts/test.d/leavings.py" "$DIR/leavings" "$stub" "$(llvm_tools_dir)/llvm-nm" "$level" "${leavings[@]}")
+    line=$(write_leavings "$level" --stub "$stub" --nm "$(llvm_tools_dir)/llvm-nm" -- "${leavings[@]}")
     set -- scripts/runner "$elf" --board lying --timeout 100 "${BEFORE[@]}" -- -device "$line" "${words[@]}"
     # shellcheck disable=SC2034 # `fail` says so
     AGAIN=$(quoted "$@")

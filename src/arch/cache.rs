@@ -4,7 +4,6 @@
 //! read is cleaned to the Point of Coherency after it was written, a line it wrote is invalidated before it
 //! is read, and the two kinds never share a writeback granule.
 
-use aarch64_cpu::registers::{MIDR_EL1, Readable};
 use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -52,7 +51,7 @@ pub(crate) fn own_type() -> u64 {
     let ctr: u64;
     // SAFETY: reads an identification register.
     unsafe { asm!("mrs {}, ctr_el0", out(reg) ctr, options(nomem, nostack, preserves_flags)) };
-    believed(ctr, MIDR_EL1.get())
+    believed(ctr, super::regs::midr())
 }
 
 /// From now on caches are looked after as a CPU with this CTR_EL0 needs it too. By every CPU before it comes online.

@@ -376,27 +376,49 @@ impl Mapper {
     }
 }
 
-/// Whether `address` is mapped, on this CPU and for reading, as ordinary RAM. The MMU is asked, so the answer holds for
-/// any address whatever.
+/// What this CPU's MMU makes of an access to `address`, as PAR_EL1 has it (Arm ARM D24.2.131): bit 0 is set if it would fault, else there
+/// are the physical page in 47:12 and the attribute, as MAIR has it, in 63:56. The answer holds for any address whatever.
 ///
 /// The DMBs keep loads from Device memory away from the read of PAR_EL1, beside which they may deadlock Cortex-A77 up to r1p0 (erratum
 /// 1508412).
-pub(crate) fn is_ram(address: u64) -> bool {
-    let par: u64;
-    if at_el2() {
-        // SAFETY: translates an address and accesses nothing; PAR_EL1 is used here alone, with exceptions masked or in code
-        // that no handler shares it with.
-        unsafe {
-            asm!("at s1e2r, {}", "isb", "dmb sy", "mrs {}, par_el1", "dmb sy", in(reg) address, lateout(reg) par, options(nostack, preserves_flags));
-        }
-    } else {
-        // SAFETY: as above.
-        unsafe {
-            asm!("at s1e1r, {}", "isb", "dmb sy", "mrs {}, par_el1", "dmb sy", in(reg) address, lateout(reg) par, options(nostack, preserves_flags));
-        }
+#[inline(always)]
+fn translate(address: u64, write: bool) -> u64 {
+    macro_rules! translate {
+        ($operation:literal) => {{
+            let par: u64;
+            // SAFETY: translates an address and accesses nothing; PAR_EL1 is used here alone, with exceptions masked or in code
+            // that no handler shares it with.
+            unsafe {
+                asm!(concat!("at ", $operation, ", {}"), "isb", "dmb sy", "mrs {}, par_el1", "dmb sy", in(reg) address, lateout(reg) par, options(nostack, preserves_flags));
+            }
+            par
+        }};
     }
-    // PAR_EL1: F, and the attribute as MAIR has it (Arm ARM D24.2.131): Normal, write-back.
+    match (at_el2(), write) {
+        (true, false) => translate!("s1e2r"),
+        (true, true) => translate!("s1e2w"),
+        (false, false) => translate!("s1e1r"),
+        (false, true) => translate!("s1e1w"),
+    }
+}
+
+/// Whether `address` is mapped, on this CPU and for reading, as ordinary RAM: Normal, write-back.
+pub(crate) fn is_ram(address: u64) -> bool {
+    let par = translate(address, false);
     par & 1 == 0 && par >> 56 == MAIR & 0xff
+}
+
+/// Whether this CPU may read `address`, or, with `write`, write there.
+#[cfg(feature = "fault-injection")]
+pub(crate) fn is_accessible(address: u64, write: bool) -> bool {
+    translate(address, write) & 1 == 0
+}
+
+/// The physical address of a byte that this CPU may read.
+#[cfg(feature = "fault-injection")]
+pub(crate) fn physical(address: u64) -> Option<u64> {
+    let par = translate(address, false);
+    (par & 1 == 0).then_some((par & ADDRESS) | (address & (PAGE as u64 - 1)))
 }
 
 /// Moves this CPU from the early tables to `root`, which maps the running code, data and stack just as they do,

@@ -8,7 +8,7 @@
 //! keep for itself (`pan`, `vh`, `lor`, `ras`, `spe`, `pmuv3`, `mte`, `dpb`, `ssbs`, `sb`), or whose instructions do nothing where they are
 //! missing (`bti`, `paca`, `pacg`), are nothing that an image cannot start without. The compiler tells only of features that are stable.
 
-use aarch64_cpu::registers::{ID_AA64ISAR0_EL1, ID_AA64ISAR1_EL1, ID_AA64PFR0_EL1, MIDR_EL1, Readable};
+use aarch64_cpu::registers::{ID_AA64ISAR0_EL1, ID_AA64ISAR1_EL1, ID_AA64PFR0_EL1, Readable};
 use core::fmt;
 
 #[cfg(any(target_feature = "sve", target_feature = "sme"))]
@@ -100,6 +100,6 @@ impl fmt::Display for Lacking {
         }
         for_each_feature!(lacks);
         let _ = between;
-        write!(f, ", which this one (MIDR {:#010x}) does not have", MIDR_EL1.get())
+        write!(f, ", which this one (MIDR {:#010x}) does not have", super::regs::midr())
     }
 }

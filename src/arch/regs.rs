@@ -1,6 +1,6 @@
 //! System registers whose name depends on the exception level, and what masks exceptions.
 
-use aarch64_cpu::registers::{CurrentEL, HCR_EL2, MPIDR_EL1, Readable};
+use aarch64_cpu::registers::{CurrentEL, HCR_EL2, MIDR_EL1, MPIDR_EL1, Readable};
 use core::arch::asm;
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -24,6 +24,11 @@ pub(crate) fn e2h() -> u64 {
 #[inline(always)]
 pub(crate) fn affinity() -> u64 {
     MPIDR_EL1.get() & AFFINITY
+}
+
+/// Which CPU this is: implementer, part, revision (Arm ARM D24.2.122).
+pub(crate) fn midr() -> u64 {
+    MIDR_EL1.get()
 }
 
 /// Reads a register that has an `_EL1` and an `_EL2` form: the one of the level we run at.

@@ -1,7 +1,7 @@
 //! The generic timer: the system counter, its errata, and the timer of each CPU.
 
 use super::regs::{at_el2, e2h};
-use aarch64_cpu::registers::{CNTFRQ_EL0, CNTHCTL_EL2, CNTKCTL_EL1, MIDR_EL1, Readable, Writeable};
+use aarch64_cpu::registers::{CNTFRQ_EL0, CNTHCTL_EL2, CNTKCTL_EL1, Readable, Writeable};
 use core::arch::asm;
 use core::sync::atomic::{AtomicU8, Ordering};
 use reveille_machine::CounterErrata;
@@ -32,11 +32,6 @@ pub(crate) fn worked_around() -> CounterErrata {
 /// This CPU, which is one with this MIDR_EL1, is about to read the counter for the first time.
 pub(crate) fn know_cpu(midr: u64) {
     work_around(CounterErrata::of_cpu(midr));
-}
-
-/// MIDR_EL1 of this CPU.
-pub(crate) fn midr() -> u64 {
-    MIDR_EL1.get()
 }
 
 /// The counters that a reading can be of.

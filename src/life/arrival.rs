@@ -50,7 +50,7 @@ pub(crate) extern "C" fn arrive(area: &'static Area, generation: u32) -> Option<
 /// touches nothing else.
 #[inline(always)]
 fn know_counter(_own: &Area) {
-    let midr = timer::midr();
+    let midr = regs::midr();
     #[cfg(feature = "fault-injection")]
     let midr = fault::midr(_own.id, midr);
     timer::know_cpu(midr);

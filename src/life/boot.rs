@@ -35,7 +35,7 @@ unsafe extern "Rust" {
 pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
     // SAFETY: the entry code calls this function once, on one CPU, and nothing before it.
     unsafe { enter_early() };
-    arch::timer::know_cpu(arch::timer::midr());
+    arch::timer::know_cpu(regs::midr());
     // The image does not fit its own tables: a build error, with no console to tell.
     let Ok(regime) = memory::init() else { arch::park() };
     psci::set_ours(entry_el == 3);

@@ -1,5 +1,5 @@
-//! What the shim at EL2 and the stage at EL3 have in common: words that CPUs share, CPUs by their affinity, calls of PSCI, and the
-//! program of what is to be left behind.
+//! What the shim at EL2 and the stage at EL3 have in common: words that CPUs share, CPUs by their affinity, calls of PSCI, the program of
+//! what is to be left behind, and the way up, of which common.s is the other half.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -21,6 +21,28 @@ pub(crate) const ALREADY_ON: u64 = -4_i64 as u64;
 pub(crate) const CPU_OFF: u64 = 0x8400_0002;
 pub(crate) const CPU_ON_32: u64 = 0x8400_0003;
 pub(crate) const CPU_ON_64: u64 = 0xc400_0003;
+
+/// x0 to x30 of whoever was interrupted, as the vector saves them.
+#[repr(C)]
+pub(crate) struct Frame {
+    pub(crate) x: [u64; 31],
+}
+const _: () = assert!(size_of::<Frame>() == 248);
+
+unsafe extern "C" {
+    fn firmware_stop() -> !;
+}
+
+/// The end.
+pub(crate) fn stop() -> ! {
+    // SAFETY: ends QEMU, or stays there.
+    unsafe { firmware_stop() }
+}
+
+#[panic_handler]
+fn on_panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    stop()
+}
 
 /// What is left behind in registers before the image is entered: what the host has put into memory, see scripts/lib/boot_states.py.
 /// [`LEAVINGS`], whether the image is entered at EL2 (2) or EL1 (1), and at 16 bytes from there a function that gets the number of

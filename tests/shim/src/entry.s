@@ -35,9 +35,9 @@ shim_boot:
     adr_l   x3, __rela_start
     adr_l   x4, __rela_end
     cmp     x3, x4                      // nobody applies relocations here: there must not be any
-    b.ne    shim_stop
+    b.ne    firmware_stop
     bl      {BOOT}
-    b       shim_lower
+    b       firmware_lower
 
 // Where every later CPU begins, started by us: x0 is 0.
 .global shim_secondary
@@ -48,7 +48,7 @@ shim_secondary:
 
 // Down to EL1, as a CPU comes from firmware; or to where it is, for the image to take this CPU over. x0: what to enter, see
 // `Entry`.
-shim_lower:
+firmware_lower:
     ldp     x1, x2, [x0]                // entry, context id
     ldp     x3, x4, [x0, #16]           // SCTLR_EL1, TTBR0_EL1
     ldp     x5, x6, [x0, #32]           // TCR_EL1, MAIR_EL1
@@ -86,7 +86,7 @@ shim_el2:
     mov     x1, #0x0830                 // SCTLR_EL2: RES1, MMU and caches off
     movk    x1, #0x30c5, lsl #16
     msr     sctlr_el2, x1
-    adr_l   x1, shim_vectors
+    adr_l   x1, firmware_vectors
     msr     vbar_el2, x1
     mov     x1, #(1 << 31)              // HCR_EL2: RW,
     orr     x1, x1, #(3 << 40)          // APK, API,
@@ -126,70 +126,6 @@ shim_smc:
     smc     #0
     ret
 
-// Nothing sensible can be done, by a mistake of ours or an exception in the shim: QEMU ends with exit code 99
-// (SYS_EXIT_EXTENDED, Arm's semihosting 2.0, 6.8).
-.global shim_stop
-shim_stop:
-    mov     w1, #0x26                   // ADP_Stopped_ApplicationExit
-    movk    w1, #2, lsl #16
-    mov     x2, #99
-    stp     x1, x2, [sp, #-16]!
-    mov     x0, #0x20
-    mov     x1, sp
-    hlt     #0xf000
-    b       shim_stop
-
-.balign 2048
-shim_vectors:
-.rept 8
-    .balign 128
-    b       shim_stop
-.endr
-    .balign 128
-    sub     sp, sp, #256
-    stp     x0, x1, [sp, #0]
-    stp     x2, x3, [sp, #16]
-    stp     x4, x5, [sp, #32]
-    stp     x6, x7, [sp, #48]
-    stp     x8, x9, [sp, #64]
-    stp     x10, x11, [sp, #80]
-    stp     x12, x13, [sp, #96]
-    b       shim_trap
-.rept 7
-    .balign 128
-    b       shim_stop
-.endr
-shim_trap:
-    stp     x14, x15, [sp, #112]
-    stp     x16, x17, [sp, #128]
-    stp     x18, x19, [sp, #144]
-    stp     x20, x21, [sp, #160]
-    stp     x22, x23, [sp, #176]
-    stp     x24, x25, [sp, #192]
-    stp     x26, x27, [sp, #208]
-    stp     x28, x29, [sp, #224]
-    str     x30, [sp, #240]
-    mov     x0, sp
-    mrs     x1, esr_el2
-    bl      {TRAP}
-    cbnz    x0, 1f
-    ldp     x14, x15, [sp, #112]
-    ldp     x16, x17, [sp, #128]
-    ldp     x18, x19, [sp, #144]
-    ldp     x20, x21, [sp, #160]
-    ldp     x22, x23, [sp, #176]
-    ldp     x24, x25, [sp, #192]
-    ldp     x26, x27, [sp, #208]
-    ldp     x28, x29, [sp, #224]
-    ldr     x30, [sp, #240]
-    ldp     x2, x3, [sp, #16]
-    ldp     x4, x5, [sp, #32]
-    ldp     x6, x7, [sp, #48]
-    ldp     x8, x9, [sp, #64]
-    ldp     x10, x11, [sp, #80]
-    ldp     x12, x13, [sp, #96]
-    ldp     x0, x1, [sp, #0]
-    add     sp, sp, #256
-    eret
-1:  add     sp, sp, #256                // entered anew: this trap never returns
-    b       shim_lower
+.macro syndrome to
+    mrs     \to, esr_el2
+.endm

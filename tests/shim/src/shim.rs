@@ -32,6 +32,7 @@ static STACKS: Stacks = Stacks(UnsafeCell::new([[0; STACK_SIZE]; MAX_CPUS]));
 
 global_asm!(
     include_str!("entry.s"),
+    include_str!("common.s"),
     BOOT = sym boot,
     ARRIVED = sym arrived,
     TRAP = sym trap,
@@ -42,7 +43,6 @@ global_asm!(
 unsafe extern "C" {
     fn shim_start(function: u64, affinity: u64) -> u64;
     fn shim_smc(x0: u64, x1: u64, x2: u64, x3: u64) -> u64;
-    fn shim_stop() -> !;
 }
 
 /// Calls by HVC from EL1, function ids of the hypervisor vendor's range (Arm DEN 0028, 6.1). x1 is the affinity of the
@@ -433,13 +433,6 @@ extern "C" fn arrived() -> &'static Entry {
     cpu.enter(context, mmu)
 }
 
-/// x0 to x30 of EL1, as the vector saves them.
-#[repr(C)]
-struct Frame {
-    x: [u64; 31],
-}
-const _: () = assert!(size_of::<Frame>() == 248);
-
 /// What a counter that stands still shows.
 const STANDS_AT: u64 = 0x1234_5600;
 
@@ -561,14 +554,4 @@ fn smc(own: &Cpu, frame: &mut Frame) {
         // SAFETY: what EL1 asked its firmware for, passed on.
         _ => unsafe { shim_smc(function, x1, x2, x3) },
     };
-}
-
-fn stop() -> ! {
-    // SAFETY: ends QEMU, or stays there.
-    unsafe { shim_stop() }
-}
-
-#[panic_handler]
-fn on_panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    stop()
 }

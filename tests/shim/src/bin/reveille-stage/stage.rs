@@ -28,15 +28,12 @@ const GPIO: u64 = 0x090b_0000;
 
 global_asm!(
     include_str!("entry.s"),
+    include_str!("../../common.s"),
     RESET = sym reset,
     TRAP = sym trap,
     STACKS = const STACKS,
     STACK_SIZE = const STACK_SIZE,
 );
-
-unsafe extern "C" {
-    fn stage_stop() -> !;
-}
 
 /// How a CPU leaves EL3; read by assembly.
 #[repr(C)]
@@ -197,14 +194,6 @@ fn enter(index: usize, own: &'static Cpu) -> &'static Entry {
     &own.entry
 }
 
-/// x0 to x18 and x30, as the vector saves them.
-#[repr(C)]
-struct Frame {
-    x: [u64; 19],
-    lr: u64,
-}
-const _: () = assert!(offset_of!(Frame, lr) == 152);
-
 /// A trap from below: SMC, or something that has no business here. Returns null to go back, or how to go on instead.
 extern "C" fn trap(frame: &mut Frame, esr: u64) -> Option<&'static Entry> {
     const VERSION: u64 = 0x8400_0000;
@@ -267,14 +256,4 @@ fn pull(pin: u32) -> ! {
     loop {
         wfe();
     }
-}
-
-fn stop() -> ! {
-    // SAFETY: ends QEMU, or stays there.
-    unsafe { stage_stop() }
-}
-
-#[panic_handler]
-fn on_panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    stop()
 }
