@@ -144,8 +144,11 @@ pub(crate) fn to_duration(ticks: u64) -> Duration {
     Duration::new(ticks / frequency, nanos as u32)
 }
 
-/// The counter's frequency, Hz.
-pub(crate) fn frequency() -> u64 {
+/// The frequency of the system counter, ticks per second: what [`Instant::ticks`] counts in.
+///
+/// The same on all CPUs, and for as long as the image runs; never 0. It is what the device tree says (`clock-frequency` of the timer's
+/// node), else CNTFRQ_EL0 (Arm ARM D12.1.2).
+pub fn frequency() -> u64 {
     FREQUENCY.load(Ordering::Relaxed)
 }
 

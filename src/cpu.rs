@@ -2,8 +2,13 @@
 
 pub use crate::launch::{LAUNCH_BYTES, LaunchError, launch};
 #[doc(hidden)]
-pub use crate::life::Secondary;
-pub use crate::life::{BYTES_PER_CPU, Leaving, become_secondary, idle, idle_loop, offline_point, wake};
+pub use crate::life::Options;
+pub use crate::life::{
+    BYTES_PER_CPU, Leaving, become_secondary, bytes_per_cpu, idle, idle_loop, offline_point, wake,
+};
+#[doc(hidden)]
+pub use crate::memory::stacks::Layout;
+pub use crate::memory::stacks::Stacks;
 pub use crate::percpu::{CpuId, CpuSet, Iter, MAX_CPUS, PerCpu, current, get, mpidr, online, possible};
 pub use reveille_protocol::State;
 
@@ -38,6 +43,16 @@ pub struct Status {
     pub calls_in: u64,
     /// Time that it has spent waiting in [`idle`](idle()).
     pub idle: Duration,
+}
+
+/// What the report of a panic, or of [`nmi::backtrace`](crate::nmi::backtrace), says that this CPU does, from now on: a thread of the application's, a vCPU. `None`:
+/// nothing. From any context.
+///
+/// ```ignore
+/// cpu::set_label(Some(&"vcpu 3 of guest 1"));
+/// ```
+pub fn set_label(label: Option<&'static &'static str>) {
+    area::current().set_label(label);
 }
 
 /// How `cpu` looks.

@@ -4,6 +4,7 @@
 //! runtime comes to a [`CpuId`] that is not one of this machine, on which indexing by it relies.
 
 use core::fmt;
+use core::ops::{BitAnd, BitOr, Sub};
 use reveille_machine::{IndexSet, Indices};
 
 /// The most CPUs that the runtime keeps track of. Those of a larger device tree are counted and left alone.
@@ -82,6 +83,26 @@ impl CpuSet {
         self
     }
 
+    /// The CPUs that are in this set, in `other`, or in both.
+    pub const fn union(&self, other: &Self) -> Self {
+        Self(self.0.union(&other.0))
+    }
+
+    /// The CPUs that are in both sets.
+    pub const fn intersection(&self, other: &Self) -> Self {
+        Self(self.0.intersection(&other.0))
+    }
+
+    /// The CPUs of this set that are not in `other`.
+    pub const fn difference(&self, other: &Self) -> Self {
+        Self(self.0.difference(&other.0))
+    }
+
+    /// Whether every CPU of this set is in `other` too.
+    pub const fn is_subset(&self, other: &Self) -> bool {
+        self.0.is_subset(&other.0)
+    }
+
     /// The number of CPUs in the set.
     pub fn len(&self) -> usize {
         self.0.len()
@@ -95,6 +116,30 @@ impl CpuSet {
     /// The CPUs of the set in ascending order.
     pub fn iter(&self) -> Iter {
         Iter(self.0.iter())
+    }
+}
+
+/// The [union](CpuSet::union).
+impl BitOr for CpuSet {
+    type Output = Self;
+    fn bitor(self, other: Self) -> Self {
+        self.union(&other)
+    }
+}
+
+/// The [intersection](CpuSet::intersection).
+impl BitAnd for CpuSet {
+    type Output = Self;
+    fn bitand(self, other: Self) -> Self {
+        self.intersection(&other)
+    }
+}
+
+/// The [difference](CpuSet::difference).
+impl Sub for CpuSet {
+    type Output = Self;
+    fn sub(self, other: Self) -> Self {
+        self.difference(&other)
     }
 }
 

@@ -32,6 +32,8 @@ use reveille_machine::{Ranges, TooManyRanges};
 pub enum LostSgi {
     /// There is something in the call queue.
     Call,
+    /// A doorbell was rung.
+    Bell,
     /// Ends a WFI.
     Wake,
     /// A round of stop-machine has begun.
@@ -48,6 +50,7 @@ pub enum LostSgi {
 pub fn lose_sgis(kind: LostSgi, cpu: CpuId, count: u32) {
     let sgi = match kind {
         LostSgi::Call => call::CALL,
+        LostSgi::Bell => call::BELL,
         LostSgi::Wake => gic::WAKE,
         LostSgi::Gather => stop::GATHER,
         LostSgi::Private => irq::PRIVATE,
@@ -127,7 +130,7 @@ pub fn unmap_console() {
 /// The words of the stacks of `cpu`, all but its porch.
 fn stack_words(cpu: CpuId) -> impl Iterator<Item = *mut u64> {
     let bytes = |(start, pages): (u64, usize)| (start..start + (pages * PAGE) as u64).step_by(8);
-    stacks::stack_ranges(cpu).take(3).flat_map(bytes).map(|at| at as *mut u64)
+    stacks::layout().ranges(cpu).take(3).flat_map(bytes).map(|at| at as *mut u64)
 }
 
 /// Fills the stacks of `cpu`, all but its porch, with `word`.
@@ -178,8 +181,8 @@ pub fn untouchable(system: &System, cpu: CpuId) -> Option<Untouchable> {
             let guard = (BOOT_STACKS.base() + offset) as u64;
             set.remove(guard, guard + PAGE as u64)?;
         }
-        let own = stacks::stack_ranges(area::current().id);
-        let porch = stacks::stack_ranges(cpu).skip(3);
+        let own = stacks::layout().ranges(area::current().id);
+        let porch = stacks::layout().ranges(cpu).skip(3);
         for (from, pages) in own.chain(porch) {
             for page in 0..pages {
                 let Some(at) = mmu::physical(from + (page * PAGE) as u64) else { return Ok(None) };

@@ -5,32 +5,71 @@ use crate::percpu::area::{self, Area, Part};
 use core::fmt;
 use core::marker::PhantomData;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use reveille_protocol::TurnMark;
+use reveille_protocol::{Preemption, TurnMark};
 
 /// Something that a CPU has to let go of before it can leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u16)]
 #[non_exhaustive]
 pub enum Hold {
     /// It runs `main`. `main` ends its hold with [`become_secondary`](crate::cpu::become_secondary).
-    Main = 1,
+    Main,
     /// A launched closure runs there, or waits to.
-    Closure = 2,
+    Closure,
     /// The application has [`pin`]ned it.
-    Pinned = 3,
+    Pinned,
     /// It has timers running: due in more than a second, or still there a second after its offline callbacks have run.
-    Timer = 4,
+    Timer,
     /// It did not come to [`idle`](crate::cpu::idle()) or [`offline_point`](crate::cpu::offline_point).
-    NotIdle = 5,
+    NotIdle,
     /// It holds a [`Mutex`](crate::sync::Mutex).
-    Mutex = 6,
-    /// It has agreed to leave, but does not come to the end of its offline callbacks.
-    Callback = 7,
+    Mutex,
+    /// It was asked, or has agreed to leave, but does not come to the end of its `asked` or `offline` callbacks.
+    Callback,
     /// It waits until it may itself start, stop or gather CPUs.
-    Waiting = 8,
+    Waiting,
+    /// It runs a [context](crate::context) of the application's, or one is bound to it that it has preempted.
+    Context,
     /// It runs a secondary function of which nobody has said that its frames may be given up. It never lets go of this one:
     /// see [`entry!`](crate::entry).
-    Frames = 9,
+    Frames,
+    /// The application does not let it go yet, because of this: what an `asked` callback has said
+    /// ([`register_callbacks`](crate::hotplug::register_callbacks)).
+    Application(&'static str),
+}
+
+impl Hold {
+    /// Its number, by which a CPU says to whoever asked it why it stays. The application says its reasons in another way, before the CPU
+    /// is asked.
+    pub(crate) const fn code(self) -> u16 {
+        match self {
+            Self::Main => 1,
+            Self::Closure => 2,
+            Self::Pinned => 3,
+            Self::Timer => 4,
+            Self::NotIdle | Self::Application(_) => 5,
+            Self::Mutex => 6,
+            Self::Callback => 7,
+            Self::Waiting => 8,
+            Self::Frames => 9,
+            Self::Context => 10,
+        }
+    }
+
+    /// The hold with this number.
+    pub(crate) const fn from_code(code: u16) -> Self {
+        match code {
+            1 => Self::Main,
+            2 => Self::Closure,
+            3 => Self::Pinned,
+            4 => Self::Timer,
+            6 => Self::Mutex,
+            7 => Self::Callback,
+            8 => Self::Waiting,
+            9 => Self::Frames,
+            10 => Self::Context,
+            _ => Self::NotIdle,
+        }
+    }
 }
 
 impl fmt::Display for Hold {
@@ -42,11 +81,18 @@ impl fmt::Display for Hold {
             Self::Timer => "it has timers running",
             Self::Mutex => "it holds a mutex",
             Self::NotIdle => "it does not come to an offline point",
-            Self::Callback => "it does not come to the end of its offline callbacks",
+            Self::Callback => "it does not come to the end of its callbacks",
             Self::Waiting => "it waits to start, stop or gather CPUs itself",
+            Self::Context => "it runs a context of the application's, or one is bound to it",
             Self::Frames => "its secondary function has not agreed to be abandoned",
+            Self::Application(reason) => reason,
         })
     }
+}
+
+unsafe extern "Rust" {
+    /// Whether the application has contexts; by [`entry!`](crate::entry).
+    safe fn reveille_has_scheduler() -> bool;
 }
 
 /// The holds of one CPU that nothing else tells of.
@@ -59,6 +105,12 @@ pub(crate) struct Holds {
     /// 64 bits: guards can be forgotten for as long as the machine runs, and a count that came round to 0 would let the CPU go.
     pins: AtomicU64,
     mutexes: AtomicU64,
+    /// It runs a context that is not its home. Like all that follows for itself alone, but for a report.
+    away: AtomicBool,
+    /// Contexts that are bound to it, and do not run. 64 bits, as above.
+    bound: AtomicU64,
+    /// Whether its thread may be preempted.
+    preemption: Preemption<Hw>,
     /// Whether it waits for the right to start, stop or gather CPUs.
     turn: TurnMark<Hw>,
 }
@@ -71,6 +123,12 @@ impl Holds {
             leaving: AtomicBool::new(false),
             pins: AtomicU64::new(0),
             mutexes: AtomicU64::new(0),
+            away: AtomicBool::new(false),
+            bound: AtomicU64::new(0),
+            preemption: Preemption::from_parts(
+                HwWord::with(Preemption::<Hw>::NOT),
+                HwWord::with(Preemption::<Hw>::NOT),
+            ),
             turn: TurnMark::from_parts(HwWord::with(TurnMark::<Hw>::NONE)),
         }
     }
@@ -105,11 +163,60 @@ impl Holds {
     /// This CPU begins to leave, or stays after all.
     pub(crate) fn set_leaving(&self, leaves: bool) {
         self.leaving.store(leaves, Ordering::Relaxed);
+        // Its callbacks run in the frames that are given up.
+        if leaves {
+            self.preemption.stay();
+        } else {
+            // What is put off meanwhile comes with the next interrupt.
+            let _ = self.preemption.let_go();
+        }
     }
 
     /// Whether this CPU, the calling one, is about to leave.
     pub(crate) fn is_leaving(&self) -> bool {
         self.leaving.load(Ordering::Relaxed)
+    }
+
+    /// This CPU begins a life, at home. Relaxed, here and below: the CPU itself looks at it.
+    pub(crate) fn reset_contexts(&self) {
+        self.away.store(false, Ordering::Relaxed);
+        self.preemption.reset();
+    }
+
+    /// It runs a context that is not its home, or is at home.
+    #[inline(always)]
+    pub(crate) fn set_away(&self, away: bool) {
+        self.away.store(away, Ordering::Relaxed);
+    }
+
+    /// Whether it runs a context that is not its home.
+    #[inline(always)]
+    pub(crate) fn is_away(&self) -> bool {
+        self.away.load(Ordering::Relaxed)
+    }
+
+    /// A context is bound to it.
+    #[inline(always)]
+    pub(crate) fn bind_context(&self) {
+        self.bound.store(self.bound.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    /// It runs again.
+    #[inline(always)]
+    pub(crate) fn unbind_context(&self) {
+        self.bound.store(self.bound.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+    }
+
+    /// Whether the image has a scheduler that may preempt. Known when it is linked.
+    #[inline(always)]
+    pub(crate) fn may_be_preempted() -> bool {
+        reveille_has_scheduler()
+    }
+
+    /// Whether its thread may be preempted.
+    #[inline(always)]
+    pub(crate) fn preemption(&self) -> &Preemption<Hw> {
+        &self.preemption
     }
 
     /// The one of these that keeps the CPU, `has_closure` between them.
@@ -119,6 +226,9 @@ impl Holds {
         }
         if self.frames.load(Ordering::Relaxed) {
             return Some(Hold::Frames);
+        }
+        if self.is_away() || self.bound.load(Ordering::Relaxed) != 0 {
+            return Some(Hold::Context);
         }
         if has_closure() {
             return Some(Hold::Closure);

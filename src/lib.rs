@@ -7,7 +7,7 @@
 //! # The life of a CPU
 //!
 //! 1. `life` receives it from firmware, at whatever exception level, and gives it an MMU, caches and vectors.
-//! 2. The first one reads the device tree ([`dt`]), carves memory ([`System`]), sets up interrupts ([`irq`]) and time ([`time`]), and
+//! 2. The first one reads the device tree ([`dt`]), carves memory ([`System`], [`memory`]), sets up interrupts ([`irq`]) and time ([`time`]), and
 //!    calls `main`.
 //! 3. `main` brings the others up ([`bringup`]): each start is a race between arrival and time-out for one word,
 //!    and ends with one verdict.
@@ -28,14 +28,14 @@
 //! | 14 | `hotplug`, `power` | taking a CPU out; ending it all |
 //! | 13 | `bringup` | starting CPUs |
 //! | 12 | `patch` | changing code while it runs |
-//! | 11 | `stop` | stop-machine |
-//! | 10 | `lifecycle`, `watchdog`, `panic` | the right to change which CPUs there are; who looks after them; what happens when one fails |
+//! | 11 | `stop`, `panic` | stop-machine; what happens when a CPU fails |
+//! | 10 | `lifecycle`, `watchdog`, `context` | the right to change which CPUs there are; who looks after them; threads of the application's |
 //! | 9 | `call`, `nmi`, `launch` | what CPUs have each other do |
 //! | 8 | `time`, `console` | timers; what is printed |
 //! | 7 | `irq`, `ending`, `bench` | handlers; what can end a run |
 //! | 6 | `gic`, `platform`, `psci`, `backtrace` | drivers; what stands on a stack |
-//! | 5 | `memory` | what is mapped, carved and free |
-//! | 4 | `sync` | locks |
+//! | 5 | `memory` | what is mapped, carved and free; pages, stacks and the heap |
+//! | 4 | `sync`, `exception` | locks; exceptions of the application's, and what runs below |
 //! | 3 | `masking`, `gate`, `holds` | what a CPU holds back, what stops it, what keeps it |
 //! | 2 | `percpu`, `key`, `hook` | which CPUs there are, and what each has; conditions in the code |
 //! | 1 | `clock`, `closure`, `cpu_set` | the counter; closures in place; sets of CPUs |
@@ -53,10 +53,12 @@ pub mod call;
 mod clock;
 mod closure;
 pub mod console;
+pub mod context;
 pub mod cpu;
 mod cpu_set;
 pub mod dt;
 mod ending;
+pub mod exception;
 #[cfg(feature = "fault-injection")]
 pub mod fault;
 mod gate;
@@ -71,7 +73,7 @@ mod launch;
 mod life;
 mod lifecycle;
 mod masking;
-mod memory;
+pub mod memory;
 pub mod nmi;
 pub mod panic;
 pub mod patch;

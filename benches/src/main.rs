@@ -2,8 +2,8 @@
 //! instruction, where each figure is the number of instructions that all CPUs together execute until the caller has
 //! its answer, the same on every run.
 //!
-//! Prints one line per operation: `bench NAME INSTRUCTIONS`. With the bootarg `only=bringup_per_cpu` that and the
-//! floor alone.
+//! Prints one line per operation: `bench NAME INSTRUCTIONS`. With the bootarg `only=bringup_per_cpu` that, `wake`,
+//! `doorbell` and the floor alone.
 
 #![no_std]
 #![no_main]
@@ -38,6 +38,7 @@ fn main(system: &'static System) -> ExitCode {
     let count = cpu::possible().len() as u64;
     if count > 1 {
         report("bringup_per_cpu", ticks / (count - 1));
+        wake();
         if system.arg("only") == Some("bringup_per_cpu") {
             busy_callees();
             floor();
@@ -61,19 +62,72 @@ fn report(name: &str, instructions: u64) {
     println!("bench {name} {instructions}");
 }
 
+/// What it takes from [`cpu::wake`] until the CPU that was woken in its [`cpu::idle`] goes on: half a round trip; and from a ring until it
+/// was answered by a CPU that waits. Every other CPU waits.
+fn wake() {
+    /// Odd: it is the other one's turn.
+    static TURN: AtomicU64 = AtomicU64::new(0);
+    /// Of the other one's, which is the last.
+    const END: u64 = u64::MAX;
+    let (own, other) = (cpu::current(), other());
+    if BELL.register().is_err() {
+        println!("no doorbell");
+        return;
+    }
+    let launched = cpu::launch(other, move || {
+        loop {
+            match TURN.load(Ordering::Acquire) {
+                END => return,
+                turn if turn & 1 == 0 => cpu::idle(),
+                turn => {
+                    TURN.store(turn + 1, Ordering::Release);
+                    cpu::wake(own);
+                }
+            }
+        }
+    });
+    if launched.is_err() {
+        println!("cpu {other} takes no closure");
+        return;
+    }
+    let round_trip = least(|| {
+        let turn = TURN.fetch_add(1, Ordering::Release);
+        cpu::wake(other);
+        while TURN.load(Ordering::Acquire) != turn + 2 {
+            cpu::idle();
+        }
+    });
+    report("wake", round_trip / 2);
+    let rings = least(|| {
+        let before = RUNG.load(Ordering::Acquire);
+        let _ = BELL.ring(other);
+        while RUNG.load(Ordering::Acquire) == before {
+            give_way();
+        }
+    });
+    report("doorbell", rings);
+    TURN.store(END, Ordering::Release);
+    cpu::wake(other);
+}
+
+/// How often the bell was answered.
+static RUNG: AtomicU64 = AtomicU64::new(0);
+static BELL: call::Doorbell = call::Doorbell::new(|| _ = RUNG.fetch_add(1, Ordering::Release));
+
 /// Every other CPU computes: it leaves its turn to the next but never waits for an interrupt.
 fn busy_callees() {
     static BUSY: AtomicU64 = AtomicU64::new(0);
     let others = cpu::online().without(cpu::current());
     for cpu in &others {
-        let launched = cpu::launch(cpu, || {
+        let busy = || {
             BUSY.fetch_add(1, Ordering::Relaxed);
             loop {
                 give_way();
             }
-        });
-        if launched.is_err() {
-            println!("cpu {cpu} takes no closure");
+        };
+        // The last closure that it was given may not have returned yet.
+        while cpu::launch(cpu, busy).is_err() {
+            give_way();
         }
     }
     while BUSY.load(Ordering::Relaxed) != others.len() as u64 {

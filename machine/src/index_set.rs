@@ -48,6 +48,48 @@ impl<const WORDS: usize> IndexSet<WORDS> {
         present
     }
 
+    /// The indices that are in this set, in `other`, or in both.
+    pub const fn union(mut self, other: &Self) -> Self {
+        let mut at = 0;
+        while at < WORDS {
+            self.0[at] |= other.0[at];
+            at += 1;
+        }
+        self
+    }
+
+    /// The indices that are in both sets.
+    pub const fn intersection(mut self, other: &Self) -> Self {
+        let mut at = 0;
+        while at < WORDS {
+            self.0[at] &= other.0[at];
+            at += 1;
+        }
+        self
+    }
+
+    /// The indices of this set that are not in `other`.
+    pub const fn difference(mut self, other: &Self) -> Self {
+        let mut at = 0;
+        while at < WORDS {
+            self.0[at] &= !other.0[at];
+            at += 1;
+        }
+        self
+    }
+
+    /// Whether every index of this set is in `other` too.
+    pub const fn is_subset(&self, other: &Self) -> bool {
+        let mut at = 0;
+        while at < WORDS {
+            if self.0[at] & !other.0[at] != 0 {
+                return false;
+            }
+            at += 1;
+        }
+        true
+    }
+
     /// The number of indices in the set.
     pub fn len(&self) -> usize {
         self.0.iter().map(|word| word.count_ones() as usize).sum()
@@ -171,6 +213,16 @@ mod tests {
     fn prints_ranges() {
         assert_eq!(format!("{}", set(&[])), "{}");
         assert_eq!(format!("{}", set(&[0, 1, 2, 5, 63, 64])), "{0-2,5,63-64}");
+    }
+
+    #[test]
+    fn sets_of_two_sets() {
+        let (a, b) = (set(&[0, 63, 64, 511]), set(&[1, 63, 300, 511]));
+        assert_eq!(a.union(&b), set(&[0, 1, 63, 64, 300, 511]));
+        assert_eq!(a.intersection(&b), set(&[63, 511]));
+        assert_eq!((a.difference(&b), b.difference(&a)), (set(&[0, 64]), set(&[1, 300])));
+        assert!(Set::EMPTY.is_subset(&a) && a.is_subset(&a) && a.is_subset(&a.union(&b)));
+        assert!(!a.is_subset(&b) && !a.is_subset(&Set::EMPTY) && a.intersection(&b).is_subset(&b));
     }
 
     #[test]

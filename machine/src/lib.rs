@@ -5,7 +5,8 @@
 //!   it looks up in the description when it is asked: nothing is allocated, and no number of CPUs is too large.
 //! - [`dt`] reads device trees.
 //! - [`BootArgs`] reads the words of the command line.
-//! - [`IndexSet`] and [`Ranges`] are sets of numbers and of addresses, for whoever works with the above.
+//! - [`IndexSet`] and [`Ranges`] are sets of numbers and of addresses, for whoever works with the above; [`FreeList`] is a list of
+//!   free memory.
 //!
 //! The crate knows nothing of the runtime that it serves and touches no register. The same source is in the image and
 //! is tested on the host.
@@ -19,6 +20,7 @@ mod counter;
 mod cpu;
 pub mod dt;
 mod error;
+mod free_list;
 mod gic;
 mod index_set;
 mod interrupt;
@@ -36,6 +38,7 @@ pub use console::{Console, ConsoleKind};
 pub use counter::CounterErrata;
 pub use cpu::{Cpu, CpuStatus, EnableMethod, MPIDR_AFFINITY};
 pub use error::{Error, Fault};
+pub use free_list::{Free, FreeList, Node, Nodes};
 pub use gic::Gic;
 pub use index_set::{IndexSet, Indices};
 pub use interrupt::{Interrupt, Trigger};

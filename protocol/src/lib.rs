@@ -7,7 +7,9 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod alarm;
 mod arch;
+mod bells;
 mod deadline_call;
 mod gate;
 mod handshake;
@@ -20,6 +22,7 @@ mod mutex;
 mod news;
 mod parked;
 mod pool;
+mod preemption;
 mod queue;
 mod rendezvous;
 mod routes;
@@ -34,7 +37,9 @@ mod turns;
 mod wakes;
 mod watch;
 
+pub use alarm::AlarmDue;
 pub use arch::{Arch, Word};
+pub use bells::{Bells, Deaf, Rung};
 pub use deadline_call::{DeadlineCall, DeadlineState, Pending, Started, Ticket};
 pub use gate::{Entry, Gate, Phase};
 pub use handshake::{
@@ -50,6 +55,7 @@ pub use mutex::MutexWord;
 pub use news::{Applied, News, Wanted};
 pub use parked::Parked;
 pub use pool::Pool;
+pub use preemption::Preemption;
 pub use queue::{Batch, Caller, Closed, Message, Pushed, Queue};
 pub use rendezvous::{
     Action, Attendance, Attendant, Ending, Initiator, Job, Mark, Participant, Rendezvous, Stage, Standing,
@@ -59,7 +65,7 @@ pub use summons::{Answering, Asked, Progress as SummonsProgress, Summons};
 pub use survey::Survey;
 pub use sync_call::{Calling, SyncCall};
 pub use tickets::{Held, Place, Tickets, Waiter};
-pub use timers::{TimerTable, TimerUse};
+pub use timers::{TimerEntry, TimerTable, TimerUse};
 pub use turns::{Awaited, TurnMark, Turns};
 pub use wakes::Wakes;
 pub use watch::{Heartbeat, Look, Watch};

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`News::tell`] against [`Slot::go_online`](crate::Slot::go_online) | a fence on each side: the CPU is found online and told, or it finds the news as it [comes](News::apply) |
 //! | [`News::tell`] against [`News::look`] | the number is read before the news are applied: what comes later has a later one |
+//! | what a CPU does by old news against [`Applied::has`] | a CPU applies news when it does nothing by old ones; what it did by these is over, and seen, when it is found to have applied later ones |
 
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
@@ -17,7 +18,7 @@ pub struct News<A: Arch> {
     latest: A::Word,
 }
 
-/// Which news one CPU has applied. Touched by that CPU alone.
+/// Which news one CPU has applied. Written by that CPU alone.
 pub struct Applied<A: Arch> {
     number: A::Word,
 }
@@ -37,15 +38,17 @@ impl<A: Arch> News<A> {
         Self::from_parts(A::Word::new(Self::NONE))
     }
 
-    /// There are some, which the caller has stored. `tell` looks who is online, and tells them.
-    pub fn tell(&self, tell: impl FnOnce()) {
+    /// There are some, which the caller has stored. `tell` looks who is online, and tells them. Their number comes back, for
+    /// [`Applied::has`].
+    pub fn tell(&self, tell: impl FnOnce()) -> u64 {
         // Release: pairs with `latest`. Who finds the number finds what was stored before. Being a read-modify-write it keeps
         // the releases of earlier news.
-        self.latest.fetch_add(1, Release);
+        let number = self.latest.fetch_add(1, Release) + 1;
         // Pairs with the one in `Slot::go_online`: store the number, look at the slots, against store `Online`, look at the
         // number. A CPU that is not found online below finds the news when it is.
         A::fence(SeqCst);
         tell();
+        number
     }
 
     fn latest(&self) -> u64 {
@@ -73,8 +76,8 @@ impl<A: Arch> News<A> {
 
     fn apply_up_to(&self, number: u64, applied: &Applied<A>, apply: impl FnOnce()) {
         apply();
-        // Relaxed: its own.
-        applied.number.store(number, Relaxed);
+        // Release: pairs with `has`. What this CPU did by older news is done.
+        applied.number.store(number, Release);
     }
 }
 
@@ -98,6 +101,13 @@ impl<A: Arch> Applied<A> {
     pub fn new() -> Self {
         Self::from_parts(A::Word::new(Self::NONE))
     }
+
+    /// Whether the CPU has applied the news with this number. Then it does nothing any more by older ones, and what it did is seen.
+    #[must_use]
+    pub fn has(&self, number: u64) -> bool {
+        // Acquire: pairs with `apply_up_to`.
+        self.number.load(Acquire) >= number
+    }
 }
 
 impl<A: Arch> Default for Applied<A> {
@@ -106,7 +116,7 @@ impl<A: Arch> Default for Applied<A> {
     }
 }
 
-/// Things that every CPU has to enable for itself, a bit each. Only ever more.
+/// Things that every CPU has to enable for itself, or to disable, a bit each.
 pub struct Wanted<A: Arch> {
     bits: A::Word,
 }
@@ -135,6 +145,20 @@ impl<A: Arch> Wanted<A> {
         assert!(bit < u64::BITS);
         // Release: pairs with `all`. A CPU may find it before its news are out. The bit is clear, so adding sets it.
         self.bits.fetch_add(1 << bit, Release);
+    }
+
+    /// One less, if it was in it. Whoever adds and removes takes turns.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such bit: they are below 64.
+    pub fn remove(&self, bit: u32) {
+        assert!(bit < u64::BITS);
+        // Relaxed: whose turn it is sees what was done in earlier ones. The news that follow order what is taken out, and being a
+        // read-modify-write it passes the Release of each `add` on. The bit is set, so subtracting clears it.
+        if self.bits.load(Relaxed) >> bit & 1 != 0 {
+            self.bits.fetch_add((1_u64 << bit).wrapping_neg(), Relaxed);
+        }
     }
 
     /// All of them.
@@ -168,11 +192,14 @@ mod tests {
         let times = Cell::new(0);
         let count = || times.set(times.get() + 1);
         news.look(&applied, || panic!("nothing is new"));
-        news.tell(count);
+        assert!(applied.has(0) && !applied.has(1));
+        assert_eq!(news.tell(count), 1);
         assert_eq!(times.get(), 1);
+        assert!(!applied.has(1));
         news.look(&applied, count);
         assert_eq!(times.get(), 2);
         news.look(&applied, || panic!("nothing is new"));
+        assert!(applied.has(1) && !applied.has(2));
         news.apply(&applied, count);
         assert_eq!(times.get(), 3);
     }
@@ -200,6 +227,12 @@ mod tests {
             wanted.add(bit);
         }
         assert!(wanted.all().eq([0, 16, 63]));
+        wanted.remove(16);
+        wanted.remove(16);
+        assert!(wanted.all().eq([0, 63]));
+        wanted.remove(63);
+        wanted.remove(0);
+        assert_eq!(wanted.all().next(), None);
     }
 
     #[test]

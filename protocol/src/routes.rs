@@ -34,6 +34,15 @@ impl<const N: usize> Routes<N> {
         self.end = self.end.max(interrupt + 1);
     }
 
+    /// `interrupt` goes nowhere in particular any more.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such interrupt.
+    pub fn forget(&mut self, interrupt: usize) {
+        self.to[interrupt] = 0;
+    }
+
     /// `interrupt` goes to `cpu` from now on, if `is_online` finds that online.
     ///
     /// # Errors
@@ -116,6 +125,7 @@ mod tests {
         assert_eq!(moved(&mut routes, 1, Some(0)), []);
         assert_eq!(moved(&mut routes, 0, Some(5)), [2, 3, 7]);
         assert_eq!(routes.send(3, 0, || true), Ok(()));
-        assert_eq!(moved(&mut routes, 5, Some(1)), [2, 7]);
+        routes.forget(2);
+        assert_eq!(moved(&mut routes, 5, Some(1)), [7]);
     }
 }

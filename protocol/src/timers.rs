@@ -1,25 +1,67 @@
 //! The timers of one CPU: which are set, for when, and whose they are.
 //!
-//! For the CPU that they belong to alone, with interrupts masked; others may ask whether any is running.
+//! ```text
+//!   63 ....................... 2   1 .. 0
+//!  +-----------------------------+--------+
+//!  | serial number of the use    | state  |   free, set, or being emptied
+//!  +-----------------------------+--------+
+//! ```
+//!
+//! Its own CPU sets them and lets them run, with interrupts masked. Who knows one, on any CPU, may stop it: that, and that it runs, are
+//! decided against each other by one word, and so is who has what it stands for.
 //!
 //! An entry is used again and again. Whoever has set a timer knows it by its entry and the serial number of that use, so that it
 //! cannot stop what was set after its own has run.
 
+use core::array;
 use core::cell::Cell;
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use crate::{Arch, Word};
 
-struct Entry {
-    /// When it is due, ticks; `None`: free.
-    due: Cell<Option<u64>>,
-    /// Tells the uses of an entry apart. 64 bits: it never comes round.
-    serial: Cell<u64>,
+const FREE: u64 = 0;
+const SET: u64 = 1;
+const EMPTIED: u64 = 2;
+const STATE: u64 = 3;
+/// A serial number more.
+const SERIAL: u64 = 4;
+
+/// One entry of a [`TimerTable`].
+pub struct TimerEntry<A: Arch> {
+    /// Serial number and state. The number tells the uses of an entry apart; of 62 bits, so it never comes round.
+    word: A::Word,
+    /// When it is due, ticks, if it is set. For its own CPU alone.
+    due: Cell<u64>,
+}
+
+impl<A: Arch> TimerEntry<A> {
+    /// Around a word that holds [`TimerTable::NONE`]. For statics.
+    pub const fn from_parts(word: A::Word) -> Self {
+        Self { word, due: Cell::new(0) }
+    }
+
+    /// When it is due, if it is set.
+    fn due(&self) -> Option<u64> {
+        // Relaxed: what it stands for is had by `take` alone.
+        (self.word.load(Relaxed) & STATE == SET).then(|| self.due.get())
+    }
+
+    /// Goes from set, in this use, to another state. `false`: it is not in that any more.
+    fn take(&self, set: u64, state: u64) -> bool {
+        // Acquire: pairs with whatever has handed `set` over; no other access follows from it.
+        self.word.compare_exchange(set, set & !STATE | state, Acquire, Relaxed).is_ok()
+    }
+
+    /// It may be used again.
+    fn free(&self, word: u64) {
+        // Release: pairs with `set`. What it stood for is done away with.
+        self.word.store(word & !STATE | FREE, Release);
+    }
 }
 
 /// The timers of one CPU, `N` at most.
 pub struct TimerTable<A: Arch, const N: usize> {
-    entries: [Entry; N],
+    entries: [TimerEntry<A>; N],
     /// How many are set: what others may look at.
     running: A::Word,
 }
@@ -28,7 +70,8 @@ pub struct TimerTable<A: Arch, const N: usize> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimerUse {
     index: usize,
-    serial: u64,
+    /// The word of the entry while it is set.
+    set: u64,
 }
 
 impl TimerUse {
@@ -40,51 +83,82 @@ impl TimerUse {
 }
 
 impl<A: Arch, const N: usize> TimerTable<A, N> {
-    /// The word of [`from_parts`](Self::from_parts).
+    /// The words of [`from_parts`](Self::from_parts).
     pub const NONE: u64 = 0;
 
-    /// Around a word that holds [`Self::NONE`]. For statics.
-    pub const fn from_parts(running: A::Word) -> Self {
-        Self { entries: [const { Entry { due: Cell::new(None), serial: Cell::new(0) } }; N], running }
+    /// Around words that hold [`Self::NONE`]. For statics.
+    pub const fn from_parts(entries: [TimerEntry<A>; N], running: A::Word) -> Self {
+        Self { entries, running }
     }
 
     /// None is set.
     #[must_use]
     pub fn new() -> Self {
-        Self::from_parts(A::Word::new(Self::NONE))
+        Self {
+            entries: array::from_fn(|_| TimerEntry::from_parts(A::Word::new(Self::NONE))),
+            running: A::Word::new(Self::NONE),
+        }
     }
 
-    /// Sets a timer for `due`. `None`: as many are set as there can be.
+    /// Sets a timer for `due`. `None`: as many are set as there can be. By its own CPU; what the timer stands for is put in place before
+    /// anyone hears of it.
     pub fn set(&self, due: u64) -> Option<TimerUse> {
-        let (index, entry) = self.entries.iter().enumerate().find(|(_, entry)| entry.due.get().is_none())?;
-        let serial = entry.serial.get() + 1;
-        entry.due.set(Some(due));
-        entry.serial.set(serial);
-        self.count(1);
-        Some(TimerUse { index, serial })
+        for (index, entry) in self.entries.iter().enumerate() {
+            // Acquire: pairs with `free`.
+            let word = entry.word.load(Acquire);
+            if word & STATE == FREE {
+                let set = (word & !STATE).wrapping_add(SERIAL) | SET;
+                entry.due.set(due);
+                // Relaxed: who stops it has heard of it in another way. Nobody else writes an entry that is free.
+                entry.word.store(set, Relaxed);
+                self.count(1);
+                return Some(TimerUse { index, set });
+            }
+        }
+        None
     }
 
-    /// Stops a timer. `true`: it is not going to run, and its entry is free; `false`: it has run, or is just running.
-    pub fn cancel(&self, timer: TimerUse) -> bool {
+    /// Sets a timer that is set for another time. `false`: it has run, is just running, or was stopped. By its own CPU.
+    pub fn set_again(&self, timer: TimerUse, due: u64) -> bool {
         let entry = &self.entries[timer.index];
-        if entry.serial.get() != timer.serial || entry.due.get().is_none() {
+        // Relaxed: as in `due`.
+        let is_set = entry.word.load(Relaxed) == timer.set;
+        if is_set {
+            entry.due.set(due);
+        }
+        is_set
+    }
+
+    /// Stops a timer, on any CPU. `true`: it is not going to run, `discard` has done away with what it stands for, and its entry is free;
+    /// `false`: it has run, or is just running.
+    pub fn cancel(&self, timer: TimerUse, discard: impl FnOnce()) -> bool {
+        let entry = &self.entries[timer.index];
+        if !entry.take(timer.set, EMPTIED) {
             return false;
         }
-        entry.due.set(None);
         self.count(u64::MAX);
+        discard();
+        entry.free(timer.set);
         true
     }
 
-    /// Takes the timer that is due first, if that is by `now`. Its entry, whose number this is, is free.
+    /// Takes the timer that is due first, if that is by `now`. Its entry, whose number this is, is free: what it stands for is taken out
+    /// before another is set. By its own CPU.
     pub fn take_due(&self, now: u64) -> Option<usize> {
-        let dues = self.entries.iter().enumerate();
-        let (due, index) = dues.filter_map(|(index, entry)| Some((entry.due.get()?, index))).min()?;
-        if due > now {
-            return None;
+        loop {
+            let dues = self.entries.iter().enumerate();
+            let (due, index) = dues.filter_map(|(index, entry)| Some((entry.due()?, index))).min()?;
+            if due > now {
+                return None;
+            }
+            let entry = &self.entries[index];
+            // It cannot be set but by this CPU. If it was stopped just now, the next one is the first.
+            let set = entry.word.load(Relaxed);
+            if set & STATE == SET && entry.take(set, FREE) {
+                self.count(u64::MAX);
+                return Some(index);
+            }
         }
-        self.entries[index].due.set(None);
-        self.count(u64::MAX);
-        Some(index)
     }
 
     /// When the first is due.
@@ -100,27 +174,39 @@ impl<A: Arch, const N: usize> TimerTable<A, N> {
     }
 
     fn dues(&self) -> impl Iterator<Item = u64> {
-        self.entries.iter().filter_map(|entry| entry.due.get())
+        self.entries.iter().filter_map(TimerEntry::due)
     }
 
-    /// Whether any is set. Certain on its own CPU in thread context; from elsewhere good for a report.
+    /// Whether any is set. Certain on its own CPU in thread context, if nobody stops one just now; from elsewhere good for a report.
     #[must_use]
     pub fn are_running(&self) -> bool {
-        // Relaxed: a number, which its CPU alone writes.
+        // Relaxed: a number, which hands over nothing.
         self.running.load(Relaxed) != 0
     }
 
-    /// Frees all entries. Meanwhile `f`, which does away with what they stood for, finds none that is free.
-    pub fn clear(&self, f: impl FnOnce()) {
-        self.entries.iter().for_each(|entry| entry.due.set(Some(u64::MAX)));
-        f();
-        self.entries.iter().for_each(|entry| entry.due.set(None));
-        self.running.store(0, Relaxed);
+    /// Frees all entries but those that somebody frees just now. `discard` does away with what they stood for, and finds none meanwhile that
+    /// is free. By its own CPU.
+    pub fn clear(&self, discard: impl Fn(usize)) {
+        let taken: [Option<u64>; N] = array::from_fn(|index| {
+            let entry = &self.entries[index];
+            // Acquire: pairs with `free`.
+            let word = entry.word.load(Acquire);
+            match word & STATE {
+                SET if entry.take(word, EMPTIED) => self.count(u64::MAX),
+                // Relaxed: nobody else writes an entry that is free.
+                FREE => entry.word.store(word | EMPTIED, Relaxed),
+                _ => return None,
+            }
+            Some(word)
+        });
+        let taken = || taken.iter().enumerate().filter_map(|(index, word)| Some((index, (*word)?)));
+        taken().for_each(|(index, _)| discard(index));
+        taken().for_each(|(index, word)| self.entries[index].free(word));
     }
 
     fn count(&self, more: u64) {
-        // No read-modify-write: its CPU alone writes it.
-        self.running.store(self.running.load(Relaxed).wrapping_add(more), Relaxed);
+        // Relaxed: as in `are_running`.
+        self.running.fetch_add(more, Relaxed);
     }
 }
 
@@ -136,6 +222,15 @@ mod tests {
     use crate::testing::Host;
 
     type Table = TimerTable<Host, 2>;
+
+    fn cancel(table: &Table, timer: TimerUse) -> bool {
+        let discarded = Cell::new(false);
+        let stopped = table.cancel(timer, || {
+            assert!(!discarded.replace(true));
+        });
+        assert_eq!(stopped, discarded.get());
+        stopped
+    }
 
     #[test]
     fn in_the_order_in_which_they_are_due() {
@@ -155,25 +250,37 @@ mod tests {
     fn a_timer_is_stopped_by_who_set_it() {
         let table = Table::new();
         let first = table.set(10).unwrap();
-        assert!(table.cancel(first));
-        assert!(!table.cancel(first), "stopped twice");
+        assert!(cancel(&table, first));
+        assert!(!cancel(&table, first), "stopped twice");
         assert!(!table.are_running());
         let second = table.set(10).unwrap();
         assert_eq!(second.index(), first.index());
-        assert!(!table.cancel(first), "stopped what another has set");
+        assert!(!cancel(&table, first), "stopped what another has set");
         assert!(table.are_running());
         assert_eq!(table.take_due(10), Some(0));
-        assert!(!table.cancel(second), "stopped after it has run");
+        assert!(!cancel(&table, second), "stopped after it has run");
         let third = table.set(10).unwrap();
-        assert!(!table.cancel(second) && table.cancel(third));
+        assert!(!cancel(&table, second) && cancel(&table, third));
     }
 
     #[test]
     fn all_go_at_once() {
         let table = Table::new();
         let timer = table.set(10).unwrap();
-        table.clear(|| assert!(table.set(1).is_none(), "set by what is dropped"));
-        assert!(!table.cancel(timer) && !table.are_running() && table.first_due().is_none());
+        table.clear(|_| assert!(table.set(1).is_none(), "set by what is dropped"));
+        assert!(!cancel(&table, timer) && !table.are_running() && table.first_due().is_none());
         assert!(table.set(1).is_some() && table.set(2).is_some());
+    }
+
+    #[test]
+    fn set_again_while_it_is_set() {
+        let table = Table::new();
+        let timer = table.set(10).unwrap();
+        assert!(table.set_again(timer, 20));
+        assert_eq!((table.first_due(), table.take_due(19)), (Some(20), None));
+        assert_eq!(table.take_due(20), Some(0));
+        assert!(!table.set_again(timer, 30));
+        let next = table.set(40).unwrap();
+        assert!(!table.set_again(timer, 30) && cancel(&table, next) && !table.set_again(next, 50));
     }
 }

@@ -32,13 +32,18 @@ OPERATIONS = {
     "key_off": "a static key asked while it is off",
     "irq_mask": "interrupts masked and let in again",
     "lock": "a free lock taken and given back",
+    "context_switch": "one context of a CPU to another",
+    "preempt": "interrupt to the next instruction of another context",
+    "hypercall": "a guest's `hvc`, there and back",
+    "wake": "`cpu::wake`, until the idle loop there goes on",
+    "doorbell": "a doorbell, until its handler has run there",
     "cpu_down": "a CPU leaves",
     "cpu_up": "it comes back",
     "bringup_per_cpu": "first bring-up, for each secondary",
     "stop_all": "stop all others for good, as a panic does",
 }
 # A few instructions on this CPU alone, on every machine: not in the plot.
-SMALL = ("key_off", "irq_mask", "lock")
+SMALL = ("key_off", "irq_mask", "lock", "context_switch", "preempt", "hypercall")
 
 
 def fail(text):

@@ -49,14 +49,16 @@ build_and_stage() {
     while read -r elf; do
         keep_image "$elf" "$stage/${elf##*/}"
         flat_image "$stage/${elf##*/}" >/dev/null || exit 1
+        [[ -z ${REVEILLE_STAGED:-} ]] || printf '%s\n' "$stage/${elf##*/}" >>"$REVEILLE_STAGED"
     done <<<"$elves"
 }
 
-# The path of a staged ELF, for checks: staged KIND NAME [TARGET [FEATURES]]. Built if need be.
+# The path of a staged ELF, for checks: staged KIND NAME [TARGET [FEATURES]]. Built if need be: in a run of scripts/test once, which notes it
+# in the file $REVEILLE_STAGED.
 staged() {
     local target=${3:-$DEFAULT_TARGET} features=${4:-}
     local elf=$STATE/images/$target/${features:-default}/$1/$2
-    if [[ -z ${REVEILLE_STAGED:-} || ! -f $elf.img ]]; then
+    if [[ -z ${REVEILLE_STAGED:-} ]] || ! grep -qxF -- "$elf" "$REVEILLE_STAGED"; then
         stage_images "$1" "$target" "$features" "$2" >&2
     fi
     printf '%s\n' "$elf"

@@ -25,7 +25,8 @@ add_case() {
 readonly MOST_JOBS=64
 
 # A case that is a shell function, run under `set -e`: it passes if it gets to its end.
-# check NAME [--full] [--alone] [--limit SECONDS] FUNCTION [ARGUMENT..]
+# One that keeps two CPUs busy is --double, and is begun early.
+# check NAME [--full] [--alone | --double] [--limit SECONDS] FUNCTION [ARGUMENT..]
 check() {
     local name=$1 tier=ci weight=1 limit=600
     shift
@@ -33,6 +34,7 @@ check() {
         case $1 in
         --full) tier=full ;;
         --alone) weight=$MOST_JOBS ;;
+        --double) weight=2 ;;
         --limit)
             limit=$2
             shift

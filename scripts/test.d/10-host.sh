@@ -14,7 +14,7 @@ clippy_target() {
 }
 check clippy/default clippy_target aarch64-unknown-none-softfloat ''
 check clippy/el2 clippy_target aarch64-unknown-none-softfloat el2
-check clippy/el2+fault-injection clippy_target aarch64-unknown-none-softfloat el2,fault-injection
+check clippy/el2+fault-injection+heap clippy_target aarch64-unknown-none-softfloat el2,fault-injection,heap
 check clippy/simd clippy_target aarch64-unknown-none ''
 
 # What runs on the host: the protocols and the machine's description with their tests, the models, the tree reader's tests.
@@ -162,7 +162,7 @@ models() {
     [[ -n $spent ]] || fail 'it does not say what it took'
     ((spent < 2 * 600)) || fail "$spent s of CPU time are more than ten minutes on two cores"
 }
-check models --alone --limit 1500 models
+check models --double --limit 2700 models
 
 # Each planted fault must be caught by a model.
 mutants() {

@@ -31,19 +31,28 @@ left() {
 # stuck_e2h FEATURES IMAGE.. -- OPTIONS OF scripts/runner: tests built as if HCR_EL2.E2H were 1 for good, as it is on CPUs without
 # FEAT_E2H0, of which QEMU has none; with each interrupt controller.
 stuck_e2h() {
-    local features=$1 target=$STATE/stuck-e2h/${1:-default} image gic command
+    local features=$1 stage=$STATE/stuck-e2h/${1:-default} image gic
     halves "${@:2}"
-    command=(build --release -p reveille-tests --target "$DEFAULT_TARGET" --target-dir "$target"
-        --config "target.'cfg(target_os = \"none\")'.rustflags = ['--cfg=stuck_e2h']")
-    for image in "${BEFORE[@]}"; do command+=(--bin "$image"); done
-    [[ -z $features ]] || command+=(--features "$(cargo_features 'test' "$features")")
-    run_cargo "${command[@]}"
+    alone_with_cargo build_stuck "$stage" "$features" "${BEFORE[@]}"
     for image in "${BEFORE[@]}"; do
         for gic in 2 3; do
-            ends_with 0 "$ROOT/scripts/runner" "$target/$DEFAULT_TARGET/release/$image" --gic "$gic" --timeout 200 "${AFTER[@]}"
+            ends_with 0 "$ROOT/scripts/runner" "$stage/$image" --gic "$gic" --timeout 200 "${AFTER[@]}"
             cat -- "$DIR/stdout"
         done
     done
+}
+
+# build_stuck STAGE FEATURES IMAGE..: in a place of their own, as all that they depend on is built with the same flags, and from there to STAGE.
+build_stuck() {
+    local stage=$1 features=$2 target=$STATE/stuck-e2h/target image command
+    shift 2
+    command=(build --release -p reveille-tests --target "$DEFAULT_TARGET" --target-dir "$target"
+        --config "target.'cfg(target_os = \"none\")'.rustflags = ['--cfg=stuck_e2h']")
+    for image; do command+=(--bin "$image"); done
+    [[ -z $features ]] || command+=(--features "$(cargo_features 'test' "$features")")
+    run_cargo "${command[@]}"
+    mkdir -p -- "$stage"
+    for image; do cp -- "$target/$DEFAULT_TARGET/release/$image" "$stage/"; done
 }
 check leavings/stuck-e2h/left stuck_e2h '' leavings -- --el 2
 check leavings/stuck-e2h/kept stuck_e2h el2 leavings -- --el 2
@@ -70,3 +79,16 @@ check leavings/lpis/boot left leavings 1 '' propbaser=0x4800070f@1 pendbaser=0x4
 check leavings/lpis/others left leavings 2 el2 propbaser=0x4800070f pendbaser=0x48020000 lpis=1@6 -- --gic 3 -- \
     '/^leavings: all good, 4 CPUs at EL2$/'
 unset gic
+# Firmware at EL3 that has one binary point for its own interrupts and ours (ICC_CTLR_EL3.CBPR_EL1NS): there is one priority.
+common_binary_point() {
+    local elf line rc=0
+    elf=$(staged test irqs)
+    line=$(write_leavings 2 -- s_icc_ctlr=0x2)
+    set -- scripts/runner "$elf" --board secure --el 2 --gic 3 --timeout 200 -- -device "$line" -accel tcg,thread=single
+    # shellcheck disable=SC2034 # `fail` says so
+    AGAIN=$(quoted "$@")
+    "$ROOT/$1" "${@:2}" >"$DIR/console.raw" 2>"$DIR/stderr" </dev/null || rc=$?
+    take_console "$DIR/console.raw"
+    CODE=$rc check_expectation '/^irqs: one priority$/ ; /^irqs: all good$/'
+}
+check irqs/common-binary-point --full common_binary_point

@@ -36,6 +36,9 @@ check unoptimised/roll-call/el2-kept/gic3 --full unoptimised_run example roll_ca
 check unoptimised/roll-call/raspi4 --full unoptimised_run example roll_call '' 'roll_call 4' --board raspi4b
 check unoptimised/hotplug --full unoptimised_run example hotplug '' '/^60 times down, 60 times up$/'
 check unoptimised/static-key --full unoptimised_run example static_key '' '/^0 turns took the old way$/'
+check unoptimised/sizes --full unoptimised_run 'test' sizes '' 'code 101 ; /^sizes: 8 stacks filled$/ ; /guard page of the thread stack of cpu 3: stack overflow/' --append case=thread
+check unoptimised/least --full unoptimised_run 'test' least '' 'code 101 ; /^least: all good$/'
+check unoptimised/large --full unoptimised_run 'test' large '' '/^large: all good on 4 CPUs$/'
 check unoptimised/calls --full unoptimised_run 'test' calls '' 'code 0'
 for unoptimised_case in overflow secondary-overflow timer timer-overflow nmi stop-machine; do
     check "unoptimised/panic/$unoptimised_case" --full unoptimised_run 'test' crash '' \

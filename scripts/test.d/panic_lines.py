@@ -21,6 +21,7 @@ IMAGE = re.compile(r"  image (0x[0-9a-f]+) to (0x[0-9a-f]+), build ([0-9a-f]{16}
 PLACE = re.compile(r"  pc (0x[0-9a-f]+) lr 0x[0-9a-f]+ sp 0x[0-9a-f]+ (?:thread sp|spsr) 0x[0-9a-f]+")
 REGISTERS = re.compile(r"  x(\d+) {1,2}[0-9a-f]{16}(?: [0-9a-f]{16}){0,3}")
 BACKTRACE = re.compile(r"  backtrace:((?: 0x[0-9a-f]+(?: \(\d+ times\))?)*)( \.\.\.)?")
+BELOW = "  a lower exception level, entered from here:"
 END = re.compile(
     r"end of the report: (\d+) CPUs: (\d+) parked, (\d+) not stopped, (\d+) not running, after (\d+) us; then: (.+)"
 )
@@ -109,11 +110,13 @@ class Report:
                 if not placed or row not in (29, 31):
                     raise Wrong(f"line {self.at}: not all registers before {line!r}: up to x{row}, pc and sp: {placed}")
                 addresses = re.findall(r"0x[0-9a-f]+", match[1])
-                # The first is where it was; code may have been looked for anywhere.
-                for address in addresses[1:]:
+                # The first is where it was; code may have been looked for anywhere. What entered a lower level is in the image.
+                for address in addresses[0 if self.lines[self.at - 2] == BELOW else 1 :]:
                     if not self.image[0] <= int(address, 16) < self.image[1]:
                         raise Wrong(f"line {self.at}: {address} is not in the image")
                 return addresses
+            elif line == BELOW and row == 31 and self.lines[self.at - 2].startswith("  x28 "):
+                pass
             elif line.startswith("  ") and not self.lines[self.at - 2].startswith("  x") and said < 4:
                 said += 1
             else:

@@ -94,6 +94,18 @@ pub(crate) fn clean_invalidate(start: usize, len: usize) {
     super::dsb_sy();
 }
 
+/// What was written to `[start, start + len)` is what is fetched as instructions, wherever else it is mapped (Arm ARM B2.7.4): by this CPU from here on,
+/// by another once it has synchronised.
+pub(crate) fn make_executable(start: usize, len: usize) {
+    // Further than it must, as for patches: early Cortex-A53 parts want it so.
+    clean_invalidate(start, len);
+    // SAFETY: drops what instruction caches hold, on all CPUs.
+    unsafe { asm!("ic ialluis", options(nostack, preserves_flags)) };
+    // Completes that on all CPUs, and then this one fetches anew.
+    super::dsb_ish();
+    super::isb();
+}
+
 /// As [`clean_invalidate`], for one value.
 pub(crate) fn clean_invalidate_value<T>(value: &T) {
     clean_invalidate(core::ptr::from_ref(value) as usize, size_of::<T>());

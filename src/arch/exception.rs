@@ -24,9 +24,65 @@ pub(crate) struct IrqFrame {
 /// `SPSR_ELx`: the exception level, the stack pointer it uses, and the masks (Arm ARM C5.2.19).
 const SPSR_EL: u64 = 0b1100;
 const SPSR_SP: u64 = 1;
+const SPSR_32: u64 = 1 << 4;
 const SPSR_DAIF: u64 = 0b1111 << 6;
 const SPSR_IF: u64 = 0b11 << 6;
 const SPSR_ALLINT: u64 = 1 << 13;
+
+/// The address of a routine of `asm/vectors.s` that there is once for each exception level: of the one of the level we run at.
+macro_rules! landing {
+    ($at_el1:ident, $at_el2:ident) => {{
+        unsafe extern "C" {
+            fn $at_el1();
+            #[cfg(feature = "el2")]
+            fn $at_el2();
+        }
+        #[cfg(feature = "el2")]
+        let landing = if $crate::arch::regs::at_el2() { $at_el2 } else { $at_el1 };
+        #[cfg(not(feature = "el2"))]
+        let landing = $at_el1;
+        landing as *const () as u64
+    }};
+}
+pub(crate) use landing;
+
+/// `SPSR_ELx` of what goes on at this level on the stack of exceptions, everything masked.
+fn masked_above() -> u64 {
+    let allint = if regs::has_allint() { SPSR_ALLINT } else { 0 };
+    own_level() | SPSR_SP | SPSR_DAIF | allint
+}
+
+/// `SPSR_ELx.M` of this level, but for the stack pointer.
+#[inline(always)]
+fn own_level() -> u64 {
+    if regs::at_el2() { 0b1000 } else { 0b0100 }
+}
+
+/// What an exception has interrupted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interrupted {
+    /// A thread of this level.
+    Thread,
+    /// A handler of this level.
+    Handler,
+    /// A lower exception level.
+    Below,
+}
+
+impl Interrupted {
+    /// By the state that it was in (Arm ARM C5.2.19, `SPSR_ELx.M`).
+    #[inline(always)]
+    pub(crate) fn of(spsr: u64) -> Self {
+        // AArch32 is below.
+        if spsr & (SPSR_EL | SPSR_32) != own_level() {
+            Self::Below
+        } else if spsr & SPSR_SP == 0 {
+            Self::Thread
+        } else {
+            Self::Handler
+        }
+    }
+}
 
 impl IrqFrame {
     /// From `lr` to the frame record, which is what x29 leads to, and ends in where it was interrupted: three words in a row.
@@ -50,18 +106,13 @@ impl IrqFrame {
     ///
     /// Does not come back to what was interrupted: whose place and state are to be kept before.
     pub(crate) fn return_to_stopped(&self) {
-        unsafe extern "C" {
-            fn reveille_stopped_el1() -> !;
-            #[cfg(feature = "el2")]
-            fn reveille_stopped_el2() -> !;
-        }
-        #[cfg(feature = "el2")]
-        let landing = if regs::at_el2() { reveille_stopped_el2 } else { reveille_stopped_el1 };
-        #[cfg(not(feature = "el2"))]
-        let landing = reveille_stopped_el1;
-        let allint = if regs::has_allint() { SPSR_ALLINT } else { 0 };
-        self.elr.set(landing as *const () as u64);
-        self.spsr.set(self.spsr.get() & SPSR_EL | SPSR_SP | SPSR_DAIF | allint);
+        self.return_to(landing!(reveille_stopped_el1, reveille_stopped_el2));
+    }
+
+    /// The same to `landing`, on the stack of exceptions, which is as it was where this was interrupted.
+    pub(crate) fn return_to(&self, landing: u64) {
+        self.elr.set(landing);
+        self.spsr.set(masked_above());
     }
 
     /// Has the interrupt return with IRQ and FIQ masked by `DAIF`.
@@ -71,8 +122,8 @@ impl IrqFrame {
 
     /// The stack pointer of what was interrupted. In the handler, on the CPU that took the interrupt.
     pub(crate) fn stack_pointer(&self) -> u64 {
-        // SPSR.M[0]: it ran on the stack of exceptions, which goes on below this frame.
-        if self.spsr.get() & SPSR_SP != 0 {
+        // A handler ran on the stack of exceptions, which goes on below this frame.
+        if Interrupted::of(self.spsr.get()) == Interrupted::Handler {
             core::ptr::from_ref(self) as u64 + IRQ_FRAME_SIZE as u64
         } else {
             regs::thread_stack_pointer()
@@ -88,19 +139,116 @@ const _: () = assert!(core::mem::offset_of!(IrqFrame, simd) == 192);
 #[cfg(target_feature = "neon")]
 const _: () = assert!(core::mem::offset_of!(IrqFrame, fpsr_fpcr) == 704);
 
-/// Whether a function that returns to `address` handles an interrupt: the record after its own is in an [`IrqFrame`].
+/// Whether a function that returns to `address` handles an interrupt, or an exception for the application: the record after its own is in an
+/// [`IrqFrame`], or where a [`Frame`] has the same words.
 pub(crate) fn is_interrupt(address: u64) -> bool {
-    unsafe extern "C" {
-        fn reveille_handled_el1();
-        #[cfg(feature = "el2")]
-        fn reveille_handled_el2();
+    address == landing!(reveille_handled_el1, reveille_handled_el2)
+        || address == landing!(reveille_handled_exception_el1, reveille_handled_exception_el2)
+}
+
+/// Everything that an exception of the application's has interrupted (see `asm/vectors.s`, which knows the offsets); or that is to run at a
+/// lower exception level.
+///
+/// What a handler leaves in it is what goes on.
+#[derive(Clone, Debug)]
+#[repr(C, align(16))]
+pub struct Frame {
+    /// x0 to x30.
+    pub x: [u64; 31],
+    /// The stack pointer of exceptions, as it was. What is written here counts for nothing.
+    pub sp_elx: u64,
+    /// `SP_EL0`: the stack pointer of a thread of this level; of EL0, or of a guest that has selected it.
+    pub sp_el0: u64,
+    /// `ELR_ELx`: where it goes on.
+    pub elr: u64,
+    /// `SPSR_ELx`: `PSTATE` there.
+    pub spsr: u64,
+    /// `ESR_ELx`: why (Arm ARM D24.2.40). 0 in an interrupt.
+    pub esr: u64,
+    /// `FAR_ELx`: the address of a fault.
+    pub far: u64,
+    kind: u64,
+    /// `TPIDRRO_EL0`, which exceptions of this level use as scratch: of what runs below it alone does it mean anything.
+    pub tpidrro_el0: u64,
+    lr: u64,
+    /// Frame record: the interrupted frame pointer and where it was interrupted.
+    fp: u64,
+    pc: u64,
+    /// q0 to q31.
+    #[cfg(target_feature = "neon")]
+    pub q: [u128; 32],
+    /// `FPSR`.
+    #[cfg(target_feature = "neon")]
+    pub fpsr: u64,
+    /// `FPCR`.
+    #[cfg(target_feature = "neon")]
+    pub fpcr: u64,
+}
+
+pub(crate) const FRAME_SIZE: usize = size_of::<Frame>();
+/// Where q0 is in a [`Frame`], if it is.
+pub(crate) const FRAME_SIMD: usize = 336;
+const _: () = {
+    assert!(core::mem::offset_of!(Frame, kind) == core::mem::offset_of!(FatalFrame, kind));
+    assert!(core::mem::offset_of!(Frame, tpidrro_el0) == FATAL_FRAME_SIZE && FATAL_FRAME_SIZE == 304);
+    assert!(
+        (core::mem::offset_of!(Frame, fp) - core::mem::offset_of!(Frame, lr)) as u64
+            == IrqFrame::LR_TO_RECORD
+    );
+    assert!(core::mem::offset_of!(Frame, fp) == 320 && FRAME_SIZE >= FRAME_SIMD);
+    #[cfg(target_feature = "neon")]
+    assert!(core::mem::offset_of!(Frame, q) == FRAME_SIMD);
+    #[cfg(target_feature = "neon")]
+    assert!(core::mem::offset_of!(Frame, fpsr) == FRAME_SIMD + 512);
+};
+
+impl Frame {
+    /// One that is all zeros: EL0 of AArch64, nothing masked, at address 0.
+    pub const fn new() -> Self {
+        Self {
+            x: [0; 31],
+            sp_elx: 0,
+            sp_el0: 0,
+            elr: 0,
+            spsr: 0,
+            esr: 0,
+            far: 0,
+            kind: 0,
+            tpidrro_el0: 0,
+            lr: 0,
+            fp: 0,
+            pc: 0,
+            #[cfg(target_feature = "neon")]
+            q: [0; 32],
+            #[cfg(target_feature = "neon")]
+            fpsr: 0,
+            #[cfg(target_feature = "neon")]
+            fpcr: 0,
+        }
     }
-    let is = |label: unsafe extern "C" fn()| address == label as *const () as u64;
-    #[cfg(feature = "el2")]
-    if is(reveille_handled_el2) {
-        return true;
+
+    /// The same registers, as the report has them.
+    pub(crate) fn fatal(&self) -> &FatalFrame {
+        // SAFETY: a `Frame` begins with all that a `FatalFrame` is: the assertions above hold the two together, and both are `repr(C)`.
+        unsafe { &*core::ptr::from_ref(self).cast() }
     }
-    is(reveille_handled_el1)
+
+    /// Has the exception return to `landing`, as [`IrqFrame::return_to`].
+    pub(crate) fn return_to(&mut self, landing: u64) {
+        self.elr = landing;
+        self.spsr = masked_above();
+    }
+}
+
+impl Default for Frame {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Whether whoever was in the state `spsr` had IRQs masked by `DAIF`.
+pub(crate) fn had_masked(spsr: u64) -> bool {
+    spsr & (1 << 7) != 0
 }
 
 /// Every register at a fatal exception (see `asm/vectors.s`, which knows the offsets).
@@ -137,6 +285,12 @@ const _: () = assert!(FATAL_FRAME_SIZE + 2048 <= EMERGENCY_ROOM);
 
 /// [`FatalFrame::kind`] of a CPU that was stopped: no exception at all.
 pub(crate) const STOPPED: u64 = 16;
+
+/// Bytes that `callee_store` in `asm/vectors.s` takes on a stack.
+pub(crate) const CALLEE_SIZE: usize = if cfg!(target_feature = "neon") { 176 } else { 96 };
+
+/// Where the frame record is among them.
+pub(crate) const FRAME_RECORD: u64 = 80;
 
 /// What a function call leaves of the registers (see `asm/vectors.s`, which knows the offsets).
 #[repr(C, align(16))]
@@ -232,6 +386,11 @@ impl FatalFrame {
     /// The stack pointer of what the exception interrupted.
     pub(crate) fn interrupted_sp(&self) -> u64 {
         if self.spsr & SPSR_SP != 0 { self.sp } else { self.sp_el0 }
+    }
+
+    /// Whether it is of what ran at a lower exception level.
+    pub(crate) fn is_from_below(&self) -> bool {
+        Interrupted::of(self.spsr) == Interrupted::Below
     }
 
     fn vector(&self) -> &'static str {

@@ -18,10 +18,16 @@ const ENTRIES: usize = 512;
 pub(crate) const WINDOWS: u64 = STACK_WINDOW;
 /// The stacks of all CPUs, and the unmapped pages between them.
 pub(crate) const STACK_WINDOW: u64 = 0x0000_f000_0000_0000;
+/// The application's stacks: 4 TiB, a page for each of free RAM.
+pub(crate) const OWN_STACKS: u64 = 0x0000_f400_0000_0000;
 /// A page of the text while it is patched.
 pub(crate) const PATCH_WINDOW: u64 = 0x0000_f800_0000_0000;
 /// The device tree, which may lie at address 0, to which no reference can point.
 pub(crate) const TREE_WINDOW: u64 = 0x0000_f900_0000_0000;
+/// What the application maps, each physical address at its own distance from here.
+pub(crate) const MAP_WINDOW: u64 = 0x0000_fa00_0000_0000;
+/// Bytes of it: physical addresses from here on cannot be mapped there.
+pub(crate) const MAP_WINDOW_SIZE: u64 = 1 << 42;
 
 /// `MAIR`: 0 Normal write-back, 1 Device-nGnRE, 2 Normal non-cacheable.
 pub(crate) const MAIR: u64 = 0x44_04_ff;
@@ -43,6 +49,10 @@ pub(crate) enum Use {
     Data,
     /// Device registers: Device-nGnRE.
     Device,
+    /// Readable and writable RAM past the caches.
+    Uncached,
+    /// The same, read-only.
+    UncachedConstants,
 }
 
 /// Why a mapping was refused.
@@ -85,15 +95,12 @@ impl fmt::Display for MapError {
 #[repr(C, align(4096))]
 pub(crate) struct Table([u64; ENTRIES]);
 
-impl Table {
-    /// A table that maps nothing.
-    pub(crate) const EMPTY: Self = Self([0; ENTRIES]);
-}
-
 const VALID: u64 = 1;
 const TABLE: u64 = 0b11;
 const BLOCK: u64 = 0b01;
 const ADDRESS: u64 = 0x0000_ffff_ffff_f000;
+/// `AttrIndx`: which field of `MAIR`.
+const ATTRIBUTE_INDEX: u64 = 7 << 2;
 
 fn attributes(usage: Use) -> u64 {
     const AF: u64 = 1 << 10;
@@ -108,6 +115,8 @@ fn attributes(usage: Use) -> u64 {
         Use::Constants => INNER | READ_ONLY | never,
         Use::Data => INNER | never,
         Use::Device => (1 << 2) | never,
+        Use::Uncached => (2 << 2) | INNER | never,
+        Use::UncachedConstants => (2 << 2) | INNER | READ_ONLY | never,
     }
 }
 
@@ -165,6 +174,8 @@ pub(crate) struct Mapper {
     end: *mut Table,
     /// Physical addresses below this can be mapped, bytes.
     limit: u64,
+    /// The entry of the page through which code is patched; null: its tables are not made.
+    window: *mut u64,
 }
 
 // SAFETY: the tables are reached through the one mapper alone, which its owner keeps behind a lock.
@@ -189,7 +200,7 @@ impl Mapper {
             };
         // SAFETY: within the pool, or one past it.
         let (next, end) = unsafe { (pool.add(1), pool.add(count)) };
-        Self { root: pool, next, end, limit: WINDOWS.min(1 << bits) }
+        Self { root: pool, next, end, limit: WINDOWS.min(1 << bits), window: core::ptr::null_mut() }
     }
 
     /// Takes `count` more tables at `pool`; what was left of the old pool is given up.
@@ -229,6 +240,22 @@ impl Mapper {
     /// one translation in a TLB are a conflict (Arm ARM D8.17.1, "break-before-make").
     pub(crate) fn map_image(&mut self, start: u64, len: u64, usage: Use) -> Result<(), MapError> {
         self.map_as(start, start, len, How { attributes: attributes(usage), top: 3 })
+    }
+
+    /// As [`Mapper::map`], by pages alone, so that each can be unmapped by itself.
+    pub(crate) fn map_pages(
+        &mut self,
+        virtual_: u64,
+        physical: u64,
+        len: u64,
+        usage: Use,
+    ) -> Result<(), MapError> {
+        self.map_as(virtual_, physical, len, How { attributes: attributes(usage), top: 3 })
+    }
+
+    /// Whether there is no memory left for tables.
+    pub(crate) fn is_out_of_tables(&self) -> bool {
+        self.next == self.end
     }
 
     #[unsafe(link_section = ".never_patch")]
@@ -331,9 +358,121 @@ impl Mapper {
         Ok(())
     }
 
+    /// As [`Mapper::map`], by pages alone, each of which can be unmapped by itself; and only where nothing is mapped. On an error nothing is.
+    pub(crate) fn map_new(
+        &mut self,
+        virtual_: u64,
+        physical: u64,
+        len: u64,
+        usage: Use,
+    ) -> Result<(), MapError> {
+        if let Some(at) =
+            (virtual_..virtual_.saturating_add(len)).step_by(PAGE).find(|page| self.is_mapped(*page))
+        {
+            return Err(MapError::Conflict { at: physical + (at - virtual_) });
+        }
+        let mapped = self.map_as(virtual_, physical, len, How { attributes: attributes(usage), top: 3 });
+        if let Err(MapError::NoTables) = mapped {
+            self.remove_pages(virtual_, len);
+            invalidate_pages(virtual_, len);
+        }
+        mapped
+    }
+
+    /// Whether anything is mapped at `virtual_`.
+    fn is_mapped(&self, virtual_: u64) -> bool {
+        self.leaf(virtual_).is_some()
+    }
+
+    /// Whether something other than device registers is mapped at `virtual_`.
+    pub(crate) fn is_memory(&self, virtual_: u64) -> bool {
+        let device = attributes(Use::Device) & ATTRIBUTE_INDEX;
+        self.leaf(virtual_).is_some_and(|entry| entry & ATTRIBUTE_INDEX != device)
+    }
+
+    /// The entry that maps `virtual_`, at whatever level.
+    fn leaf(&self, virtual_: u64) -> Option<u64> {
+        let mut table = self.root.cast_const();
+        for level in 0..4 {
+            let index = (virtual_ >> (39 - 9 * level)) as usize & (ENTRIES - 1);
+            // SAFETY: as in `map_one`; nobody writes meanwhile, as the mapper is borrowed.
+            let current = unsafe { (&raw const (*table).0[index]).read() };
+            if current & VALID == 0 {
+                return None;
+            }
+            if level == 3 || current & 0b11 == BLOCK {
+                return Some(current);
+            }
+            table = (current & ADDRESS) as *const Table;
+        }
+        None
+    }
+
     /// Removes the page at `virtual_`, which is mapped as a page, from the tables and from every CPU's TLB.
     #[unsafe(link_section = ".never_patch")]
     pub(crate) fn unmap_page(&mut self, virtual_: u64) {
+        if !self.remove(virtual_) {
+            return;
+        }
+        // The entry is gone before the TLBs are told, and they are done before anyone relies on it (Arm ARM D8.14.5).
+        super::dsb_ishst();
+        invalidate(virtual_);
+        super::dsb_ish();
+        super::isb();
+    }
+
+    /// The page at `virtual_`, which is mapped as one, is what code is patched through from now on. It is unmapped.
+    pub(crate) fn keep_window(&mut self, virtual_: u64) {
+        self.window = self.page(virtual_).unwrap_or(core::ptr::null_mut());
+        self.unmap_page(virtual_);
+    }
+
+    /// Maps the page `physical` there, writable and not executable. `false`: there is no such page.
+    #[unsafe(link_section = ".never_patch")]
+    pub(crate) fn open_window(&mut self, physical: u64) -> bool {
+        if self.window.is_null() {
+            return false;
+        }
+        // SAFETY: the entry of a page, in a table that stays one for ever; invalid until now.
+        unsafe { self.window.write(physical | attributes(Use::Data) | TABLE) };
+        // As in `map_as`.
+        super::dsb_ishst();
+        super::isb();
+        true
+    }
+
+    /// Takes it away again: `virtual_` is where it is.
+    #[unsafe(link_section = ".never_patch")]
+    pub(crate) fn close_window(&mut self, virtual_: u64) {
+        // SAFETY: as in `open_window`, which has said that it is there.
+        unsafe { self.window.write(0) };
+        // As in `unmap_page`.
+        super::dsb_ishst();
+        invalidate(virtual_);
+        super::dsb_ish();
+        super::isb();
+    }
+
+    /// Removes all pages of `[virtual_, virtual_ + len)`, as far as it is mapped, as pages, from the tables: [`invalidate_pages`] is to follow
+    /// before anyone relies on it.
+    pub(crate) fn remove_pages(&mut self, virtual_: u64, len: u64) {
+        for page in (virtual_..virtual_ + len).step_by(PAGE) {
+            self.remove(page);
+        }
+    }
+
+    /// Clears the entry of the page at `virtual_`. `false`: it has none.
+    #[inline(always)]
+    fn remove(&mut self, virtual_: u64) -> bool {
+        let Some(entry) = self.page(virtual_) else { return false };
+        // SAFETY: as in `map_one`.
+        unsafe { entry.write(0) };
+        true
+    }
+
+    /// The entry of the page at `virtual_`, if it is mapped as one.
+    #[inline(always)]
+    fn page(&self, virtual_: u64) -> Option<*mut u64> {
         let mut table = self.root;
         for level in 0..4 {
             let index = (virtual_ >> (39 - 9 * level)) as usize & (ENTRIES - 1);
@@ -342,26 +481,14 @@ impl Mapper {
             // SAFETY: as in `map_one`.
             let current = unsafe { entry.read() };
             if current & 0b11 != TABLE {
-                return;
+                return None;
             }
             if level == 3 {
-                // SAFETY: as in `map_one`.
-                unsafe { entry.write(0) };
+                return Some(entry);
             }
             table = (current & ADDRESS) as *mut Table;
         }
-        // The entry is gone before the TLBs are told, and they are done before anyone relies on it (Arm ARM D8.14.5).
-        super::dsb_ishst();
-        let page = virtual_ >> 12;
-        if at_el2() {
-            // SAFETY: drops a translation that the tables no longer have.
-            unsafe { asm!("tlbi vae2is, {}", in(reg) page, options(nostack, preserves_flags)) };
-        } else {
-            // SAFETY: as above, for all address spaces.
-            unsafe { asm!("tlbi vaae1is, {}", in(reg) page, options(nostack, preserves_flags)) };
-        }
-        super::dsb_ish();
-        super::isb();
+        None
     }
 
     #[unsafe(link_section = ".never_patch")]
@@ -374,6 +501,39 @@ impl Mapper {
         self.next = unsafe { self.next.add(1) };
         Ok(table)
     }
+}
+
+/// Drops what any TLB holds of the page at `virtual_`, which the tables no longer have.
+#[inline(always)]
+fn invalidate(virtual_: u64) {
+    let page = virtual_ >> 12;
+    if at_el2() {
+        // SAFETY: drops a translation that the tables no longer have.
+        unsafe { asm!("tlbi vae2is, {}", in(reg) page, options(nostack, preserves_flags)) };
+    } else {
+        // SAFETY: as above, for all address spaces.
+        unsafe { asm!("tlbi vaae1is, {}", in(reg) page, options(nostack, preserves_flags)) };
+    }
+}
+
+/// Pages from which on all that the TLBs hold is dropped, which is sooner done.
+const MANY: u64 = 64;
+
+/// Drops what any TLB holds of `[virtual_, virtual_ + len)`, which this CPU has removed from the tables.
+pub(crate) fn invalidate_pages(virtual_: u64, len: u64) {
+    // The entries are gone before the TLBs are told, and they are done before anyone relies on it (Arm ARM D8.14.5).
+    super::dsb_ishst();
+    if len < MANY * PAGE as u64 {
+        (virtual_..virtual_ + len).step_by(PAGE).for_each(invalidate);
+    } else if at_el2() {
+        // SAFETY: drops what the tables have still, or should not be used any more.
+        unsafe { asm!("tlbi alle2is", options(nostack, preserves_flags)) };
+    } else {
+        // SAFETY: as above.
+        unsafe { asm!("tlbi vmalle1is", options(nostack, preserves_flags)) };
+    }
+    super::dsb_ish();
+    super::isb();
 }
 
 /// What this CPU's MMU makes of an access to `address`, as PAR_EL1 has it (Arm ARM D24.2.131): bit 0 is set if it would fault, else there

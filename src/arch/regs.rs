@@ -172,6 +172,28 @@ pub(crate) fn mask_all() {
     allint_mask();
 }
 
+/// The same but for interrupts with superpriority.
+#[inline(always)]
+pub(crate) fn daif_set_all() {
+    // SAFETY: as for `daif_mask`.
+    unsafe { asm!("msr daifset, #15", options(nostack, preserves_flags)) }
+}
+
+/// The same for a while: says what `DAIF` was. In a thread that holds nothing back.
+#[inline(always)]
+pub(crate) fn mask_everything() -> u64 {
+    let daif = daif();
+    mask_all();
+    daif
+}
+
+/// The end of it.
+#[inline(always)]
+pub(crate) fn let_in_again(daif: u64) {
+    allint_open();
+    daif_restore(daif);
+}
+
 /// FEAT_NMI is in use: `PSTATE.ALLINT` exists, and an interrupt with superpriority comes through `DAIF.I`.
 ///
 /// Assemblers that know no FEAT_NMI take `MSR ALLINT, #imm` (Arm ARM C6.2.230) by its encoding: `S0_1_C4_Cm_0` with the

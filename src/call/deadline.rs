@@ -3,7 +3,7 @@
 use super::CallError;
 use super::part::Part;
 use super::post::{PostError, push};
-use super::wait::{self, Patience, mask_to_wait};
+use super::wait::{self, Patience, UnderWay, mask_to_wait};
 use crate::clock::Deadline;
 use crate::percpu::CpuId;
 use crate::percpu::area::{self, Part as _};
@@ -33,6 +33,7 @@ where
     if cpu == own.id {
         return Ok(f());
     }
+    let _under_way = UnderWay::new(own);
     drop(masked);
     /// Where the callee leaves the value: the caller's stack.
     struct Place<R>(*const UnsafeCell<Option<R>>);

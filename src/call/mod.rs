@@ -16,8 +16,11 @@
 //! at once, and rings of such calls, complete, because a CPU that waits for its own call takes interrupts. What one
 //! CPU sends to another runs there in the order of sending, posts and calls alike.
 //!
-//! The protocol is `reveille_protocol::{Queue, Pool, SyncCall, DeadlineCall}`; this is the glue.
+//! Beside calls there are [doorbells](Doorbell), which carry nothing and are never refused.
+//!
+//! The protocols are `reveille_protocol::{Queue, Pool, SyncCall, DeadlineCall, Bells}`; this is the glue.
 
+mod bell;
 mod deadline;
 #[cfg(feature = "fault-injection")]
 pub(crate) mod fault;
@@ -27,13 +30,15 @@ mod receive;
 mod sync;
 mod wait;
 
+pub(crate) use bell::{BELL, answer};
+pub use bell::{DOORBELLS, Doorbell, DoorbellError, Rung};
 pub use deadline::on_deadline;
 #[cfg(feature = "fault-injection")]
 pub(crate) use part::is_quiet;
-pub(crate) use part::{BYTES_PER_CPU, Block, CALL, Part, Shared, counts, is_open, open, set_up, taken};
+pub(crate) use part::{BYTES_PER_CPU, Block, CALL, Part, Shared, counts, is_open, open, ran, set_up};
 pub use part::{POST_BYTES, POSTS_PER_CPU};
 pub use post::{PostError, Posted, post, post_each};
-pub(crate) use receive::{Kept, close, condemn, drain, is_pending, run_kept, run_pending};
+pub(crate) use receive::{Kept, Look, close, condemn, drain, drain_as, is_pending, run_kept, run_pending};
 pub use sync::{on, on_each};
 pub(crate) use wait::init;
 

@@ -7,7 +7,7 @@ use crate::percpu::CpuId;
 use crate::percpu::area::{self, Area, Part as _};
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU64, Ordering};
-use reveille_protocol::{Caller, DeadlineCall, Pool, Queue, SyncCall};
+use reveille_protocol::{Bells, Caller, DeadlineCall, Pool, Queue, SyncCall};
 
 /// There is something in the call queue.
 pub(crate) const CALL: Sgi = Sgi::new(2);
@@ -134,6 +134,8 @@ pub(crate) struct Part {
     pub(super) blocks: &'static [Block],
     pub(super) pool: Pool<Hw>,
     pub(super) deadline: DeadlineCall<Hw>,
+    /// What was rung here.
+    pub(super) bells: Bells<Hw>,
 }
 
 // SAFETY: the pointers are to what is shared anyway, and never freed or moved. All else is atomic or constant.
@@ -161,6 +163,7 @@ impl Part {
                 HwWord::with(Pool::<Hw>::NONE),
             ),
             deadline: DeadlineCall::from_parts(HwWord::with(DeadlineCall::<Hw>::IDLE)),
+            bells: Bells::from_parts(HwWord::with(Bells::<Hw>::CLOSED)),
         }
     }
 
@@ -262,8 +265,9 @@ pub(crate) unsafe fn set_up<'a>(shared: &Shared, parts: impl Iterator<Item = &'a
     }
 }
 
-/// Lets calls in. By its own CPU, when it has come online, its interrupts still masked.
+/// Lets calls and bells in. By its own CPU, when it has come online, its interrupts still masked.
 pub(crate) fn open(area: &Area) {
+    Part::of(area).bells.open();
     for (line, _) in Part::own_queues(area) {
         #[cfg(feature = "fault-injection")]
         super::fault::about_to_open(area.id);
@@ -277,9 +281,10 @@ pub(crate) fn is_open(area: &Area) -> bool {
     Part::own_queues(area).all(|(line, _)| !line.queue.is_closed())
 }
 
-/// How often the CPU of `area` has taken something from its queues.
-pub(crate) fn taken(area: &Area) -> u64 {
-    Part::own_queues(area).map(|(line, _)| line.queue.takes()).sum()
+/// How many messages the CPU of `area` has run.
+#[inline(always)]
+pub(crate) fn ran(area: &Area) -> u64 {
+    Part::of(area).ran.get()
 }
 
 /// How many messages the CPU of `area` has sent, and how many of others' it has run.

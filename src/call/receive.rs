@@ -1,5 +1,6 @@
 //! The receiving side: running what others want of this CPU.
 
+use super::bell::answer_these;
 use super::part::{BLOCK, Block, Lent, Part, Payload, QueueLine};
 use crate::arch::Hw;
 use crate::closure::ClosureCell;
@@ -9,9 +10,27 @@ use crate::percpu::area::{self, Area, Part as _};
 use core::sync::atomic::Ordering;
 use reveille_protocol::{Batch, Message};
 
+/// How far this CPU looks for what it was not told of, because that SGI was lost.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// At its queue, if it has but one: the same time, however many CPUs there are. Those of a CPU that has more are looked at
+    /// with every interrupt that is no SGI, which it takes at least as often as it looks around.
+    Near,
+    /// At all its queues.
+    All,
+}
+
 /// Whether anything waits for this CPU. With interrupts masked, before a WFI.
 #[inline(always)]
-pub(crate) fn is_pending(area: &Area) -> bool {
+pub(crate) fn is_pending(area: &Area, look: Look) -> bool {
+    match Part::of(area).only_queue {
+        Some(line) => !line.queue.is_empty(),
+        None => look == Look::All && is_any_pending(area),
+    }
+}
+
+#[inline(never)]
+fn is_any_pending(area: &Area) -> bool {
     Part::own_queues(area).any(|(line, _)| !line.queue.is_empty())
 }
 
@@ -27,6 +46,14 @@ pub(crate) fn drain(area: &'static Area) {
         return run_call(area, unsafe { &*Part::of(area).lent_by.add(place as usize) });
     }
     drain_all(area);
+}
+
+/// Runs what others want of this CPU as far as it looks for that. In interrupt context, as [`drain`].
+#[inline(always)]
+pub(crate) fn drain_as(area: &'static Area, look: Look) {
+    if is_pending(area, look) {
+        drain_all(area);
+    }
 }
 
 #[inline(never)]
@@ -74,28 +101,34 @@ fn run_post(area: &'static Area, block: &'static Block, node: u32) {
     Part::of(area).ran.add(1);
 }
 
-/// What a CPU had accepted when it closed its queues.
-pub(crate) struct Kept([Option<Batch<'static, Hw>>; MAX_BLOCKS]);
+/// What a CPU had accepted when it closed its queues, and what was rung at it.
+pub(crate) struct Kept {
+    batches: [Option<Batch<'static, Hw>>; MAX_BLOCKS],
+    /// Bells that were rung.
+    rung: u64,
+}
 
 /// Blocks of the largest machine.
 const MAX_BLOCKS: usize = MAX_CPUS.div_ceil(BLOCK);
 
 impl Kept {
     /// Nothing.
-    pub(crate) const NONE: Self = Self([const { None }; MAX_BLOCKS]);
+    pub(crate) const NONE: Self = Self { batches: [const { None }; MAX_BLOCKS], rung: 0 };
 }
 
 /// This CPU takes no more messages. What it had accepted is still to be run. With interrupts masked.
 pub(crate) fn close(area: &'static Area) -> Kept {
     let mut kept = Kept::NONE;
-    for ((line, block), kept) in Part::own_queues(area).zip(&mut kept.0) {
+    for ((line, block), kept) in Part::own_queues(area).zip(&mut kept.batches) {
         *kept = Some(line.queue.close(block.links));
     }
+    kept.rung = Part::of(area).bells.close();
     kept
 }
 
 /// The CPU of `area`, which is parked, takes no more messages, and what it had accepted never runs. By the CPU that stopped it.
 pub(crate) fn condemn(area: &'static Area) {
+    Part::of(area).bells.close();
     let condemn = |line: &QueueLine, block: &'static Block| {
         if let Some(lost) = line.queue.condemn(block.links) {
             lose(block, lost);
@@ -126,17 +159,18 @@ fn lose(block: &Block, lost: Batch<'_, Hw>) {
 /// Runs what [`close`] kept, in interrupt context.
 pub(crate) fn run_kept(area: &'static Area, kept: Kept) {
     masking::as_interrupt(area, || {
-        for (block, batch) in Part::of(area).blocks.iter().zip(kept.0) {
+        for (block, batch) in Part::of(area).blocks.iter().zip(kept.batches) {
             if let Some(batch) = batch {
                 run_all(area, block, batch);
             }
         }
+        answer_these(area, kept.rung);
     });
 }
 
 /// Runs what waits for this CPU from its thread context, as if an interrupt had come.
-pub(crate) fn run_pending(area: &'static Area) {
-    if !is_pending(area) {
+pub(crate) fn run_pending(area: &'static Area, look: Look) {
+    if !is_pending(area, look) {
         return;
     }
     let _masked = masking::mask_on(area);

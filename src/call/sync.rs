@@ -1,7 +1,7 @@
 //! Calls that wait for their callees.
 
 use super::part::{CALL, Part, Payload};
-use super::wait::{Callees, mask_to_wait};
+use super::wait::{Callees, UnderWay, mask_to_wait};
 use super::{CallError, wait};
 use crate::arch::Hw;
 use crate::gic::SgiBatch;
@@ -67,6 +67,7 @@ fn call_one(
     name: fn() -> &'static str,
 ) -> Result<(), CallError> {
     // Only one at a time: thread context alone gets here, and waits below.
+    let _under_way = UnderWay::new(own);
     let lent = Part::of(own).lent;
     let Some(mut calling) = lent.sync.begin(1) else { return Err(CallError::WouldDeadlock) };
     // SAFETY: begun, so no callee reads it until it is told.
@@ -109,6 +110,7 @@ pub fn on_each<F: Fn(CpuId) + Sync>(set: &CpuSet, f: F) -> Result<CpuSet, CallEr
 
     let own = area::current();
     let masked = mask_to_wait(own)?;
+    let _under_way = UnderWay::new(own);
     let mut offline = CpuSet::EMPTY;
     let payload = Payload { run: run::<F>, data: (&raw const f).cast() };
     // As many as there can be; those that were not told are taken back below.

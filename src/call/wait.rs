@@ -4,6 +4,8 @@ use super::CallError;
 use super::part::{Part, Payload, QueueLine};
 use crate::arch::{Hw, regs, timer};
 use crate::clock::{to_duration, to_ticks};
+use crate::gic::{self, WAKE};
+use crate::holds::Holds;
 use crate::percpu::area::{self, Area, Part as _};
 use crate::percpu::{CpuId, CpuSet};
 use crate::{arch, gate, masking};
@@ -117,6 +119,31 @@ pub(super) fn for_long(
             }
         }
     });
+}
+
+/// A call of this CPU, whose area is `own`, is under way, until this is dropped: its thread is not preempted. What it lends, and where the answer
+/// comes, there is once for each CPU.
+pub(super) struct UnderWay(&'static Area);
+
+impl UnderWay {
+    /// From now on.
+    #[inline(always)]
+    pub(super) fn new(own: &'static Area) -> Self {
+        if Holds::may_be_preempted() {
+            Holds::of(own).preemption().stay();
+        }
+        Self(own)
+    }
+}
+
+impl Drop for UnderWay {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if Holds::may_be_preempted() && Holds::of(self.0).preemption().let_go() {
+            // A preemption was put off, and comes now.
+            gic::interrupt(WAKE, self.0);
+        }
+    }
 }
 
 fn is_running(cpu: CpuId, payload: Payload) -> bool {

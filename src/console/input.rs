@@ -89,7 +89,7 @@ pub fn listen(console: &Console<'_>, listener: fn()) -> Result<(), InputError> {
     let trigger = if interrupt.trigger.is_edge() { Trigger::Edge } else { Trigger::Level };
     // The interrupt comes to this CPU, and not before there is a listener.
     let _masked = masking::mask();
-    irq::register(interrupt.id, trigger, |_| collect()).map_err(InputError::Irq)?;
+    irq::keep(interrupt.id, trigger, |_| collect()).map_err(InputError::Irq)?;
     LISTENER.store(listener as *mut (), Ordering::Release);
     uart.interrupt_on_receive(true);
     Ok(())

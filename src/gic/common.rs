@@ -6,8 +6,31 @@ use core::fmt;
 /// Priority of what stops CPUs that have masked interrupts: it pre-empts what [`masking`](crate::masking) holds back. The same in
 /// every view (Secure, Non-secure, EL1, EL2).
 pub(super) const NMI_PRIORITY: u8 = 0x20;
-/// Priority of everything else.
-pub(super) const NORMAL: u8 = 0xa0;
+/// Priority of everything else, but for what was given another [class](Priority).
+pub(super) const NORMAL: u8 = Priority::Normal as u8;
+
+/// Binary point: the two highest bits of a priority say what interrupts a handler, the others which of several is taken first. So all
+/// [classes](Priority) are one to each other, as whatever runs in interrupt context relies on, and NMI-class interrupts get in:
+/// Non-secure, where 0x20 is 0x90 and 0xc0 is 0xe0, as well as with a single security state (IHI 0069 4.8.4; IHI 0048B 3.3.3). GICv2
+/// without the Security Extensions counts from one bit higher, the highest alone: that is as good.
+pub(super) const BINARY_POINT: u32 = 6;
+
+/// Which of several interrupts that are pending a CPU takes first. None of these comes through a masked section, or interrupts the
+/// handler of another: that NMI-class interrupts do alone.
+///
+/// What the runtime sends and takes for itself is `Normal`.
+// Held back by `masking::MASK`, and not by `OPEN`; of the same group (see `BINARY_POINT`), and different in the four bits that every
+// controller has in every view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Priority {
+    /// Before everything else.
+    High = 0xc0,
+    /// What every interrupt has that was given no other.
+    Normal = 0xd0,
+    /// After everything else.
+    Low = 0xe0,
+}
 
 /// SGIs 0 to 7 alone: 8 to 15 belong to the Secure world (Arm DEN 0098, 4.1.1).
 pub(super) const SGIS: u32 = 0xff;

@@ -1,6 +1,6 @@
 //! The controller of this machine, and each CPU's part of it.
 
-use super::common::{CpuInterface, Deafness, GicError, PATIENCE, SGIS, Trigger, V2, V3, V3_NMI};
+use super::common::{CpuInterface, Deafness, GicError, PATIENCE, Priority, SGIS, Trigger, V2, V3, V3_NMI};
 use super::number::WAKE;
 use super::part::{CpuPart, TARGET_V2, with_sgi};
 use super::{sgi, v2, v3, v3_cpu};
@@ -14,6 +14,16 @@ use spin::Once;
 
 /// Which controller there is; 0 until it works.
 static KIND: AtomicU8 = AtomicU8::new(0);
+
+/// Whether the binary point is ours to set on every CPU, so that no class of priorities interrupts another's handlers: one of the three
+/// below.
+static CLASSES: AtomicU8 = AtomicU8::new(NO_CLASSES);
+/// It is not, or there is no controller yet.
+const NO_CLASSES: u8 = 0;
+/// It is on all CPUs that have come, and no interrupt has another class than the rest.
+const CAN_HAVE_CLASSES: u8 = 1;
+/// Some may have, for good.
+const HAS_CLASSES: u8 = 2;
 
 /// What an NMI-class interrupt gets at, beyond CPUs that take any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,20 +93,46 @@ pub(crate) fn init_cpu(firmware_is_ours: bool) -> Result<(), GicError> {
     let area = area::current();
     let part = CpuPart::of(area);
     if let Some(v2) = GIC_V2.get() {
-        let bit = v2.init_cpu(firmware_is_ours);
+        let (bit, grouped) = v2.init_cpu(firmware_is_ours);
+        note_classes(grouped)?;
         part.target.store(TARGET_V2 | u64::from(bit), Ordering::Relaxed);
         part.entry.store(V2, Ordering::Relaxed);
         KIND.store(V2, Ordering::Relaxed);
         // SAFETY: this CPU's, set up just now, with `DAIF.I` set by whoever calls this: no guard is alive. `new` has mapped the interface.
         unsafe { masking::choose(area, BY_V2, v2::mask_address()) };
     } else if let Some(v3) = GIC_V3.get() {
-        let hint = v3.init_cpu(part.redistributor.load(Ordering::Relaxed), firmware_is_ours)?;
+        let (hint, grouped) = v3.init_cpu(part.redistributor.load(Ordering::Relaxed), firmware_is_ours)?;
+        note_classes(grouped)?;
         part.entry.store(if v3.has_nmi() { V3_NMI } else { V3 }, Ordering::Relaxed);
         KIND.store(V3, Ordering::Relaxed);
         // SAFETY: as above, and the system registers of a GICv3 are on.
         unsafe { masking::choose(area, if hint { BY_V3_HINT } else { BY_V3 }, 0) };
     }
     Ok(())
+}
+
+/// The binary point of this CPU is ours, or not: said before [`KIND`] is, by the boot CPU first.
+fn note_classes(grouped: bool) -> Result<(), GicError> {
+    // Relaxed: it stands for nothing else. Either this CPU finds that there are classes, or nobody uses them any more.
+    if kind() == 0 {
+        CLASSES.store(if grouped { CAN_HAVE_CLASSES } else { NO_CLASSES }, Ordering::Relaxed);
+    } else if !grouped && change_classes(NO_CLASSES) == HAS_CLASSES {
+        return Err(GicError::Stuck { register: "the binary point" });
+    }
+    Ok(())
+}
+
+/// From where there can be classes `to` another state; what it is then.
+fn change_classes(to: u8) -> u8 {
+    match CLASSES.compare_exchange(CAN_HAVE_CLASSES, to, Ordering::Relaxed, Ordering::Relaxed) {
+        Ok(_) => to,
+        Err(other) => other,
+    }
+}
+
+/// Whether interrupts may have priorities from now on: see [`Priority`].
+pub(crate) fn use_classes() -> bool {
+    change_classes(HAS_CLASSES) == HAS_CLASSES
 }
 
 /// Whether NMI-class interrupts come through `DAIF.I` on this machine: a CPU that knows no such thing has no place in
@@ -145,7 +181,7 @@ pub(crate) fn prove(timer: u32) -> Result<(), GicError> {
 
 /// Whether these of the first 32 interrupts are enabled on this CPU, if that is tried: seen from Non-secure, those in Group 0 are not.
 /// What was not enabled is not afterwards.
-fn can_enable(these: u32) -> bool {
+pub(crate) fn can_enable(these: u32) -> bool {
     match kind() {
         V3 => v3().can_enable(CpuPart::of(area::current()).redistributor.load(Ordering::Relaxed), these),
         _ => v2().can_enable(these),
@@ -211,13 +247,61 @@ pub(crate) fn find_cpu_parts() {
     }
 }
 
-/// Enables or disables a PPI of this CPU, or an SPI.
+/// Enables or disables a PPI or an SGI of this CPU, or an SPI.
 pub(crate) fn enable(intid: u32, enable: bool) {
     match kind() {
-        V3 => v3().enable(CpuPart::of(area::current()).redistributor.load(Ordering::Relaxed), intid, enable),
+        V3 => v3().enable(own_redistributor(), intid, enable),
         V2 => v2().enable(intid, enable),
         _ => {}
     }
+}
+
+/// Disables a PPI or an SGI of this CPU, or an SPI, and waits until it does not come any more.
+pub(crate) fn disable(intid: u32) {
+    enable(intid, false);
+    if kind() == V3 {
+        v3().await_disabled(own_redistributor(), intid);
+    }
+}
+
+/// Gives a PPI or an SGI of this CPU, or an SPI, a priority.
+pub(crate) fn set_priority(intid: u32, priority: Priority) {
+    match kind() {
+        V3 => v3().set_priority(own_redistributor(), intid, priority as u8),
+        V2 => v2().set_priority(intid, priority as u8),
+        _ => {}
+    }
+}
+
+/// Has a PPI of this CPU, or an SPI, pending, or not any more.
+pub(crate) fn set_pending(intid: u32, pending: bool) {
+    match kind() {
+        V3 => v3().set_pending(own_redistributor(), intid, pending),
+        V2 => v2().set_pending(intid, pending),
+        _ => {}
+    }
+}
+
+/// Whether a PPI of this CPU, or an SPI, is pending.
+pub(crate) fn is_pending(intid: u32) -> bool {
+    match kind() {
+        V3 => v3().is_pending(own_redistributor(), intid),
+        V2 => v2().is_pending(intid),
+        _ => false,
+    }
+}
+
+/// Whether a PPI of this CPU, or an SPI, is being handled.
+pub(crate) fn is_active(intid: u32) -> bool {
+    match kind() {
+        V3 => v3().is_active(own_redistributor(), intid),
+        V2 => v2().is_active(intid),
+        _ => false,
+    }
+}
+
+fn own_redistributor() -> u64 {
+    CpuPart::of(area::current()).redistributor.load(Ordering::Relaxed)
 }
 
 /// Sets how an SPI is triggered.

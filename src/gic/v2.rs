@@ -4,7 +4,9 @@
 //! Non-secure, emulated by a hypervisor. Hence: IGROUPR is written only where it reads other than 0, GICD_CTLR is 1,
 //! GICC_CTLR 1 beside its bypass bits, the identification registers and CPENDSGIR are never touched.
 
-use super::common::{self, Deafness, GicError, NMI_PRIORITY, NORMAL, SGIS, Trigger, secure_write};
+use super::common::{
+    self, BINARY_POINT, Deafness, GicError, NMI_PRIORITY, NORMAL, SGIS, Trigger, secure_write,
+};
 use super::number::NMI;
 use crate::arch::{self, mmio::Mmio};
 use crate::dt::Region;
@@ -35,9 +37,9 @@ register_structs! {
         (0x080 => igroupr: [Mmio<u32>; 32]),
         (0x100 => isenabler: [Mmio<u32>; 32]),
         (0x180 => icenabler: [Mmio<u32>; 32]),
-        (0x200 => _ispendr),
+        (0x200 => ispendr: [Mmio<u32>; 32]),
         (0x280 => icpendr: [Mmio<u32>; 32]),
-        (0x300 => _isactiver),
+        (0x300 => isactiver: [Mmio<u32>; 32]),
         (0x380 => icactiver: [Mmio<u32>; 32]),
         (0x400 => ipriorityr: [Mmio<u8>; 1024]),
         (0x800 => itargetsr: [Mmio<u8>; 1024]),
@@ -148,8 +150,9 @@ impl GicV2 {
         (0..32).map(|intid| self.distributor.itargetsr[intid].get()).fold(0, |all, one| all | one).max(1)
     }
 
-    /// Returns this CPU's bit in target lists.
-    pub(super) fn init_cpu(&self, firmware_is_ours: bool) -> u8 {
+    /// Returns this CPU's bit in target lists, and whether the binary point is what was asked for: with GICC_CTLR.CBPR, which is the
+    /// Secure world's, it is not to be set from here (IHI 0048B 4.4.3).
+    pub(super) fn init_cpu(&self, firmware_is_ours: bool) -> (u8, bool) {
         if firmware_is_ours && self.has_security() {
             secure_write(self.distributor_at + GICD_IGROUPR, u32::MAX);
             secure_write(self.cpu_at + GICC_PMR, u32::from(OPEN));
@@ -167,13 +170,12 @@ impl GicV2 {
         for apr in &self.cpu.apr {
             apr.set(0);
         }
-        // The smallest binary point: every priority bit counts for pre-emption.
-        self.cpu.bpr.set(0);
+        self.cpu.bpr.set(BINARY_POINT);
         self.cpu.pmr.set(u32::from(OPEN));
         self.cpu.set_enabled(true);
         // The interface is on before anything that relies on it.
         arch::dsb_sy();
-        self.own_target()
+        (self.own_target(), self.cpu.bpr.get() & 7 == BINARY_POINT)
     }
 
     /// Why this CPU, which is set up, may hear nothing (IHI 0048B 4.3.4, 4.4.2, 4.4.6).
@@ -216,6 +218,25 @@ impl GicV2 {
             self.distributor.icenabler[word].set(bit)
         }
         arch::dsb_sy();
+    }
+
+    pub(super) fn set_priority(&self, intid: u32, priority: u8) {
+        self.distributor.ipriorityr[intid as usize].set(priority);
+        arch::dsb_sy();
+    }
+
+    pub(super) fn set_pending(&self, intid: u32, pending: bool) {
+        let registers = if pending { &self.distributor.ispendr } else { &self.distributor.icpendr };
+        registers[intid as usize / 32].set(1 << (intid % 32));
+        arch::dsb_sy();
+    }
+
+    pub(super) fn is_pending(&self, intid: u32) -> bool {
+        self.distributor.ispendr[intid as usize / 32].get() >> (intid % 32) & 1 != 0
+    }
+
+    pub(super) fn is_active(&self, intid: u32) -> bool {
+        self.distributor.isactiver[intid as usize / 32].get() >> (intid % 32) & 1 != 0
     }
 
     pub(super) fn set_trigger(&self, intid: u32, trigger: Trigger) {

@@ -1,15 +1,17 @@
 //! GICv3 and later (Arm IHI 0069). The CPU interface and the per-interrupt registers are arm-gic's; ours are the
 //! barriers, the search for redistributors across all regions, and the bounds on every wait.
 
-use super::common::{Deafness, GicError, NMI_PRIORITY, NORMAL, PATIENCE, SGIS, Trigger, secure_write};
+use super::common::{
+    BINARY_POINT, Deafness, GicError, NMI_PRIORITY, NORMAL, PATIENCE, SGIS, Trigger, secure_write,
+};
 use super::number::NMI;
 use crate::arch::{self, mmio};
 use crate::dt::Region;
 use crate::masking::OPEN;
 use crate::memory;
 use aarch64_cpu::registers::{ID_AA64PFR0_EL1, Readable};
-use arm_gic::gicv3::registers::{Gicd, GicrSgi};
-use arm_gic::gicv3::{GicCpuInterface, GicDistributor, GicRedistributor, Group};
+use arm_gic::gicv3::registers::Gicd;
+use arm_gic::gicv3::{GicCpuInterface, GicDistributor, Group};
 use arm_gic::{IntId, UniqueMmioPointer};
 use core::arch::asm;
 use core::ptr::NonNull;
@@ -17,7 +19,7 @@ use core::ptr::NonNull;
 const GICD_CTLR: u64 = 0x0;
 const GICD_TYPER: u64 = 0x4;
 const GICD_IGROUPR: u64 = 0x80;
-const GICD_ICPENDR: u64 = 0x280;
+const GICD_ICPENDR: u64 = ICPENDR;
 const GICD_ICACTIVER: u64 = 0x380;
 const GICD_IGRPMODR: u64 = 0xd00;
 /// GICD_TYPER.NMI: interrupts can have superpriority (FEAT_GICv3_NMI).
@@ -45,12 +47,19 @@ const GICR_RWP: u32 = 1 << 3;
 const GICR_TYPER: u64 = 0x8;
 const GICR_WAKER: u64 = 0x14;
 const GICR_SGI: u64 = 0x1_0000;
+/// Where the registers that say something of each interrupt begin, in the distributor and in the SGI frame of a redistributor alike.
+const ISENABLER: u64 = 0x100;
+const ICENABLER: u64 = 0x180;
+const ISPENDR: u64 = 0x200;
+const ICPENDR: u64 = 0x280;
+const ISACTIVER: u64 = 0x300;
+const IPRIORITYR: u64 = 0x400;
 const GICR_IGROUPR0: u64 = GICR_SGI + 0x80;
-const GICR_ICENABLER0: u64 = GICR_SGI + 0x180;
-const GICR_ISENABLER0: u64 = GICR_SGI + 0x100;
-const GICR_ICPENDR0: u64 = GICR_SGI + 0x280;
+const GICR_ICENABLER0: u64 = GICR_SGI + ICENABLER;
+const GICR_ISENABLER0: u64 = GICR_SGI + ISENABLER;
+const GICR_ICPENDR0: u64 = GICR_SGI + ICPENDR;
 const GICR_ICACTIVER0: u64 = GICR_SGI + 0x380;
-const GICR_IPRIORITYR: u64 = GICR_SGI + 0x400;
+const GICR_IPRIORITYR: u64 = GICR_SGI + IPRIORITYR;
 const GICR_IGRPMODR0: u64 = GICR_SGI + 0xd00;
 const GICR_INMIR0: u64 = GICR_SGI + 0xf80;
 const WAKER_PROCESSOR_SLEEP: u32 = 1 << 1;
@@ -132,12 +141,6 @@ impl GicV3 {
         // can promise, and is not needed: what it writes through it are set and clear registers, single bytes
         // and single registers per interrupt, and `irq` serialises those that are read and written back.
         GicDistributor::new(unsafe { UniqueMmioPointer::new(registers) })
-    }
-
-    fn redistributor(address: u64) -> Option<GicRedistributor<'static>> {
-        let registers = NonNull::new(address as *mut GicrSgi)?;
-        // SAFETY: as above, and each CPU touches its own redistributor alone.
-        Some(GicRedistributor::new(unsafe { UniqueMmioPointer::new(registers) }))
     }
 
     fn write_pending(&self) -> bool {
@@ -255,8 +258,13 @@ impl GicV3 {
         mask != 0
     }
 
-    /// Says whether this CPU's priority mask is a hint for forwarding.
-    pub(super) fn init_cpu(&self, redistributor: u64, firmware_is_ours: bool) -> Result<bool, GicError> {
+    /// Says whether this CPU's priority mask is a hint for forwarding, and whether its binary point is what was asked for: that with
+    /// two security states firmware may have set ICC_CTLR_EL3.CBPR_EL1NS, and then it is not ours.
+    pub(super) fn init_cpu(
+        &self,
+        redistributor: u64,
+        firmware_is_ours: bool,
+    ) -> Result<(bool, bool), GicError> {
         if redistributor == 0 {
             return Err(GicError::NoRedistributor { mpidr: arch::regs::affinity() });
         }
@@ -301,16 +309,17 @@ impl GicV3 {
         wait_until("GICR_CTLR.RWP", || read32(redistributor + GICR_CTLR) & GICR_RWP == 0)?;
 
         GicCpuInterface::enable_system_register_el1();
-        let control: u64;
-        // SAFETY: the CPU interface's own registers, at a moment when interrupts are masked by DAIF. BPR1: the
-        // smallest binary point, so 0x20 pre-empts 0xa0. CTLR: EOI drops and deactivates. AP1R0: no priority is
+        let (control, point): (u64, u64);
+        // SAFETY: the CPU interface's own registers, at a moment when interrupts are masked by DAIF. CTLR: EOI drops and
+        // deactivates, and BPR1 is a register of its own, which the ISB lets it be before it is written. AP1R0: no priority is
         // active; more of them exist only with more priority bits (IHI 0069 12.2.2).
         unsafe {
             asm!(
-                "msr S3_0_C12_C12_3, xzr", // ICC_BPR1_EL1
                 "mrs {ctlr}, S3_0_C12_C12_4", // ICC_CTLR_EL1
                 "bic {ctlr}, {ctlr}, #3", // EOImode, CBPR
                 "msr S3_0_C12_C12_4, {ctlr}",
+                "isb",
+                "msr S3_0_C12_C12_3, {point}", // ICC_BPR1_EL1
                 "msr S3_0_C12_C9_0, xzr", // ICC_AP1R0_EL1
                 "ubfx {bits}, {ctlr}, #8, #3", // priority bits, minus one
                 "cmp {bits}, #5",
@@ -322,7 +331,9 @@ impl GicV3 {
                 "msr S3_0_C12_C9_3, xzr",
                 "2:",
                 "isb",
+                "mrs {point}, S3_0_C12_C12_3",
                 ctlr = out(reg) control,
+                point = inout(reg) u64::from(BINARY_POINT) => point,
                 bits = out(reg) _,
                 options(nostack)
             );
@@ -340,7 +351,7 @@ impl GicV3 {
             arch::regs::enable_nmi();
         }
         // PMHE
-        Ok(control & (1 << 6) != 0)
+        Ok((control & (1 << 6) != 0, point & 7 == u64::from(BINARY_POINT)))
     }
 
     /// Why this CPU, which is set up, may hear nothing (IHI 0069 4.8.6, 12.2.18, 12.2.22, 12.11.9).
@@ -399,15 +410,53 @@ impl GicV3 {
     }
 
     pub(super) fn enable(&self, redistributor: u64, intid: u32, enable: bool) {
-        // Refused only for numbers that the callers have checked.
-        if intid < 32 {
-            if let Some(mut own) = Self::redistributor(redistributor) {
-                let _ = own.enable_interrupt(IntId::ppi(intid.saturating_sub(16)), enable);
-            }
-        } else {
-            let _ = self.distributor().enable_interrupt(IntId::spi(intid - 32), enable);
-        }
+        let register = if enable { ISENABLER } else { ICENABLER };
+        let (at, bit) = self.bit(redistributor, register, intid);
+        write32(at, bit);
         arch::dsb_sy();
+    }
+
+    /// Waits until `intid`, which was disabled, does not come any more. Bounded: whoever needs that to be so has another way to know.
+    pub(super) fn await_disabled(&self, redistributor: u64, intid: u32) {
+        let (control, pending) = if intid < 32 {
+            (redistributor + GICR_CTLR, GICR_RWP)
+        } else {
+            (self.distributor + GICD_CTLR, CTLR_RWP)
+        };
+        let _ = wait_until("RWP", || read32(control) & pending == 0);
+    }
+
+    /// Where the registers of `intid` are: its CPU's redistributor, or the distributor.
+    fn frame(&self, redistributor: u64, intid: u32) -> u64 {
+        if intid < 32 { redistributor + GICR_SGI } else { self.distributor }
+    }
+
+    /// The word of `intid`, a number that there is, among those that begin at `register`, and its bit there.
+    fn bit(&self, redistributor: u64, register: u64, intid: u32) -> (u64, u32) {
+        (self.frame(redistributor, intid) + register + 4 * u64::from(intid / 32), 1 << (intid % 32))
+    }
+
+    pub(super) fn set_priority(&self, redistributor: u64, intid: u32, priority: u8) {
+        let at = self.frame(redistributor, intid) + IPRIORITYR + u64::from(intid);
+        // SAFETY: a byte of the mapped priority registers, which are byte-accessible (IHI 0069 12.11.21; those of the distributor are alike).
+        unsafe { mmio::write(at as usize, priority) };
+        arch::dsb_sy();
+    }
+
+    pub(super) fn set_pending(&self, redistributor: u64, intid: u32, pending: bool) {
+        let (at, bit) = self.bit(redistributor, if pending { ISPENDR } else { ICPENDR }, intid);
+        write32(at, bit);
+        arch::dsb_sy();
+    }
+
+    pub(super) fn is_pending(&self, redistributor: u64, intid: u32) -> bool {
+        let (at, bit) = self.bit(redistributor, ISPENDR, intid);
+        read32(at) & bit != 0
+    }
+
+    pub(super) fn is_active(&self, redistributor: u64, intid: u32) -> bool {
+        let (at, bit) = self.bit(redistributor, ISACTIVER, intid);
+        read32(at) & bit != 0
     }
 
     pub(super) fn set_trigger(&self, intid: u32, trigger: Trigger) {

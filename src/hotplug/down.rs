@@ -1,5 +1,6 @@
 //! Taking a CPU down: asking it to leave, and waiting until it has.
 
+use super::asking;
 use super::error::{HotplugError, error};
 use crate::arch;
 use crate::clock::Deadline;
@@ -9,6 +10,7 @@ use crate::lifecycle::{Denied, Lifecycle, kept_by, requests};
 use crate::percpu::CpuId;
 use crate::percpu::area::{self, Area, Part as _};
 use crate::{gate, patch, percpu, stop};
+use core::time::Duration;
 use reveille_protocol::{Progress, State};
 
 /// How the calling CPU leaves. Implemented once, for [`Machine`], at the top of the house, where all are known that have a part in it.
@@ -22,6 +24,9 @@ pub(crate) trait Leave {
 
 /// What [`Leave`] is implemented for.
 pub(crate) struct Machine;
+
+/// An application that said no is asked again after this time.
+const ASK_AGAIN: Duration = Duration::from_millis(1);
 
 /// Takes `cpu` down: it leaves, and is turned off, or waits in the pen where firmware cannot turn it off.
 ///
@@ -39,6 +44,8 @@ pub(crate) struct Machine;
 /// timers, interrupts open. A timer that is set again and again leaves no other moment, and such a callback is what ends
 /// it. If some still run after a second, or at the deadline, the callbacks' work is undone, by those for `online`; the CPU goes
 /// on for a moment, and is asked again while there is time.
+///
+/// Before it is asked, the application is, there: [`register_callbacks`](crate::hotplug::register_callbacks).
 ///
 /// A CPU that takes itself down is told what it holds, instead of waiting until it lets go; for timers that are due within a
 /// second it waits, as above.
@@ -58,7 +65,7 @@ pub fn cpu_down(cpu: CpuId, deadline: impl Into<Deadline>) -> Result<(), Hotplug
     loop {
         let lock = Lifecycle::lock(deadline).map_err(|denied| without_lock(denied, held))?;
         may_go(target)?;
-        match ask(target, deadline, limit) {
+        match asking::ask(target, deadline, held, &lock).and_then(|()| ask(target, deadline, limit)) {
             Ok(()) => return await_gone(target, limit, &lock),
             // It had something at that moment; there is time for it to let go.
             Err(HotplugError::Held(hold)) if hold != Hold::Frames && !deadline.has_passed() => {
@@ -69,6 +76,11 @@ pub fn cpu_down(cpu: CpuId, deadline: impl Into<Deadline>) -> Result<(), Hotplug
         // If it waits for the lock, that is its turn.
         drop(lock);
         pause();
+        // The application was asked just now.
+        let again = Deadline::after(ASK_AGAIN).min(deadline);
+        while matches!(held, Some(Hold::Application(_))) && !again.has_passed() {
+            pause();
+        }
     }
 }
 
@@ -84,6 +96,7 @@ fn leave_self(own: &'static Area, deadline: Deadline) -> Result<(), HotplugError
     });
     let lock = lock.map_err(|denied| without_lock(denied, held))?;
     may_go(own)?;
+    asking::ask_self(own, &lock)?;
     Err(<Machine as Leave>::leave(own, lock, deadline))
 }
 

@@ -2,7 +2,6 @@
 
 use crate::clock::Deadline;
 use crate::holds::Hold;
-use crate::lifecycle::from_code;
 use crate::percpu::CpuSet;
 use crate::sync::SpinLock;
 use core::fmt;
@@ -59,7 +58,7 @@ pub(super) fn error(why: u16, deadline: Deadline) -> HotplugError {
         BUSY if deadline.has_passed() => HotplugError::TimedOut(CpuSet::EMPTY),
         BUSY => HotplugError::Busy,
         LAST => HotplugError::LastCpu,
-        why => HotplugError::Held(from_code(why)),
+        why => HotplugError::Held(Hold::from_code(why)),
     }
 }
 
@@ -70,7 +69,7 @@ pub(crate) fn answer(refused: HotplugError) -> u16 {
             *MISSING.lock() = missing;
             TIMED_OUT
         }
-        HotplugError::Held(hold) => hold as u16,
+        HotplugError::Held(hold) => hold.code(),
         HotplugError::LastCpu => LAST,
         _ => BUSY,
     }

@@ -7,12 +7,13 @@
 //!
 //! Bringing a CPU (back) up is [`cpu_up`](crate::bringup::cpu_up).
 
+mod asking;
 mod callbacks;
 mod down;
 mod error;
 
 pub use crate::holds::{Hold, Pin, pin};
-pub use callbacks::{RegisterError, register};
+pub use callbacks::{Callbacks, RegisterError, register, register_callbacks};
 pub(crate) use callbacks::{offline_all, online_all};
 pub use down::cpu_down;
 pub(crate) use down::{Leave, Machine};

@@ -7,8 +7,8 @@ crate::percpu! {
     static STRAYS: AtomicU64 = AtomicU64::new(0);
 }
 
-/// How many SGIs without a meaning `cpu` has taken: the runtime sends none with the numbers 4 and, without
-/// `bench-hooks`, 5.
+/// How many SGIs without a meaning `cpu` has taken: the runtime sends none with the number 5, without
+/// `bench-hooks`, and one that no handler is registered for is none of the application's.
 pub fn strays(cpu: CpuId) -> u64 {
     STRAYS.of(cpu).load(Ordering::Relaxed)
 }

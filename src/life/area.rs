@@ -1,23 +1,23 @@
 //! What one CPU has: a part of each room, one after the other.
 
 use super::count;
-use crate::arch::mmu::PAGE;
 use crate::arch::regs;
 use crate::arch::shared::{BootLine, Crumbs};
 use crate::bringup::{self, Method};
+use crate::exception::Below;
 use crate::gic::CpuPart;
 use crate::holds::Holds;
 use crate::irq::{self, Applied};
 use crate::launch::Mailbox;
 use crate::lifecycle::Requests;
 use crate::masking::{Callbacks, Masking};
-use crate::memory::stacks::{self, BOOT_STACKS};
+use crate::memory::stacks::{self, BOOT_STACKS, Layout, Stacks};
 use crate::panic::ParkMark;
 use crate::percpu::CpuId;
-use crate::percpu::area::{Header, Layout, Parked, Part, Slot, Storage};
+use crate::percpu::area::{self, Header, Parked, Part, Slot, Storage};
 use crate::sync::{self, Waiter};
 use crate::time::Timers;
-use crate::{call, nmi, panic, stop, watchdog};
+use crate::{call, context, nmi, panic, stop, watchdog};
 use core::cell::UnsafeCell;
 use core::fmt;
 use core::mem::offset_of;
@@ -80,6 +80,10 @@ parts! {
     holds: Holds = Holds::new(),
     /// Rounds of stop-machine.
     stop: stop::Part = stop::part(),
+    /// What runs below it.
+    below: Below = Below::new(),
+    /// The contexts of the application's.
+    contexts: context::Part = context::Part::new(),
     /// Its own timers.
     timers: Timers = Timers::new(),
     /// Whether it is alive.
@@ -98,7 +102,7 @@ impl Area {
         locals: u64,
     ) -> Self {
         Self {
-            header: Header::new(cpu, mpidr, stacks::tops(cpu), entry, locals),
+            header: Header::new(cpu, mpidr, stacks::tops(cpu), stacks::exception_floor(cpu), entry, locals),
             gic: CpuPart::new(mpidr),
             call: call::Part::new(cpu),
             bringup: bringup::Part::new(method),
@@ -142,7 +146,7 @@ unsafe impl Sync for EarlyArea {}
 static EARLY: EarlyArea = EarlyArea(UnsafeCell::new(Area::blank()));
 
 // SAFETY: see the assertion; `EARLY` is a static, and `enter_early` writes it before it sets the thread pointer.
-unsafe impl Layout for Storage {
+unsafe impl area::Layout for Storage {
     type Area = Area;
 
     fn early() -> *const Area {
@@ -162,15 +166,26 @@ pub(super) unsafe fn enter_early() {
     regs::set_thread_pointer(core::ptr::from_ref(area) as u64);
 }
 
-/// Bytes of RAM that each CPU takes: stacks and their share of a page table, area, boot line, breadcrumbs, call queue and
-/// nodes, its part of the last words. Per-CPU variables of the application come on top, and 64 bytes for each 48 CPUs of the
-/// machine beyond the first 48.
-pub const BYTES_PER_CPU: usize = stacks::STACK_PAGES * PAGE
-    + PAGE / stacks::CPUS_PER_TABLE
-    + size_of::<Area>()
-    + size_of::<BootLine>()
-    + size_of::<Crumbs>()
-    + call::BYTES_PER_CPU
-    + panic::BYTES_PER_CPU;
+/// Bytes of RAM that each CPU takes in an image that leaves the stacks as they are: stacks and their share of a page table, area,
+/// boot line, breadcrumbs, call queue and nodes, its part of the last words. Per-CPU variables of the application come on top, and
+/// 64 bytes for each 48 CPUs of the machine beyond the first 48.
+///
+/// [`bytes_per_cpu`] says it of this image.
+pub const BYTES_PER_CPU: usize = with_stacks(&Layout::of(Stacks::DEFAULT));
 const _: () =
     assert!(cfg!(unoptimised) || BYTES_PER_CPU <= 40 * 1024, "a CPU may take at most 40 KiB of RAM");
+
+const fn with_stacks(layout: &Layout) -> usize {
+    layout.bytes()
+        + size_of::<Area>()
+        + size_of::<BootLine>()
+        + size_of::<Crumbs>()
+        + call::BYTES_PER_CPU
+        + panic::BYTES_PER_CPU
+}
+
+/// What [`BYTES_PER_CPU`] says, with the stacks that this image has: [`Stacks`].
+#[must_use]
+pub fn bytes_per_cpu() -> usize {
+    with_stacks(stacks::layout())
+}

@@ -7,11 +7,12 @@ use super::news::apply_news;
 use super::secondary::run_secondary;
 use crate::arch::{self, Hw, cache, regs, timer};
 use crate::bringup::{Reason, record};
+use crate::call::Look;
 use crate::gic::CpuPart;
 use crate::launch::Mailbox;
 use crate::masking::Masking;
 use crate::percpu::area::{self, Area, Part as _};
-use crate::{call, clock, gate, gic, hotplug, irq, panic, patch, psci, time, watchdog};
+use crate::{call, clock, context, gate, gic, hotplug, irq, panic, patch, psci, time, watchdog};
 use aarch64_cpu::registers::{ID_AA64ISAR0_EL1, ID_AA64MMFR0_EL1, Readable};
 use core::sync::atomic::{AtomicU64, Ordering};
 use reveille_protocol::{Arch, Arrival, Entrance};
@@ -118,6 +119,7 @@ pub(crate) extern "C" fn secondary(area: &'static Area) -> ! {
         clock::apply_offset();
     }
     regs::serror_open();
+    context::begin(area);
     gate::poll();
     join_caches(area);
     // Before anything has a time limit here.
@@ -168,6 +170,6 @@ pub(crate) extern "C" fn secondary(area: &'static Area) -> ! {
     irq::apply(area, apply_news);
     // SAFETY: vectors, interrupt controller and stacks are in place.
     unsafe { Masking::of(area).open_daif() };
-    call::run_pending(area);
+    call::run_pending(area, Look::All);
     run_secondary(area)
 }

@@ -17,7 +17,9 @@ use crate::lifecycle::Lifecycle;
 use crate::memory::{self, Blob, MemoryMap};
 use crate::percpu::CpuId;
 use crate::percpu::area::{self, Area, Part as _};
-use crate::{call, console, gic, masking, nmi, panic, patch, platform, power, psci, stop, time, watchdog};
+use crate::{
+    call, console, context, gic, masking, nmi, panic, patch, platform, power, psci, stop, time, watchdog,
+};
 use core::fmt;
 use reveille_machine::BootArgs;
 
@@ -86,7 +88,7 @@ pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
     }
     let deadline = bringup::default_deadline(args);
     let entry_el = entry_el as u8;
-    SYSTEM.call_once(|| System { machine, args, memory, deadline, entry_el });
+    SYSTEM.call_once(|| System { machine, args, memory, deadline, entry_el }).memory.publish();
     // SAFETY: CPU 0's own area; nothing on the boot stack is needed any more, all that outlives it is in `SYSTEM`.
     unsafe { reveille_enter_stacks(core::ptr::from_ref(area::of(CpuId::BOOT)) as u64) }
 }
@@ -98,6 +100,7 @@ extern "C" fn boot_on_own_stacks(area: &'static Area) -> ! {
     area::slot(area).adopt_boot();
     area.set_entry(arrival::secondary);
     Holds::of(area).set_main(true);
+    context::begin(area);
     record(area).boot();
     arrival::record_features();
     let system = SYSTEM.get().expect("set before the stacks were changed");

@@ -58,8 +58,10 @@ pub(super) fn carve<'a>(
     let count = 1 + others;
 
     let last_words = memory.reserve_top(panic::region_size(count));
-    memory.map_ram(count.div_ceil(stacks::CPUS_PER_TABLE) + 4)?;
-    let stack_memory = memory.carve((count * stacks::STACK_PAGES * PAGE) as u64)?;
+    let layout = stacks::layout();
+    memory.map_ram(layout.tables(count))?;
+    // As it is: at most 1 GiB, of which most is never used.
+    let stack_memory = memory.take((count * layout.pages() * PAGE) as u64, false)?;
     let areas = memory.carve((count * size_of::<Area>()) as u64)?;
     // The two kinds of line that are used without caches, each alone on its writeback granules: pages are.
     const { assert!(PAGE.is_multiple_of(cache::MAX_WRITEBACK_GRANULE)) };
@@ -81,8 +83,8 @@ pub(super) fn carve<'a>(
                    start: extern "C" fn(&'static Area) -> !|
      -> Result<(), MemoryError<'a>> {
         let cpu = CpuId::from_index(index);
-        let mut physical = stack_memory + (index * stacks::STACK_PAGES * PAGE) as u64;
-        for (virtual_, pages) in stacks::stack_ranges(cpu) {
+        let mut physical = stack_memory + (index * layout.pages() * PAGE) as u64;
+        for (virtual_, pages) in layout.ranges(cpu) {
             MemoryMap::map_stack(virtual_, physical, pages)?;
             physical += (pages * PAGE) as u64;
         }

@@ -1,26 +1,15 @@
-//! The way from firmware to Rust, in assembly, and the memory it needs before any other is known.
+//! The way from firmware to Rust, in assembly, and the word it needs before any other memory is known.
 
 use crate::arch::exception;
-use crate::arch::mmu::{self, Table};
+use crate::arch::mmu;
 use crate::arch::needs;
 use crate::arch::shared::{self, offsets};
 use crate::arch::{SECURE_WRITE, SET_OFFSET};
+use crate::context;
+use crate::exception::Kind;
 use crate::memory::stacks::{BOOT_EXCEPTION_TOP, BOOT_STACKS, BOOT_THREAD_TOP, EMERGENCY_PAGES};
 use crate::percpu::area;
 use core::arch::global_asm;
-use core::cell::UnsafeCell;
-
-/// The page tables of the first instructions: level 0, level 1, two of level 2, three of level 3.
-const EARLY_TABLES: usize = 7;
-
-#[unsafe(link_section = ".early_tables")]
-#[unsafe(export_name = "reveille_early")]
-static EARLY: EarlyTables = EarlyTables(UnsafeCell::new([Table::EMPTY; EARLY_TABLES]));
-
-#[repr(transparent)]
-struct EarlyTables(UnsafeCell<[Table; EARLY_TABLES]>);
-// SAFETY: written by the entry code alone, each CPU the same values; Rust never looks at it.
-unsafe impl Sync for EarlyTables {}
 
 /// 0 until a CPU has been elected to boot. In `.data`: it is decided before `.bss` is cleared.
 #[unsafe(link_section = ".data.reveille_election")]
@@ -51,7 +40,6 @@ global_asm!(
     EARLY_L1 = const mmu::PAGE,
     EARLY_L2 = const 2 * mmu::PAGE,
     EARLY_L3 = const 4 * mmu::PAGE,
-    EARLY_SIZE = const EARLY_TABLES * mmu::PAGE,
     MAIR = const mmu::MAIR & 0xffff,
     MAIR_HI = const mmu::MAIR >> 16,
     TCR_COMMON = const mmu::TCR_COMMON,
@@ -97,4 +85,14 @@ global_asm!(
     STOPPED = const exception::STOPPED,
     REGISTERS = const size_of::<exception::Registers>(),
     FATAL = sym super::fatal::fatal,
+    FRAME = const exception::FRAME_SIZE,
+    FRAME_SIMD = const exception::FRAME_SIMD,
+    BELOW = const Kind::LowerIrq as u64,
+    EXCEPTION = sym super::exception::exception,
+    PERCPU_EXCEPTION_FLOOR = const area::EXCEPTION_FLOOR,
+    PERCPU_CONTEXT = const area::CONTEXT,
+    PERCPU_BELOW = const area::BELOW,
+    CALLEE = const exception::CALLEE_SIZE,
+    CONTEXT_SIMD = const context::SIMD,
+    PREEMPTED = sym context::preempted,
 );

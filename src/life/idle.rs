@@ -3,7 +3,9 @@
 use super::news::apply_news;
 use super::{count, leaving};
 use crate::arch::regs;
+use crate::call::Look;
 use crate::gic::{self, WAKE};
+use crate::holds::Holds;
 use crate::launch::Mailbox;
 use crate::masking::{self, Masking};
 use crate::percpu::CpuId;
@@ -28,8 +30,12 @@ pub fn idle() {
     let area = area::current();
     gate::poll();
     leaving::check(area);
-    call::run_pending(area);
-    if Mailbox::of(area).run_one() {
+    // Where no timer fires nothing else looks at what came with an SGI that was lost.
+    let look = if time::has_timer() { Look::Near } else { Look::All };
+    call::run_pending(area, look);
+    // Closures are for the thread that the CPU has by itself.
+    let is_home = !Holds::of(area).is_away();
+    if is_home && Mailbox::of(area).run_one() {
         return;
     }
     let close = || {
@@ -41,8 +47,8 @@ pub fn idle() {
         daif
     };
     let has_work = || {
-        Mailbox::of(area).is_waiting()
-            || call::is_pending(area)
+        is_home && Mailbox::of(area).is_waiting()
+            || call::is_pending(area, look)
             || lifecycle::is_due(area)
             || gate::is_taken_by_other()
     };
@@ -52,7 +58,7 @@ pub fn idle() {
         time::look_around();
         count::wait(area);
     };
-    count::wakes(area).idle(|| call::taken(area), close, has_work, wait, regs::daif_restore);
+    count::wakes(area).idle(|| call::ran(area), close, has_work, wait, regs::daif_restore);
 }
 
 /// A point at which this CPU may leave the system, if it was asked to and holds nothing: for long work in thread

@@ -1,9 +1,10 @@
 //! From the interrupt vector to a handler.
 
 use super::count;
+use super::exception::after_interrupt;
 use super::news::apply_news;
 use crate::arch::exception::IrqFrame;
-use crate::call::CALL;
+use crate::call::{BELL, CALL, Look};
 use crate::gic::{self, CpuInterface, CpuPart, NMI, Sgi, WAKE};
 use crate::irq::PRIVATE;
 use crate::masking::Masking;
@@ -17,6 +18,7 @@ const SGIS: &[Sgi] = &[
     WAKE,
     PRIVATE,
     CALL,
+    BELL,
     GATHER,
     #[cfg(feature = "bench-hooks")]
     crate::bench::PROBE,
@@ -32,7 +34,11 @@ const _: () = {
         seen |= bit;
         index += 1;
     }
+    assert!(seen & gic::APPLICATION == 0, "an SGI of the runtime's that the application may have");
 };
+
+/// Interrupts with lower numbers are SGIs.
+const SGI_COUNT: u32 = 16;
 
 /// Handles one interrupt. Called by the vector with `DAIF.I` set, which it is again on return.
 ///
@@ -46,6 +52,9 @@ pub(crate) extern "C" fn interrupt(frame: &IrqFrame) {
         _ => handle::<gic::v3_cpu::NmiCpu>(area, frame),
     }
     Masking::of(area).end_interrupt(frame);
+    if let Some(landing) = after_interrupt(area, frame.pc(), frame.spsr()) {
+        frame.return_to(landing);
+    }
     #[cfg(feature = "fault-injection")]
     super::fault::about_to_return(area.id);
 }
@@ -104,15 +113,31 @@ fn other<C: CpuInterface>(area: &'static Area, frame: &IrqFrame, interrupt: u32)
     unsafe { C::open() };
     // Whatever it is, this and the drain below, so that a lost SGI only costs time.
     irq::look(area, apply_news);
-    if intid != WAKE.intid() && intid != PRIVATE.intid() {
+    if intid >= SGI_COUNT {
         irq::dispatch(intid);
+        call::drain(area);
+    } else {
+        software(area, intid);
     }
-    call::drain(area);
     C::close();
     C::end(interrupt);
 }
 
+/// An SGI that is nothing of the above. It looks no further than takes the same time however many CPUs there are: what was lost is found
+/// by the next interrupt that is no SGI, such as the timer's.
+#[inline(always)]
+fn software(area: &'static Area, intid: u32) {
+    if intid == BELL.intid() {
+        call::answer(area);
+    } else if intid != WAKE.intid() && intid != PRIVATE.intid() {
+        irq::dispatch(intid);
+    }
+    call::drain_as(area, Look::Near);
+}
+
 /// The handler of the timer.
 pub(super) fn timer(_: u32) {
+    // What was rung with an SGI that was lost.
+    call::answer(area::current());
     time::expired(watchdog::tick);
 }

@@ -19,6 +19,7 @@ mod boot;
 mod carve;
 mod count;
 mod entry;
+mod exception;
 mod fatal;
 #[cfg(feature = "fault-injection")]
 pub(crate) mod fault;
@@ -26,14 +27,16 @@ mod idle;
 mod interrupt;
 mod leaving;
 mod news;
+mod options;
 mod secondary;
 mod system;
 mod unfit;
 
-pub use area::BYTES_PER_CPU;
+pub use area::{BYTES_PER_CPU, bytes_per_cpu};
 pub(crate) use count::waited;
 pub use idle::{idle, idle_loop, offline_point, wake};
+pub use options::Leaving;
 #[doc(hidden)]
-pub use secondary::Secondary;
-pub use secondary::{Leaving, become_secondary};
+pub use options::Options;
+pub use secondary::become_secondary;
 pub use system::System;

@@ -55,8 +55,11 @@ impl System {
         bringup::bring_up_all(deadline.into())
     }
 
-    /// The RAM that neither the runtime nor anything in the device tree uses, in ascending order; all of it is
-    /// mapped, readable, writable and not executable.
+    /// The RAM that neither the runtime nor anything in the device tree uses, as it was when the machine was set up, in ascending order; all of
+    /// it is mapped, readable, writable and not executable.
+    ///
+    /// From its first MiB on it belongs to the page allocator, which may give out any of it, has its own bookkeeping there, and serves the
+    /// heap. So who wants to use some of it by its address takes that first: [`Pages::take`](crate::memory::Pages::take).
     pub fn free_memory(&self) -> impl Iterator<Item = Region> + '_ {
         self.memory.free()
     }
@@ -93,15 +96,26 @@ impl System {
 /// `main` is a `fn(&'static System) -> ExitCode`; it runs on the CPU that booted, in thread context, with
 /// interrupts open and every other CPU still off.
 ///
-/// | form | what the other CPUs run | may they leave |
+/// | key | what the other CPUs run | may they leave |
 /// |---|---|---|
-/// | `entry!(main)` | [`cpu::idle_loop`](crate::cpu::idle_loop) | yes |
-/// | `entry!(main, secondary = f)` | `f`, a `fn(CpuId) -> !` | no: [`Hold::Frames`](crate::hotplug::Hold::Frames) |
-/// | `entry!(main, leaving = unsafe { Leaving::new(f) })` | `f` | yes |
+/// | neither of these | [`cpu::idle_loop`](crate::cpu::idle_loop) | yes |
+/// | `secondary = f` | `f`, a `fn(CpuId) -> !` | no: [`Hold::Frames`](crate::hotplug::Hold::Frames) |
+/// | `leaving = unsafe { Leaving::new(f) }` | `f` | yes |
+///
+/// | key | what it is for |
+/// |---|---|
+/// | `exceptions = H` | exceptions that are the application's: `H` implements [`exception::Handlers`](crate::exception::Handlers) |
+/// | `scheduler = S` | threads of the application's: `S` implements [`context::Scheduler`](crate::context::Scheduler) |
 ///
 /// A CPU that leaves gives up the frames of what it runs, without a destructor, and their memory is used again when it comes
 /// back. That is sound for the runtime's own loop. For a function of the application's it is a promise that somebody has to
-/// make: [`cpu::Leaving::new`](crate::cpu::Leaving::new) says which. The expression after `leaving =` has to be a constant.
+/// make: [`cpu::Leaving::new`](crate::cpu::Leaving::new) says which.
+///
+/// Besides, `stacks = Stacks { thread: .., exception: .. }` chooses the sizes of the stacks of every CPU:
+/// [`cpu::Stacks`](crate::cpu::Stacks).
+///
+/// Keys follow `main` in any order, each at most once; what is wrong with them is said when the image is compiled. Their values are
+/// constants.
 ///
 /// ```ignore
 /// reveille::entry!(main);
@@ -114,26 +128,95 @@ impl System {
 /// ```
 #[macro_export]
 macro_rules! entry {
-    ($main:path) => {
-        $crate::entry!(@ $main, $crate::cpu::Secondary::Idle);
+    // One key is taken off the front, and becomes a call of the method of `Options` that has its name, or a type of its own.
+    (@keys [$main:path] [$($options:tt)*] $handlers:tt $scheduler:tt secondary = $secondary:path $(, $($keys:tt)*)?) => {
+        $crate::entry!(@keys [$main] [$($options)* .secondary($secondary)] $handlers $scheduler $($($keys)*)?);
     };
-    ($main:path, secondary = $secondary:path) => {
-        $crate::entry!(@ $main, $crate::cpu::Secondary::Stays($secondary));
+    (@keys [$main:path] [$($options:tt)*] $handlers:tt $scheduler:tt leaving = $leaving:expr $(, $($keys:tt)*)?) => {
+        $crate::entry!(@keys [$main] [$($options)* .leaving($leaving)] $handlers $scheduler $($($keys)*)?);
     };
-    ($main:path, leaving = $leaving:expr) => {
-        $crate::entry!(@ $main, $crate::cpu::Secondary::Leaves($leaving));
+    (@keys [$main:path] [$($options:tt)*] $handlers:tt $scheduler:tt stacks = $stacks:expr $(, $($keys:tt)*)?) => {
+        $crate::entry!(@keys [$main] [$($options)* .stacks($stacks)] $handlers $scheduler $($($keys)*)?);
     };
-    (@ $main:path, $secondary:expr) => {
-        // SAFETY: the runtime calls these two names and nobody else defines them; the signatures are checked here.
+    (@keys [$main:path] $options:tt [] $scheduler:tt exceptions = $handlers:path $(, $($keys:tt)*)?) => {
+        $crate::entry!(@keys [$main] $options [$handlers] $scheduler $($($keys)*)?);
+    };
+    (@keys [$main:path] $options:tt $handlers:tt [] scheduler = $scheduler:path $(, $($keys:tt)*)?) => {
+        $crate::entry!(@keys [$main] $options $handlers [$scheduler] $($($keys)*)?);
+    };
+    (@keys [$main:path] $options:tt $handlers:tt $scheduler:tt $key:ident $($keys:tt)*) => {
+        ::core::compile_error!(::core::concat!(
+            "entry!: `", ::core::stringify!($key),
+            "` is not one of the keys `secondary`, `leaving`, `stacks`, `exceptions`, `scheduler`, has no value, or is there twice"
+        ));
+    };
+    (@keys [$main:path] [$($options:tt)*] [$($handlers:path)?] [$($scheduler:path)?]) => {
+        // SAFETY: the runtime calls these names and nobody else defines them; the signatures are checked here.
         #[unsafe(no_mangle)]
         extern "Rust" fn reveille_main(system: &'static $crate::System) -> $crate::ExitCode {
             let main: fn(&'static $crate::System) -> $crate::ExitCode = $main;
             main(system)
         }
         #[unsafe(no_mangle)]
-        extern "Rust" fn reveille_secondary_main() -> $crate::cpu::Secondary {
-            const __REVEILLE_SECONDARY: $crate::cpu::Secondary = $secondary;
-            __REVEILLE_SECONDARY
+        extern "Rust" fn reveille_options() -> $crate::cpu::Options {
+            __REVEILLE_OPTIONS
         }
+        #[unsafe(no_mangle)]
+        extern "Rust" fn reveille_stacks() -> &'static $crate::cpu::Layout {
+            const { &__REVEILLE_OPTIONS.layout() }
+        }
+        #[doc(hidden)]
+        const __REVEILLE_OPTIONS: $crate::cpu::Options = $crate::cpu::Options::new() $($options)*;
+        $crate::entry!(@exceptions $($handlers)?);
+        $crate::entry!(@scheduler $($scheduler)?);
+    };
+    (@exceptions) => {
+        $crate::entry!(@handlers false, $crate::exception::Nobody);
+    };
+    (@exceptions $handlers:path) => {
+        $crate::entry!(@handlers true, $handlers);
+    };
+    (@handlers $are:expr, $handlers:path) => {
+        // For the vectors.
+        #[unsafe(no_mangle)]
+        #[allow(non_upper_case_globals, reason = "assembly knows it by this name")]
+        static reveille_exceptions: u32 = $are as u32;
+        #[unsafe(no_mangle)]
+        extern "Rust" fn reveille_has_handlers() -> bool {
+            $are
+        }
+        #[unsafe(no_mangle)]
+        extern "Rust" fn reveille_handle(
+            frame: &mut $crate::exception::Frame,
+            kind: $crate::exception::Kind,
+        ) -> $crate::exception::Outcome {
+            $crate::exception::dispatch::<$handlers>(frame, kind)
+        }
+    };
+    (@scheduler) => {
+        #[unsafe(no_mangle)]
+        extern "Rust" fn reveille_has_scheduler() -> bool {
+            false
+        }
+        #[unsafe(no_mangle)]
+        extern "Rust" fn reveille_scheduler() -> ::core::option::Option<$crate::context::Table> {
+            ::core::option::Option::None
+        }
+    };
+    (@scheduler $scheduler:path) => {
+        #[unsafe(no_mangle)]
+        extern "Rust" fn reveille_has_scheduler() -> bool {
+            true
+        }
+        #[unsafe(no_mangle)]
+        extern "Rust" fn reveille_scheduler() -> ::core::option::Option<$crate::context::Table> {
+            $crate::percpu! {
+                static __REVEILLE_HOME: $crate::context::Home = $crate::context::Home::new();
+            }
+            const { ::core::option::Option::Some($crate::context::table::<$scheduler>(|| __REVEILLE_HOME.here())) }
+        }
+    };
+    ($main:path $(, $($keys:tt)*)?) => {
+        $crate::entry!(@keys [$main] [] [] [] $($($keys)*)?);
     };
 }

@@ -3,6 +3,7 @@
 use super::requests::decline;
 use crate::arch::{self, Hw, HwWord, regs};
 use crate::clock::Deadline;
+use crate::gic::{self, WAKE};
 use crate::holds::Holds;
 use crate::percpu::area::{self, Area, Part};
 use crate::{gate, masking};
@@ -78,7 +79,26 @@ fn slot(cpu: u32) -> Snapshot {
 }
 
 /// The right to change which CPUs there are.
-pub(crate) struct Lifecycle(Option<Tenure<'static, Hw>>);
+pub(crate) struct Lifecycle(Option<Tenure<'static, Hw>>, #[expect(dead_code, reason = "for its end")] Stays);
+
+/// The thread of this CPU is not preempted while it has the right, or waits for it.
+struct Stays(&'static Area);
+
+impl Stays {
+    fn new(own: &'static Area) -> Self {
+        Holds::of(own).preemption().stay();
+        Self(own)
+    }
+}
+
+impl Drop for Stays {
+    fn drop(&mut self) {
+        if Holds::of(self.0).preemption().let_go() {
+            // A preemption was put off, and comes now.
+            gic::interrupt(WAKE, self.0);
+        }
+    }
+}
 
 impl Lifecycle {
     /// Waits for the right until `deadline`. Refused at once where the caller may not wait.
@@ -97,6 +117,8 @@ impl Lifecycle {
         if !may_wait(own, state) {
             return Err(Denied::Context);
         }
+        // The right is the CPU's, so no other context of it may ask for it meanwhile.
+        let stays = Stays::new(own);
         let me = Holder { cpu: own.id.index() as u32, generation };
         let mut until = None;
         // Those that this CPU has stopped have no turn any more.
@@ -115,7 +137,7 @@ impl Lifecycle {
         };
         let turn = Holds::of(own).turn();
         let tenure = TURNS.take(me.cpu, turn, is_over, go_on, || LOCK.try_acquire(me, slot).ok());
-        tenure.map(|tenure| Self(Some(tenure))).ok_or(Denied::Busy)
+        tenure.map(|tenure| Self(Some(tenure), stays)).ok_or(Denied::Busy)
     }
 
     /// For a CPU that leaves: others take the right over once its slot says that it is gone.

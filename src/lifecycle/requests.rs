@@ -38,7 +38,7 @@ pub(crate) fn decline(area: &'static Area) {
     if requests(area).is_asked()
         && let Some(leaving) = requests(area).accept()
     {
-        leaving.stayed(kept_by(area).unwrap_or(Hold::Waiting) as u16);
+        leaving.stayed(kept_by(area).unwrap_or(Hold::Waiting).code());
     }
 }
 
@@ -59,19 +59,4 @@ pub(crate) fn before_callbacks(area: &Area) -> Option<Hold> {
 /// All but the timers.
 fn of_thread(area: &Area) -> Option<Hold> {
     Holds::of(area).any(|| launch::is_in_use(area))
-}
-
-/// The hold with this number.
-pub(crate) fn from_code(code: u16) -> Hold {
-    match code {
-        1 => Hold::Main,
-        2 => Hold::Closure,
-        3 => Hold::Pinned,
-        4 => Hold::Timer,
-        6 => Hold::Mutex,
-        7 => Hold::Callback,
-        8 => Hold::Waiting,
-        9 => Hold::Frames,
-        _ => Hold::NotIdle,
-    }
 }

@@ -203,6 +203,21 @@ impl Masking {
         }
     }
 
+    /// Whether this CPU, in an interrupt, lets normal ones in when that is over, by the priority mask as it is: an interrupt of NMI class comes
+    /// between the raising of it and the count too, and one that was on its way when it was raised is none any more.
+    #[inline(always)]
+    pub(crate) fn is_open_after(&self) -> bool {
+        let Some(how) = self.depth.tag_if_open() else { return false };
+        if is_v3(how) {
+            priority::read_v3() > MASK.into()
+        } else if how & BY_V2 != 0 {
+            // SAFETY: as in `raise_v2`.
+            unsafe { priority::read_v2(self.pmr.load(Ordering::Relaxed)) > MASK }
+        } else {
+            true
+        }
+    }
+
     /// Whether this CPU holds normal interrupts back.
     #[inline(always)]
     pub(crate) fn is_masked(&self) -> bool {

@@ -5,6 +5,7 @@ use super::map::{WINDOW, map_identity, page_down, page_up, with_mapper};
 use crate::arch::mmu::{MapError, PAGE, Table, Use};
 use crate::dt::{self, Machine, Region};
 use core::fmt;
+use core::sync::atomic::{AtomicPtr, Ordering};
 use reveille_machine::Ranges;
 #[cfg(feature = "fault-injection")]
 use reveille_machine::TooManyRanges;
@@ -79,7 +80,22 @@ pub(crate) struct MemoryMap {
     free: Ranges<MAX_PIECES>,
 }
 
+/// The memory of this machine; null until the boot CPU has read it.
+static MEMORY: AtomicPtr<MemoryMap> = AtomicPtr::new(core::ptr::null_mut());
+
 impl MemoryMap {
+    /// This is the one that the application's memory comes from. By the boot CPU, once, when all is carved.
+    pub(crate) fn publish(&'static self) {
+        // Relaxed: before any other CPU runs, which `kick` and `arrive` order.
+        MEMORY.store(core::ptr::from_ref(self).cast_mut(), Ordering::Relaxed);
+    }
+
+    /// The one that was published.
+    pub(super) fn published() -> Option<&'static Self> {
+        // SAFETY: null, or a shared reference that `publish` was given, for ever.
+        unsafe { MEMORY.load(Ordering::Relaxed).as_ref() }
+    }
+
     /// Of a machine that has none.
     pub(crate) const EMPTY: Self = Self { ram: Ranges::EMPTY, free: Ranges::EMPTY };
 
@@ -155,6 +171,12 @@ impl MemoryMap {
     /// Takes `bytes` out of the free memory, zeroed and mapped: the lowest piece that is large enough, above the
     /// first MiB, where firmware keeps its own.
     pub(crate) fn carve(&mut self, bytes: u64) -> Result<u64, MemoryError<'static>> {
+        self.take(bytes, true)
+    }
+
+    /// The same, `zeroed` or as it is.
+    #[inline(never)]
+    pub(crate) fn take(&mut self, bytes: u64, zeroed: bool) -> Result<u64, MemoryError<'static>> {
         let bytes = page_up(bytes.max(1));
         let start = self
             .free
@@ -164,8 +186,10 @@ impl MemoryMap {
             .ok_or(MemoryError::NoRoom(bytes))?
             .0;
         map_identity(start, bytes, Use::Data)?;
-        // SAFETY: free RAM, just mapped, that nothing refers to.
-        unsafe { core::ptr::write_bytes(start as *mut u8, 0, bytes as usize) };
+        if zeroed {
+            // SAFETY: free RAM, just mapped, that nothing refers to.
+            unsafe { core::ptr::write_bytes(start as *mut u8, 0, bytes as usize) };
+        }
         self.free.remove_or_drop(start, start + bytes);
         Ok(start)
     }
@@ -180,7 +204,7 @@ impl MemoryMap {
     }
 
     /// Maps all RAM, with page tables out of a piece that is carved for the purpose; `stacks` more tables are
-    /// for what the caller maps next.
+    /// for the stacks, which the caller maps next.
     pub(crate) fn map_ram(&mut self, stacks: usize) -> Result<(), MemoryError<'static>> {
         let count = MORE_TABLES + stacks + 4 * self.ram.iter().count();
         let pool = self.carve((count * PAGE) as u64)?;
@@ -192,7 +216,7 @@ impl MemoryMap {
         // The tables that lead to the patcher's window are made while there are some, whatever the application maps later.
         with_mapper(|mapper| {
             mapper.map(WINDOW, image().0, PAGE as u64, Use::Constants)?;
-            mapper.unmap_page(WINDOW);
+            mapper.keep_window(WINDOW);
             Ok(())
         })
     }

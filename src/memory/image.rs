@@ -1,26 +1,33 @@
 //! The image itself: where it lies, what of it is text, its functions as numbers, and which build it is.
 
+use crate::arch::mmu::Table;
 use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-unsafe extern "C" {
-    static __image_start: u8;
-    static __text_end: u8;
-    static __rodata_end: u8;
-    static __relro_end: u8;
-    static __image_end: u8;
-    static __rela_start: u8;
-    static __rela_end: u8;
-}
-
-fn address(symbol: &'static u8) -> u64 {
-    core::ptr::from_ref(symbol) as u64
+/// The address of a symbol of the linker script. By its distance: an entry of the GOT would be relocated, which takes four times the room.
+macro_rules! address {
+    ($symbol:literal) => {{
+        let address: u64;
+        // SAFETY: computes an address, and accesses nothing.
+        unsafe {
+            asm!(
+                concat!("adrp {0}, ", $symbol), concat!("add {0}, {0}, :lo12:", $symbol),
+                out(reg) address, options(pure, nomem, nostack, preserves_flags)
+            );
+        }
+        address
+    }};
 }
 
 /// Where the image lies: `[start, end)`.
 pub(crate) fn image() -> (u64, u64) {
-    // SAFETY: symbols of the linker script, of which only the addresses are used.
-    unsafe { (address(&__image_start), address(&__image_end)) }
+    (address!("__image_start"), address!("__image_end"))
+}
+
+/// The page tables to start with, as many as the image needs (`memory/map.rs`), and how many they are.
+pub(super) fn first_tables() -> (*mut Table, usize) {
+    let (start, end) = (address!("__first_tables"), address!("__first_tables_end"));
+    (start as *mut Table, (end - start) as usize / size_of::<Table>())
 }
 
 /// Whether `address` lies in the text of the image.
@@ -35,7 +42,7 @@ pub(crate) fn instruction(at: u64) -> Option<u32> {
     (at.is_multiple_of(4) && is_text(at)).then(|| unsafe { (at as *const u32).read_volatile() })
 }
 
-/// A function of the image as a number: its distance from the start of the image, which is at most 4 MiB long.
+/// A function of the image as a number: its distance from the start of the image, which is not much longer than 64 MiB.
 pub(crate) fn offset_of_function(f: fn()) -> u32 {
     (f as usize as u64).wrapping_sub(image().0) as u32
 }
@@ -67,6 +74,38 @@ struct Relocation {
     _addend: u64,
 }
 
+/// The places of words by the packed table of relocations (generic ABI, "Relative Relocation Table"): an even entry is the place of a word,
+/// an odd one has a bit, from bit 1 on, for each of the 63 words that follow what the entries before it are about.
+struct Packed {
+    entries: core::slice::Iter<'static, u64>,
+    /// What is left of a bitmap, bit 0 for the word at `next`, and a 1 behind its last bit.
+    bits: u64,
+    next: u64,
+}
+
+impl Iterator for Packed {
+    type Item = u64;
+
+    fn next(&mut self) -> Option<u64> {
+        loop {
+            while self.bits <= 1 {
+                let entry = *self.entries.next()?;
+                if entry & 1 == 0 {
+                    self.next = entry + 8;
+                    return Some(entry);
+                }
+                self.bits = entry >> 1 | 1 << 63;
+            }
+            let (place, wanted) = (self.next, self.bits & 1);
+            self.next += 8;
+            self.bits >>= 1;
+            if wanted != 0 {
+                return Some(place);
+            }
+        }
+    }
+}
+
 /// Where the image was linked to be.
 fn link_base() -> u64 {
     let base: u64;
@@ -93,24 +132,37 @@ pub(crate) fn build_id() -> u64 {
         return known;
     }
     let (text, never_patch) = text();
-    // SAFETY: symbols of the linker script, of which only the addresses are used.
-    let (constants, table) =
-        unsafe { (address(&__text_end)..address(&__rela_end), address(&__rela_start)..address(&__rela_end)) };
+    let (packed, table) =
+        (address!("__relr_start")..address!("__relr_end"), address!("__rela_start")..address!("__rela_end"));
+    let constants = address!("__text_end")..table.end;
+    let relocated = address!("__rodata_end")..address!("__relro_end");
     let count = (table.end - table.start) as usize / size_of::<Relocation>();
     // SAFETY: the table by which the image was relocated, of entries of this kind, constant from then on.
-    let relocations = unsafe { core::slice::from_raw_parts(table.start as *const Relocation, count) };
-    // Each changed 8 bytes, which count as 0, which is what the linker leaves there; what belongs there is in the table. In the order of
-    // their places, as the linker sorts them.
+    let table = unsafe { core::slice::from_raw_parts(table.start as *const Relocation, count) };
+    let count = (packed.end - packed.start) as usize / size_of::<u64>();
+    // SAFETY: as above.
+    let packed = unsafe { core::slice::from_raw_parts(packed.start as *const u64, count) };
+    // Both in the order of their places, as the linker sorts them.
     let moved = text.start.wrapping_sub(link_base());
-    let mut relocated = relocations.iter().map(|relocation| relocation.offset.wrapping_add(moved)).peekable();
+    let mut replaced = table.iter().map(|relocation| relocation.offset.wrapping_add(moved)).peekable();
+    let mut added =
+        Packed { entries: packed.iter(), bits: 0, next: 0 }.map(|place| place.wrapping_add(moved)).peekable();
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for part in [text.start + IMAGE_HEADER..never_patch.end, constants] {
-        let len = (part.end - part.start) as usize / 4;
-        // SAFETY: text and constants of the image, mapped, aligned to more than a word, and not written yet.
-        let words = unsafe { core::slice::from_raw_parts(part.start as *const u32, len) };
-        for (at, word) in (part.start..).step_by(4).zip(words) {
-            while relocated.next_if(|place| place + 8 <= at).is_some() {}
-            let word = if relocated.peek().is_some_and(|place| *place <= at) { 0 } else { *word };
+    for part in [text.start + IMAGE_HEADER..never_patch.end, constants, relocated] {
+        for at in part.step_by(4) {
+            while replaced.next_if(|place| place + 8 <= at).is_some() {}
+            while added.next_if(|place| place + 8 <= at).is_some() {}
+            let word = if replaced.peek().is_some_and(|place| *place < at + 4) {
+                // As the linker leaves it there; what belongs there is in the table.
+                0
+            } else if let Some(place) = added.peek().filter(|place| **place <= at) {
+                // SAFETY: an address in a constant of the image, mapped, and not written again after relocation.
+                let linked = unsafe { (*place as *const u64).read_unaligned() }.wrapping_sub(moved);
+                (linked >> (8 * (at - place))) as u32
+            } else {
+                // SAFETY: text and constants of the image, mapped, aligned to a word, and not written yet.
+                unsafe { (at as *const u32).read() }
+            };
             hash = (hash ^ u64::from(word)).wrapping_mul(0x100_0000_01b3);
         }
     }
@@ -120,21 +172,13 @@ pub(crate) fn build_id() -> u64 {
 
 /// The text of the image, and the part of it that is never patched.
 pub(crate) fn text() -> (core::ops::Range<u64>, core::ops::Range<u64>) {
-    unsafe extern "C" {
-        static __never_patch_start: u8;
-        static __never_patch_end: u8;
-    }
-    // SAFETY: symbols of the linker script, of which only the addresses are used.
-    unsafe {
-        (
-            address(&__image_start)..address(&__text_end),
-            address(&__never_patch_start)..address(&__never_patch_end),
-        )
-    }
+    (
+        address!("__image_start")..address!("__text_end"),
+        address!("__never_patch_start")..address!("__never_patch_end"),
+    )
 }
 
 /// Where the parts of the image end that are mapped in different ways: text, constants, what relocation wrote, all.
 pub(super) fn parts() -> [u64; 4] {
-    // SAFETY: symbols of the linker script, of which only the addresses are used.
-    unsafe { [address(&__text_end), address(&__rodata_end), address(&__relro_end), address(&__image_end)] }
+    [address!("__text_end"), address!("__rodata_end"), address!("__relro_end"), address!("__image_end")]
 }

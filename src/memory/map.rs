@@ -2,19 +2,10 @@
 
 use super::image::{self, image};
 use super::stacks::{BOOT_GUARDS, BOOT_STACKS};
-use crate::arch::mmu::{self, MapError, Mapper, PAGE, Table, Use};
+use crate::arch::mmu::{self, MapError, Mapper, PAGE, Use};
 use crate::arch::shared::Regime;
-use crate::sync::SpinLock;
-use core::cell::UnsafeCell;
+use crate::sync::{Refused, SpinLock};
 use core::sync::atomic::{AtomicU64, Ordering};
-
-/// Tables to start with: the image, the device tree, the console, and the way to the first carved piece.
-const FIRST_TABLES: usize = 24;
-#[repr(transparent)]
-struct TablePool(UnsafeCell<[Table; FIRST_TABLES]>);
-// SAFETY: only the mapper uses it.
-unsafe impl Sync for TablePool {}
-static POOL: TablePool = TablePool(UnsafeCell::new([Table::EMPTY; FIRST_TABLES]));
 
 static MAPPER: SpinLock<Option<Mapper>> = SpinLock::new(None);
 
@@ -31,13 +22,13 @@ fn gathered_mapper() -> &'static mut Mapper {
 /// Maps the page `physical` of the text at [`WINDOW`], writable and not executable. The caller is the only CPU that runs.
 #[unsafe(link_section = ".never_patch")]
 pub(crate) fn open_window(physical: u64) -> Result<(), MapError> {
-    gathered_mapper().map(WINDOW, physical, PAGE as u64, Use::Data)
+    if gathered_mapper().open_window(physical) { Ok(()) } else { Err(MapError::NoTables) }
 }
 
 /// Takes it away again.
 #[unsafe(link_section = ".never_patch")]
 pub(crate) fn close_window() {
-    gathered_mapper().unmap_page(WINDOW);
+    gathered_mapper().close_window(WINDOW);
 }
 
 pub(super) fn page_down(address: u64) -> u64 {
@@ -58,8 +49,9 @@ pub(crate) fn init() -> Result<Regime, MapError> {
 /// The same, and whose the tables are is the caller's affair.
 #[inline(never)]
 pub(super) fn build() -> Result<(Mapper, Regime), MapError> {
-    // SAFETY: `.bss`, cleared at entry, and used here alone.
-    let mut mapper = unsafe { Mapper::new(POOL.0.get().cast(), FIRST_TABLES) };
+    let (tables, count) = image::first_tables();
+    // SAFETY: cleared at entry like `.bss`, and used here alone.
+    let mut mapper = unsafe { Mapper::new(tables, count) };
     let (start, [text, constants, relro, end]) = (image().0, image::parts());
     let mut map =
         |from: u64, to: u64, usage| if from < to { mapper.map_image(from, to - from, usage) } else { Ok(()) };
@@ -83,11 +75,26 @@ pub(super) fn with_mapper<R>(use_it: impl FnOnce(&mut Mapper) -> R) -> R {
     use_it(MAPPER.lock().as_mut().expect("set by `init` before anything else is mapped"))
 }
 
+/// The same for the application, in any context.
+pub(super) fn with_mapper_anywhere<R>(use_it: impl FnOnce(&mut Mapper) -> R) -> Result<R, Refused> {
+    let mut mapper = MAPPER.lock_anywhere()?;
+    Ok(use_it(mapper.as_mut().expect("set by `init` before anything else is mapped")))
+}
+
 /// Maps the pages under `[start, start + len)` where they are. On an error nothing has changed.
 pub(crate) fn map_identity(start: u64, len: u64, usage: Use) -> Result<(), MapError> {
     let bad = MapError::BadRange { start, len };
     let end = start.checked_add(len).filter(|_| len != 0).ok_or(bad)?;
     let (start, end) = (page_down(start), end.checked_add(PAGE as u64 - 1).map(page_down).ok_or(bad)?);
+    check_taken(start, end, usage)?;
+    with_mapper(|mapper| {
+        mapper.check(start, end - start, usage)?;
+        mapper.map(start, start, end - start, usage)
+    })
+}
+
+/// Whether `[start, end)` is free of the image and, for devices, of the tree, which have mappings of their own.
+fn check_taken(start: u64, end: u64, usage: Use) -> Result<(), MapError> {
     // The image is not mapped throughout: the guards of the boot stacks have to stay holes.
     let image = [image()];
     let tree = [(TREE_START.load(Ordering::Relaxed), TREE_END.load(Ordering::Relaxed))];
@@ -98,10 +105,19 @@ pub(crate) fn map_identity(start: u64, len: u64, usage: Use) -> Result<(), MapEr
             return Err(MapError::Conflict { at: start.max(page_down(from)) });
         }
     }
-    with_mapper(|mapper| {
-        mapper.check(start, end - start, usage)?;
-        mapper.map(start, start, end - start, usage)
-    })
+    Ok(())
+}
+
+/// Whether there are nothing but devices in the pages `[start, end)`, as far as the runtime knows.
+pub(super) fn check_devices(start: u64, end: u64) -> Result<(), MapError> {
+    check_taken(start, end, Use::Device)?;
+    let found = with_mapper_anywhere(|mapper| {
+        match (start..end).step_by(PAGE).find(|page| mapper.is_memory(*page)) {
+            Some(at) => Err(MapError::Conflict { at }),
+            None => Ok(()),
+        }
+    });
+    found.unwrap_or(Err(MapError::Nmi))
 }
 
 /// Maps the device registers at `[start, start + len)`. On an error nothing has changed.

@@ -1,17 +1,60 @@
 //! Where stacks lie, each above a page that stays unmapped.
 
-use crate::arch::exception::FRAMES;
+use super::stack_list;
+use crate::arch::exception::{FRAME_SIZE, FRAMES};
 use crate::arch::mmu::{PAGE, STACK_WINDOW as WINDOW};
 use crate::percpu::CpuId;
 use crate::percpu::area::{self, Area};
 use core::cell::UnsafeCell;
 use core::mem::offset_of;
 
-/// Pages of a thread stack, an exception stack, an emergency stack and a porch.
-pub(crate) const THREAD_PAGES: usize = 3 * FRAMES;
-pub(crate) const EXCEPTION_PAGES: usize = 2 * FRAMES;
+/// Pages of an exception stack of those that the boot CPU starts on, of an emergency stack and of a porch.
+const BOOT_EXCEPTION_PAGES: usize = 2 * FRAMES;
 pub(crate) const EMERGENCY_PAGES: usize = 2 * FRAMES;
-pub(crate) const PORCH_PAGES: usize = FRAMES;
+const PORCH_PAGES: usize = FRAMES;
+
+/// Sizes in bytes of the two stacks of each CPU on which code of the application runs. For the key `stacks` of [`entry!`](crate::entry).
+///
+/// Each is 8 KiB ([`Stacks::LEAST`]) to 1 MiB ([`Stacks::MOST`]), in whole pages of 4 KiB: other values do not compile. Below each
+/// lies a page that is never mapped: an overflow is reported as one, with the name of the stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stacks {
+    /// Of the thread context: `main`, what secondaries run, launched closures.
+    pub thread: usize,
+    /// Of interrupts and what runs in them: handlers, calls, posts, timers.
+    pub exception: usize,
+}
+
+impl Stacks {
+    /// What images have that choose nothing: 12 KiB and 8 KiB; four times as much where the compiler does not optimise.
+    pub const DEFAULT: Self = Self { thread: 3 * FRAMES * PAGE, exception: 2 * FRAMES * PAGE };
+    /// The smallest of either, bytes. Where the compiler does not optimise, a stack is at least as large as that of
+    /// [`Stacks::DEFAULT`], whatever was chosen.
+    pub const LEAST: usize = 8 * 1024;
+    /// The largest of either, bytes.
+    pub const MOST: usize = 1024 * 1024;
+
+    /// Checked, when the image is compiled.
+    pub(crate) const fn checked(self) -> Self {
+        const fn is_size(bytes: usize) -> bool {
+            Stacks::LEAST <= bytes && bytes <= Stacks::MOST && bytes.is_multiple_of(PAGE)
+        }
+        assert!(
+            is_size(self.thread),
+            "entry!: `stacks`: a thread stack has 8 KiB to 1 MiB, in whole pages of 4 KiB"
+        );
+        assert!(
+            is_size(self.exception),
+            "entry!: `stacks`: an exception stack has 8 KiB to 1 MiB, in whole pages of 4 KiB"
+        );
+        self
+    }
+}
+
+unsafe extern "Rust" {
+    /// The layout of this image: a constant that `entry!` makes of what the application has chosen.
+    safe fn reveille_stacks() -> &'static Layout;
+}
 
 /// Pages of the stack that the boot CPU starts on: reading the device tree takes more than a thread should.
 const BOOT_PAGES: usize = 8 * FRAMES;
@@ -22,7 +65,7 @@ pub(crate) struct BootStacks {
     guard_thread: [u8; PAGE],
     thread: [u8; BOOT_PAGES * PAGE],
     guard_exception: [u8; PAGE],
-    exception: [u8; EXCEPTION_PAGES * PAGE],
+    exception: [u8; BOOT_EXCEPTION_PAGES * PAGE],
     guard_emergency: [u8; PAGE],
     emergency: [u8; EMERGENCY_PAGES * PAGE],
 }
@@ -37,7 +80,7 @@ pub(crate) static BOOT_STACKS: BootStacksCell = BootStacksCell(UnsafeCell::new(B
     guard_thread: [0; PAGE],
     thread: [0; BOOT_PAGES * PAGE],
     guard_exception: [0; PAGE],
-    exception: [0; EXCEPTION_PAGES * PAGE],
+    exception: [0; BOOT_EXCEPTION_PAGES * PAGE],
     guard_emergency: [0; PAGE],
     emergency: [0; EMERGENCY_PAGES * PAGE],
 }));
@@ -65,54 +108,118 @@ pub(crate) const BOOT_GUARDS: [(usize, &str); 3] = [
 pub(crate) const BOOT_EXCEPTION_TOP: usize = offset_of!(BootStacks, guard_emergency);
 pub(crate) const BOOT_THREAD_TOP: usize = offset_of!(BootStacks, guard_exception);
 
-/// Address space of one CPU's stacks, bytes: the pages between them can stay unmapped without a byte of RAM being lost.
-const WINDOW_STRIDE: u64 = 0x1_0000 * FRAMES as u64;
-/// CPUs whose stacks one table of pages maps.
-pub(crate) const CPUS_PER_TABLE: usize = 512 * PAGE / WINDOW_STRIDE as usize;
+/// The stacks of a CPU, in this order.
+const NAMES: [&str; 4] = ["thread stack", "exception stack", "emergency stack", "porch"];
+const EXCEPTION: usize = 1;
+const PORCH: usize = 3;
 
-/// The stacks of one CPU in its part of the window: (first page, pages, name). Page 0 and the page below each
-/// stack are never mapped.
-const STACKS: [(usize, usize, &str); 4] = [
-    (1, THREAD_PAGES, "thread stack"),
-    (1 + THREAD_PAGES + 1, EXCEPTION_PAGES, "exception stack"),
-    (1 + THREAD_PAGES + 1 + EXCEPTION_PAGES + 1, EMERGENCY_PAGES, "emergency stack"),
-    (1 + THREAD_PAGES + 1 + EXCEPTION_PAGES + 1 + EMERGENCY_PAGES + 1, PORCH_PAGES, "porch"),
-];
-const _: () = assert!(STACKS[3].0 + STACKS[3].1 < WINDOW_STRIDE as usize / PAGE);
+/// The part of one CPU in the window. Page 0 and the page below each stack are never mapped.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Layout {
+    /// First page and pages of each stack.
+    stacks: [(usize, usize); NAMES.len()],
+    /// Pages of address space: those between the stacks can stay unmapped without a byte of RAM being lost.
+    stride: usize,
+}
 
-/// Pages of RAM under the stacks of one CPU.
-pub(crate) const STACK_PAGES: usize = THREAD_PAGES + EXCEPTION_PAGES + EMERGENCY_PAGES + PORCH_PAGES;
+impl Layout {
+    /// With stacks of these sizes.
+    pub const fn of(sizes: Stacks) -> Self {
+        const fn pages(bytes: usize, default: usize) -> usize {
+            (if FRAMES > 1 && bytes < default { default } else { bytes }) / PAGE
+        }
+        let thread = pages(sizes.thread, Stacks::DEFAULT.thread);
+        let exception = pages(sizes.exception, Stacks::DEFAULT.exception);
+        let exception_at = 1 + thread + 1;
+        let emergency_at = exception_at + exception + 1;
+        let porch_at = emergency_at + EMERGENCY_PAGES + 1;
+        Self {
+            stacks: [
+                (1, thread),
+                (exception_at, exception),
+                (emergency_at, EMERGENCY_PAGES),
+                (porch_at, PORCH_PAGES),
+            ],
+            stride: (porch_at + PORCH_PAGES + 1).next_power_of_two(),
+        }
+    }
 
-/// Where the stacks of `cpu` are mapped: (address, pages), in the order of their RAM.
-pub(crate) fn stack_ranges(cpu: CpuId) -> impl Iterator<Item = (u64, usize)> {
-    let base = WINDOW + cpu.index() as u64 * WINDOW_STRIDE;
-    STACKS.iter().map(move |(first, pages, _)| (base + (first * PAGE) as u64, *pages))
+    /// Pages of RAM under the stacks of one CPU.
+    pub(crate) const fn pages(&self) -> usize {
+        let [(_, thread), (_, exception), (_, emergency), (_, porch)] = self.stacks;
+        thread + exception + emergency + porch
+    }
+
+    /// Page tables by which the stacks of `count` CPUs are mapped: those of pages, and those that lead there.
+    pub(crate) const fn tables(&self, count: usize) -> usize {
+        let leaves = (count * self.stride).div_ceil(PAGE / 8);
+        leaves + leaves.div_ceil(PAGE / 8) + 1
+    }
+
+    /// Bytes of RAM that a CPU takes for its stacks, and for their share of a page table.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.pages() * PAGE + self.stride * 8
+    }
+
+    /// Where its stacks are mapped: (address, pages), in the order of their RAM.
+    pub(crate) fn ranges(&self, cpu: CpuId) -> impl Iterator<Item = (u64, usize)> + use<'_> {
+        let base = self.base(cpu);
+        self.stacks.iter().map(move |(first, pages)| (base + (first * PAGE) as u64, *pages))
+    }
+
+    fn base(&self, cpu: CpuId) -> u64 {
+        WINDOW + (cpu.index() * self.stride * PAGE) as u64
+    }
+
+    fn bottom(&self, cpu: CpuId, stack: usize) -> u64 {
+        self.base(cpu) + (self.stacks[stack].0 * PAGE) as u64
+    }
+
+    fn top(&self, cpu: CpuId, stack: usize) -> u64 {
+        let (first, pages) = self.stacks[stack];
+        self.base(cpu) + ((first + pages) * PAGE) as u64
+    }
+}
+
+/// The layout of this image.
+#[inline(always)]
+pub(crate) fn layout() -> &'static Layout {
+    reveille_stacks()
 }
 
 /// Tops of the thread stack, the exception stack and the emergency stack of `cpu`.
 pub(crate) fn tops(cpu: CpuId) -> [u64; 3] {
-    [0, 1, 2].map(|stack| stack_top(cpu, stack))
+    [0, 1, 2].map(|stack| layout().top(cpu, stack))
 }
 
-fn stack_top(cpu: CpuId, stack: usize) -> u64 {
-    let (first, pages, _) = STACKS[stack];
-    WINDOW + cpu.index() as u64 * WINDOW_STRIDE + ((first + pages) * PAGE) as u64
+/// Bytes that a handler of the application's finds on the stack of exceptions at least.
+const HANDLER_ROOM: usize = 3072 * FRAMES;
+
+/// The lowest stack pointer of `cpu` with which it can take an exception for the application.
+pub(crate) fn exception_floor(cpu: CpuId) -> u64 {
+    layout().bottom(cpu, EXCEPTION) + (FRAME_SIZE + HANDLER_ROOM) as u64
 }
 
 /// Top of the porch of `cpu`: the stack on which it decides whether it may run.
 pub(crate) fn porch_top(cpu: CpuId) -> u64 {
-    stack_top(cpu, 3)
+    layout().top(cpu, PORCH)
 }
 
 /// A guard page, for a report.
-pub(crate) struct GuardName {
-    cpu: usize,
-    stack: &'static str,
+pub(crate) enum GuardName {
+    /// Of one of the stacks that a CPU has.
+    Cpu { cpu: usize, stack: &'static str },
+    /// Of the application's stack of this name.
+    Own(&'static str),
 }
 
 impl core::fmt::Display for GuardName {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "the {} of cpu {}", self.stack, self.cpu)
+        match self {
+            Self::Cpu { cpu, stack } => write!(f, "the {stack} of cpu {cpu}"),
+            Self::Own(name) => write!(f, "the stack of {name}"),
+        }
     }
 }
 
@@ -121,14 +228,17 @@ pub(crate) fn guard_name(address: u64) -> Option<GuardName> {
     let boot = BOOT_STACKS.base() as u64;
     for (offset, stack) in BOOT_GUARDS {
         if (boot + offset as u64..boot + (offset + PAGE) as u64).contains(&address) {
-            return Some(GuardName { cpu: 0, stack });
+            return Some(GuardName::Cpu { cpu: 0, stack });
         }
     }
-    let offset = address.checked_sub(WINDOW)?;
-    let cpu = (offset / WINDOW_STRIDE) as usize;
-    let page = (offset % WINDOW_STRIDE) as usize / PAGE;
-    let stack = STACKS.iter().find(|(first, ..)| page + 1 == *first)?.2;
-    (cpu < area::areas().len()).then_some(GuardName { cpu, stack })
+    if let Some(own) = stack_list::in_use().find(|own| (own.guard..own.bottom).contains(&address)) {
+        return Some(GuardName::Own(own.name));
+    }
+    let Layout { stacks, stride } = *layout();
+    let page = address.checked_sub(WINDOW)? as usize / PAGE;
+    let (cpu, page) = (page / stride, page % stride);
+    let stack = stacks.iter().position(|(first, _)| page + 1 == *first)?;
+    (cpu < area::areas().len()).then_some(GuardName::Cpu { cpu, stack: NAMES[stack] })
 }
 
 /// Whether the stack pointer `sp` is on the emergency stack of the CPU of `area`.

@@ -11,10 +11,11 @@
 //! | at NMI level | |
 //! |---|---|
 //! | atomics, [`percpu!`](crate::percpu!) variables, [`Instant::now`](crate::time::Instant::now), [`cpu::current`](crate::cpu::current), [`cpu::online`](crate::cpu::online), [`cpu::status`](crate::cpu::status()), keys, [`hotplug::pin`](crate::hotplug::pin), [`irq::mask`](crate::irq::mask) | work |
-//! | [`cpu::wake`](crate::cpu::wake), [`cpu::launch()`](crate::cpu::launch()): a doorbell, and what its owner does in thread context | work |
+//! | [`cpu::wake`](crate::cpu::wake), [`Doorbell::ring`](crate::call::Doorbell::ring), [`irq::Sgi::send`](crate::irq::Sgi::send), [`cpu::launch()`](crate::cpu::launch()): what is rung, and what its owner does in its own time | work |
+//! | [`Timer::cancel`](crate::time::Timer::cancel) | works |
 //! | [`call::post`](crate::call::post()), [`call::post_each`](crate::call::post_each) | `Busy`, all `busy` |
 //! | [`call::on`](crate::call::on), [`on_each`](crate::call::on_each), [`on_deadline`](crate::call::on_deadline), [`stop_machine`](crate::stop_machine), [`cpu_down`](crate::hotplug::cpu_down), changes of keys | `WouldDeadlock` |
-//! | [`time::after`](crate::time::after), [`irq::register`](crate::irq::register), [`irq::set_affinity`](crate::irq::set_affinity), [`console::listen`](crate::console::listen), [`watchdog::start`](crate::watchdog::start), [`hotplug::register`](crate::hotplug::register), [`System::map_device`](crate::System::map_device) | `Nmi` |
+//! | [`time::after`](crate::time::after), [`Alarm::set`](crate::time::Alarm::set), [`irq::register`](crate::irq::register), [`irq::set_affinity`](crate::irq::set_affinity) and what else changes or asks for an interrupt, [`console::listen`](crate::console::listen), [`watchdog::start`](crate::watchdog::start), [`hotplug::register`](crate::hotplug::register), [`hotplug::register_callbacks`](crate::hotplug::register_callbacks), [`System::map_device`](crate::System::map_device) | `Nmi` |
 //! | [`SpinLock::try_lock`](crate::sync::SpinLock::try_lock), [`Mutex::try_lock`](crate::sync::Mutex::try_lock), [`console::read_byte`](crate::console::read_byte) | `None` |
 //! | [`print!`](crate::print), `log` | dropped, and counted: the next line that is printed says how many |
 //! | [`SpinLock::lock`](crate::sync::SpinLock::lock), [`Mutex::lock`](crate::sync::Mutex::lock), `critical_section::with`, [`cpu::idle`](crate::cpu::idle()) | panic |

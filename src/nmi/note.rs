@@ -1,6 +1,6 @@
 //! What CPUs note down about themselves when they are asked.
 
-use crate::arch::exception::IrqFrame;
+use crate::arch::exception::{Interrupted, IrqFrame};
 use crate::backtrace::Backtrace;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -35,9 +35,11 @@ impl Note {
         self.spsr.store(frame.spsr(), Ordering::Relaxed);
         #[cfg(feature = "fault-injection")]
         super::fault::in_the_middle();
+        // What runs at a lower level has frames of another making.
+        let known = if Interrupted::of(frame.spsr()) == Interrupted::Below { 0 } else { DEPTH };
         let mut len = 0;
         for (entry, address) in
-            self.frames.iter().zip(Backtrace::of_interrupted(frame.pc(), frame.lr, frame.fp))
+            self.frames[..known].iter().zip(Backtrace::of_interrupted(frame.pc(), frame.lr, frame.fp))
         {
             entry.store(address, Ordering::Relaxed);
             len += 1;

@@ -7,13 +7,13 @@ use super::cause::Cause;
 use super::fate::{Fate, StopReport};
 use super::last_words;
 use super::park::{self, Evidence, ParkMark};
-use crate::arch::exception::{FatalFrame, Registers};
+use crate::arch::exception::{FRAME_RECORD, FatalFrame, Registers};
 use crate::arch::regs;
 use crate::backtrace::{self, Backtrace};
 use crate::clock::Instant;
 use crate::memory::stacks;
 use crate::percpu::area::{self, Area, Part as _};
-use crate::{console, memory};
+use crate::{console, context, memory};
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -94,8 +94,11 @@ pub(super) fn write(cause: Cause<'_>, then: fn() -> &'static str) {
     out!("{}.{:06} s: {cause}\n", time.as_secs(), time.subsec_micros());
     let (start, end) = memory::image();
     out!("  image {start:#x} to {end:#x}, build {:016x}\n", memory::build_id());
+    if let Some(own) = area::find_current() {
+        runs(own);
+    }
     match cause {
-        Cause::Exception(frame) => exception(frame),
+        Cause::Exception(frame) => exception(frame, area::find_current()),
         // The panic machinery's own functions are left out.
         Cause::Panic(_, registers) => called(registers, None),
         Cause::Restarted(_, registers) => called(registers, Some(registers.pc)),
@@ -116,6 +119,7 @@ fn other(area: &Area) {
         out!(", it waits in the pen");
     }
     out!("\n");
+    runs(area);
     // Whatever the fate was read as: the evidence is there only behind the mark.
     if park::how(area).is_none() {
         return;
@@ -124,10 +128,10 @@ fn other(area: &Area) {
     let evidence = unsafe { ParkMark::of(area).evidence() };
     match evidence {
         Evidence::Call(registers) => called(registers, Some(registers.pc)),
-        Evidence::Stopped(frame) => stopped(frame),
+        Evidence::Stopped(frame) => stopped(frame, area),
         Evidence::Exception(frame) => {
             out!("  {}\n", Explained(frame));
-            exception(frame);
+            exception(frame, Some(area));
         }
         Evidence::Panic(info, registers) => {
             own_panic(info);
@@ -154,17 +158,38 @@ fn called(saved: &Registers, pc: Option<u64>) {
 }
 
 /// A CPU that was stopped by an interrupt.
-fn stopped(frame: &FatalFrame) {
+fn stopped(frame: &FatalFrame, area: &Area) {
+    let area = Some(area);
     let sp = frame.interrupted_sp();
     out!("  pc {:#x} lr {:#x} sp {sp:#x} spsr {:#x}\n", frame.elr, frame.x[30], frame.spsr);
     registers(0, &frame.x);
-    frames(Backtrace::of_interrupted(frame.elr, frame.x[30], frame.x[29]));
+    interrupted(frame, area);
 }
 
 /// What a fatal exception has saved.
-fn exception(frame: &FatalFrame) {
+fn exception(frame: &FatalFrame, area: Option<&Area>) {
     out!("  pc {:#x} lr {:#x} sp {:#x} thread sp {:#x}\n", frame.elr, frame.x[30], frame.sp, frame.sp_el0);
     registers(0, &frame.x);
+    interrupted(frame, area);
+}
+
+/// What the CPU of `area` runs, as the application calls it.
+fn runs(area: &Area) {
+    if let Some(name) = context::name_of(area) {
+        out!("  runs {name}\n");
+    }
+    if let Some(label) = area.label() {
+        out!("  {label}\n");
+    }
+}
+
+/// The functions in which `frame` found the CPU of `area`; if it ran a lower exception level, the thread that has entered that.
+fn interrupted(frame: &FatalFrame, area: Option<&Area>) {
+    if frame.is_from_below() {
+        out!("  a lower exception level, entered from here:\n");
+        let sp = area.map_or(0, |area| area.below());
+        return frames(Backtrace::of_record(if sp == 0 { 0 } else { sp + FRAME_RECORD }));
+    }
     frames(Backtrace::of_interrupted(frame.elr, frame.x[30], frame.x[29]));
 }
 

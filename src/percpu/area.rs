@@ -51,6 +51,14 @@ pub(crate) struct Header {
     emergency_top: u64,
     /// What it runs on its own stacks: a `fn(&'static Area) -> !`.
     entry: AtomicU64,
+    /// The lowest stack pointer with which it can take an exception for the application; 0: it cannot.
+    exception_floor: u64,
+    /// The record of the context that it runs, where the application has a scheduler.
+    context: AtomicU64,
+    /// The stack pointer of the thread that has entered a lower exception level; 0: none has.
+    below: AtomicU64,
+    /// What the application says that it does.
+    label: AtomicPtr<&'static str>,
 
     pub(crate) id: CpuId,
     /// Affinity, as in the device tree.
@@ -65,13 +73,18 @@ pub(crate) const EXCEPTION_TOP: usize = offset_of!(Header, exception_top);
 pub(crate) const THREAD_TOP: usize = offset_of!(Header, thread_top);
 pub(crate) const EMERGENCY_TOP: usize = offset_of!(Header, emergency_top);
 pub(crate) const ENTRY: usize = offset_of!(Header, entry);
+pub(crate) const EXCEPTION_FLOOR: usize = offset_of!(Header, exception_floor);
+pub(crate) const CONTEXT: usize = offset_of!(Header, context);
+pub(crate) const BELOW: usize = offset_of!(Header, below);
 
 impl Header {
-    /// Of `cpu`, with the tops of its thread, exception and emergency stack.
+    /// Of `cpu`, with the tops of its thread, exception and emergency stack, and the lowest stack pointer with which it can take an
+    /// exception for the application.
     pub(crate) fn new(
         cpu: CpuId,
         mpidr: u64,
         [thread, exception, emergency]: [u64; 3],
+        exception_floor: u64,
         entry: extern "C" fn(&'static Area) -> !,
         locals: u64,
     ) -> Self {
@@ -80,6 +93,10 @@ impl Header {
             thread_top: AtomicU64::new(thread),
             emergency_top: emergency,
             entry: AtomicU64::new(entry as usize as u64),
+            exception_floor,
+            context: AtomicU64::new(0),
+            below: AtomicU64::new(0),
+            label: AtomicPtr::new(core::ptr::null_mut()),
             id: cpu,
             mpidr,
             line: None,
@@ -95,6 +112,10 @@ impl Header {
             thread_top: AtomicU64::new(0),
             emergency_top: 0,
             entry: AtomicU64::new(0),
+            exception_floor: 0,
+            context: AtomicU64::new(0),
+            below: AtomicU64::new(0),
+            label: AtomicPtr::new(core::ptr::null_mut()),
             id: CpuId::BOOT,
             mpidr: 0,
             line: None,
@@ -112,6 +133,46 @@ impl Header {
     /// Upper end of its emergency stack; 0 before there is one.
     pub(crate) fn emergency_top(&self) -> u64 {
         self.emergency_top
+    }
+
+    /// The record of the context that it runs; 0: none. Relaxed, here and below: its CPU alone writes it, and reads it for more than a
+    /// report.
+    #[inline(always)]
+    pub(crate) fn context(&self) -> u64 {
+        self.context.load(Ordering::Relaxed)
+    }
+
+    /// This CPU, the calling one, runs the context of `record`.
+    #[inline(always)]
+    pub(crate) fn set_context(&self, record: u64) {
+        self.context.store(record, Ordering::Relaxed);
+    }
+
+    /// The stack pointer of the thread that has entered a lower exception level; 0: none has.
+    #[inline(always)]
+    pub(crate) fn below(&self) -> u64 {
+        self.below.load(Ordering::Relaxed)
+    }
+
+    /// The same for another thread, or none.
+    #[inline(always)]
+    pub(crate) fn set_below(&self, sp: u64) {
+        self.below.store(sp, Ordering::Relaxed);
+    }
+
+    /// What the application says that it does.
+    pub(crate) fn label(&self) -> Option<&'static str> {
+        // SAFETY: only `set_label` stores here, besides null the address of a static.
+        unsafe { self.label.load(Ordering::Relaxed).as_ref() }.copied()
+    }
+
+    /// The same from now on.
+    pub(crate) fn set_label(&self, label: Option<&'static &'static str>) {
+        // Relaxed: what it leads to is constant.
+        self.label.store(
+            label.map_or(core::ptr::null_mut(), |label| core::ptr::from_ref(label).cast_mut()),
+            Ordering::Relaxed,
+        );
     }
 
     /// From its next life on this CPU, which is the calling one, uses its thread stack below `sp` alone: what lies above is

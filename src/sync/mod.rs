@@ -38,6 +38,15 @@ unsafe impl<T: ?Sized + Send> Send for SpinLock<T> {}
 #[must_use = "the lock is free again as soon as this is dropped"]
 pub struct SpinGuard<'a, T: ?Sized>(Held<Locked<'a, T>, masking::Masked>);
 
+/// Why a lock is not to be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// The caller is at NMI level.
+    Nmi,
+    /// This CPU has stopped the others, one of which holds it.
+    Stopped,
+}
+
 /// A lock, for its own guard alone: whoever could come by the tickets could give it back.
 struct Locked<'a, T: ?Sized>(&'a SpinLock<T>);
 
@@ -92,6 +101,13 @@ impl<T: ?Sized> SpinLock<T> {
     pub(crate) fn lock_unless_stopped(&self) -> Option<SpinGuard<'_, T>> {
         let Some(masked) = masking::mask_below_nmi() else { at_nmi_level() };
         Held::lock(Locked(self), masked, |mine| comes(&self.tickets, mine)).map(SpinGuard)
+    }
+
+    /// Waits for the lock wherever that has an end.
+    pub(crate) fn lock_anywhere(&self) -> Result<SpinGuard<'_, T>, Refused> {
+        let masked = masking::mask_below_nmi().ok_or(Refused::Nmi)?;
+        let held = Held::lock(Locked(self), masked, |mine| comes(&self.tickets, mine));
+        held.map(SpinGuard).ok_or(Refused::Stopped)
     }
 
     /// Takes the lock if it is free. At NMI level it never is.

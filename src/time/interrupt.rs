@@ -38,8 +38,8 @@ pub(crate) fn init_interrupt(handler: fn(u32)) {
     if interrupt == 0 {
         return;
     }
-    if let Err(error) = irq::register(interrupt, Trigger::Level, handler) {
-        log::error!("timer: {error}");
+    if irq::keep(interrupt, Trigger::Level, handler).is_err() {
+        log::error!("timer: interrupt {interrupt} is not to be had");
         INTERRUPT.store(0, Ordering::Relaxed);
     }
 }

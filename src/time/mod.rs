@@ -1,9 +1,12 @@
-//! Time: the system counter, deadlines, and one-shot timers of each CPU.
+//! Time: the system counter, deadlines, and one-shot timers and alarms of each CPU.
 
+mod alarm;
+mod arm;
 mod interrupt;
 mod timers;
 
-pub use crate::clock::{Deadline, Instant, TimeError};
+pub use crate::clock::{Deadline, Instant, TimeError, frequency};
+pub use alarm::Alarm;
 pub(crate) use interrupt::{has_timer, init, init_interrupt, interrupt};
 pub use timers::{TIMER_BYTES, TIMERS_PER_CPU, Timer, TimerError, after};
 pub(crate) use timers::{

@@ -1,25 +1,26 @@
 //! One-shot timers, each on the CPU that set it.
 
+use super::alarm::Alarms;
 use super::interrupt::{has_timer, view};
 use crate::arch::{Hw, HwWord, timer};
 use crate::clock::{self, Instant, to_ticks};
 use crate::closure::ClosureCell;
 use crate::masking;
+use crate::percpu::CpuId;
 use crate::percpu::area::{self, Area, Part};
 use core::cell::Cell;
 use core::fmt;
-use core::marker::PhantomData;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use reveille_machine::BootArgs;
-use reveille_protocol::{State, TimerTable, TimerUse};
+use reveille_protocol::{State, TimerEntry, TimerTable, TimerUse};
 
 /// Timers that one CPU can have running.
 pub const TIMERS_PER_CPU: usize = 8;
 /// Bytes that the closure of a timer may capture.
 pub const TIMER_BYTES: usize = 48;
 
-/// Why a timer was not set.
+/// Why a timer or an alarm was not set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TimerError {
@@ -31,6 +32,8 @@ pub enum TimerError {
     Leaving,
     /// The caller is at NMI level ([`nmi::on_each`](crate::nmi::on_each)), and may have interrupted what sets a timer.
     Nmi,
+    /// It belongs to another CPU than the one that asks.
+    OtherCpu,
 }
 
 impl fmt::Display for TimerError {
@@ -40,6 +43,7 @@ impl fmt::Display for TimerError {
             Self::NoTimer => "the machine has no timer interrupt",
             Self::Leaving => "this CPU is leaving",
             Self::Nmi => "a timer set at NMI level",
+            Self::OtherCpu => "it belongs to another CPU",
         })
     }
 }
@@ -55,27 +59,44 @@ pub(crate) fn init_look_around(args: BootArgs<'_>) {
     LOOK_AROUND_TICKS.store(to_ticks(span), Ordering::Relaxed);
 }
 
+/// What runs timers: see [`run`].
+type Run = fn(&Timers, Option<u64>);
+
 /// The timers of one CPU.
 pub(crate) struct Timers {
     table: TimerTable<Hw, TIMERS_PER_CPU>,
+    /// [`run`], once a timer was set: it is linked into images that set any.
+    run: Cell<Option<Run>>,
     /// What each entry of the table runs.
     closures: [ClosureCell<TIMER_BYTES>; TIMERS_PER_CPU],
     /// When the watchdog's tick is due, ticks.
     tick: Cell<Option<u64>>,
+    /// Its alarms.
+    alarms: Alarms,
     /// When this CPU has to look around next, ticks. Moved on by a look alone: what else the timer is set for puts it off no further.
     around: Cell<u64>,
 }
 
-// SAFETY: only its own CPU touches it, and only with interrupts masked: every function here but `are_running`, which looks at an atomic,
-// goes through the area of the calling CPU inside a masked section, or in the handler of the timer.
+// SAFETY: the table is atomic but for what its own CPU alone touches: in every function here but `are_running` and `Timer::cancel`, with
+// interrupts masked, or in the handler of the timer. So it is with all else but the closures: one of these is its own CPU's, in the same
+// way, while its entry is free or as it is set or taken, and whoever's who stops the timer, from then until the entry is free.
 unsafe impl Sync for Timers {}
 
 impl Timers {
+    const fn no_word() -> HwWord {
+        HwWord::with(TimerTable::<Hw, TIMERS_PER_CPU>::NONE)
+    }
+
     pub(crate) const fn new() -> Self {
         Self {
-            table: TimerTable::from_parts(HwWord::with(TimerTable::<Hw, TIMERS_PER_CPU>::NONE)),
+            table: TimerTable::from_parts(
+                [const { TimerEntry::from_parts(Self::no_word()) }; TIMERS_PER_CPU],
+                Self::no_word(),
+            ),
+            run: Cell::new(None),
             closures: [const { ClosureCell::new() }; TIMERS_PER_CPU],
             tick: Cell::new(None),
+            alarms: Alarms::new(),
             around: Cell::new(u64::MAX),
         }
     }
@@ -95,9 +116,21 @@ impl Timers {
 
     /// Sets the hardware's timer: for what is due first, but no later than the CPU has to look around.
     fn program(&self) {
-        let earliest =
-            self.table.first_due().into_iter().chain(self.tick.get()).fold(self.around.get(), u64::min);
+        let earliest = self.around.get().min(self.alarms.first());
+        let earliest = self.table.first_due().into_iter().chain(self.tick.get()).fold(earliest, u64::min);
         timer::set_timer(view(), Some(earliest));
+    }
+
+    /// Its alarms. For its own CPU, with interrupts masked.
+    pub(super) fn alarms(&self) -> &Alarms {
+        &self.alarms
+    }
+
+    /// One of its alarms was set or taken away.
+    pub(super) fn plan_alarms(&self) {
+        if self.alarms.plan() {
+            self.program();
+        }
     }
 
     /// This CPU looks around now: it has to again after the time for that.
@@ -110,12 +143,13 @@ impl Timers {
 
 /// A timer that was set.
 ///
-/// Dropping it lets the timer run; [`Timer::cancel`] stops it.
+/// Dropping it lets the timer run; [`Timer::cancel`] stops it. It may be handed to another CPU, and still is a timer of the one that set
+/// it.
 #[derive(Debug)]
 pub struct Timer {
     timer: TimerUse,
-    /// It is this CPU's.
-    not_send: PhantomData<*mut ()>,
+    /// The CPU that has set it.
+    cpu: CpuId,
 }
 
 /// Runs `f` on this CPU, in interrupt context, once `delay` has passed: not before, and later by as long as
@@ -141,22 +175,42 @@ pub fn after<F: FnOnce() + Send + 'static>(delay: Duration, f: F) -> Result<Time
     let timer = timers.table.set((Instant::now() + delay).ticks()).ok_or(TimerError::Full)?;
     // SAFETY: the cell of an entry that was free is empty, and in the masked section only we use this CPU's timers.
     unsafe { timers.closures[timer.index()].put(f) };
+    timers.run.set(Some(run));
     timers.program();
-    Ok(Timer { timer, not_send: PhantomData })
+    Ok(Timer { timer, cpu: area.id })
 }
 
 impl Timer {
-    /// Stops the timer. `true`: it will not run; `false`: it has run, or is just running.
+    /// Stops the timer, from any CPU and in any context. `true`: it will not run, and its closure was dropped, here; `false`: it has run,
+    /// or is just running.
     pub fn cancel(self) -> bool {
+        // What it captured is dropped as in a handler, in whose place it would have been.
         let _masked = masking::mask();
-        let timers = Timers::of(area::current());
-        if !timers.table.cancel(self.timer) {
-            return false;
+        let timers = Timers::of(area::of(self.cpu));
+        timers.table.cancel(self.timer, || {
+            // SAFETY: ours, as the timer was set and we have stopped it, until its entry is free. The closure is there: it was put in before
+            // there was a `Timer`.
+            unsafe { timers.closures[self.timer.index()].discard() };
+        })
+    }
+
+    /// Has the timer run once `delay` has passed from now, instead of when it was to: `true`. `false`: it has run, or is just running.
+    ///
+    /// # Errors
+    ///
+    /// [`TimerError::OtherCpu`] on another CPU than the one that has set it, and [`TimerError::Nmi`]. It is set as before then.
+    pub fn set_again(&self, delay: Duration) -> Result<bool, TimerError> {
+        let Some(_masked) = masking::mask_below_nmi() else { return Err(TimerError::Nmi) };
+        let area = area::current();
+        if area.id != self.cpu {
+            return Err(TimerError::OtherCpu);
         }
-        // SAFETY: ours, in the masked section; the closure is there, since the entry was due, and nobody runs it any more.
-        unsafe { timers.closures[self.timer.index()].discard() };
-        timers.program();
-        true
+        let timers = Timers::of(area);
+        let is_set = timers.table.set_again(self.timer, (Instant::now() + delay).ticks());
+        if is_set {
+            timers.program();
+        }
+        Ok(is_set)
     }
 }
 
@@ -170,23 +224,39 @@ pub(crate) fn run_beyond(own: &Area, span: Duration) -> bool {
     Timers::of(own).run_beyond(span)
 }
 
+/// Runs the timers that are due by `now`, in the order in which they are; without, drops all. By their own CPU, with interrupts masked.
+fn run(timers: &Timers, now: Option<u64>) {
+    let Some(now) = now else {
+        // What a closure captured may set a timer as it is dropped: there is room for none.
+        timers.table.clear(|index| {
+            // SAFETY: ours, as the table says, in the masked section. An entry that was free has an empty cell, of which this does nothing.
+            unsafe { timers.closures[index].discard() };
+        });
+        return;
+    };
+    // No more often than there are entries: one that a closure sets for at once has the next interrupt.
+    for _ in &timers.closures {
+        let Some(index) = timers.table.take_due(now) else { break };
+        let closure = ClosureCell::new();
+        // SAFETY: interrupts are masked, so only we set this CPU's timers; we have taken this one, so nobody can stop it any more. The
+        // closure leaves its entry before it runs, so that it may set a timer itself; the new cell is empty and nobody else's.
+        unsafe {
+            timers.closures[index].move_to(&closure);
+            closure.run();
+        }
+    }
+}
+
 /// Runs every timer of this CPU that is due, in the order in which they are, and `tick` if the watchdog's is: it says when the next one
 /// is due. In the timer's interrupt, of which it is the handler.
 pub(crate) fn expired(tick: impl FnOnce() -> Option<u64>) {
     debug_assert!(masking::in_interrupt(), "timers run in the timer's interrupt");
     let timers = Timers::of(area::current());
     let now = Instant::now().ticks();
-    // No more often than there are entries: one that a closure sets for at once has the next interrupt.
-    for _ in &timers.closures {
-        let Some(index) = timers.table.take_due(now) else { break };
-        let closure = ClosureCell::new();
-        // SAFETY: interrupts are masked, so only we use this CPU's timers. The closure leaves its entry before
-        // it runs, so that it may set a timer itself; the new cell is empty and nobody else's.
-        unsafe {
-            timers.closures[index].move_to(&closure);
-            closure.run();
-        }
+    if let Some(run) = timers.run.get() {
+        run(timers, Some(now));
     }
+    timers.alarms.fire(now);
     if timers.tick.get().is_some_and(|due| due <= Instant::now().ticks()) {
         timers.tick.set(tick());
     }
@@ -198,13 +268,9 @@ pub(crate) fn expired(tick: impl FnOnce() -> Option<u64>) {
 pub(crate) fn drop_timers() {
     let _masked = masking::mask();
     let timers = Timers::of(area::current());
-    // What a closure captured may set a timer as it is dropped: there is room for none.
-    timers.table.clear(|| {
-        for closure in &timers.closures {
-            // SAFETY: ours, in the masked section. An entry that was free has an empty cell, of which this does nothing.
-            unsafe { closure.discard() };
-        }
-    });
+    if let Some(run) = timers.run.get() {
+        run(timers, None);
+    }
 }
 
 /// Sets when this CPU takes its next watchdog tick; `None`: it takes no more.
@@ -227,7 +293,8 @@ pub(crate) fn init_cpu() {
     timer::enable_event_stream(clock::frequency());
 }
 
-/// Stops this CPU's timer: it leaves.
+/// Stops this CPU's timer, and takes its alarms away: it leaves. With interrupts masked.
 pub(crate) fn quiet_cpu() {
+    Timers::of(area::current()).alarms.disarm();
     timer::set_timer(view(), None);
 }

@@ -11,14 +11,14 @@
 // of them, not by SVCR: firmware that knows nothing of SME traps that to EL3 (CPTR_EL3.ESM), and goes down there. With FEAT_SME_FA64 in
 // use nothing is illegal, and the label is where it goes.
 //
-// in:   VBAR of this level is reveille_el2_stub; SIMD does not trap
+// in:   VBAR of this level is reveille_stub; SIMD does not trap
 // uses: x0-x3, v0
 .macro if_streaming otherwise
     mrs     x0, S3_0_C0_C4_1            // ID_AA64PFR1_EL1.SME
     tst     x0, #(0xf << 24)
     b.eq    \otherwise
     mov     x3, x30
-    adr     x2, reveille_el2_stub
+    adr     x2, reveille_stub
     adr     x30, 90f
     mov     x0, #1
     msr     spsel, #0                   // an exception comes back to x30 with 0
@@ -37,7 +37,7 @@ reveille_el_setup:
     b.lo    .Lat_el1
 
     // ---- EL3: there is no firmware below; what it would have done is ours.
-    adr     x0, reveille_el3_stub       // first: what follows may trap on CPUs that lie about what they have
+    adr     x0, reveille_stub       // first: what follows may trap on CPUs that lie about what they have
     msr     vbar_el3, x0
     mov     x0, #0x0830                 // RES1 bits 4, 5, 11 of SCTLR_EL3; M, C, I clear
     movk    x0, #0x30c5, lsl #16
@@ -125,7 +125,7 @@ reveille_el_setup:
 
 .Lat_el2:
     msr     spsel, #1
-    adr     x0, reveille_el2_stub
+    adr     x0, reveille_stub
     msr     vbar_el2, x0
     mov     x0, #0x0830
     movk    x0, #0x30c5, lsl #16
@@ -248,7 +248,7 @@ reveille_el_setup:
 .Lat_el1:
     msr     spsel, #1
     // Until the real vectors are in place, which need a stack and an MMU, an exception parks this CPU.
-    adr     x0, reveille_el2_stub
+    adr     x0, reveille_stub
     msr     vbar_el1, x0
     mov     x0, #0x0800
     movk    x0, #0x30d0, lsl #16
@@ -298,26 +298,28 @@ reveille_float:
     msr     S3_3_C4_C4_1, xzr           // FPSR
 1:  ret
 
-// Vectors of the levels we have left, and of the one we are at until its own are set. A call to firmware that is not there
-// answers NOT_SUPPORTED, as SMCCC asks of an unknown function; anything else cannot be returned from, and stops this CPU
+// Vectors of the levels we have left, one table for EL3 and EL2, and of the one we are at until its own are set. A call to firmware that
+// is not there answers NOT_SUPPORTED, as SMCCC asks of an unknown function; anything else cannot be returned from, and stops this CPU
 // alone.
+.section .never_patch.vectors, "ax"
 .balign 2048
-reveille_el2_stub:
-    // Current level with SP_EL0: what this table is for never runs so, and `reveille_probe` and `if_streaming` borrow the place. Its
-    // load has aborted, or its instruction: back to its caller with that as the answer, SErrors masked as they were before.
+reveille_stub:
+    // Current level with SP_EL0: what this table is for never runs so, and `reveille_probe` and `if_streaming` borrow the place, at EL2
+    // and EL1. Its load has aborted, or its instruction: back to its caller with that as the answer, SErrors masked as they were before.
     mrs     x0, CurrentEL
-    tbnz    x0, #3, 1f
-    msr     vbar_el1, x2
-    msr     elr_el1, x30
-    mrs     x0, spsr_el1
-    orr     x0, x0, #(1 << 8)
-    msr     spsr_el1, x0
-    b       2f
-1:  msr     vbar_el2, x2
+    tbz     x0, #3, 1f
+    tbnz    x0, #2, reveille_park       // EL3
+    msr     vbar_el2, x2
     msr     elr_el2, x30
     mrs     x0, spsr_el2
     orr     x0, x0, #(1 << 8)
     msr     spsr_el2, x0
+    b       2f
+1:  msr     vbar_el1, x2
+    msr     elr_el1, x30
+    mrs     x0, spsr_el1
+    orr     x0, x0, #(1 << 8)
+    msr     spsr_el1, x0
 2:  mov     x0, #0
     mov     x1, #0
     eret
@@ -326,17 +328,19 @@ reveille_el2_stub:
     b       reveille_park
 .endr
     .balign 128
-    b       reveille_el2_stub           // the load's abort, told as an SError
+    b       reveille_stub               // the load's abort, told as an SError
 .rept 4
     .balign 128
     b       reveille_park
 .endr
     .balign 128
+    mrs     x3, CurrentEL
+    tbnz    x3, #2, reveille_stub_el3   // EL1 has left no level below it
     mrs     x3, esr_el2
     lsr     x3, x3, #26
     cmp     x3, #0x16                   // HVC from AArch64
     b.ne    reveille_park
-    // The one service of this level: the offset of the virtual counter, for a CPU that came in above the one that booted.
+    // The one service of EL2: the offset of the virtual counter, for a CPU that came in above the one that booted.
     mov     w3, #{SET_OFFSET}
     movk    w3, #{SET_OFFSET_HI}, lsl #16
     cmp     w0, w3
@@ -345,21 +349,11 @@ reveille_el2_stub:
     msr     cntvoff_el2, x1
     mov     x0, #0
 1:  eret
-.rept 7
-    .balign 128
-    b       reveille_park
-.endr
 
-// At EL3 there is one service besides: a 32-bit store in the Secure physical address space, with which the
-// Non-secure runtime sets up the Secure half of the interrupt controller once it has read the device tree. It is for
-// the level at which the runtime lives: where that is EL2, a guest at EL1 is answered as if the service were not there.
-.balign 2048
-reveille_el3_stub:
-.rept 8
-    .balign 128
-    b       reveille_park
-.endr
-    .balign 128
+    // At EL3 there is one service besides: a 32-bit store in the Secure physical address space, with which the
+    // Non-secure runtime sets up the Secure half of the interrupt controller once it has read the device tree. It is for
+    // the level at which the runtime lives: where that is EL2, a guest at EL1 is answered as if the service were not there.
+reveille_stub_el3:
     mrs     x3, esr_el3
     lsr     x3, x3, #26
     cmp     x3, #0x17                   // SMC from AArch64
@@ -381,10 +375,13 @@ reveille_el3_stub:
     dsb     sy
     mov     x0, #0
 1:  eret
+.org reveille_stub + 0x480              // refused if that did not fit in its 128 bytes
 .rept 7
     .balign 128
     b       reveille_park
 .endr
+
+.section .never_patch, "ax"
 
 // Reads 8 bytes where there may be no memory. On a thread's stack, with all exceptions masked and nothing but this
 // CPU running. An interconnect may tell of the abort by an SError, which is taken here, too: left pending it would end the
@@ -395,7 +392,7 @@ reveille_el3_stub:
 // uses: x2, x3
 .global reveille_probe
 reveille_probe:
-    adr     x1, reveille_el2_stub
+    adr     x1, reveille_stub
     mrs     x3, CurrentEL
     tbnz    x3, #3, 1f
     mrs     x2, vbar_el1
@@ -427,7 +424,7 @@ reveille_probe:
 // uses: x1, x2
 .global reveille_probe_counter
 reveille_probe_counter:
-    adr     x1, reveille_el2_stub
+    adr     x1, reveille_stub
     mrs     x2, vbar_el1
     msr     vbar_el1, x1
     isb

@@ -28,7 +28,7 @@ _start:
 //
 // At EL3, where an ELF finds itself on all CPUs at once, the one whose affinity is 0 is elected, so that the same
 // CPU boots every time. Elsewhere whoever comes first: until that is known each does the same, for the early page
-// tables come out the same whoever writes them and are never written otherwise, and exclusives are used only
+// tables come out the same whoever writes them and no word of them is ever written otherwise, and exclusives are used only
 // once the MMU is on (Arm ARM B2.9.2: on memory that is not Normal cacheable they need not work).
 reveille_primary:
     mov     x20, x0
@@ -49,7 +49,8 @@ reveille_primary:
     stxr    w2, w1, [x0]
     cbnz    w2, 1b
 
-    // Elected. Self-relocation: R_AARCH64_RELATIVE alone, *(base + offset) = base + addend.
+    // Elected. Self-relocation: R_AARCH64_RELATIVE alone, *(base + offset) = base + addend; and words by RELR (generic ABI, "Relative
+    // Relocation Table"), *(base + offset) += base, once for all: nobody is elected twice.
     adr_l   x0, __rela_start
     adr_l   x1, __rela_end
     adr_l   x2, __image_start
@@ -67,11 +68,32 @@ reveille_primary:
     add     x5, x5, x2
     str     x5, [x3, x2]
     b       2b
-3:  adr_l   x0, __bss_start
+3:  adr_l   x0, __relr_start
+    adr_l   x1, __relr_end
+4:  cmp     x0, x1
+    b.hs    7f
+    ldr     x4, [x0], #8
+    tbnz    x4, #0, 5f
+    add     x3, x4, x2                  // an address: its word, and the next bitmap is of the 63 words behind that
+    ldr     x5, [x3]
+    add     x5, x5, x2
+    str     x5, [x3], #8
+    b       4b
+5:  mov     x6, x3                      // a bitmap, from bit 1 on
+    add     x3, x3, #(63 * 8)
+6:  lsr     x4, x4, #1
+    cbz     x4, 4b
+    tbz     x4, #0, 8f
+    ldr     x5, [x6]
+    add     x5, x5, x2
+    str     x5, [x6]
+8:  add     x6, x6, #8
+    b       6b
+7:  adr_l   x0, __bss_start
     adr_l   x1, __bss_end
-4:  stp     xzr, xzr, [x0], #16
+8:  stp     xzr, xzr, [x0], #16
     cmp     x0, x1
-    b.lo    4b
+    b.lo    8b
 
     adr_l   x0, {BOOT_STACKS}
     add     x0, x0, #{BOOT_EXCEPTION_TOP}
@@ -113,15 +135,52 @@ reveille_primary:
     mov     w24, #0                     // no generation tried
     b       reveille_pen
 
+// Writes the tables from x11 to x12: the entries from number x10 on lead to the tables from x12 to x3, in order, all others nowhere.
+//
+// out:  x11 is x12
+// uses: x10, x13
+.Llevel:
+    add     x10, x11, x10, lsl #3
+    orr     x13, x12, #3
+1:  cmp     x11, x10
+    b.lo    2f
+    cmp     x13, x3
+    b.hs    2f
+    str     x13, [x11], #8
+    add     x13, x13, #4096
+    b       3f
+2:  str     xzr, [x11], #8
+3:  cmp     x11, x12
+    b.lo    1b
+    ret
+
+// Drops the lines of the early tables, x4 to x1, of x14 bytes each, from the caches.
+//
+// uses: x11
+.Ldrop_lines:
+    dmb     sy
+    mov     x11, x4
+1:  dc      ivac, x11
+    add     x11, x11, x14
+    cmp     x11, x1
+    b.lo    1b
+    dsb     sy
+    ret
+
 // Builds the early tables - the image alone, text executable, the rest writable, as relocation has yet to write to
-// constants - and turns MMU and caches on.
+// constants - and turns MMU and caches on. By pages, however large the image is: the final tables give parts of it other rights,
+// and one translation must not have two sizes (`Mapper::map_image`).
+//
+// The tables lie behind `.bss`, not in the file, and hold anything. Every word of them is written, once, with what it will be
+// for good: another CPU may be running on them already.
 //
 // uses: x0-x15; no stack
 reveille_early_tables:
     adr_l   x0, __image_start
     adr_l   x1, __image_end
     adr_l   x2, __text_end
-    adr_l   x4, reveille_early
+    adr_l   x4, __early_tables
+    mov     x15, x30
     mrs     x5, CurrentEL
     ubfx    x5, x5, #2, #2
     mov     x6, #0                      // 1 where tables and TCR are those of EL2
@@ -142,64 +201,44 @@ reveille_early_tables:
     orr     x8, x8, #(1 << 54)          // not for EL0
 2:
 
+    // The stores below go past the caches. Drop whatever lines firmware left over them: dirty ones, which could be written
+    // back on top of them later, and then what was fetched meanwhile, so that the walker, which looks in the caches, sees memory.
+    mrs     x14, ctr_el0
+    ubfx    x14, x14, #16, #4
+    mov     x13, #4
+    lsl     x14, x13, x14
+    bl      .Ldrop_lines
+
+    // Levels 0, 1 and 2; two tables of level 2 in a row, for an image across a 1 GiB boundary.
+    mov     x11, x4
+    ubfx    x10, x0, #39, #9
+    add     x12, x4, #{EARLY_L1}
+    add     x3, x4, #{EARLY_L2}
+    bl      .Llevel
+    ubfx    x10, x0, #30, #9            // the last one leads to one table: the next GiB would be another entry of level 0
+    mov     x12, x3
+    add     x3, x4, #{EARLY_L3}
+    bl      .Llevel
+    ubfx    x10, x0, #21, #9
+    mov     x12, x3
+    mov     x3, x1                      // the image ends with these tables
+    bl      .Llevel
+
     // Level 3: pages from the 2 MiB boundary below the image.
-    and     x10, x0, #~0x1fffff
-    add     x11, x4, #{EARLY_L3}
-    sub     x12, x0, x10
-    lsr     x12, x12, #9                // 8 bytes for each 4 KiB
-    add     x11, x11, x12
-    mov     x12, x0
+    and     x12, x0, #~0x1fffff
 3:  cmp     x12, x2
     csel    x13, x8, x7, lo
     orr     x13, x13, x12
+    cmp     x12, x0
+    ccmp    x12, x1, #0b0010, hs        // in [x0, x1): lo
+    csel    x13, x13, xzr, lo
     str     x13, [x11], #8
     add     x12, x12, #4096
-    cmp     x12, x1
+    cmp     x11, x1
     b.lo    3b
 
-    // Level 2: two tables in a row, for an image across a 1 GiB boundary.
-    ubfx    x11, x0, #21, #9
-    add     x12, x4, #{EARLY_L2}
-    add     x12, x12, x11, lsl #3
-    add     x13, x4, #{EARLY_L3}
-    orr     x13, x13, #3
-    str     x13, [x12]
-    add     x13, x13, #4096
-    str     x13, [x12, #8]
-    add     x13, x13, #4096
-    str     x13, [x12, #16]
-
-    // Levels 1 and 0.
-    ubfx    x11, x0, #30, #9
-    add     x12, x4, #{EARLY_L1}
-    add     x12, x12, x11, lsl #3
-    add     x13, x4, #{EARLY_L2}
-    orr     x13, x13, #3
-    str     x13, [x12]
-    cmp     x11, #511                   // the next GiB would be another level 0 entry: not mapped
-    b.eq    5f
-    add     x13, x13, #4096
-    str     x13, [x12, #8]
-5:  ubfx    x11, x0, #39, #9
-    add     x13, x4, #{EARLY_L1}
-    orr     x13, x13, #3
-    str     x13, [x4, x11, lsl #3]
-
-    // The stores went past the caches: drop whatever stale lines firmware left over them, so that the
-    // walker, which looks in the caches, sees memory.
-    dmb     sy
-    mov     x11, x4
-    add     x12, x4, #{EARLY_SIZE}
-    mrs     x13, ctr_el0
-    ubfx    x13, x13, #16, #4
-    mov     x14, #4
-    lsl     x13, x14, x13
-6:  dc      ivac, x11
-    add     x11, x11, x13
-    cmp     x11, x12
-    b.lo    6b
-    dsb     sy
-
+    bl      .Ldrop_lines
+    mov     x30, x15
     mov     x0, x4
     movz    x1, #{MAIR}
     movk    x1, #{MAIR_HI}, lsl #16

@@ -121,6 +121,43 @@ fn number_hands_over() {
     });
 }
 
+/// A handler is taken away while a CPU handles its interrupt. Once that CPU is found to have applied the news it handles it no more:
+/// what the handler wrote is there, and what it used can go.
+#[test]
+fn taken_away() {
+    Model::new("news/taken_away", &["handled", "gone", "not certain"]).check(|tally| {
+        let world = World::new(State::Online);
+        assert!(world.register());
+        let handles = world.spawn(|world| {
+            // An interrupt comes, the CPU looks for news, and another one comes.
+            let handle = || {
+                let found = world.wanted.all().next().is_some();
+                if found {
+                    world.handler.write(2);
+                }
+                found
+            };
+            let first = handle();
+            world.news.look(&world.applied, || ());
+            (first, handle())
+        });
+        world.wanted.remove(PPI);
+        let number = world.news.tell(|| ());
+        let certain = world.applied.has(number);
+        if certain {
+            // Nobody reads or writes it at the same time: the payload would tell.
+            world.handler.write(3);
+        }
+        let (first, second) = handles.join().unwrap();
+        tally.hit(match (certain, first) {
+            (true, _) if second => panic!("handled after it was certain that it would not be"),
+            (true, true) => "handled",
+            (true, false) => "gone",
+            (false, _) => "not certain",
+        });
+    });
+}
+
 /// The table of routes in its lock, and the slots of three CPUs.
 struct Table {
     lock: Tickets<LoomLockWord>,

@@ -32,7 +32,7 @@ shim_boot:
 2:  bl      shim_el2
     adr_l   x1, __image_start
     adr_l   x2, __image_end
-    adr_l   x3, __rela_start
+    adr_l   x3, __relr_start
     adr_l   x4, __rela_end
     cmp     x3, x4                      // nobody applies relocations here: there must not be any
     b.ne    firmware_stop

@@ -6,7 +6,7 @@
 #![no_std]
 #![no_main]
 
-use core::arch::asm;
+use core::arch::{asm, global_asm};
 use core::fmt;
 use core::hint::black_box;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -31,7 +31,41 @@ static SPINNERS: AtomicU32 = AtomicU32::new(0);
 static AT_LOCK: AtomicU32 = AtomicU32::new(0);
 static FOR_EVER: AtomicBool = AtomicBool::new(true);
 
+// Addresses among the constants, of a function. The first is in a table of its own, as the linker packs none that is in a section without
+// alignment; the others are packed, some of them further apart than a bitmap is long. Each case of this image relies on both tables, and
+// its build id has them in it.
+global_asm!(
+    ".section .rodata.unaligned, \"a\"",
+    ".byte 0",
+    "crash_unaligned: .quad {main}",
+    ".section .rodata.aligned, \"a\"",
+    ".balign 8",
+    "crash_aligned: .quad {main}, 1, {main}",
+    ".fill 80, 8, 1",
+    ".quad {main}",
+    ".fill 60, 8, 1",
+    ".quad {main}",
+    main = sym main,
+);
+
+/// Whether relocation has reached all of them, and nothing between them.
+fn is_relocated() -> bool {
+    unsafe extern "C" {
+        #[link_name = "crash_unaligned"]
+        static UNALIGNED: u8;
+        #[link_name = "crash_aligned"]
+        static ALIGNED: [u64; 145];
+    }
+    let wanted = main as *const () as u64;
+    // SAFETY: the constants above, of this size.
+    let (unaligned, aligned) = unsafe { ((&raw const UNALIGNED).cast::<u64>().read_unaligned(), &ALIGNED) };
+    let places = [0, 2, 83, 144];
+    unaligned == wanted
+        && aligned.iter().enumerate().all(|(at, word)| *word == if places.contains(&at) { wanted } else { 1 })
+}
+
 fn main(system: &'static System) -> ExitCode {
+    check(is_relocated(), "addresses in both tables are where the image is");
     match system.arg("hook") {
         None => {}
         Some("tell") => panic::set_action(Action::Hook(tell)),

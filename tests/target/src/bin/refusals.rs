@@ -252,27 +252,25 @@ fn refused() {
     let _ = hotplug::pin().clone();
 }
 
-//= timer/post | E0277 | `\*mut \(\)` cannot be sent between threads safely
-#[cfg(refused = "timer/post")]
-fn refused(timer: time::Timer) {
-    let _ = call::post(CpuId::BOOT, move || _ = timer.cancel());
-}
-
-//= timer/launch | E0277 | `\*mut \(\)` cannot be sent between threads safely
-#[cfg(refused = "timer/launch")]
-fn refused(timer: time::Timer) {
-    let _ = cpu::launch(CpuId::BOOT, move || _ = timer.cancel());
-}
-
-//= timer/on-returned | E0277 | `\*mut \(\)` cannot be sent between threads safely
-#[cfg(refused = "timer/on-returned")]
+//= doorbell/local | E0597 | `bell` does not live long enough
+#[cfg(refused = "doorbell/local")]
 fn refused() {
-    let _ = call::on(CpuId::BOOT, || time::after(SOON, || ()));
+    let bell = call::Doorbell::new(|| ());
+    let _ = bell.register();
 }
 
-//= timer/static | E0277 | `\*mut \(\)` cannot be sent between threads safely
-#[cfg(refused = "timer/static")]
-static REFUSED: SpinLock<Option<time::Timer>> = SpinLock::new(None);
+//= doorbell/captures | E0308 | mismatched types
+#[cfg(refused = "doorbell/captures")]
+fn refused(what: u32) {
+    let _ = call::Doorbell::new(move || drop(what));
+}
+
+//= alarm/local | E0597 | `alarm` does not live long enough
+#[cfg(refused = "alarm/local")]
+fn refused() {
+    let alarm = time::Alarm::new(|| ());
+    let _ = alarm.after(SOON);
+}
 
 //= timer/clone | E0599 | no method named `clone` found for struct `(reveille::time::)?Timer`
 #[cfg(refused = "timer/clone")]
@@ -554,6 +552,30 @@ reveille::static_key!(REFUSED, ON);
 mod refused {
     reveille::entry!(other);
     fn other(_: u64) {}
+}
+
+//= entry/unknown | | `third` is not one of the keys
+#[cfg(refused = "entry/unknown")]
+mod refused {
+    reveille::entry!(crate::main, third = crate::main);
+}
+
+//= entry/twice | E0080 | entry!: one of the keys `secondary` and `leaving`, once
+#[cfg(refused = "entry/twice")]
+mod refused {
+    reveille::entry!(crate::main, secondary = reveille::cpu::idle_loop, secondary = reveille::cpu::idle_loop);
+}
+
+//= entry/stacks | E0080 | entry!: `stacks`: an exception stack has 8 KiB to 1 MiB, in whole pages of 4 KiB
+#[cfg(refused = "entry/stacks")]
+mod refused {
+    use reveille::cpu::Stacks;
+    reveille::entry!(crate::main, stacks = Stacks { exception: 9000, ..Stacks::DEFAULT });
+}
+#[cfg(refused = "entry/stacks")]
+mod refused_too {
+    use reveille::cpu::Stacks;
+    reveille::entry!(crate::main, stacks = Stacks { thread: Stacks::MOST + 4096, ..Stacks::DEFAULT });
 }
 
 //= made/stop-report | E0451 | field `elapsed` of struct `StopReport` is private

@@ -8,6 +8,8 @@
 //! page of Markdown, and plants nothing; all others are parts of names, to plant only the bugs whose name or model
 //! contains one of them. Run by `scripts/model --mutants`.
 
+mod alarm;
+mod bells;
 mod call;
 mod gate;
 mod handshake;
@@ -16,8 +18,10 @@ mod launch;
 mod locks;
 mod masking;
 mod news;
+mod preemption;
 mod stop;
 mod summons;
+mod timers;
 mod turns;
 mod wakes;
 mod watch;
@@ -39,12 +43,16 @@ const TABLES: &[(&str, &[Mutant])] = &[
     ("The panic gate", gate::MUTANTS),
     ("Launched closures", launch::MUTANTS),
     ("Calls", call::MUTANTS),
+    ("Doorbells", bells::MUTANTS),
     ("Stop-machine, leaving, the lock on both", stop::MUTANTS),
     ("Functions at NMI level", summons::MUTANTS),
     ("Masked sections", masking::MUTANTS),
+    ("Preemption that is put off", preemption::MUTANTS),
     ("Locks", locks::MUTANTS),
     ("Turns at the lock on starting and stopping", turns::MUTANTS),
     ("Idle", wakes::MUTANTS),
+    ("Alarms", alarm::MUTANTS),
+    ("Timers", timers::MUTANTS),
     ("The watchdog", watch::MUTANTS),
     ("News, and routes of interrupts", news::MUTANTS),
     ("Keys and forms against arrival and leaving", key::MUTANTS),

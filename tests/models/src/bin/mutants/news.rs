@@ -45,7 +45,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "news_counted_relaxed",
         file: "news.rs",
-        edits: &[("self.latest.fetch_add(1, Release);", "self.latest.fetch_add(1, Relaxed);")],
+        edits: &[("self.latest.fetch_add(1, Release) + 1;", "self.latest.fetch_add(1, Relaxed) + 1;")],
         model: "news::number_hands_over",
     },
     Mutant {
@@ -75,6 +75,24 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "news.rs",
         edits: &[("self.bits.load(Acquire)", "self.bits.load(Relaxed)")],
         model: "news::tell_against_look",
+    },
+    Mutant {
+        name: "applied_relaxed",
+        file: "news.rs",
+        edits: &[("applied.number.store(number, Release);", "applied.number.store(number, Relaxed);")],
+        model: "news::taken_away",
+    },
+    Mutant {
+        name: "applied_read_relaxed",
+        file: "news.rs",
+        edits: &[("self.number.load(Acquire)", "self.number.load(Relaxed)")],
+        model: "news::taken_away",
+    },
+    Mutant {
+        name: "taken_away_by_older_news",
+        file: "news.rs",
+        edits: &[("self.latest.fetch_add(1, Release) + 1", "self.latest.fetch_add(1, Release)")],
+        model: "news::taken_away",
     },
     Mutant {
         name: "sent_without_a_look",

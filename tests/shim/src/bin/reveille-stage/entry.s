@@ -23,8 +23,8 @@ _start:
     ldr     x3, =({STACKS})
     madd    x2, x1, x2, x3
     mov     sp, x2
-    adrp    x1, __rela_start
-    add     x1, x1, :lo12:__rela_start
+    adrp    x1, __relr_start
+    add     x1, x1, :lo12:__relr_start
     adrp    x2, __rela_end
     add     x2, x2, :lo12:__rela_end
     cmp     x1, x2                      // nobody applies relocations here: there must not be any

@@ -7,7 +7,10 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 use reveille::bringup::{self, Verdict, cpu_up};
 use reveille::cpu::{self, CpuId, CpuSet};
-use reveille::irq::{self, Trigger};
+use reveille::dt::Region;
+use reveille::hotplug::Callbacks;
+use reveille::irq::{self, Handler, Priority, Sgi, Trigger};
+use reveille::memory::{self, Pages, Stack};
 use reveille::panic::{self, Action};
 use reveille::patch::{self, Batch};
 use reveille::sync::{Mutex, SpinLock};
@@ -66,6 +69,30 @@ fn unused_interrupt() -> u32 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
+/// The same of private ones.
+fn unused_private() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(16);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+static HANDLER: Handler = Handler::new(&|_| ());
+
+/// An interrupt that has a handler, where one can be registered.
+fn registered() -> u32 {
+    const SPI: u32 = 198;
+    let _ = irq::register(SPI, Trigger::Edge, |_| ());
+    SPI
+}
+
+/// The SGI of the application's, from [`set_up`] on.
+static SGI: AtomicU32 = AtomicU32::new(0);
+
+/// What has to be there before the context is entered.
+pub fn set_up() {
+    let sgi = irq::register_sgi(&HANDLER).expect("there is an SGI");
+    SGI.store(sgi.intid(), Ordering::Relaxed);
+}
+
 fn verdict(verdict: Verdict) -> Outcome {
     if verdict == Verdict::Online { Outcome::Ran } else { refused(verdict) }
 }
@@ -77,6 +104,17 @@ fn answers(answers: nmi::Answers) -> Outcome {
         _ => "offline",
     };
     holds(answers.is_complete(), what)
+}
+
+/// Its runs are counted nowhere: they coalesce.
+static BELL: call::Doorbell = call::Doorbell::new(|| ());
+
+reveille::percpu! {
+    static ALARM: time::Alarm = time::Alarm::new(|| ());
+}
+
+fn rung(rung: call::Rung) -> Outcome {
+    if rung == call::Rung::Heard { Outcome::Ran } else { refused(rung) }
 }
 
 fn posted(posted: call::Posted) -> Outcome {
@@ -96,6 +134,13 @@ pub static FUNCTIONS: &[Function] = functions! {
     "call::post(self)" => promise(call::post(cpu::current(), keep));
     "call::post(other)" => promise(call::post(other(), keep));
     "call::post_each" => posted(call::post_each(&[cpu::current(), other()].into_iter().collect(), |_| keep()));
+    "call::Doorbell::register" => {
+        // The first time, or never again.
+        let _ = BELL.register();
+        holds(BELL.register() == Err(call::DoorbellError::Registered), "wrong")
+    };
+    "call::Doorbell::ring(self)" => rung(BELL.ring(cpu::current()));
+    "call::Doorbell::ring(other)" => rung(BELL.ring(other()));
     "call::on(self)" => result(call::on(cpu::current(), || ()));
     "call::on(other)" => result(call::on(other(), || ()));
     "call::on_each" => match call::on_each(&[cpu::current(), other()].into_iter().collect(), |_| ()) {
@@ -151,7 +196,36 @@ pub static FUNCTIONS: &[Function] = functions! {
     // Where QEMU's `virt` has devices that nobody uses.
     "System::map_device" => result(system().map_device(0x0a00_0000, 0x1000));
 
+    "memory::free" => match memory::free() {
+        Ok(free) => holds(free.largest != 0 && free.bytes >= free.largest && free.pieces != 0, "wrong"),
+        Err(error) => refused(error),
+    };
+    "Pages::{new,aligned,below,zeroed}" => match Pages::aligned(5000, 1 << 16) {
+        Ok(pages) => {
+            let mut pages = pages.zeroed();
+            let same = pages.as_mut_ptr().cast_const() == pages.as_ptr() && pages.bytes_mut().len() == pages.len();
+            holds(same && pages.len() == 8192 && pages.physical() & 0xffff == 0, "wrong")
+        }
+        Err(error) => refused(error),
+    };
+    "Pages::{take,leak}" => {
+        let highest = system().free_memory().last().map(|piece| piece.base + piece.size).unwrap_or(0);
+        let page = |from_top: u64| Region { base: highest - from_top * 0x1000, size: 0x1000 };
+        match (1..1000).find_map(|from_top| Pages::take(page(from_top)).ok()) {
+            Some(pages) => holds(pages.leak().len() == 0x1000, "wrong"),
+            None => result(Pages::take(page(1))),
+        }
+    };
+    "Stack::new" => match Stack::new("context", 10_000) {
+        Ok(stack) => holds(stack.name() == "context" && stack.top() - stack.bottom() == stack.len(), "wrong"),
+        Err(error) => refused(error),
+    };
+
     "hotplug::register" => result(hotplug::register(|_| Ok(()), |_| ()));
+    "hotplug::register_callbacks" => {
+        let callbacks = Callbacks { online: |_| Ok(()), offline: |_| (), asked: |_| Ok(()) };
+        result(hotplug::register_callbacks(callbacks))
+    };
     "hotplug::pin" => {
         drop(hotplug::pin());
         Outcome::Ran
@@ -169,6 +243,27 @@ pub static FUNCTIONS: &[Function] = functions! {
     "irq::in_interrupt" => value(irq::in_interrupt());
     "irq::in_nmi" => value(irq::in_nmi());
     "irq::register" => result(irq::register(unused_interrupt(), Trigger::Edge, |_| ()));
+    "irq::register_with" => result(irq::register_with(unused_interrupt(), Trigger::Edge, &HANDLER));
+    "irq::register_per_cpu" => result(irq::register_per_cpu(unused_private(), &HANDLER));
+    "irq::register_sgi" => result(irq::register_sgi(&HANDLER));
+    "irq::Sgi::{with_intid,intid,send}" => match Sgi::with_intid(SGI.load(Ordering::Relaxed)) {
+        Some(sgi) => result(sgi.send(&only(other()))),
+        None => refused("none"),
+    };
+    "irq::{enable,disable}" => {
+        let intid = registered();
+        result(irq::disable(intid).and_then(|()| irq::enable(intid)))
+    };
+    "irq::{set_pending,clear_pending}" => {
+        let intid = registered();
+        result(irq::set_pending(intid).and_then(|()| irq::clear_pending(intid)))
+    };
+    "irq::{is_pending,is_active}" => {
+        let intid = registered();
+        result(irq::is_pending(intid).and_then(|_| irq::is_active(intid)))
+    };
+    "irq::set_priority" => result(irq::set_priority(registered(), Priority::High));
+    "irq::unregister" => result(irq::unregister(registered(), LIMIT));
     "irq::set_affinity" => result(irq::set_affinity(199, CpuId::BOOT));
 
     "nmi::on_each(self)" => answers(nmi::on_each(&only(cpu::current()), || ()));
@@ -250,6 +345,20 @@ pub static FUNCTIONS: &[Function] = functions! {
     "time::Timer::cancel" => match time::after(Duration::from_secs(1000), keep) {
         Ok(timer) => holds(timer.cancel(), "late"),
         Err(error) => refused(error),
+    };
+
+    "time::Timer::set_again" => match time::after(Duration::from_secs(1000), keep) {
+        Ok(timer) => {
+            let again = timer.set_again(Duration::from_secs(2000));
+            holds(again == Ok(true) && timer.cancel(), "late")
+        }
+        Err(error) => refused(error),
+    };
+    "time::Alarm::{set,after}" => result(ALARM.after(Duration::from_secs(1000)));
+    "time::Alarm::cancel" => result(ALARM.cancel());
+    "time::{frequency,Alarm::due}" => {
+        let _ = ALARM.due();
+        holds(time::frequency() > 0, "wrong")
     };
 
     "watchdog::start" => result(watchdog::start(Duration::from_secs(10)));

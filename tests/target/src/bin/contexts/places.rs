@@ -1,7 +1,7 @@
 //! The contexts: where a function can be called.
 
 use crate::cell;
-use crate::functions::{FUNCTIONS, LOCK, MUTEX, OTHER};
+use crate::functions::{self, FUNCTIONS, LOCK, MUTEX, OTHER};
 use crate::{BROKEN, LONG, system};
 use core::arch::asm;
 use core::cell::UnsafeCell;
@@ -86,6 +86,7 @@ pub fn set_up(context: &'static Context) {
     let listed = system().machine().timer.as_ref().ok().and_then(|timer| timer.physical);
     let physical = listed.map_or(30, |interrupt| interrupt.id);
     done(irq::register(physical, Trigger::Level, tick).is_ok(), "the physical timer");
+    functions::set_up();
     if context.kind == Kind::Alone {
         return;
     }

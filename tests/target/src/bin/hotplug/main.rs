@@ -7,6 +7,7 @@
 #![no_std]
 #![no_main]
 
+mod asked;
 mod interrupts;
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -106,6 +107,7 @@ fn main(system: &'static System) -> ExitCode {
             slow_callback(first);
         }
     }
+    asked::before_it_leaves(first);
     if shim::is_present(system) {
         denied(others);
     } else if system.arg("denied").is_some() {
@@ -143,6 +145,8 @@ enum Order {
     Gather = 7,
     /// Compute, until told to let go and a little longer; then as [`Order::Leave`].
     LeaveLater = 8,
+    /// Take itself down, as soon as the application lets it.
+    LeaveOnceAllowed = 9,
 }
 
 /// Ends what was ordered.
@@ -198,6 +202,8 @@ fn secondary(own: CpuId) -> ! {
                 }
                 GATHERED.fetch_add(1, Ordering::Release);
             });
+        } else if order == Order::LeaveOnceAllowed as u64 {
+            asked::leaves_by_itself(own);
         } else if order == Order::Leave as u64 || order == Order::LeaveLater as u64 {
             if order == Order::LeaveLater as u64 {
                 until_let_go(|| ());

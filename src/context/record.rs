@@ -1,0 +1,261 @@
+//! What is kept of a context, and the right to resume it.
+
+use crate::memory::Stack;
+use crate::percpu::CpuId;
+use core::cell::{Cell, UnsafeCell};
+use core::fmt;
+use core::mem::{ManuallyDrop, offset_of};
+use core::ptr::NonNull;
+
+/// The registers of a context that does not run (see `asm/vectors.s`, which knows the offsets).
+#[repr(C, align(16))]
+pub(crate) struct Saved {
+    /// x0 to x30 of one that was preempted; of one that has switched, what a function call keeps.
+    x: [u64; 31],
+    sp: u64,
+    /// 0: it has switched. 1: it was preempted.
+    how: u64,
+    spsr: u64,
+    elr: u64,
+    unused: u64,
+    #[cfg(target_feature = "neon")]
+    simd: [u128; 33],
+}
+const _: () = {
+    assert!(offset_of!(Saved, sp) == 248 && offset_of!(Saved, how) == 256 && offset_of!(Saved, spsr) == 264);
+    assert!(offset_of!(Saved, elr) == 272);
+};
+/// Where q0 is in a [`Record`].
+pub(crate) const SIMD: usize = 288;
+#[cfg(target_feature = "neon")]
+const _: () = assert!(offset_of!(Saved, simd) == SIMD);
+
+impl Saved {
+    const fn new() -> Self {
+        Self {
+            x: [0; 31],
+            sp: 0,
+            how: 0,
+            spsr: 0,
+            elr: 0,
+            unused: 0,
+            #[cfg(target_feature = "neon")]
+            simd: [0; 33],
+        }
+    }
+}
+
+/// One context: at the top of its stack, or, of what a CPU runs by itself, a per-CPU variable.
+///
+/// While it runs, its CPU alone touches it, in the switch; else whoever has its [`Ready`].
+#[repr(C)]
+pub(crate) struct Record {
+    saved: UnsafeCell<Saved>,
+    /// The one CPU that may resume it: its index plus one; 0: any may.
+    bound: Cell<u32>,
+    /// It is not what a CPU runs by itself.
+    away: bool,
+    /// What it has entered, and where it continues then: see [`exception::enter`](crate::exception::enter).
+    below: Cell<(u64, *mut crate::exception::Frame)>,
+    stack: ManuallyDrop<Option<Stack>>,
+}
+const _: () = assert!(offset_of!(Record, saved) == 0);
+
+impl Record {
+    pub(super) const fn new(home: bool, stack: Option<Stack>) -> Self {
+        Self {
+            saved: UnsafeCell::new(Saved::new()),
+            bound: Cell::new(0),
+            away: !home,
+            below: Cell::new((0, core::ptr::null_mut())),
+            stack: ManuallyDrop::new(stack),
+        }
+    }
+
+    /// What the application calls it.
+    pub(crate) fn name(&self) -> &'static str {
+        self.stack.as_ref().map_or("home", Stack::name)
+    }
+
+    /// Whether it is not what a CPU runs by itself.
+    #[inline(always)]
+    pub(super) fn is_away(&self) -> bool {
+        self.away
+    }
+
+    /// Whether it is what a CPU runs by itself.
+    #[inline(always)]
+    pub(crate) fn is_home(&self) -> bool {
+        !self.away
+    }
+
+    /// It is preempted: it goes on at `elr`, in the state `spsr`.
+    ///
+    /// # Safety
+    ///
+    /// The calling CPU runs it.
+    #[inline(always)]
+    pub(super) unsafe fn set_preempted(&self, elr: u64, spsr: u64) {
+        let saved = self.saved.get();
+        // SAFETY: it is the calling CPU's (the caller's).
+        unsafe {
+            (*saved).how = 1;
+            (*saved).elr = elr;
+            (*saved).spsr = spsr;
+        }
+    }
+
+    /// It is about to switch.
+    ///
+    /// # Safety
+    ///
+    /// The calling CPU runs it.
+    #[inline(always)]
+    pub(super) unsafe fn set_switched(&self) {
+        // SAFETY: the caller's.
+        unsafe { (*self.saved.get()).how = 0 };
+    }
+
+    #[inline(always)]
+    pub(super) fn bind(&self, cpu: Option<CpuId>) {
+        self.bound.set(cpu.map_or(0, |cpu| cpu.index() as u32 + 1));
+    }
+
+    #[inline(always)]
+    pub(super) fn is_bound(&self) -> bool {
+        self.bound.get() != 0
+    }
+
+    /// Whether it goes on as after a call. Of one that does not run.
+    #[inline(always)]
+    pub(super) fn has_switched(&self) -> bool {
+        // SAFETY: only who has its `Ready` asks, and nobody else touches it.
+        unsafe { (*self.saved.get()).how == 0 }
+    }
+
+    #[inline(always)]
+    pub(super) fn may_run_on(&self, cpu: CpuId) -> bool {
+        let bound = self.bound.get();
+        bound == 0 || bound == cpu.index() as u32 + 1
+    }
+
+    pub(super) fn below(&self) -> &Cell<(u64, *mut crate::exception::Frame)> {
+        &self.below
+    }
+
+    /// It does not run, and is to begin: with `keeps` in x19 to x30, and on the stack below `sp`.
+    pub(super) fn begin_with(&mut self, keeps: [u64; 12], sp: u64) {
+        let saved = self.saved.get_mut();
+        saved.x[..12].copy_from_slice(&keeps);
+        saved.sp = sp;
+    }
+}
+
+/// What a CPU runs by itself, as a context. For [`entry!`](crate::entry) alone.
+#[doc(hidden)]
+pub struct Home(Record);
+
+// SAFETY: the record's rule: its CPU alone touches it while it runs, and else whoever has the one `Ready`.
+unsafe impl Sync for Home {}
+
+impl Home {
+    /// One that runs.
+    #[allow(clippy::new_without_default, reason = "a constant, for a static")]
+    pub const fn new() -> Self {
+        Self(Record::new(true, None))
+    }
+
+    pub(super) fn record(&self) -> NonNull<Record> {
+        NonNull::from(&self.0)
+    }
+}
+
+/// The right to resume a context that does not run: there is one.
+///
+/// A `Ready` that is dropped leaves its context, and what that has on its stack, where it is for ever.
+#[must_use = "a context whose `Ready` is dropped never runs again"]
+pub struct Ready(NonNull<Record>);
+
+// SAFETY: it is the one right to the record, whose context was saved before there was a `Ready`. What the context has on its stack is moved
+// to another CPU only where it has switched by itself: a thread is the same one wherever it runs.
+unsafe impl Send for Ready {}
+// SAFETY: a shared one only says what does not change while it exists.
+unsafe impl Sync for Ready {}
+
+impl Ready {
+    /// Of a context that does not run.
+    ///
+    /// # Safety
+    ///
+    /// There is no other, and the registers are saved.
+    #[inline(always)]
+    pub(super) unsafe fn of(record: NonNull<Record>) -> Self {
+        Self(record)
+    }
+
+    #[inline(always)]
+    pub(super) fn into_record(self) -> NonNull<Record> {
+        self.0
+    }
+
+    #[inline(always)]
+    pub(super) fn record(&self) -> &Record {
+        // SAFETY: alive for as long as its context has not ended, which it has not.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// The name of its stack; `home` if it is what a CPU runs by itself.
+    pub fn name(&self) -> &'static str {
+        self.record().name()
+    }
+
+    /// The one CPU that may resume it: that which has preempted it, or whose home it is. `None`: any may.
+    #[inline]
+    pub fn bound_to(&self) -> Option<CpuId> {
+        self.record().bound.get().checked_sub(1).map(|index| CpuId::from_index(index as usize))
+    }
+
+    /// Whether it is what a CPU runs by itself.
+    #[inline]
+    pub fn is_home(&self) -> bool {
+        self.record().is_home()
+    }
+
+    /// A number that tells it from all others that exist, and stays the same for as long as it does.
+    #[inline]
+    pub fn id(&self) -> u64 {
+        self.0.as_ptr() as u64
+    }
+}
+
+impl fmt::Debug for Ready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ready({})", self.name())
+    }
+}
+
+/// A context whose closure has returned.
+#[must_use = "its stack is lost with it"]
+#[derive(Debug)]
+pub struct Ended(Stack, u64);
+
+impl Ended {
+    /// # Safety
+    ///
+    /// Nothing runs on the stack any more, and nobody resumes the context.
+    pub(super) unsafe fn of(record: NonNull<Record>) -> Self {
+        // SAFETY: the caller's; taken once, as the record is not used any more.
+        let stack = unsafe { ManuallyDrop::take(&mut (*record.as_ptr()).stack) };
+        Self(stack.expect("what a CPU runs by itself does not end"), record.as_ptr() as u64)
+    }
+
+    /// What [`Ready::id`] said of it.
+    pub fn id(&self) -> u64 {
+        self.1
+    }
+
+    /// Its stack.
+    pub fn into_stack(self) -> Stack {
+        self.0
+    }
+}

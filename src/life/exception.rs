@@ -1,0 +1,76 @@
+//! From the vectors to the application's handlers of exceptions, and back.
+
+use super::fatal::fatal_frame;
+use crate::arch::exception::{Frame, Interrupted, had_masked, landing};
+use crate::arch::regs;
+use crate::exception::{self, Below, Kind, Outcome};
+use crate::masking::Masking;
+use crate::percpu::area::{self, Area, Part as _};
+use crate::{context, gate};
+
+/// What the vectors do when this returns.
+const RESUME: u64 = 0;
+const LEAVE: u64 = 1;
+
+/// Asks the application about an exception. Called by the vectors on the stack of exceptions, everything masked, which it is again on return.
+///
+/// Normal interrupts are held back meanwhile, as they are while an interrupt is handled; those of NMI class get in where they did before.
+pub(super) extern "C" fn exception(frame: &mut Frame, number: u64) -> u64 {
+    let own = area::current();
+    let Some(kind) = Kind::from_number(number).filter(|_| !gate::is_stopper()) else {
+        fatal_frame(frame.fatal())
+    };
+    if kind == Kind::LowerIrq {
+        (frame.elr, frame.spsr) = Below::of(own).resume();
+        // Those of an earlier exception.
+        (frame.esr, frame.far) = (0, 0);
+    }
+    let masking = Masking::of(own);
+    masking.begin();
+    if kind.is_lower() || !had_masked(frame.spsr) {
+        // SAFETY: vectors and stacks are in place; the section that has just begun holds back what is normal, and keeps `DAIF` where it
+        // does so by that.
+        unsafe { masking.open_daif() };
+    }
+    let outcome = exception::ask(frame, kind);
+    regs::daif_close();
+    masking.end_closed();
+    match outcome {
+        Outcome::Leave if kind.is_lower() && Below::of(own).leave(frame, kind) => return LEAVE,
+        Outcome::Resume => {}
+        _ => fatal_frame(frame.fatal()),
+    }
+    if may_preempt(frame.spsr)
+        && let Some(landing) = context::preempt(own, frame.elr, frame.spsr)
+    {
+        frame.return_to(landing);
+    }
+    RESUME
+}
+
+/// Whether what was interrupted in the state `spsr` may be preempted as far as that says.
+fn may_preempt(spsr: u64) -> bool {
+    match Interrupted::of(spsr) {
+        Interrupted::Handler => false,
+        Interrupted::Thread => !had_masked(spsr),
+        Interrupted::Below => true,
+    }
+}
+
+/// The end of an interrupt of the CPU of `own`, which this is, in an image that has handlers, or contexts: where it is to return to instead
+/// of `elr`, in the state `spsr`.
+#[inline(always)]
+pub(super) fn after_interrupt(own: &'static Area, elr: u64, spsr: u64) -> Option<u64> {
+    if !exception::exist() && !context::exist() {
+        return None;
+    }
+    match Interrupted::of(spsr) {
+        Interrupted::Handler => None,
+        Interrupted::Thread if had_masked(spsr) => None,
+        Interrupted::Below if exception::exist() => {
+            Below::of(own).set_resume(elr, spsr);
+            Some(landing!(reveille_below_el1, reveille_below_el2))
+        }
+        _ => context::preempt(own, elr, spsr),
+    }
+}

@@ -1,0 +1,260 @@
+//! Mappings of the application's: pages and device registers, with attributes of its choice.
+//!
+//! A mapping owns what it maps. Each physical address has one place in the window, so nothing is mapped there twice; the pages' own
+//! mapping, which all RAM has, is out of reach meanwhile.
+
+use super::map::{check_devices, page_down, page_up, with_mapper_anywhere};
+use super::pages::Pages;
+use super::tables::more_tables;
+use crate::arch::mmu::{MAP_WINDOW, MAP_WINDOW_SIZE, MapError, PAGE, Use, invalidate_pages};
+use crate::arch::{self, cache};
+use crate::masking;
+use core::fmt;
+
+/// How memory behaves (Arm ARM B2.10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// Normal, write-back: as all RAM is mapped.
+    Normal,
+    /// Normal, non-cacheable: for what devices read and write that do not look into caches.
+    NonCacheable,
+}
+
+/// What may be done with it. Nothing is ever both writable and executable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Read and written.
+    ReadWrite,
+    /// Read.
+    ReadOnly,
+    /// Read and executed.
+    Execute,
+}
+
+/// What was to be mapped, and was not: it comes back.
+#[derive(Debug)]
+pub struct MapFailed {
+    /// Why.
+    pub error: MapError,
+    /// The pages.
+    pub pages: Pages,
+}
+
+impl fmt::Display for MapFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+/// Bytes that are mapped or unmapped at one time: interrupts are masked meanwhile.
+const AT_ONCE: u64 = 64 * PAGE as u64;
+
+fn usage(memory: Memory, access: Access) -> Option<Use> {
+    Some(match (memory, access) {
+        (Memory::Normal, Access::ReadWrite) => Use::Data,
+        (Memory::Normal, Access::ReadOnly) => Use::Constants,
+        (Memory::Normal, Access::Execute) => Use::Text,
+        (Memory::NonCacheable, Access::ReadWrite) => Use::Uncached,
+        (Memory::NonCacheable, Access::ReadOnly) => Use::UncachedConstants,
+        // Instructions come through caches in any case.
+        (Memory::NonCacheable, Access::Execute) => return None,
+    })
+}
+
+/// `len` bytes of the window from the place of `physical` on.
+#[derive(Debug)]
+struct Place {
+    physical: u64,
+    len: u64,
+}
+
+impl Place {
+    fn virtual_(&self) -> u64 {
+        MAP_WINDOW + self.physical
+    }
+
+    /// Maps all of it, or nothing.
+    fn map(&self, usage: Use) -> Result<(), MapError> {
+        if self.physical.checked_add(self.len).is_none_or(|end| end > MAP_WINDOW_SIZE) {
+            return Err(MapError::BadRange { start: self.physical, len: self.len });
+        }
+        let mut done = 0;
+        while done < self.len {
+            let part = AT_ONCE.min(self.len - done);
+            let from = self.virtual_() + done;
+            let mapped =
+                with_mapper_anywhere(|mapper| mapper.map_new(from, self.physical + done, part, usage));
+            let error = match mapped {
+                Ok(Ok(())) => {
+                    done += part;
+                    continue;
+                }
+                Ok(Err(MapError::NoTables)) if more_tables().is_ok() => continue,
+                Ok(Err(error)) => error,
+                Err(_) => MapError::Nmi,
+            };
+            self.unmap(done);
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Unmaps the first `len` bytes on all CPUs. `false`: not all of them, as nothing can be mapped any more.
+    fn unmap(&self, len: u64) -> bool {
+        let mut done = 0;
+        while done < len {
+            let part = AT_ONCE.min(len - done);
+            let from = self.virtual_() + done;
+            if with_mapper_anywhere(|mapper| mapper.remove_pages(from, part)).is_err() {
+                return false;
+            }
+            done += part;
+        }
+        invalidate_pages(self.virtual_(), len);
+        true
+    }
+}
+
+/// Pages that are mapped a second time, as their owner wants it. Dropped, they are unmapped on every CPU, and given back.
+///
+/// The address is the same on all CPUs, and is not that of the pages themselves.
+#[derive(Debug)]
+pub struct Mapping {
+    /// `None` once it is unmapped.
+    pages: Option<Pages>,
+    place: Place,
+}
+
+/// Maps `pages`. Every CPU that learns of the address from this one, by whatever hands over data, can use it.
+///
+/// [`Memory::NonCacheable`]: caches hold nothing of the pages that has still to be written, and nothing is written through their own mapping
+/// while this one is there; what a CPU may fetch by speculation is never written back (Arm ARM B2.16). [`Access::Execute`]: what was written before
+/// is what is fetched, on this CPU at once and on another when it has synchronised with this one, by a call or an interrupt
+/// (Arm ARM B2.7.4).
+///
+/// # Errors
+///
+/// [`MapFailed`], with the pages: nothing has changed. [`MapError::BadRange`] for what lies beyond 4 TiB, and for memory that is both non-cacheable and
+/// executable; [`MapError::NoTables`]; [`MapError::Nmi`].
+pub fn map(pages: Pages, memory: Memory, access: Access) -> Result<Mapping, MapFailed> {
+    let place = Place { physical: pages.physical(), len: pages.len() as u64 };
+    let bad = MapError::BadRange { start: place.physical, len: place.len };
+    let mapped = if masking::in_nmi() {
+        Err(MapError::Nmi)
+    } else {
+        usage(memory, access).ok_or(bad).and_then(|usage| place.map(usage))
+    };
+    if let Err(error) = mapped {
+        return Err(MapFailed { error, pages });
+    }
+    if memory == Memory::NonCacheable {
+        cache::clean_invalidate(pages.as_ptr() as usize, pages.len());
+    }
+    if access == Access::Execute {
+        cache::make_executable(pages.as_ptr() as usize, pages.len());
+    }
+    Ok(Mapping { pages: Some(pages), place })
+}
+
+impl Mapping {
+    /// Where it is mapped.
+    pub fn as_ptr(&self) -> *mut u8 {
+        self.place.virtual_() as *mut u8
+    }
+
+    /// Bytes.
+    #[allow(clippy::len_without_is_empty, reason = "it never is")]
+    pub fn len(&self) -> usize {
+        self.place.len as usize
+    }
+
+    /// The physical address, for a device.
+    pub fn physical(&self) -> u64 {
+        self.place.physical
+    }
+
+    /// Takes it away on every CPU: when this returns an access is a fault everywhere. The pages come back, with what is in them.
+    ///
+    /// # Errors
+    ///
+    /// At NMI level the mapping itself. With the others [stopped](crate::panic::stop_others), one of which was just mapping something, it stays
+    /// mapped for ever, and so does the answer.
+    pub fn unmap(mut self) -> Result<Pages, Self> {
+        if masking::in_nmi() {
+            return Err(self);
+        }
+        match self.take() {
+            Some(pages) => Ok(pages),
+            None => Err(self),
+        }
+    }
+
+    fn take(&mut self) -> Option<Pages> {
+        let pages = self.pages.take()?;
+        if !self.place.unmap(self.place.len) {
+            pages.leak();
+            return None;
+        }
+        // What a CPU has fetched of them by speculation, or written past the caches, does not matter to the other mapping any more.
+        cache::clean_invalidate(pages.as_ptr() as usize, pages.len());
+        Some(pages)
+    }
+}
+
+impl Drop for Mapping {
+    /// At NMI level, and where nothing can be unmapped any more, the pages stay mapped, for ever.
+    fn drop(&mut self) {
+        if masking::in_nmi() {
+            core::mem::forget(self.pages.take());
+        } else {
+            drop(self.take());
+        }
+    }
+}
+
+/// Device registers that are mapped until this is dropped.
+#[derive(Debug)]
+pub struct Device {
+    place: Place,
+    /// Where in the first page they begin.
+    offset: u64,
+}
+
+/// Maps the device registers at `[physical, physical + len)`, and what else there is in their pages, as Device-nGnRE.
+///
+/// For ever and at their own address: [`System::map_device`](crate::System::map_device).
+///
+/// # Errors
+///
+/// [`MapError::Conflict`] for what is RAM, or mapped by this already; [`MapError::BadRange`], [`MapError::NoTables`], [`MapError::Nmi`]. Nothing has
+/// changed then.
+pub fn map_registers(physical: u64, len: u64) -> Result<Device, MapError> {
+    if masking::in_nmi() {
+        return Err(MapError::Nmi);
+    }
+    let bad = MapError::BadRange { start: physical, len };
+    let end = physical.checked_add(len).filter(|end| len != 0 && *end <= MAP_WINDOW_SIZE).ok_or(bad)?;
+    let start = page_down(physical);
+    let place = Place { physical: start, len: page_up(end) - start };
+    check_devices(start, start + place.len)?;
+    place.map(Use::Device)?;
+    Ok(Device { place, offset: physical - start })
+}
+
+impl Device {
+    /// Where the first register is.
+    pub fn as_ptr(&self) -> *mut u8 {
+        (self.place.virtual_() + self.offset) as *mut u8
+    }
+}
+
+impl Drop for Device {
+    /// At NMI level they stay mapped.
+    fn drop(&mut self) {
+        if !masking::in_nmi() {
+            // Accesses have reached the device before it is out of reach.
+            arch::dsb_sy();
+            self.place.unmap(self.place.len);
+        }
+    }
+}

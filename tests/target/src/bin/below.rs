@@ -1,0 +1,144 @@
+//! What runs at EL1 under an image at EL2: entered, interrupted, called through, left.
+
+#![no_std]
+#![no_main]
+
+use core::arch::{asm, global_asm};
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
+use reveille::exception::{self, EnterError, Frame, Handlers, Kind, Outcome};
+use reveille::{ExitCode, System, call, cpu, println, time};
+use reveille_tests::{argument, check, eventually};
+
+reveille::entry!(main, exceptions = Host);
+
+static HVCS: AtomicU64 = AtomicU64::new(0);
+static IRQS: AtomicU64 = AtomicU64::new(0);
+
+struct Host;
+
+// SAFETY: a guest goes on behind its HVC, with x0 changed as it expects.
+unsafe impl Handlers for Host {
+    fn lower_synchronous(frame: &mut Frame, _: Kind) -> Outcome {
+        if frame.esr >> 26 != 0x16 {
+            return Outcome::NotMine;
+        }
+        match frame.esr & 0xffff {
+            1 => {
+                HVCS.fetch_add(1, Ordering::Relaxed);
+                frame.x[0] += 1;
+                Outcome::Resume
+            }
+            2 => Outcome::Leave,
+            _ => Outcome::NotMine,
+        }
+    }
+
+    fn lower_irq(_: &mut Frame) -> Outcome {
+        if IRQS.fetch_add(1, Ordering::Relaxed) % 8 == 7 { Outcome::Leave } else { Outcome::Resume }
+    }
+}
+
+// x0 hypercalls, then one that leaves; or a spin for ever, everything masked.
+global_asm!(
+    ".global guest_calls",
+    "guest_calls:",
+    "1: hvc #1",
+    "cmp x0, x1",
+    "b.lo 1b",
+    "hvc #2",
+    "b guest_calls",
+    ".global guest_spins",
+    "guest_spins:",
+    "msr daifset, #15",
+    "1: add x0, x0, #1",
+    "b 1b",
+);
+
+unsafe extern "C" {
+    fn guest_calls();
+    fn guest_spins();
+}
+
+/// EL1h, everything masked.
+const EL1H: u64 = 0x3c5;
+
+fn guest(at: unsafe extern "C" fn()) -> Frame {
+    let mut frame = Frame::new();
+    frame.elr = at as usize as u64;
+    frame.spsr = EL1H;
+    frame
+}
+
+fn enter(frame: &mut Frame) -> Kind {
+    // SAFETY: HCR_EL2.RW, and IMO, FMO, AMO: a guest in AArch64, whose interrupts are ours. It touches registers alone.
+    unsafe {
+        asm!("msr hcr_el2, {}", "isb", in(reg) (1_u64 << 31) | 0b111 << 3, options(nostack));
+        exception::enter(frame).unwrap_or_else(|error| panic!("not entered: {error}"))
+    }
+}
+
+fn main(system: &'static System) -> ExitCode {
+    check(system.bring_up_all(system.deadline()).is_complete(), "all CPUs come online");
+    let mut wrong = Frame::new();
+    wrong.spsr = 0b1101;
+    // SAFETY: nothing is entered.
+    check(
+        unsafe { exception::enter(&mut wrong) } == Err(EnterError::NotLower { spsr: 0b1101 }),
+        "EL3 is not lower",
+    );
+    let mut frame = guest(guest_calls);
+    frame.x[1] = 1000;
+    for register in 2..31 {
+        frame.x[register] = 0x1111 * register as u64;
+    }
+    frame.sp_el0 = 0x1234;
+    frame.tpidrro_el0 = 0x5678;
+    check(enter(&mut frame) == Kind::Lower, "left by an HVC");
+    check(frame.x[0] == 1000 && HVCS.load(Ordering::Relaxed) == 1000, "as many hypercalls as the guest made");
+    check((2..31).all(|register| frame.x[register] == 0x1111 * register as u64), "its registers are its own");
+    check(frame.sp_el0 == 0x1234 && frame.tpidrro_el0 == 0x5678, "and those of EL0");
+    println!("below: {} hypercalls", HVCS.load(Ordering::Relaxed));
+
+    // Guests that take no interrupts, on all CPUs but this; calls come through.
+    static LEFT: AtomicU64 = AtomicU64::new(0);
+    let rounds = argument(system, "rounds", 10);
+    for cpu in cpu::online().without(cpu::current()) {
+        eventually("launched", || {
+            cpu::launch(cpu, move || {
+                for _ in 0..rounds {
+                    let mut frame = guest(guest_spins);
+                    check(enter(&mut frame) == Kind::LowerIrq, "left by an interrupt");
+                    LEFT.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+            .is_ok()
+        });
+    }
+    let others = cpu::online().len() as u64 - 1;
+    let mut calls = 0_u64;
+    while LEFT.load(Ordering::Relaxed) < others * rounds {
+        for cpu in cpu::online().without(cpu::current()) {
+            check(call::on(cpu, move || cpu::current() == cpu) == Ok(true), "a call while a guest runs");
+            calls += 1;
+        }
+        check(reveille::stop_machine(Duration::from_secs(10), || ()).is_ok(), "a round while guests run");
+    }
+    let _ = time::after(Duration::ZERO, || ());
+    println!("below: {calls} calls, {} interrupts of guests", IRQS.load(Ordering::Relaxed));
+    if system.arg("panic").is_some() {
+        for cpu in cpu::online().without(cpu::current()) {
+            let _ = cpu::launch(cpu, || {
+                let mut frame = guest(guest_spins);
+                frame.x[7] = 0x7777_7777;
+                IRQS.store(1 << 40, Ordering::Relaxed);
+                enter(&mut frame);
+            });
+        }
+        time::after(Duration::from_millis(50), || panic!("with guests")).expect("a timer");
+        loop {
+            cpu::idle();
+        }
+    }
+    ExitCode::SUCCESS
+}
