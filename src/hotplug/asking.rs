@@ -85,7 +85,11 @@ pub(super) fn ask(
                 State::Answered(answer) => {
                     answer.map_err(|reason| HotplugError::Held(Hold::Application(reason)))
                 }
-                State::Heard => Err(HotplugError::Held(Hold::Callback)),
+                // It has said why not before, and has not come to say it again.
+                State::Heard => Err(HotplugError::Held(match held {
+                    Some(hold @ Hold::Application(_)) => hold,
+                    _ => Hold::Callback,
+                })),
                 State::Asked => {
                     Err(HotplugError::Held(held.or_else(|| kept_by(target)).unwrap_or(Hold::NotIdle)))
                 }

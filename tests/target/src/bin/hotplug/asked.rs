@@ -98,7 +98,11 @@ pub fn before_it_leaves(cpu: CpuId) {
     {
         SAY.store(say, Ordering::Release);
         let before = counts(cpu);
-        check(held(cpu) == Some(Hold::Application(reason)), "the application keeps it, and says why");
+        let kept = held(cpu);
+        assert!(
+            kept == Some(Hold::Application(reason)),
+            "the application keeps it, and says why, not {kept:?}"
+        );
         let after = counts(cpu);
         check(after.0 > before.0 && after.0 - before.0 == after.1 - before.1, "all are asked each time");
         let most = (short() * 2).as_millis() as u64;
