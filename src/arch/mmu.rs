@@ -230,7 +230,6 @@ impl Mapper {
     /// break-before-make is needed (Arm ARM D8.17.1). What is mapped identically already is left alone.
     /// On an error part of the range may be mapped, with the attributes asked for, unless [`Mapper::check`] has said `Ok`:
     /// then there is none.
-    #[unsafe(link_section = ".never_patch")]
     pub(crate) fn map(&mut self, virtual_: u64, physical: u64, len: u64, usage: Use) -> Result<(), MapError> {
         self.map_as(virtual_, physical, len, How { attributes: attributes(usage), top: 1 })
     }
@@ -242,23 +241,11 @@ impl Mapper {
         self.map_as(start, start, len, How { attributes: attributes(usage), top: 3 })
     }
 
-    /// As [`Mapper::map`], by pages alone, so that each can be unmapped by itself.
-    pub(crate) fn map_pages(
-        &mut self,
-        virtual_: u64,
-        physical: u64,
-        len: u64,
-        usage: Use,
-    ) -> Result<(), MapError> {
-        self.map_as(virtual_, physical, len, How { attributes: attributes(usage), top: 3 })
-    }
-
     /// Whether there is no memory left for tables.
     pub(crate) fn is_out_of_tables(&self) -> bool {
         self.next == self.end
     }
 
-    #[unsafe(link_section = ".never_patch")]
     fn map_as(&mut self, virtual_: u64, physical: u64, len: u64, how: How) -> Result<(), MapError> {
         let bad = MapError::BadRange { start: physical, len };
         let physical_end = physical.checked_add(len).ok_or(bad)?;
@@ -279,7 +266,6 @@ impl Mapper {
     }
 
     /// Maps the largest block that fits and returns its size.
-    #[unsafe(link_section = ".never_patch")]
     fn map_one(&mut self, virtual_: u64, physical: u64, left: u64, how: How) -> Result<u64, MapError> {
         let mut table = self.root;
         for level in 0..4 {
@@ -367,7 +353,7 @@ impl Mapper {
         usage: Use,
     ) -> Result<(), MapError> {
         if let Some(at) =
-            (virtual_..virtual_.saturating_add(len)).step_by(PAGE).find(|page| self.is_mapped(*page))
+            (virtual_..virtual_.saturating_add(len)).step_by(PAGE).find(|page| self.leaf(*page).is_some())
         {
             return Err(MapError::Conflict { at: physical + (at - virtual_) });
         }
@@ -377,11 +363,6 @@ impl Mapper {
             invalidate_pages(virtual_, len);
         }
         mapped
-    }
-
-    /// Whether anything is mapped at `virtual_`.
-    fn is_mapped(&self, virtual_: u64) -> bool {
-        self.leaf(virtual_).is_some()
     }
 
     /// Whether something other than device registers is mapped at `virtual_`.
@@ -409,16 +390,10 @@ impl Mapper {
     }
 
     /// Removes the page at `virtual_`, which is mapped as a page, from the tables and from every CPU's TLB.
-    #[unsafe(link_section = ".never_patch")]
     pub(crate) fn unmap_page(&mut self, virtual_: u64) {
-        if !self.remove(virtual_) {
-            return;
+        if self.remove(virtual_) {
+            forget(virtual_);
         }
-        // The entry is gone before the TLBs are told, and they are done before anyone relies on it (Arm ARM D8.14.5).
-        super::dsb_ishst();
-        invalidate(virtual_);
-        super::dsb_ish();
-        super::isb();
     }
 
     /// The page at `virtual_`, which is mapped as one, is what code is patched through from now on. It is unmapped.
@@ -446,11 +421,7 @@ impl Mapper {
     pub(crate) fn close_window(&mut self, virtual_: u64) {
         // SAFETY: as in `open_window`, which has said that it is there.
         unsafe { self.window.write(0) };
-        // As in `unmap_page`.
-        super::dsb_ishst();
-        invalidate(virtual_);
-        super::dsb_ish();
-        super::isb();
+        forget(virtual_);
     }
 
     /// Removes all pages of `[virtual_, virtual_ + len)`, as far as it is mapped, as pages, from the tables: [`invalidate_pages`] is to follow
@@ -491,7 +462,6 @@ impl Mapper {
         None
     }
 
-    #[unsafe(link_section = ".never_patch")]
     fn table(&mut self) -> Result<*mut Table, MapError> {
         if self.next == self.end {
             return Err(MapError::NoTables);
@@ -516,12 +486,22 @@ fn invalidate(virtual_: u64) {
     }
 }
 
+/// The same for a page that this CPU has removed from the tables just now, on all CPUs when this returns.
+#[inline(always)]
+fn forget(virtual_: u64) {
+    // The entry is gone before the TLBs are told, and they are done before anyone relies on it (Arm ARM D8.14.5).
+    super::dsb_ishst();
+    invalidate(virtual_);
+    super::dsb_ish();
+    super::isb();
+}
+
 /// Pages from which on all that the TLBs hold is dropped, which is sooner done.
 const MANY: u64 = 64;
 
 /// Drops what any TLB holds of `[virtual_, virtual_ + len)`, which this CPU has removed from the tables.
 pub(crate) fn invalidate_pages(virtual_: u64, len: u64) {
-    // The entries are gone before the TLBs are told, and they are done before anyone relies on it (Arm ARM D8.14.5).
+    // As in `forget`.
     super::dsb_ishst();
     if len < MANY * PAGE as u64 {
         (virtual_..virtual_ + len).step_by(PAGE).for_each(invalidate);

@@ -1,12 +1,11 @@
 //! From the vectors to the application's handlers of exceptions, and back.
 
-use super::fatal::fatal_frame;
 use crate::arch::exception::{Frame, Interrupted, had_masked, landing};
 use crate::arch::regs;
 use crate::exception::{self, Below, Kind, Outcome};
 use crate::masking::Masking;
 use crate::percpu::area::{self, Area, Part as _};
-use crate::{context, gate};
+use crate::{context, gate, panic};
 
 /// What the vectors do when this returns.
 const RESUME: u64 = 0;
@@ -18,7 +17,7 @@ const LEAVE: u64 = 1;
 pub(super) extern "C" fn exception(frame: &mut Frame, number: u64) -> u64 {
     let own = area::current();
     let Some(kind) = Kind::from_number(number).filter(|_| !gate::is_stopper()) else {
-        fatal_frame(frame.fatal())
+        panic::exception(frame.fatal())
     };
     if kind == Kind::LowerIrq {
         (frame.elr, frame.spsr) = Below::of(own).resume();
@@ -38,7 +37,7 @@ pub(super) extern "C" fn exception(frame: &mut Frame, number: u64) -> u64 {
     match outcome {
         Outcome::Leave if kind.is_lower() && Below::of(own).leave(frame, kind) => return LEAVE,
         Outcome::Resume => {}
-        _ => fatal_frame(frame.fatal()),
+        _ => panic::exception(frame.fatal()),
     }
     if may_preempt(frame.spsr)
         && let Some(landing) = context::preempt(own, frame.elr, frame.spsr)
@@ -49,6 +48,7 @@ pub(super) extern "C" fn exception(frame: &mut Frame, number: u64) -> u64 {
 }
 
 /// Whether what was interrupted in the state `spsr` may be preempted as far as that says.
+#[inline(always)]
 fn may_preempt(spsr: u64) -> bool {
     match Interrupted::of(spsr) {
         Interrupted::Handler => false,
@@ -64,13 +64,9 @@ pub(super) fn after_interrupt(own: &'static Area, elr: u64, spsr: u64) -> Option
     if !exception::exist() && !context::exist() {
         return None;
     }
-    match Interrupted::of(spsr) {
-        Interrupted::Handler => None,
-        Interrupted::Thread if had_masked(spsr) => None,
-        Interrupted::Below if exception::exist() => {
-            Below::of(own).set_resume(elr, spsr);
-            Some(landing!(reveille_below_el1, reveille_below_el2))
-        }
-        _ => context::preempt(own, elr, spsr),
+    if exception::exist() && Interrupted::of(spsr) == Interrupted::Below {
+        Below::of(own).set_resume(elr, spsr);
+        return Some(landing!(reveille_below_el1, reveille_below_el2));
     }
+    if may_preempt(spsr) { context::preempt(own, elr, spsr) } else { None }
 }

@@ -13,11 +13,6 @@ pub(super) extern "C" fn fatal(frame: &mut FatalFrame) -> ! {
     panic::exception(frame)
 }
 
-/// The end of an exception that was offered to the application, which did not want it: on the stack of exceptions.
-pub(super) fn fatal_frame(frame: &FatalFrame) -> ! {
-    panic::exception(frame)
-}
-
 impl gate::Stop for gate::Machine {
     #[inline(always)]
     fn noticed() {

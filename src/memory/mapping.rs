@@ -3,10 +3,10 @@
 //! A mapping owns what it maps. Each physical address has one place in the window, so nothing is mapped there twice; the pages' own
 //! mapping, which all RAM has, is out of reach meanwhile.
 
-use super::map::{check_devices, page_down, page_up, with_mapper_anywhere};
+use super::map::{check_devices, page_down, page_up};
 use super::pages::Pages;
-use super::tables::more_tables;
-use crate::arch::mmu::{MAP_WINDOW, MAP_WINDOW_SIZE, MapError, PAGE, Use, invalidate_pages};
+use super::tables::{self, Unmapped};
+use crate::arch::mmu::{MAP_WINDOW, MAP_WINDOW_SIZE, MapError, Use};
 use crate::arch::{self, cache};
 use crate::masking;
 use core::fmt;
@@ -46,9 +46,6 @@ impl fmt::Display for MapFailed {
     }
 }
 
-/// Bytes that are mapped or unmapped at one time: interrupts are masked meanwhile.
-const AT_ONCE: u64 = 64 * PAGE as u64;
-
 fn usage(memory: Memory, access: Access) -> Option<Use> {
     Some(match (memory, access) {
         (Memory::Normal, Access::ReadWrite) => Use::Data,
@@ -78,40 +75,16 @@ impl Place {
         if self.physical.checked_add(self.len).is_none_or(|end| end > MAP_WINDOW_SIZE) {
             return Err(MapError::BadRange { start: self.physical, len: self.len });
         }
-        let mut done = 0;
-        while done < self.len {
-            let part = AT_ONCE.min(self.len - done);
-            let from = self.virtual_() + done;
-            let mapped =
-                with_mapper_anywhere(|mapper| mapper.map_new(from, self.physical + done, part, usage));
-            let error = match mapped {
-                Ok(Ok(())) => {
-                    done += part;
-                    continue;
-                }
-                Ok(Err(MapError::NoTables)) if more_tables().is_ok() => continue,
-                Ok(Err(error)) => error,
-                Err(_) => MapError::Nmi,
-            };
-            self.unmap(done);
-            return Err(error);
-        }
-        Ok(())
+        tables::map(self.virtual_(), self.physical, self.len, usage).map_err(|error| match error {
+            Unmapped::Refused(_) => MapError::Nmi,
+            Unmapped::NoTables(_) => MapError::NoTables,
+            Unmapped::Map(error) => error,
+        })
     }
 
-    /// Unmaps the first `len` bytes on all CPUs. `false`: not all of them, as nothing can be mapped any more.
-    fn unmap(&self, len: u64) -> bool {
-        let mut done = 0;
-        while done < len {
-            let part = AT_ONCE.min(len - done);
-            let from = self.virtual_() + done;
-            if with_mapper_anywhere(|mapper| mapper.remove_pages(from, part)).is_err() {
-                return false;
-            }
-            done += part;
-        }
-        invalidate_pages(self.virtual_(), len);
-        true
+    /// Unmaps it on all CPUs. `false`: not all of it, as nothing can be mapped any more.
+    fn unmap(&self) -> bool {
+        tables::unmap(self.virtual_(), self.len)
     }
 }
 
@@ -191,7 +164,7 @@ impl Mapping {
 
     fn take(&mut self) -> Option<Pages> {
         let pages = self.pages.take()?;
-        if !self.place.unmap(self.place.len) {
+        if !self.place.unmap() {
             pages.leak();
             return None;
         }
@@ -254,7 +227,7 @@ impl Drop for Device {
         if !masking::in_nmi() {
             // Accesses have reached the device before it is out of reach.
             arch::dsb_sy();
-            self.place.unmap(self.place.len);
+            self.place.unmap();
         }
     }
 }

@@ -5,20 +5,16 @@
 //! above the last one is another stack's guard, or is not mapped either, as nothing but stacks is in the window.
 
 use super::carve::MemoryMap;
-use super::map::with_mapper_anywhere;
 use super::pages::{Pages, PagesError};
 use super::stack_list::{self, Record};
-use super::tables::more_tables;
-use crate::arch::mmu::{MapError, Mapper, OWN_STACKS, PAGE, PATCH_WINDOW, Use, invalidate_pages};
+use super::tables::{self, Unmapped};
+use crate::arch::mmu::{MapError, OWN_STACKS, PAGE, PATCH_WINDOW, Use};
 use crate::sync::Refused;
 use core::fmt;
 
 /// Sizes that a stack may have, bytes.
 const LEAST: usize = 8 << 10;
 const MOST: usize = 16 << 20;
-
-/// Bytes that are mapped or unmapped at once, with interrupts masked.
-const AT_ONCE: u64 = 64 * PAGE as u64;
 
 /// Why there is no stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +48,16 @@ impl core::error::Error for StackError {}
 impl From<Refused> for StackError {
     fn from(refused: Refused) -> Self {
         Self::Pages(refused.into())
+    }
+}
+
+impl From<Unmapped> for StackError {
+    fn from(error: Unmapped) -> Self {
+        match error {
+            Unmapped::Refused(refused) => refused.into(),
+            Unmapped::NoTables(error) => error.into(),
+            Unmapped::Map(error) => Self::Map(error),
+        }
     }
 }
 
@@ -96,13 +102,14 @@ impl Stack {
         let guard =
             address_of(physical).filter(|guard| guard + PAGE as u64 + len < PATCH_WINDOW).ok_or(bad)?;
         let bottom = guard + PAGE as u64;
-        let entered = map(bottom, physical + PAGE as u64, len).and_then(|()| {
+        let entered = tables::map(bottom, physical + PAGE as u64, len, Use::Data).map_err(StackError::from);
+        let entered = entered.and_then(|()| {
             // SAFETY: in the first of its pages, which are the stack's until it has left the list.
-            Ok(unsafe { stack_list::enter(physical as *mut Record, name, guard, bottom..bottom + len) }?)
+            Ok(unsafe { stack_list::enter(physical as *mut Record, name, guard, bottom) }?)
         });
         let pages = pages.leak();
         if let Err(error) = entered {
-            if unmap(bottom, len) {
+            if tables::unmap(bottom, len) {
                 // SAFETY: leaked just now, and mapped nowhere else any more.
                 drop(unsafe { Pages::regain(physical, pages.len() as u64) });
             }
@@ -139,7 +146,7 @@ impl Drop for Stack {
         if unsafe { stack_list::leave(self.physical as *mut Record) }.is_err() {
             return;
         }
-        if unmap(self.bottom, self.len) {
+        if tables::unmap(self.bottom, self.len) {
             // SAFETY: what `new` has leaked: the page of the record, and those of the stack, which nothing maps any more but
             // where they are.
             drop(unsafe { Pages::regain(self.physical, self.len + PAGE as u64) });
@@ -157,33 +164,4 @@ fn address_of(physical: u64) -> Option<u64> {
         before += piece.size;
     }
     None
-}
-
-/// Maps the stack, with more tables if need be.
-fn map(virtual_: u64, physical: u64, len: u64) -> Result<(), StackError> {
-    let mut done = 0;
-    while done < len {
-        let bytes = AT_ONCE.min(len - done);
-        let map = |mapper: &mut Mapper| mapper.map_pages(virtual_ + done, physical + done, bytes, Use::Data);
-        match with_mapper_anywhere(map)? {
-            Ok(()) => done += bytes,
-            Err(MapError::NoTables) => more_tables()?,
-            Err(error) => return Err(StackError::Map(error)),
-        }
-    }
-    Ok(())
-}
-
-/// Unmaps what is mapped of the stack. `false`: not all of it, as nothing can be mapped any more.
-fn unmap(bottom: u64, len: u64) -> bool {
-    let mut done = 0;
-    while done < len {
-        let bytes = AT_ONCE.min(len - done);
-        if with_mapper_anywhere(|mapper| mapper.remove_pages(bottom + done, bytes)).is_err() {
-            return false;
-        }
-        done += bytes;
-    }
-    invalidate_pages(bottom, len);
-    true
 }

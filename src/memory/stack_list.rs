@@ -2,16 +2,14 @@
 
 use crate::arch::mmu::{self, PAGE};
 use crate::sync::{Refused, SpinLock};
-use core::ops::Range;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 /// What a report knows of a stack: at the beginning of the first of its pages, where these are.
 pub(super) struct Record {
     name: &'static str,
-    /// First address of the guard, of the stack, and behind the stack.
+    /// First address of the guard, and of the stack.
     guard: u64,
     bottom: u64,
-    top: u64,
     next: AtomicPtr<Record>,
     /// Null: it is the first one. Under the lock alone, as is that of the next one.
     previous: AtomicPtr<Record>,
@@ -34,7 +32,7 @@ pub(super) unsafe fn enter(
     at: *mut Record,
     name: &'static str,
     guard: u64,
-    stack: Range<u64>,
+    bottom: u64,
 ) -> Result<(), Refused> {
     const { assert!(size_of::<Record>() <= PAGE) };
     let _list = LIST.lock_anywhere()?;
@@ -44,8 +42,7 @@ pub(super) unsafe fn enter(
         at.write(Record {
             name,
             guard,
-            bottom: stack.start,
-            top: stack.end,
+            bottom,
             next: AtomicPtr::new(first),
             previous: AtomicPtr::new(core::ptr::null_mut()),
         });
@@ -82,11 +79,9 @@ pub(super) unsafe fn leave(at: *mut Record) -> Result<(), Refused> {
 /// A stack as it is in a report.
 pub(crate) struct InUse {
     pub(crate) name: &'static str,
-    /// The first address of its guard, its own first address, and the one behind its last.
+    /// The first address of its guard, and its own first address.
     pub(crate) guard: u64,
     pub(crate) bottom: u64,
-    #[allow(dead_code, reason = "for reports")]
-    pub(crate) top: u64,
 }
 
 /// The stacks that there are, newest first, without a lock: for a report, with all other CPUs stopped. If one of them could not be, and gives a
@@ -101,7 +96,7 @@ pub(crate) fn in_use() -> impl Iterator<Item = InUse> {
         // SAFETY: mapped RAM, aligned, just looked at. It is a record for as long as its stack is not given back, which a CPU that is stopped does not.
         let record = unsafe { &*at };
         at = record.next.load(Ordering::Acquire);
-        Some(InUse { name: record.name, guard: record.guard, bottom: record.bottom, top: record.top })
+        Some(InUse { name: record.name, guard: record.guard, bottom: record.bottom })
     })
     .take(LOOKED_AT)
 }

@@ -6,6 +6,52 @@
 
 .section .never_patch.vectors, "ax"
 
+// q0 to q31 at `base` + `at`, and behind them FPSR and FPCR.
+.macro simd_store base, at, a, b
+    stp     q0, q1, [\base, #(\at + 0)]
+    stp     q2, q3, [\base, #(\at + 32)]
+    stp     q4, q5, [\base, #(\at + 64)]
+    stp     q6, q7, [\base, #(\at + 96)]
+    stp     q8, q9, [\base, #(\at + 128)]
+    stp     q10, q11, [\base, #(\at + 160)]
+    stp     q12, q13, [\base, #(\at + 192)]
+    stp     q14, q15, [\base, #(\at + 224)]
+    stp     q16, q17, [\base, #(\at + 256)]
+    stp     q18, q19, [\base, #(\at + 288)]
+    stp     q20, q21, [\base, #(\at + 320)]
+    stp     q22, q23, [\base, #(\at + 352)]
+    stp     q24, q25, [\base, #(\at + 384)]
+    stp     q26, q27, [\base, #(\at + 416)]
+    stp     q28, q29, [\base, #(\at + 448)]
+    stp     q30, q31, [\base, #(\at + 480)]
+    mrs     \a, fpsr
+    mrs     \b, fpcr
+    str     \a, [\base, #(\at + 512)]
+    str     \b, [\base, #(\at + 520)]
+.endm
+.macro simd_load base, at, a, b
+    ldr     \a, [\base, #(\at + 512)]
+    ldr     \b, [\base, #(\at + 520)]
+    msr     fpsr, \a
+    msr     fpcr, \b
+    ldp     q0, q1, [\base, #(\at + 0)]
+    ldp     q2, q3, [\base, #(\at + 32)]
+    ldp     q4, q5, [\base, #(\at + 64)]
+    ldp     q6, q7, [\base, #(\at + 96)]
+    ldp     q8, q9, [\base, #(\at + 128)]
+    ldp     q10, q11, [\base, #(\at + 160)]
+    ldp     q12, q13, [\base, #(\at + 192)]
+    ldp     q14, q15, [\base, #(\at + 224)]
+    ldp     q16, q17, [\base, #(\at + 256)]
+    ldp     q18, q19, [\base, #(\at + 288)]
+    ldp     q20, q21, [\base, #(\at + 320)]
+    ldp     q22, q23, [\base, #(\at + 352)]
+    ldp     q24, q25, [\base, #(\at + 384)]
+    ldp     q26, q27, [\base, #(\at + 416)]
+    ldp     q28, q29, [\base, #(\at + 448)]
+    ldp     q30, q31, [\base, #(\at + 480)]
+.endm
+
 // Frame of an interrupt: x0-x18, x30, ELR, SPSR, and a frame record (x29, ELR) that keeps the chain of frame
 // pointers whole across the interrupt.
 .macro irq_entry el
@@ -26,26 +72,7 @@
     str     x1, [sp, #176]
     add     x29, sp, #160
 .if {HAVE_SIMD}
-    stp     q0, q1, [sp, #192]
-    stp     q2, q3, [sp, #224]
-    stp     q4, q5, [sp, #256]
-    stp     q6, q7, [sp, #288]
-    stp     q8, q9, [sp, #320]
-    stp     q10, q11, [sp, #352]
-    stp     q12, q13, [sp, #384]
-    stp     q14, q15, [sp, #416]
-    stp     q16, q17, [sp, #448]
-    stp     q18, q19, [sp, #480]
-    stp     q20, q21, [sp, #512]
-    stp     q22, q23, [sp, #544]
-    stp     q24, q25, [sp, #576]
-    stp     q26, q27, [sp, #608]
-    stp     q28, q29, [sp, #640]
-    stp     q30, q31, [sp, #672]
-    mrs     x0, fpsr
-    mrs     x1, fpcr
-    str     x0, [sp, #704]
-    str     x1, [sp, #712]
+    simd_store sp, 192, x0, x1
 .endif
     mov     x0, sp
     bl      {IRQ}
@@ -53,26 +80,7 @@
 reveille_handled_el\el:
     // Returns with DAIF.I set again: nothing may come between here and the eret.
 .if {HAVE_SIMD}
-    ldr     x0, [sp, #704]
-    ldr     x1, [sp, #712]
-    msr     fpsr, x0
-    msr     fpcr, x1
-    ldp     q0, q1, [sp, #192]
-    ldp     q2, q3, [sp, #224]
-    ldp     q4, q5, [sp, #256]
-    ldp     q6, q7, [sp, #288]
-    ldp     q8, q9, [sp, #320]
-    ldp     q10, q11, [sp, #352]
-    ldp     q12, q13, [sp, #384]
-    ldp     q14, q15, [sp, #416]
-    ldp     q16, q17, [sp, #448]
-    ldp     q18, q19, [sp, #480]
-    ldp     q20, q21, [sp, #512]
-    ldp     q22, q23, [sp, #544]
-    ldp     q24, q25, [sp, #576]
-    ldp     q26, q27, [sp, #608]
-    ldp     q28, q29, [sp, #640]
-    ldp     q30, q31, [sp, #672]
+    simd_load sp, 192, x0, x1
 .endif
     ldr     x1, [sp, #176]
     ldp     x29, x0, [sp, #160]
@@ -217,20 +225,7 @@ reveille_below_el\el:
     stp     x0, x1, [sp]
     mov     x1, #{BELOW}
 .Ltaken_el\el:
-    stp     x2, x3, [sp, #16]
-    stp     x4, x5, [sp, #32]
-    stp     x6, x7, [sp, #48]
-    stp     x8, x9, [sp, #64]
-    stp     x10, x11, [sp, #80]
-    stp     x12, x13, [sp, #96]
-    stp     x14, x15, [sp, #112]
-    stp     x16, x17, [sp, #128]
-    stp     x18, x19, [sp, #144]
-    stp     x20, x21, [sp, #160]
-    stp     x22, x23, [sp, #176]
-    stp     x24, x25, [sp, #192]
-    stp     x26, x27, [sp, #208]
-    stp     x28, x29, [sp, #224]
+    frame_store sp
     add     x2, sp, #{FRAME}
     stp     x30, x2, [sp, #240]
     mrs     x2, sp_el0
@@ -246,8 +241,7 @@ reveille_below_el\el:
     stp     x29, x3, [sp, #320]
     add     x29, sp, #320
 .if {HAVE_SIMD}
-    add     x2, sp, #{FRAME_SIMD}
-    simd_store x2, x3, x4
+    simd_store sp, {FRAME_SIMD}, x3, x4
 .endif
     mov     x0, sp
     bl      {EXCEPTION}
@@ -272,8 +266,7 @@ reveille_handled_exception_el\el:
 // Everything that is in the `Frame` at x0.
 .Lframe_el\el:
 .if {HAVE_SIMD}
-    add     x1, x0, #{FRAME_SIMD}
-    simd_load x1, x2, x3
+    simd_load x0, {FRAME_SIMD}, x2, x3
 .endif
     ldp     x2, x3, [x0, #256]
     ldr     x4, [x0, #272]
@@ -286,7 +279,23 @@ reveille_handled_exception_el\el:
     eret
 .endm
 
-// x0 to x30 from x0 on.
+// x2 to x29, where they are if x0 is at `base`; and x0 to x30 from x0 on.
+.macro frame_store base
+    stp     x2, x3, [\base, #16]
+    stp     x4, x5, [\base, #32]
+    stp     x6, x7, [\base, #48]
+    stp     x8, x9, [\base, #64]
+    stp     x10, x11, [\base, #80]
+    stp     x12, x13, [\base, #96]
+    stp     x14, x15, [\base, #112]
+    stp     x16, x17, [\base, #128]
+    stp     x18, x19, [\base, #144]
+    stp     x20, x21, [\base, #160]
+    stp     x22, x23, [\base, #176]
+    stp     x24, x25, [\base, #192]
+    stp     x26, x27, [\base, #208]
+    stp     x28, x29, [\base, #224]
+.endm
 .macro frame_load
     ldp     x2, x3, [x0, #16]
     ldp     x4, x5, [x0, #32]
@@ -351,27 +360,13 @@ reveille_preempted_el\el:
     stp     x0, x1, [sp]
     mrs     x0, tpidr_el\el
     ldr     x0, [x0, #{PERCPU_CONTEXT}]
-    stp     x2, x3, [x0, #16]
+    frame_store x0
     ldp     x2, x3, [sp], #16
     stp     x2, x3, [x0]
-    stp     x4, x5, [x0, #32]
-    stp     x6, x7, [x0, #48]
-    stp     x8, x9, [x0, #64]
-    stp     x10, x11, [x0, #80]
-    stp     x12, x13, [x0, #96]
-    stp     x14, x15, [x0, #112]
-    stp     x16, x17, [x0, #128]
-    stp     x18, x19, [x0, #144]
-    stp     x20, x21, [x0, #160]
-    stp     x22, x23, [x0, #176]
-    stp     x24, x25, [x0, #192]
-    stp     x26, x27, [x0, #208]
-    stp     x28, x29, [x0, #224]
     mrs     x1, sp_el0
     stp     x30, x1, [x0, #240]
 .if {HAVE_SIMD}
-    add     x1, x0, #{CONTEXT_SIMD}
-    simd_store x1, x2, x3
+    simd_store x0, {CONTEXT_SIMD}, x2, x3
 .endif
     bl      {PREEMPTED}
     b       .Lresume_el\el
@@ -398,8 +393,7 @@ reveille_switch_el\el:
     ret
 1:
 .if {HAVE_SIMD}
-    add     x1, x0, #{CONTEXT_SIMD}
-    simd_load x1, x2, x3
+    simd_load x0, {CONTEXT_SIMD}, x2, x3
 .endif
     ldp     x1, x2, [x0, #264]
     msr     spsr_el\el, x1
@@ -416,52 +410,6 @@ reveille_enter_below_el\el:
     str     x9, [x1, #{PERCPU_BELOW}]
     msr     spsel, #1
     b       .Lframe_el\el
-.endm
-
-// q0 to q31 at `base`, and behind them FPSR and FPCR.
-.macro simd_store base, a, b
-    stp     q0, q1, [\base]
-    stp     q2, q3, [\base, #32]
-    stp     q4, q5, [\base, #64]
-    stp     q6, q7, [\base, #96]
-    stp     q8, q9, [\base, #128]
-    stp     q10, q11, [\base, #160]
-    stp     q12, q13, [\base, #192]
-    stp     q14, q15, [\base, #224]
-    stp     q16, q17, [\base, #256]
-    stp     q18, q19, [\base, #288]
-    stp     q20, q21, [\base, #320]
-    stp     q22, q23, [\base, #352]
-    stp     q24, q25, [\base, #384]
-    stp     q26, q27, [\base, #416]
-    stp     q28, q29, [\base, #448]
-    stp     q30, q31, [\base, #480]
-    mrs     \a, fpsr
-    mrs     \b, fpcr
-    add     \base, \base, #512
-    stp     \a, \b, [\base]
-.endm
-.macro simd_load base, a, b
-    ldp     q0, q1, [\base]
-    ldp     q2, q3, [\base, #32]
-    ldp     q4, q5, [\base, #64]
-    ldp     q6, q7, [\base, #96]
-    ldp     q8, q9, [\base, #128]
-    ldp     q10, q11, [\base, #160]
-    ldp     q12, q13, [\base, #192]
-    ldp     q14, q15, [\base, #224]
-    ldp     q16, q17, [\base, #256]
-    ldp     q18, q19, [\base, #288]
-    ldp     q20, q21, [\base, #320]
-    ldp     q22, q23, [\base, #352]
-    ldp     q24, q25, [\base, #384]
-    ldp     q26, q27, [\base, #416]
-    ldp     q28, q29, [\base, #448]
-    ldp     q30, q31, [\base, #480]
-    add     \base, \base, #512
-    ldp     \a, \b, [\base]
-    msr     fpsr, \a
-    msr     fpcr, \b
 .endm
 
 // Four groups - current EL with SP0, with SPx, lower EL in AArch64, in AArch32 - of synchronous, IRQ, FIQ,
