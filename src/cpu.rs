@@ -52,7 +52,7 @@ pub struct Status {
 /// cpu::set_label(Some(&"vcpu 3 of guest 1"));
 /// ```
 pub fn set_label(label: Option<&'static &'static str>) {
-    area::current().set_label(label);
+    area::here(|own| own.set_label(label));
 }
 
 /// How `cpu` looks.

@@ -264,11 +264,15 @@ pub unsafe fn enter(frame: &mut Frame) -> Result<Kind, EnterError> {
     if !is_lower(frame.spsr) {
         return Err(EnterError::NotLower { spsr: frame.spsr });
     }
-    if masking::is_masked() || Holds::of(area::current()).preemption().stays() {
+    if masking::is_masked() {
         return Err(EnterError::Context);
     }
     let daif = regs::mask_everything();
     let own = area::current();
+    if Holds::of(own).preemption().stays() {
+        regs::let_in_again(daif);
+        return Err(EnterError::Context);
+    }
     let below = Below::of(own);
     below.set_entered(frame);
     // SAFETY: in a thread, everything masked; the frame is of a lower level, and this is its CPU's area. What runs there is the

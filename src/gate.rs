@@ -34,7 +34,8 @@ pub(crate) fn me() -> u32 {
 /// Stops this CPU if another one has the gate. In every wait loop.
 #[inline(always)]
 pub(crate) fn poll() {
-    if GATE.is_taken_by_other(me()) {
+    // A thread that is moved after it has asked who it is may have come to the very CPU that has the gate.
+    if GATE.is_taken_by_other(me()) && area::here(|_| GATE.is_taken_by_other(me())) {
         <Machine as Stop>::noticed();
     }
 }

@@ -90,11 +90,6 @@ impl fmt::Display for Hold {
     }
 }
 
-unsafe extern "Rust" {
-    /// Whether the application has contexts; by [`entry!`](crate::entry).
-    safe fn reveille_has_scheduler() -> bool;
-}
-
 /// The holds of one CPU that nothing else tells of.
 pub(crate) struct Holds {
     main: AtomicBool,
@@ -207,12 +202,6 @@ impl Holds {
         self.bound.store(self.bound.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
     }
 
-    /// Whether the image has a scheduler that may preempt. Known when it is linked.
-    #[inline(always)]
-    pub(crate) fn may_be_preempted() -> bool {
-        reveille_has_scheduler()
-    }
-
     /// Whether its thread may be preempted.
     #[inline(always)]
     pub(crate) fn preemption(&self) -> &Preemption<Hw> {
@@ -266,10 +255,11 @@ pub struct Pin {
 
 /// Keeps this CPU from leaving for as long as the guard lives.
 pub fn pin() -> Pin {
-    let area = area::current();
-    // Relaxed: the CPU itself looks at it, at its offline points.
-    Holds::of(area).pins.fetch_add(1, Ordering::Relaxed);
-    Pin { area, not_send: PhantomData }
+    area::here(|area| {
+        // Relaxed: the CPU itself looks at it, at its offline points.
+        Holds::of(area).pins.fetch_add(1, Ordering::Relaxed);
+        Pin { area, not_send: PhantomData }
+    })
 }
 
 impl Drop for Pin {

@@ -97,8 +97,7 @@ pub fn start(period: Duration) -> Result<(), WatchdogError> {
         return Ok(());
     }
     WATCH.start(half, Instant::now().ticks(), area::areas().iter().map(Part::of));
-    apply();
-    irq::tell();
+    apply_and_tell();
     Ok(())
 }
 
@@ -106,9 +105,15 @@ pub fn start(period: Duration) -> Result<(), WatchdogError> {
 pub fn stop() {
     WATCH.stop();
     if !masking::in_nmi() {
-        apply();
-        irq::tell();
+        apply_and_tell();
     }
+}
+
+fn apply_and_tell() {
+    // The CPU that applies it is the one that is not told.
+    let _masked = masking::mask();
+    apply();
+    irq::tell();
 }
 
 /// Whether the watchdog is on.
@@ -122,7 +127,7 @@ pub fn set_response(response: Response) {
 }
 
 /// Starts or stops this CPU's ticks as the watchdog is on or off. As a CPU comes online, and when told that something has
-/// changed.
+/// changed. With interrupts masked.
 pub(crate) fn apply() {
     let now = Instant::now().ticks();
     Part::of(area::current()).beat(now);

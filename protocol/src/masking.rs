@@ -11,7 +11,8 @@
 //! The word belongs to one CPU, which is all that ever touches it; but that CPU may be interrupted between any two of its steps:
 //!
 //! - by an interrupt, wherever the mask is not raised. Its handler may begin and end sections of its own, and may leave one that
-//!   never ends. So the count is read behind the raising of the mask, never before.
+//!   never ends; or another thread runs, and the one that was interrupted goes on on another CPU. So the count is read behind the
+//!   raising of the mask, never before, and whose it is is asked there too.
 //! - by an interrupt of NMI class, wherever it pleases. What runs there is at **NMI level**: the word says so for as long as it
 //!   lasts, and is put back behind it, so that what was interrupted finds it as it was. Sections that begin there end there.
 //!
@@ -117,27 +118,53 @@ impl<A: Arch> MaskDepth<A> {
         self.word.load(Relaxed) & NMI != 0
     }
 
-    /// One guard more: `raise` raises the mask. Says whether it is the first, and what `raise` says.
+    /// One guard more: `raise` raises the mask, and says whose CPU that is. Says whether it is the first.
+    ///
+    /// Until the mask is raised the thread may be preempted, and go on elsewhere: so the word is that of the CPU on which it is then, which
+    /// `raise` has looked up behind the raising.
     #[inline(always)]
-    pub fn begin<R>(&self, raise: impl FnOnce() -> R) -> (bool, R) {
+    pub fn begin<'a>(raise: impl FnOnce() -> &'a Self) -> bool
+    where
+        A: 'a,
+    {
         // First: behind it no interrupt changes the count any more.
-        let raised = raise();
-        let before = self.word.load(Relaxed);
-        self.word.store(before.wrapping_sub(ONE), Relaxed);
-        (!is_held(before), raised)
+        let depth = raise();
+        let before = depth.word.load(Relaxed);
+        depth.word.store(before.wrapping_sub(ONE), Relaxed);
+        !is_held(before)
     }
 
     /// The same unless the CPU is at NMI level: then nothing is counted, and the answer is `false`. Whoever brought it there puts the mask
     /// back.
     #[inline(always)]
     #[must_use = "at NMI level nothing has been counted"]
-    pub fn begin_below_nmi(&self, raise: impl FnOnce()) -> bool {
-        raise();
-        let before = self.word.load(Relaxed);
+    pub fn begin_below_nmi<'a>(raise: impl FnOnce() -> &'a Self) -> bool
+    where
+        A: 'a,
+    {
+        let depth = raise();
+        let before = depth.word.load(Relaxed);
         if before & NMI != 0 {
             return false;
         }
-        self.word.store(before.wrapping_sub(ONE), Relaxed);
+        depth.word.store(before.wrapping_sub(ONE), Relaxed);
+        true
+    }
+
+    /// The same unless a guard is alive, or the CPU is at NMI level: then nothing is counted, and the answer is `false`. The mask was raised
+    /// already.
+    #[inline(always)]
+    #[must_use = "where there is a guard nothing has been counted"]
+    pub fn begin_if_open<'a>(raise: impl FnOnce() -> &'a Self) -> bool
+    where
+        A: 'a,
+    {
+        let depth = raise();
+        let before = depth.word.load(Relaxed);
+        if is_held(before) {
+            return false;
+        }
+        depth.word.store(before.wrapping_sub(ONE), Relaxed);
         true
     }
 
@@ -183,9 +210,10 @@ mod tests {
         let depth = MaskDepth::<Host>::new();
         depth.reset(5);
         assert!(!depth.is_held());
-        assert_eq!(depth.begin(|| 7), (true, 7));
-        assert!(depth.begin_below_nmi(|| ()));
-        assert_eq!(depth.begin(|| 8), (false, 8));
+        assert!(MaskDepth::begin(|| &depth));
+        assert!(MaskDepth::begin_below_nmi(|| &depth));
+        assert!(!MaskDepth::begin_if_open(|| &depth));
+        assert!(!MaskDepth::begin(|| &depth));
         assert!(depth.is_held() && !depth.is_nmi());
         assert!(!depth.end().is_nobody());
         assert!(!depth.end().is_nobody_but(5));
@@ -202,10 +230,11 @@ mod tests {
             let mut mask = 1;
             let at_nmi_level = || {
                 assert!(depth.is_nmi() && depth.is_held());
-                assert!(!depth.begin_below_nmi(|| ()));
+                assert!(!MaskDepth::begin_below_nmi(|| &depth));
+                assert!(!MaskDepth::begin_if_open(|| &depth));
                 // Not the first, whatever was interrupted; and never the last.
-                assert_eq!(depth.begin(|| ()), (false, ()));
-                assert_eq!(depth.begin(|| ()), (false, ()));
+                assert!(!MaskDepth::begin(|| &depth));
+                assert!(!MaskDepth::begin(|| &depth));
                 let left = depth.end();
                 assert!(!left.is_nobody() && !left.is_nobody_but(0));
                 9
@@ -214,14 +243,17 @@ mod tests {
             assert_eq!(mask, 2);
             assert!(!depth.is_nmi());
             assert_eq!(depth.is_held(), guards != 0);
-            assert_eq!(depth.begin(|| ()).0, guards == 0);
+            assert_eq!(MaskDepth::begin_if_open(|| &depth), guards == 0);
+            if guards != 0 {
+                assert!(!MaskDepth::begin(|| &depth));
+            }
         }
     }
 
     #[test]
     fn a_new_life_holds_nothing() {
         let depth = MaskDepth::<Host>::new();
-        assert!(depth.begin(|| ()).0);
+        assert!(MaskDepth::begin(|| &depth));
         depth.at_nmi_level(
             || (),
             |()| (),

@@ -6,11 +6,12 @@
 //!
 //! ```text
 //!  thread:     stay  ..  use  ..  let go: counted down, then the mark looked for
-//!  interrupt:  counted? leave the mark : preempt
+//!  interrupt:  counted? leave the mark : take the mark away, and preempt
 //! ```
 //!
-//! Both words belong to one CPU, which is all that ever touches them; but that CPU may be interrupted between any two of its steps, and a
-//! thread that does not stay put is preempted there: by others that stay put, and let go again, before it goes on.
+//! Both words belong to one CPU, which is all that ever writes them; but that CPU may be interrupted between any two of its steps, and a
+//! thread that does not stay put is preempted there: by others that stay put, and let go again, before it goes on, here or on another CPU. To
+//! stay it has to know where it is: interrupts are masked meanwhile.
 
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -22,7 +23,8 @@ pub struct Preemption<A: Arch> {
     put_off: A::Word,
 }
 
-// Relaxed throughout: no other CPU looks, and an interrupt of the CPU itself comes between two instructions.
+// Relaxed throughout: nothing is ordered by it. An interrupt of the CPU itself comes between two instructions; and a thread that was moved in the
+// middle of `let_go` may read a mark that is no business of its own: then its new CPU is interrupted once for nothing.
 impl<A: Arch> Preemption<A> {
     /// Either word of a CPU whose thread may be preempted.
     pub const NOT: u64 = 0;
@@ -44,10 +46,9 @@ impl<A: Arch> Preemption<A> {
         self.put_off.store(Self::NOT, Relaxed);
     }
 
-    /// The thread stays put from now on. It nests.
+    /// The thread stays put from now on. It nests. With interrupts masked, or by a thread that stays put already.
     #[inline(always)]
     pub fn stay(&self) {
-        // Preempted between the two, it finds the same number again: whoever ran meanwhile has let go.
         self.still.store(self.still.load(Relaxed) + 1, Relaxed);
     }
 
@@ -57,12 +58,9 @@ impl<A: Arch> Preemption<A> {
     pub fn let_go(&self) -> bool {
         let left = self.still.load(Relaxed) - 1;
         self.still.store(left, Relaxed);
-        // Behind that: what an interrupt puts off until then is found, and later none does.
-        if left != 0 || self.put_off.load(Relaxed) == Self::NOT {
-            return false;
-        }
-        self.put_off.store(Self::NOT, Relaxed);
-        true
+        // Behind that: what an interrupt puts off until then is found, and later none does. Only looked at: a thread that is preempted between
+        // the two may go on on another CPU, and the mark is another thread's by then.
+        left == 0 && self.put_off.load(Relaxed) != Self::NOT
     }
 
     /// Whether the thread, which asks, stays put.
@@ -77,6 +75,7 @@ impl<A: Arch> Preemption<A> {
     #[must_use]
     pub fn may_preempt(&self) -> bool {
         if self.still.load(Relaxed) == Self::NOT {
+            self.put_off.store(Self::NOT, Relaxed);
             return true;
         }
         self.put_off.store(1, Relaxed);
@@ -106,7 +105,7 @@ mod tests {
         assert!(!preemption.let_go());
         assert!(!preemption.may_preempt());
         assert!(preemption.let_go());
-        assert!(preemption.may_preempt());
+        assert!(preemption.may_preempt(), "the interrupt for it");
         preemption.stay();
         assert!(!preemption.let_go(), "once");
     }

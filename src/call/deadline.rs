@@ -6,7 +6,7 @@ use super::post::{PostError, push};
 use super::wait::{self, Patience, UnderWay, mask_to_wait};
 use crate::clock::Deadline;
 use crate::percpu::CpuId;
-use crate::percpu::area::{self, Part as _};
+use crate::percpu::area::Part as _;
 use crate::{arch, gate, masking};
 use core::cell::UnsafeCell;
 use reveille_protocol::DeadlineState;
@@ -28,8 +28,7 @@ where
     F: FnOnce() -> R + Send + 'static,
 {
     let deadline = deadline.into();
-    let own = area::current();
-    let masked = mask_to_wait(own)?;
+    let (masked, own) = mask_to_wait()?;
     if cpu == own.id {
         return Ok(f());
     }

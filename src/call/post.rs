@@ -5,7 +5,7 @@ use super::wait;
 use crate::arch::Hw;
 use crate::gic::SgiBatch;
 use crate::masking;
-use crate::percpu::area::{self, Part as _};
+use crate::percpu::area::Part as _;
 use crate::percpu::{CpuId, CpuSet};
 use core::fmt;
 use reveille_protocol::{Closed, Pushed};
@@ -75,8 +75,7 @@ pub struct Posted {
 /// At once, with `f`, and without any other effect: [`PostError::Busy`], [`PostError::Offline`].
 #[inline]
 pub fn post<F: FnOnce() + Send + 'static>(cpu: CpuId, f: F) -> Result<(), PostError<F>> {
-    let own = area::current();
-    let Some(masked) = masking::mask_below_nmi_on(own) else { return Err(PostError::Busy(f)) };
+    let Some((masked, own)) = masking::mask_below_nmi_here() else { return Err(PostError::Busy(f)) };
     let line = Part::of(own).queue_of(cpu);
     let pushed = push(Part::of(own), line, f)?;
     if pushed.first || wait::is_stalled(line) {
@@ -106,8 +105,9 @@ pub fn post<F: FnOnce() + Send + 'static>(cpu: CpuId, f: F) -> Result<(), PostEr
 /// ```
 pub fn post_each<F: Fn(CpuId) + Copy + Send + 'static>(set: &CpuSet, f: F) -> Posted {
     let mut posted = Posted::default();
-    let Some(_masked) = masking::mask_below_nmi() else { return Posted { busy: *set, ..posted } };
-    let own = area::current();
+    let Some((_masked, own)) = masking::mask_below_nmi_here() else {
+        return Posted { busy: *set, ..posted };
+    };
     let mut sgis = SgiBatch::new(CALL);
     for cpu in set {
         let line = Part::of(own).queue_of(cpu);

@@ -38,8 +38,7 @@ pub fn on<R: Send, F: FnOnce() -> R + Send>(cpu: CpuId, f: F) -> Result<R, CallE
         call.finish_only();
     }
 
-    let own = area::current();
-    let masked = mask_to_wait(own)?;
+    let (masked, own) = mask_to_wait()?;
     if cpu == own.id {
         let result = f();
         masked.end_on(own);
@@ -108,8 +107,7 @@ pub fn on_each<F: Fn(CpuId) + Sync>(set: &CpuSet, f: F) -> Result<CpuSet, CallEr
         call.finish();
     }
 
-    let own = area::current();
-    let masked = mask_to_wait(own)?;
+    let (masked, own) = mask_to_wait()?;
     let _under_way = UnderWay::new(own);
     let mut offline = CpuSet::EMPTY;
     let payload = Payload { run: run::<F>, data: (&raw const f).cast() };

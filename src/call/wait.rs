@@ -36,14 +36,14 @@ pub(crate) fn init(args: BootArgs<'_>) {
     PANICS.store(args.chooses("call_report", "log", "panic"), Ordering::Relaxed);
 }
 
-/// Masks interrupts to send, if this CPU may wait for another afterwards: in thread context, interrupts open.
+/// Masks interrupts to send, if this CPU, whose area comes back, may wait for another afterwards: in thread context, interrupts open.
 #[inline(always)]
-pub(super) fn mask_to_wait(own: &Area) -> Result<masking::Masked, CallError> {
+pub(super) fn mask_to_wait() -> Result<(masking::Masked, &'static Area), CallError> {
     // What a CPU runs from its thread context as if it were interrupted, it runs masked.
     if regs::on_exception_stack() {
         return Err(CallError::WouldDeadlock);
     }
-    masking::mask_if_open(own).ok_or(CallError::WouldDeadlock)
+    masking::mask_if_open_here().ok_or(CallError::WouldDeadlock)
 }
 
 /// Ticks of the counter, for the stall check.
@@ -126,10 +126,10 @@ pub(super) fn for_long(
 pub(super) struct UnderWay(&'static Area);
 
 impl UnderWay {
-    /// From now on.
+    /// From now on. With interrupts masked, so that `own` is the CPU that this is.
     #[inline(always)]
     pub(super) fn new(own: &'static Area) -> Self {
-        if Holds::may_be_preempted() {
+        if area::threads_move() {
             Holds::of(own).preemption().stay();
         }
         Self(own)
@@ -139,7 +139,7 @@ impl UnderWay {
 impl Drop for UnderWay {
     #[inline(always)]
     fn drop(&mut self) {
-        if Holds::may_be_preempted() && Holds::of(self.0).preemption().let_go() {
+        if area::threads_move() && Holds::of(self.0).preemption().let_go() {
             // A preemption was put off, and comes now.
             gic::interrupt(WAKE, self.0);
         }

@@ -1,6 +1,7 @@
 //! What is printed: a line at a time, each in one piece.
 
 use super::device::write_raw;
+use crate::percpu::area;
 use crate::arch::{self, regs};
 use crate::clock::Deadline;
 use crate::sync::{SpinGuard, SpinLock};
@@ -37,15 +38,15 @@ pub fn print(arguments: fmt::Arguments<'_>) {
         return;
     }
     gate::poll();
-    let me = 1 << 63 | regs::affinity();
+    let me = || 1 << 63 | regs::affinity();
     // Relaxed: only this CPU can have written its own name, and nothing else read here is believed.
-    if PRINTER.load(Ordering::Relaxed) == me {
+    if area::here(|_| PRINTER.load(Ordering::Relaxed) == me()) {
         // What this CPU is printing prints something itself: in the middle of its line. Interrupts have been masked since.
         let _ = Writer.write_fmt(arguments);
         return;
     }
     let Some(line) = turn() else { return print_raw(arguments) };
-    PRINTER.store(me, Ordering::Relaxed);
+    PRINTER.store(me(), Ordering::Relaxed);
     tell_dropped();
     // The writer never fails; a `Display` that does has said so in its own output.
     let _ = Writer.write_fmt(arguments);

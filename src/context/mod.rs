@@ -8,8 +8,8 @@
 //!
 //! | | what the context does | comes back |
 //! |---|---|---|
-//! | [`switch`] | calls it, in thread context with interrupts open | on any CPU that resumes it |
-//! | it is preempted | nothing: [`Scheduler::preempt`], asked at the end of an interrupt, chose another | on the same CPU: it may have been anywhere in the runtime's code |
+//! | [`switch`], [`switch_with`] | calls it, in thread context with interrupts open | on any CPU that resumes it |
+//! | it is preempted | nothing: [`Scheduler::preempt`], asked at the end of an interrupt, chose another | on any CPU, in the middle of whatever it did; on the same one if it had a [lower level](crate::exception::enter) run |
 //! | it ends | its closure returns | never: [`Scheduler::ended`] gets its stack back |
 //!
 //! In each case the next one to run is named first, and the old one's [`Ready`] is handed over when it has been saved, on the stack of exceptions: from then
@@ -37,6 +37,6 @@ pub use record::Home;
 pub(crate) use record::SIMD;
 pub use record::{Ended, Ready};
 pub(crate) use running::{Part, begin, exist, name_of, preempt, preempted};
-pub use running::{Scheduler, SwitchError, SwitchFailed, current_name, switch};
+pub use running::{Scheduler, SwitchError, SwitchFailed, current_name, switch, switch_with};
 #[doc(hidden)]
 pub use running::{Table, table};

@@ -25,6 +25,8 @@ const _: () = {
     assert!(offset_of!(Saved, sp) == 248 && offset_of!(Saved, how) == 256 && offset_of!(Saved, spsr) == 264);
     assert!(offset_of!(Saved, elr) == 272);
 };
+/// See [`Record::bound`].
+const PREEMPTED: u32 = 1 << 31;
 /// Where q0 is in a [`Record`].
 pub(crate) const SIMD: usize = 288;
 #[cfg(target_feature = "neon")]
@@ -51,7 +53,7 @@ impl Saved {
 #[repr(C)]
 pub(crate) struct Record {
     saved: UnsafeCell<Saved>,
-    /// The one CPU that may resume it: its index plus one; 0: any may.
+    /// The one CPU that may resume it: its index plus one; 0: any may. With [`PREEMPTED`] if it was, and is no home.
     bound: Cell<u32>,
     /// It is not what a CPU runs by itself.
     away: bool,
@@ -116,14 +118,32 @@ impl Record {
         unsafe { (*self.saved.get()).how = 0 };
     }
 
-    #[inline(always)]
-    pub(super) fn bind(&self, cpu: Option<CpuId>) {
-        self.bound.set(cpu.map_or(0, |cpu| cpu.index() as u32 + 1));
+    /// It is what this CPU runs by itself.
+    pub(super) fn is_home_of(&self, cpu: CpuId) {
+        self.bound.set(cpu.index() as u32 + 1);
     }
 
+    /// It was preempted, and is no home; `cpu`: that one alone may resume it.
     #[inline(always)]
-    pub(super) fn is_bound(&self) -> bool {
+    pub(super) fn leave_preempted(&self, cpu: Option<CpuId>) {
+        self.bound.set(PREEMPTED | cpu.map_or(0, |cpu| cpu.index() as u32 + 1));
+    }
+
+    /// It runs again, and is no home. Whether it was bound.
+    #[inline(always)]
+    pub(super) fn resume(&self) -> bool {
+        self.bound.replace(0) & !PREEMPTED != 0
+    }
+
+    /// Whether there is more to resuming it than that its registers come back.
+    #[inline(always)]
+    pub(super) fn is_special(&self) -> bool {
         self.bound.get() != 0
+    }
+
+    fn bound_to(&self) -> Option<CpuId> {
+        let index = (self.bound.get() & !PREEMPTED).checked_sub(1)?;
+        Some(CpuId::from_index(index as usize))
     }
 
     /// Whether it goes on as after a call. Of one that does not run.
@@ -136,7 +156,7 @@ impl Record {
     #[inline(always)]
     pub(super) fn may_run_on(&self, cpu: CpuId) -> bool {
         let bound = self.bound.get();
-        bound == 0 || bound == cpu.index() as u32 + 1
+        bound == 0 || bound & !PREEMPTED == 0 || bound & !PREEMPTED == cpu.index() as u32 + 1
     }
 
     pub(super) fn below(&self) -> &Cell<(u64, *mut crate::exception::Frame)> {
@@ -176,8 +196,8 @@ impl Home {
 #[must_use = "a context whose `Ready` is dropped never runs again"]
 pub struct Ready(NonNull<Record>);
 
-// SAFETY: it is the one right to the record, whose context was saved before there was a `Ready`. What the context has on its stack is moved
-// to another CPU only where it has switched by itself: a thread is the same one wherever it runs.
+// SAFETY: it is the one right to the record, whose context was saved before there was a `Ready`. What the context has on its stack, and in its
+// registers, goes with it wherever it runs: a thread is the same one on every CPU.
 unsafe impl Send for Ready {}
 // SAFETY: a shared one only says what does not change while it exists.
 unsafe impl Sync for Ready {}
@@ -209,10 +229,11 @@ impl Ready {
         self.record().name()
     }
 
-    /// The one CPU that may resume it: that which has preempted it, or whose home it is. `None`: any may.
+    /// The one CPU that may resume it: that whose home it is, or that has preempted it while it had a lower exception level run. `None`: any
+    /// may.
     #[inline]
     pub fn bound_to(&self) -> Option<CpuId> {
-        self.record().bound.get().checked_sub(1).map(|index| CpuId::from_index(index as usize))
+        self.record().bound_to()
     }
 
     /// Whether it is what a CPU runs by itself.

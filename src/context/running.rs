@@ -9,6 +9,7 @@ use crate::masking::{self, Masking};
 use crate::percpu::area::{self, Area, Part as _};
 use core::cell::Cell;
 use core::fmt;
+use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 
 /// Who runs when. Named in `entry!(main, scheduler = S)`.
@@ -22,7 +23,7 @@ pub trait Scheduler {
     /// A context that is bound to another CPU cannot run here: it comes back by [`Scheduler::preempted`] at once, and nothing is preempted.
     fn preempt() -> Option<Ready>;
 
-    /// A context that was preempted has been saved. It is bound to this CPU.
+    /// A context that was preempted has been saved. Any CPU may resume it, unless it [is bound](Ready::bound_to) to this one.
     fn preempted(context: Ready);
 
     /// The closure of the running context has returned: who runs next. It is not called in interrupt context, but on the stack of that
@@ -87,7 +88,7 @@ pub(crate) fn begin(own: &Area) {
     if let Some(scheduler) = scheduler() {
         let record = (scheduler.home)().record();
         // SAFETY: a per-CPU variable of this CPU, which does not run any other context, so nobody has a `Ready` of it that counts.
-        unsafe { record.as_ref() }.bind(Some(own.id));
+        unsafe { record.as_ref() }.is_home_of(own.id);
         own.set_context(record.as_ptr() as u64);
         Holds::of(own).reset_contexts();
     }
@@ -106,12 +107,13 @@ unsafe fn current(own: &Area) -> NonNull<Record> {
 
 /// The name of the context that runs: that of its stack; `home` if it is what the CPU runs by itself, and without a scheduler.
 pub fn current_name() -> &'static str {
-    let own = area::current();
-    if scheduler().is_none() || own.context() == 0 {
-        return "home";
-    }
-    // SAFETY: looked at just now. A thread that asks runs, so its record does not go; a handler has interrupted it.
-    unsafe { current(own).as_ref().name() }
+    area::here(|own| {
+        if scheduler().is_none() || own.context() == 0 {
+            return "home";
+        }
+        // SAFETY: looked at just now. A thread that asks runs, so its record does not go; a handler has interrupted it.
+        unsafe { current(own).as_ref().name() }
+    })
 }
 
 /// The name of the context that the CPU of `area`, which is stopped, or the calling one, runs, unless it is its home.
@@ -148,16 +150,16 @@ impl fmt::Display for SwitchError {
 }
 
 /// A switch that did not take place. What it was given comes back.
-pub struct SwitchFailed<F> {
+pub struct SwitchFailed<F, N = Ready> {
     /// Why.
     pub error: SwitchError,
-    /// The one that was to run.
-    pub next: Ready,
+    /// The one that was to run: a [`Ready`], or, of [`switch_with`], one if it was chosen.
+    pub next: N,
     /// What was to be done with the other.
     pub then: F,
 }
 
-impl<F> fmt::Debug for SwitchFailed<F> {
+impl<F, N: fmt::Debug> fmt::Debug for SwitchFailed<F, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SwitchFailed {{ error: {:?}, next: {:?} }}", self.error, self.next)
     }
@@ -174,42 +176,89 @@ impl<F> fmt::Debug for SwitchFailed<F> {
 /// [`SwitchFailed`], with all that was given: nothing has changed.
 #[inline]
 pub fn switch<F: FnOnce(Ready) + 'static>(next: Ready, then: F) -> Result<(), SwitchFailed<F>> {
-    unsafe fn run<F: FnOnce(Ready)>(data: *const (), old: NonNull<Record>) {
-        // SAFETY: the caller's frame below holds an `F` there, which it has forgotten; and nobody resumes that before this has been taken
-        // out, as `old`'s one `Ready` is made here, when it has been saved.
-        unsafe { data.cast::<F>().read()(Ready::of(old)) }
+    if scheduler().is_none() {
+        return Err(SwitchFailed { error: SwitchError::NoScheduler, next, then });
     }
-    let own = area::current();
-    let daif = match may_switch(own, &next) {
-        Ok(daif) => daif,
-        Err(error) => return Err(SwitchFailed { error, next, then }),
-    };
-    let then = core::mem::ManuallyDrop::new(then);
-    // What has superpriority is of NMI class, which the switch does not mind.
+    let daif = regs::daif();
+    // From here on it is clear which CPU this is. What has superpriority is of NMI class, which the switch does not mind.
     regs::daif_set_all();
-    // SAFETY: in a thread, everything masked, and the image has a scheduler; `next` is its one `Ready`, and not bound elsewhere.
-    unsafe { switch_to(own, next.into_record(), run::<F>, (&raw const then).cast()) };
+    let own = area::current();
+    let result = match may_switch(own, daif, &next) {
+        Ok(()) => {
+            let then = ManuallyDrop::new(then);
+            // SAFETY: in a thread, everything masked, and the image has a scheduler; `next` is its one `Ready`, and not bound elsewhere.
+            unsafe { switch_to(own, next.into_record(), hand_over::<F>, (&raw const then).cast()) };
+            Ok(())
+        }
+        Err(error) => Err(SwitchFailed { error, next, then }),
+    };
     regs::daif_restore(daif);
-    Ok(())
+    result
+}
+
+/// As [`switch`], to the context that `choose` names, in the end without being preempted in between: what it takes out of a queue is never in
+/// the hands of a context that does not run. `false`: it names none, and nothing has changed.
+///
+/// `choose` is called with interrupts masked, and should be as short as those of a [`Scheduler`].
+///
+/// # Errors
+///
+/// [`SwitchFailed`], with the context that was chosen, if that is why.
+#[inline]
+pub fn switch_with<F: FnOnce(Ready) + 'static>(
+    choose: impl FnOnce() -> Option<Ready>,
+    then: F,
+) -> Result<bool, SwitchFailed<F, Option<Ready>>> {
+    if scheduler().is_none() {
+        return Err(SwitchFailed { error: SwitchError::NoScheduler, next: None, then });
+    }
+    let daif = regs::daif();
+    let masked = if regs::on_exception_stack() { None } else { masking::mask_if_open_here() };
+    let Some((masked, own)) = masked else {
+        return Err(SwitchFailed { error: SwitchError::Context, next: None, then });
+    };
+    if Holds::of(own).preemption().stays() {
+        return Err(SwitchFailed { error: SwitchError::Busy, next: None, then });
+    }
+    let Some(next) = choose() else { return Ok(false) };
+    regs::daif_set_all();
+    masked.end_closed(own);
+    let result = match may_switch(own, daif, &next) {
+        Ok(()) => {
+            let then = ManuallyDrop::new(then);
+            // SAFETY: as in `switch`.
+            unsafe { switch_to(own, next.into_record(), hand_over::<F>, (&raw const then).cast()) };
+            Ok(true)
+        }
+        Err(error) => Err(SwitchFailed { error, next: Some(next), then }),
+    };
+    regs::daif_restore(daif);
+    result
+}
+
+/// What is done with `old`, which has switched: `data` is an `F`.
+///
+/// # Safety
+///
+/// `old` has been saved, and there is no `Ready` of it. Its frame holds an `F` at `data`, which it has forgotten.
+unsafe fn hand_over<F: FnOnce(Ready)>(data: *const (), old: NonNull<Record>) {
+    // SAFETY: the caller's. Nobody resumes `old`, in whose frame the `F` is, before that has been taken out: its one `Ready` is made here.
+    unsafe { data.cast::<F>().read()(Ready::of(old)) }
 }
 
 type Then = unsafe fn(*const (), NonNull<Record>);
 
-/// Whether the CPU of `own`, which is the calling one, may switch here, to `next`: what `DAIF` is.
+/// Whether the CPU of `own`, which is the calling one, may switch here, to `next`. Everything is masked; `daif` is what `DAIF` was.
 #[inline(always)]
-fn may_switch(own: &Area, next: &Ready) -> Result<u64, SwitchError> {
-    if scheduler().is_none() {
-        return Err(SwitchError::NoScheduler);
-    }
+fn may_switch(own: &Area, daif: u64, next: &Ready) -> Result<(), SwitchError> {
     // What a CPU runs as if it were interrupted it runs masked.
-    let daif = regs::daif();
     if regs::on_exception_stack() || daif & regs::DAIF_I != 0 || Masking::of(own).is_held() {
         return Err(SwitchError::Context);
     }
     if Holds::of(own).preemption().stays() {
         return Err(SwitchError::Busy);
     }
-    if next.record().may_run_on(own.id) { Ok(daif) } else { Err(SwitchError::Bound) }
+    if next.record().may_run_on(own.id) { Ok(()) } else { Err(SwitchError::Bound) }
 }
 
 /// # Safety
@@ -244,14 +293,13 @@ fn run(own: &Area, next: NonNull<Record>) {
     // SAFETY: alive, and ours: its `Ready` was given up for this.
     let record = unsafe { next.as_ref() };
     let holds = Holds::of(own);
-    if record.is_bound() {
+    if record.is_special() {
         rarely();
         if !record.has_switched() {
             // It is resumed by an exception return, into whose registers none may come.
             regs::allint_mask();
         }
-        if !record.is_home() {
-            record.bind(None);
+        if !record.is_home() && record.resume() {
             holds.unbind_context();
         }
     }
@@ -301,9 +349,14 @@ pub(crate) extern "C" fn preempted() -> *mut Record {
     let old = unsafe { current(own) };
     // SAFETY: saved, and still nobody else's.
     let record = unsafe { old.as_ref() };
+    // What it has entered is this CPU's: who has set up the registers for that has done it here.
+    let has_entered = own.below() != 0;
     if !record.is_home() {
-        record.bind(Some(own.id));
-        Holds::of(own).bind_context();
+        record.leave_preempted(has_entered.then_some(own.id));
+        if has_entered {
+            rarely();
+            Holds::of(own).bind_context();
+        }
     }
     run(own, next);
     // SAFETY: as above.

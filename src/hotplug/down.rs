@@ -56,7 +56,8 @@ const ASK_AGAIN: Duration = Duration::from_millis(1);
 pub fn cpu_down(cpu: CpuId, deadline: impl Into<Deadline>) -> Result<(), HotplugError> {
     let deadline = deadline.into();
     let target = area::of(cpu);
-    if cpu == percpu::current() {
+    // What may be moved to another CPU keeps the one on which it is.
+    if area::here(|own| own.id == cpu && !Holds::of(own).is_away()) {
         return leave_self(target, deadline);
     }
     // Beyond the deadline, for a CPU that has agreed to leave.
@@ -65,6 +66,9 @@ pub fn cpu_down(cpu: CpuId, deadline: impl Into<Deadline>) -> Result<(), Hotplug
     loop {
         let lock = Lifecycle::lock(deadline).map_err(|denied| without_lock(denied, held))?;
         may_go(target)?;
+        if area::threads_move() && cpu == percpu::current() {
+            return Err(HotplugError::Held(Hold::Context));
+        }
         match asking::ask(target, deadline, held, &lock).and_then(|()| ask(target, deadline, limit)) {
             Ok(()) => return await_gone(target, limit, &lock),
             // It had something at that moment; there is time for it to let go.
@@ -89,7 +93,7 @@ fn leave_self(own: &'static Area, deadline: Deadline) -> Result<(), HotplugError
     let mut held = None;
     // Whoever has the lock may wait for this very CPU to leave. It may as well; and if it cannot, because it holds what only
     // its thread lets go of, it does so sooner by not waiting here.
-    let lock = Lifecycle::lock_with(deadline, || {
+    let lock = Lifecycle::lock_with(deadline, |own| {
         <Machine as Leave>::offline_point(own);
         held = kept_by(own).filter(|hold| requests(own).is_asked() && *hold != Hold::Timer);
         held.is_none()

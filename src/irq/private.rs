@@ -57,7 +57,11 @@ pub(crate) fn tell() -> u64 {
 /// Waits until every other CPU that is online has applied the news with this number. `false`: by `deadline` some had not. In thread
 /// context, interrupts open.
 pub(super) fn await_all(number: u64, deadline: Deadline) -> bool {
-    let mut left = percpu::online().without(percpu::current());
+    // A thread may have been moved since, to one that has not: it waits with interrupts open.
+    let mut left = percpu::online();
+    if !area::threads_move() {
+        left.remove(percpu::current());
+    }
     let mut reminder = Reminder::new(PRIVATE, deadline);
     loop {
         // One that comes, or comes back, applies them before it takes interrupts; one that was stopped takes none any more.

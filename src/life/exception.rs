@@ -25,7 +25,7 @@ pub(super) extern "C" fn exception(frame: &mut Frame, number: u64) -> u64 {
         (frame.esr, frame.far) = (0, 0);
     }
     let masking = Masking::of(own);
-    masking.begin();
+    masking.begin(|| masking);
     if kind.is_lower() || !had_masked(frame.spsr) {
         // SAFETY: vectors and stacks are in place; the section that has just begun holds back what is normal, and keeps `DAIF` where it
         // does so by that.

@@ -10,7 +10,8 @@ use crate::launch::Mailbox;
 use crate::masking::{self, Masking};
 use crate::percpu::CpuId;
 use crate::percpu::area::{self, Part as _};
-use crate::{call, gate, irq, lifecycle, time};
+use crate::lifecycle::{self, Stays};
+use crate::{call, gate, irq, time};
 
 /// Runs what was launched on this CPU, or waits until an interrupt has been handled.
 ///
@@ -27,7 +28,7 @@ use crate::{call, gate, irq, lifecycle, time};
 /// If interrupts are masked, or in interrupt context: nothing could ever wake it.
 pub fn idle() {
     assert!(!masking::is_masked(), "cpu::idle() with interrupts masked");
-    let area = area::current();
+    let (area, _stays) = Stays::unless_home();
     gate::poll();
     leaving::check(area);
     // Where no timer fires nothing else looks at what came with an SGI that was lost.
@@ -69,7 +70,8 @@ pub fn idle() {
 /// If interrupts are masked, or in interrupt context.
 pub fn offline_point() {
     assert!(!masking::is_masked(), "cpu::offline_point() with interrupts masked");
-    leaving::check(area::current());
+    let (area, _stays) = Stays::unless_home();
+    leaving::check(area);
 }
 
 /// What a secondary does that was given nothing else: [`idle`], for ever.

@@ -26,13 +26,15 @@ pub(crate) fn run_secondary(own: &'static Area) -> ! {
 /// Outside of `main`: on any other CPU, a second time, in a launched closure, in a callback of any kind, with interrupts
 /// masked, or in interrupt context.
 pub fn become_secondary() -> ! {
-    let area = area::current();
     // A closure that `main` runs as it idles has frames of its own, on top of a `main` that has not ended.
-    let is_main = Holds::of(area).is_main()
-        && !Holds::of(area).is_away()
-        && !Mailbox::of(area).is_running()
-        && !masking::is_masked();
-    assert!(is_main, "cpu::become_secondary() outside of main");
+    let main = area::here(|own| {
+        let is_main =
+            Holds::of(own).is_main() && !Holds::of(own).is_away() && !Mailbox::of(own).is_running();
+        is_main.then_some(own)
+    });
+    let Some(area) = main.filter(|_| !masking::is_masked()) else {
+        panic!("cpu::become_secondary() outside of main")
+    };
     area.begin_below(arch::stack_pointer());
     Holds::of(area).set_main(false);
     run_secondary(area)

@@ -19,13 +19,21 @@ pub(crate) enum Denied {
     Busy,
 }
 
-/// Whether the CPU of `own`, the calling one, whose slot is in `state`, may wait here for other CPUs to come, go or gather.
+/// Whether the calling CPU may wait here for other CPUs to come, go or gather: then its thread stays there. Comes with its generation.
 ///
 /// It may in thread context, interrupts open, as a member of the system: not where it could not take part in the round of
 /// another CPU (masked, in a handler, in a callback, in the job of a round), not while it comes (an online callback is
 /// masked, too) or goes (an offline callback: whoever asked it to leave has the right until it is gone).
-fn may_wait(own: &Area, state: State) -> bool {
-    state == State::Online && !Holds::of(own).is_leaving() && !masking::is_masked()
+fn may_wait() -> Option<(Stays, u32)> {
+    if masking::is_masked() {
+        return None;
+    }
+    area::here(|own| {
+        let Snapshot { generation, state, .. } = area::slot(own).read();
+        // The right is the CPU's, so no other context of it may ask for it meanwhile.
+        let may = state == State::Online && !Holds::of(own).is_leaving();
+        may.then(|| (Stays::new(own), generation))
+    })
 }
 
 /// No holder is ever `Wedged`, so nobody has to take the lock over from one: to take it a CPU has to be `Online`
@@ -81,13 +89,24 @@ fn slot(cpu: u32) -> Snapshot {
 /// The right to change which CPUs there are.
 pub(crate) struct Lifecycle(Option<Tenure<'static, Hw>>, #[expect(dead_code, reason = "for its end")] Stays);
 
-/// The thread of this CPU is not preempted while it has the right, or waits for it.
-struct Stays(&'static Area);
+/// The thread of this CPU is not preempted while it has the right, or waits for it; nor does one move that is at an offline point.
+pub(crate) struct Stays(&'static Area);
 
 impl Stays {
+    /// The thread of the CPU of `own`, which is this one, stays there. In [`area::here`].
     fn new(own: &'static Area) -> Self {
         Holds::of(own).preemption().stay();
         Self(own)
+    }
+
+    /// A thread that may be moved stays on the CPU on which it is, whose area it gets. What a CPU runs by itself is never moved, and may still be
+    /// preempted.
+    #[inline(always)]
+    pub(crate) fn unless_home() -> (&'static Area, Option<Self>) {
+        if !area::threads_move() {
+            return (area::current(), None);
+        }
+        area::here(|own| (own, Holds::of(own).is_away().then(|| Self::new(own))))
     }
 }
 
@@ -103,22 +122,19 @@ impl Drop for Stays {
 impl Lifecycle {
     /// Waits for the right until `deadline`. Refused at once where the caller may not wait.
     pub(crate) fn lock(deadline: Deadline) -> Result<Self, Denied> {
-        let own = area::current();
-        Self::lock_with(deadline, || {
+        Self::lock_with(deadline, |own| {
             decline(own);
             true
         })
     }
 
-    /// The same; `meanwhile` is called between looks, and says whether to go on waiting.
-    pub(crate) fn lock_with(deadline: Deadline, mut meanwhile: impl FnMut() -> bool) -> Result<Self, Denied> {
-        let own = area::current();
-        let Snapshot { generation, state, .. } = area::slot(own).read();
-        if !may_wait(own, state) {
-            return Err(Denied::Context);
-        }
-        // The right is the CPU's, so no other context of it may ask for it meanwhile.
-        let stays = Stays::new(own);
+    /// The same; `meanwhile` is called between looks, with the area of this CPU, and says whether to go on waiting.
+    pub(crate) fn lock_with(
+        deadline: Deadline,
+        mut meanwhile: impl FnMut(&'static Area) -> bool,
+    ) -> Result<Self, Denied> {
+        let (stays, generation) = may_wait().ok_or(Denied::Context)?;
+        let own = stays.0;
         let me = Holder { cpu: own.id.index() as u32, generation };
         let mut until = None;
         // Those that this CPU has stopped have no turn any more.
@@ -126,7 +142,7 @@ impl Lifecycle {
             || gate::is_stopper() || until.get_or_insert_with(|| Deadline::after(TURN)).has_passed();
         let go_on = |awaited| {
             gate::poll();
-            if deadline.has_passed() || !meanwhile() {
+            if deadline.has_passed() || !meanwhile(own) {
                 return false;
             }
             match awaited {

@@ -50,69 +50,100 @@ impl Masking {
         self.depth.reset(how);
     }
 
-    /// One guard more.
+    /// One guard more. `here` says, once interrupts are held back, whose part this is: the caller's may have been another CPU's before, all
+    /// of which hold interrupts back in the same way.
     #[inline(always)]
-    pub(crate) fn begin(&self) {
-        self.begin_in_way(self.depth.tag());
-    }
-
-    /// Says whether it is the first.
-    #[inline(always)]
-    fn begin_in_way(&self, how: u64) -> bool {
+    pub(crate) fn begin<'a>(&self, here: impl FnOnce() -> &'a Self) {
+        let how = self.depth.tag();
         if is_v3(how) {
-            self.depth.begin(|| priority::write_v3(MASK.into())).0
+            MaskDepth::begin(|| {
+                priority::write_v3(MASK.into());
+                &here().depth
+            });
         } else if how & BY_V2 != 0 {
-            self.depth.begin(|| self.raise_v2()).0
+            MaskDepth::begin(|| {
+                self.raise_v2();
+                &here().depth
+            });
         } else {
-            self.begin_by_daif()
+            Self::begin_by_daif(here);
         }
     }
 
     /// The same unless this CPU is at NMI level: then nothing has happened.
     #[inline(always)]
-    pub(crate) fn begin_below_nmi(&self) -> bool {
+    pub(crate) fn begin_below_nmi<'a>(&self, here: impl FnOnce() -> &'a Self) -> bool {
         let how = self.depth.tag();
         if is_v3(how) {
-            self.depth.begin_below_nmi(|| priority::write_v3(MASK.into()))
+            MaskDepth::begin_below_nmi(|| {
+                priority::write_v3(MASK.into());
+                &here().depth
+            })
         } else if how & BY_V2 != 0 {
-            self.depth.begin_below_nmi(|| self.raise_v2())
-        } else if self.depth.is_nmi() {
-            false
+            MaskDepth::begin_below_nmi(|| {
+                self.raise_v2();
+                &here().depth
+            })
         } else {
-            self.begin_by_daif();
+            let daif = regs::daif_mask();
+            let own = here();
+            if own.depth.is_nmi() {
+                regs::daif_restore(daif);
+                return false;
+            }
+            own.count_by_daif(daif);
             true
         }
     }
 
     /// The same unless interrupts are held back already.
     #[inline(always)]
-    pub(crate) fn begin_if_open(&self) -> bool {
+    pub(crate) fn begin_if_open<'a>(&self, here: impl FnOnce() -> &'a Self) -> bool {
         if regs::daif() & DAIF_I != 0 {
             return false;
         }
-        let Some(how) = self.depth.tag_if_open() else { return false };
-        if self.begin_in_way(how) {
-            return true;
+        let how = self.depth.tag();
+        if is_v3(how) {
+            MaskDepth::begin_if_open(|| {
+                priority::write_v3(MASK.into());
+                &here().depth
+            })
+        } else if how & BY_V2 != 0 {
+            MaskDepth::begin_if_open(|| {
+                self.raise_v2();
+                &here().depth
+            })
+        } else {
+            let daif = regs::daif_mask();
+            let own = here();
+            if own.depth.is_held() {
+                // A handler that came before the masking has left a guard, and that does not open what the guard keeps closed.
+                return false;
+            }
+            own.count_by_daif(daif);
+            true
         }
-        // The handler of an interrupt that came between the look and the raising has left a guard.
-        rarely();
-        self.end();
-        false
     }
 
     #[inline(always)]
     fn raise_v2(&self) {
-        // SAFETY: the priority mask of a GICv2, mapped for ever, where the tag says that there is one.
+        // SAFETY: the priority mask of a GICv2, mapped for ever, where the tag says that there is one; it has the same address on each CPU, to
+        // which it is its own (IHI 0048, 2.3).
         unsafe { priority::write_v2(self.pmr.load(Ordering::Relaxed), MASK) };
     }
 
     #[inline(always)]
-    fn begin_by_daif(&self) -> bool {
-        let (first, daif) = self.depth.begin(regs::daif_mask);
-        if first {
+    fn begin_by_daif<'a>(here: impl FnOnce() -> &'a Self) {
+        let daif = regs::daif_mask();
+        here().count_by_daif(daif);
+    }
+
+    /// One guard more on this CPU, which has masked, and whose `DAIF` was this before.
+    #[inline(always)]
+    fn count_by_daif(&self, daif: u64) {
+        if MaskDepth::begin(|| &self.depth) {
             self.daif.store(daif, Ordering::Relaxed);
         }
-        first
     }
 
     /// One guard less.
@@ -216,12 +247,6 @@ impl Masking {
         } else {
             true
         }
-    }
-
-    /// Whether this CPU holds normal interrupts back.
-    #[inline(always)]
-    pub(crate) fn is_masked(&self) -> bool {
-        regs::daif() & DAIF_I != 0 || self.depth.is_held()
     }
 
     /// Whether this CPU is at NMI level.

@@ -49,33 +49,55 @@ pub struct Masked {
 /// An NMI-class interrupt still comes through, so that a CPU in such a section can be stopped.
 #[inline(always)]
 pub fn mask() -> Masked {
-    mask_on(area::current())
+    mask_here().0
 }
 
-/// The same on the CPU of `own`, which is this one.
+/// The same, with the area of this CPU.
+#[inline(always)]
+pub(crate) fn mask_here() -> (Masked, &'static Area) {
+    let mut own = area::current();
+    Masking::of(own).begin(|| {
+        own = area::settled(own);
+        Masking::of(own)
+    });
+    (Masked { not_send: PhantomData }, own)
+}
+
+/// The same on the CPU of `own`, which is this one, and stays so.
 #[inline(always)]
 pub(crate) fn mask_on(own: &Area) -> Masked {
-    Masking::of(own).begin();
+    let masking = Masking::of(own);
+    masking.begin(|| masking);
     Masked { not_send: PhantomData }
 }
 
-/// The same, unless this CPU is at NMI level, where what masked sections protect may be half done.
+/// The same as [`mask`], unless this CPU is at NMI level, where what masked sections protect may be half done.
 #[inline(always)]
 pub(crate) fn mask_below_nmi() -> Option<Masked> {
-    mask_below_nmi_on(area::current())
+    mask_below_nmi_here().map(|(masked, _)| masked)
 }
 
-/// The same on the CPU of `own`, which is this one.
+/// The same, with the area of this CPU.
 #[inline(always)]
-pub(crate) fn mask_below_nmi_on(own: &Area) -> Option<Masked> {
+pub(crate) fn mask_below_nmi_here() -> Option<(Masked, &'static Area)> {
+    let mut own = area::current();
+    let begun = Masking::of(own).begin_below_nmi(|| {
+        own = area::settled(own);
+        Masking::of(own)
+    });
     // Not a value that is made in any case: that would be dropped.
-    if Masking::of(own).begin_below_nmi() { Some(Masked { not_send: PhantomData }) } else { None }
+    if begun { Some((Masked { not_send: PhantomData }, own)) } else { None }
 }
 
 /// The same, unless this CPU takes no interrupts already, because of [`mask`] or of `DAIF.I`.
 #[inline(always)]
-pub(crate) fn mask_if_open(own: &Area) -> Option<Masked> {
-    if Masking::of(own).begin_if_open() { Some(Masked { not_send: PhantomData }) } else { None }
+pub(crate) fn mask_if_open_here() -> Option<(Masked, &'static Area)> {
+    let mut own = area::current();
+    let begun = Masking::of(own).begin_if_open(|| {
+        own = area::settled(own);
+        Masking::of(own)
+    });
+    if begun { Some((Masked { not_send: PhantomData }, own)) } else { None }
 }
 
 impl Masked {
@@ -114,7 +136,15 @@ impl Drop for Masked {
 /// Whether this CPU takes no normal interrupts: in a [`mask`]ed section, or in interrupt context.
 #[inline]
 pub fn is_masked() -> bool {
-    Masking::of(area::current()).is_masked() || in_interrupt()
+    regs::daif() & regs::DAIF_I != 0
+        || regs::on_exception_stack()
+        || area::here(|own| Masking::of(own).is_held() || is_called_back(own))
+}
+
+/// Whether the CPU of `own`, which is this one, runs a callback in its thread context. Relaxed: it alone writes the number.
+#[inline(always)]
+fn is_called_back(own: &Area) -> bool {
+    Callbacks::of(own).0.load(Ordering::Relaxed) != 0
 }
 
 /// Whether this is at NMI level: a function of [`nmi::on_each`](crate::nmi::on_each), which may have interrupted anything.
@@ -122,16 +152,13 @@ pub fn is_masked() -> bool {
 /// What cannot be done there is refused; [`nmi`](crate::nmi) says what can.
 #[inline]
 pub fn in_nmi() -> bool {
-    Masking::of(area::current()).is_nmi()
+    area::here(|own| Masking::of(own).is_nmi())
 }
 
 /// Whether this is an interrupt handler or a callback, or was called by one.
 #[inline]
 pub fn in_interrupt() -> bool {
-    let own = area::current();
-    // Exceptions have a stack pointer of their own. The depth counts callbacks that a CPU runs from its thread context;
-    // relaxed, as only this CPU writes it. And a CPU may bring itself to NMI level.
-    regs::on_exception_stack()
-        || Callbacks::of(own).0.load(Ordering::Relaxed) != 0
-        || Masking::of(own).is_nmi()
+    // Exceptions have a stack pointer of their own. Callbacks that a CPU runs from its thread context are counted. And a CPU may bring itself to
+    // NMI level.
+    regs::on_exception_stack() || area::here(|own| is_called_back(own) || Masking::of(own).is_nmi())
 }

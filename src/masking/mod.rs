@@ -16,7 +16,9 @@ pub(crate) use choice::{by_daif_alone, choose, init};
 pub(crate) use depth::Masking;
 #[cfg(feature = "fault-injection")]
 pub(crate) use guard::is_in_callback;
-pub(crate) use guard::{Callbacks, as_interrupt, mask_below_nmi, mask_below_nmi_on, mask_if_open, mask_on};
+pub(crate) use guard::{
+    Callbacks, as_interrupt, mask_below_nmi, mask_below_nmi_here, mask_here, mask_if_open_here, mask_on,
+};
 pub use guard::{Masked, in_interrupt, in_nmi, is_masked, mask};
 pub(crate) use how::{BY_V2, BY_V3, BY_V3_HINT};
 pub(crate) use priority::OPEN;

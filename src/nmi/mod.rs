@@ -113,13 +113,13 @@ pub fn on_each(set: &CpuSet, f: fn()) -> Answers {
         answers.silent = *set;
         return answers;
     }
-    let own = percpu::current();
-    if set.contains(own) {
-        let _masked = masking::mask();
-        Masking::of(area::current()).at_nmi_level(f);
-        answers.done.insert(own);
+    let (masked, own) = masking::mask_here();
+    if set.contains(own.id) {
+        Masking::of(own).at_nmi_level(f);
+        answers.done.insert(own.id);
     }
-    summon(set.without(own), what, &mut answers);
+    masked.end_on(own);
+    summon(set.without(own.id), what, &mut answers);
     answers
 }
 

@@ -278,6 +278,38 @@ pub(crate) fn of(cpu: CpuId) -> &'static Area {
     unsafe { &*FIRST.load(Ordering::Relaxed).add(cpu.index()) }
 }
 
+unsafe extern "Rust" {
+    /// Whether the application has a scheduler; by [`entry!`](crate::entry).
+    safe fn reveille_has_scheduler() -> bool;
+}
+
+/// Whether a thread may be preempted, and go on on another CPU. Known when the image is linked.
+#[inline(always)]
+pub(crate) fn threads_move() -> bool {
+    reveille_has_scheduler()
+}
+
+/// Runs `f` with the area of the CPU that this is, all the while: a thread that may move does so before or after that.
+///
+/// In thread context [`current`] says where a thread was. What is to be true for longer is asked in here; with interrupts masked, which
+/// [`mask_here`](crate::masking::mask_here) does; or where preemption is put off.
+#[inline(always)]
+pub(crate) fn here<R>(f: impl FnOnce(&'static Area) -> R) -> R {
+    if !threads_move() {
+        return f(current());
+    }
+    let daif = regs::daif_mask();
+    let result = f(current());
+    regs::daif_restore(daif);
+    result
+}
+
+/// The area of the CPU that this is, of which `before` was asked: for one who has masked interrupts since.
+#[inline(always)]
+pub(crate) fn settled(before: &'static Area) -> &'static Area {
+    if threads_move() { current() } else { before }
+}
+
 /// This CPU's area; `None` on a CPU that has not won its slot.
 #[inline(always)]
 pub(crate) fn try_current() -> Option<&'static Area> {

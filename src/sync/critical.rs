@@ -3,6 +3,7 @@
 use super::SpinLock;
 use crate::arch::regs;
 use crate::masking;
+use crate::percpu::area;
 use core::sync::atomic::{AtomicU64, Ordering};
 use critical_section::{Impl, RawRestoreState};
 
@@ -14,6 +15,10 @@ static HOLDER: AtomicU64 = AtomicU64::new(0);
 /// Queues the CPUs that want it.
 static LOCK: SpinLock<()> = SpinLock::new(());
 
+fn me() -> u64 {
+    1 << 63 | regs::affinity()
+}
+
 /// The CPU held the lock already.
 const NESTED: u64 = 1;
 const OUTERMOST: u64 = 0;
@@ -23,13 +28,12 @@ const OUTERMOST: u64 = 0;
 unsafe impl Impl for Global {
     unsafe fn acquire() -> RawRestoreState {
         assert!(!masking::in_nmi(), "a critical section at NMI level");
-        let me = 1 << 63 | regs::affinity();
         // Relaxed: only this CPU can have written its own name, and nothing else read here is believed.
-        if HOLDER.load(Ordering::Relaxed) == me {
+        if area::here(|_| HOLDER.load(Ordering::Relaxed) == me()) {
             return NESTED;
         }
         core::mem::forget(LOCK.lock());
-        HOLDER.store(me, Ordering::Relaxed);
+        HOLDER.store(me(), Ordering::Relaxed);
         OUTERMOST
     }
 

@@ -1,5 +1,6 @@
 //! Models of the depth of masked sections: one CPU, whose thread takes and ends guards in every order, and which is interrupted between
-//! any two of its steps, by handlers and at NMI level, where guards are taken, ended and forgotten as well.
+//! any two of its steps, by handlers and at NMI level, where guards are taken, ended and forgotten as well; and two CPUs, whose threads are
+//! preempted, and go on on the other one.
 
 #![cfg(not(target_os = "none"))]
 
@@ -40,15 +41,36 @@ impl Cpu {
     }
 
     fn begin(&self) {
-        self.depth.begin(|| self.raise());
+        MaskDepth::begin(|| {
+            self.raise();
+            &self.depth
+        });
         self.count(1);
     }
 
     fn begin_below_nmi(&self) -> bool {
-        let counted = self.depth.begin_below_nmi(|| self.raise());
+        let counted = MaskDepth::begin_below_nmi(|| {
+            self.raise();
+            &self.depth
+        });
         if counted {
             self.count(1);
         }
+        counted
+    }
+
+    fn begin_if_open(&self) -> bool {
+        let was_open = self.alive.get() == 0;
+        let counted = MaskDepth::begin_if_open(|| {
+            self.raise();
+            &self.depth
+        });
+        if counted {
+            self.count(1);
+            self.tally.hit("was open");
+        }
+        // A handler that came in between may have left a guard.
+        assert!(was_open || !counted);
         counted
     }
 
@@ -171,9 +193,19 @@ fn thread(guards: usize, interrupts: usize, nmis: usize) -> impl FnMut(&mut Choi
                 // No more: whatever is alive stays so.
                 0 => break,
                 1 if may_take != 0 => {
-                    cpu.armed(|| if taken == 1 { assert!(cpu.begin_below_nmi()) } else { cpu.begin() });
+                    cpu.armed(|| match taken {
+                        // None if a handler has left one.
+                        0 => own += usize::from(cpu.begin_if_open()),
+                        1 => {
+                            assert!(cpu.begin_below_nmi());
+                            own += 1;
+                        }
+                        _ => {
+                            cpu.begin();
+                            own += 1;
+                        }
+                    });
                     taken += 1;
-                    own += 1;
                 }
                 _ => {
                     cpu.armed(|| cpu.end());
@@ -192,7 +224,7 @@ fn thread(guards: usize, interrupts: usize, nmis: usize) -> impl FnMut(&mut Choi
 }
 
 const OUTCOMES: &[&str] =
-    &["open", "masked", "masked by a handler", "handled", "forgotten in a handler", "at NMI level"];
+    &["open", "masked", "masked by a handler", "handled", "forgotten in a handler", "at NMI level", "was open"];
 
 /// One interrupt and one at NMI level, at any two points, the second in the handler of the first too.
 #[test]
@@ -204,4 +236,97 @@ fn masked_while_one_is_alive() {
 #[test]
 fn often_interrupted() {
     Model::new("masking/often_interrupted", OUTCOMES).check_choices(thread(2, 2, 2));
+}
+
+/// Two CPUs, and a thread that is on one of them.
+struct Two {
+    depths: [MaskDepth<Steps>; 2],
+    raised: [Cell<bool>; 2],
+    /// Where the thread is.
+    on: Cell<usize>,
+    /// What the other CPU runs is in a masked section.
+    other_is_masked: Cell<bool>,
+    moves: Cell<usize>,
+    choices: RefCell<Choices>,
+    tally: Tally,
+}
+
+impl Two {
+    fn begin(&self, how: impl FnOnce(&Self) -> bool) {
+        let counted = how(self);
+        let on = self.on.get();
+        assert!(counted, "the thread was open");
+        assert!(self.raised[on].get() && self.depths[on].is_held(), "masked where it is");
+        assert_eq!(self.depths[1 - on].is_held(), self.other_is_masked.get(), "and there alone");
+    }
+
+    /// Raises the mask of the CPU on which the thread is, and says which that is.
+    fn raise(&self) -> &MaskDepth<Steps> {
+        between();
+        self.raised[self.on.get()].set(true);
+        between();
+        &self.depths[self.on.get()]
+    }
+
+    fn end(&self) {
+        let on = self.on.get();
+        if self.depths[on].end().is_nobody() {
+            between();
+            assert_eq!(self.on.get(), on, "it has not moved");
+            self.raised[on].set(false);
+        }
+    }
+
+    /// Preempts the thread, if its CPU lets that happen: it goes on on the other one, and its old CPU runs something else, masked or not.
+    fn interrupt(&self) {
+        let on = self.on.get();
+        if self.raised[on].get() || self.moves.get() == 0 || self.choices.borrow_mut().pick(2) == 0 {
+            return;
+        }
+        self.moves.set(self.moves.get() - 1);
+        // What ran on the other one is open when it is preempted, too.
+        if self.other_is_masked.replace(false) && self.depths[1 - on].end().is_nobody() {
+            self.raised[1 - on].set(false);
+        }
+        self.on.set(1 - on);
+        if self.choices.borrow_mut().pick(2) == 1 {
+            MaskDepth::begin(|| {
+                self.raised[on].set(true);
+                &self.depths[on]
+            });
+            self.other_is_masked.set(true);
+            self.tally.hit("the other is masked");
+        }
+        self.tally.hit("moved");
+    }
+}
+
+/// A thread that is moved between CPUs holds interrupts back on the one where it is, and on no other.
+#[test]
+fn masked_where_it_is() {
+    let run = |choices: &mut Choices, tally: &Tally| {
+        let two = Rc::new(Two {
+            depths: [MaskDepth::new(), MaskDepth::new()],
+            raised: [Cell::new(false), Cell::new(false)],
+            on: Cell::new(0),
+            other_is_masked: Cell::new(false),
+            moves: Cell::new(3),
+            choices: RefCell::new(std::mem::take(choices)),
+            tally: tally.clone(),
+        });
+        let how: [fn(&Two) -> bool; 3] = [
+            |two| MaskDepth::begin(|| two.raise()),
+            |two| MaskDepth::begin_below_nmi(|| two.raise()),
+            |two| MaskDepth::begin_if_open(|| two.raise()),
+        ];
+        let come = Rc::clone(&two);
+        steps::armed(Rc::new(move || come.interrupt()), || {
+            for how in how {
+                two.begin(how);
+                two.end();
+            }
+        });
+        *choices = two.choices.take();
+    };
+    Model::new("masking/masked_where_it_is", &["moved", "the other is masked"]).check_choices(run);
 }

@@ -56,7 +56,10 @@ impl Cpu {
         assert!(!interrupted, "it still stays put");
         assert_eq!(self.user.replace(None), Some(me), "somebody else has used it");
         if self.preemption.let_go() {
+            // It has the CPU interrupt itself, unless that was preempted meanwhile.
             self.tally.hit("caught up");
+            between();
+            let _ = self.preemption.may_preempt();
             self.owed.set(false);
         }
     }
