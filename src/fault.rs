@@ -104,6 +104,7 @@ pub fn left_behind(cpu: CpuId) -> Option<&'static str> {
         (!lifecycle::requests(area).is_idle(), "a request to leave"),
         (lifecycle::waiting() != 0, "a mark of one that waits to start, stop or gather CPUs"),
         (Waiter::of(area).is_waiting(), "a mark of one that waits for a lock"),
+        (Holds::of(area).preemption().stays(), "a thread that stays put"),
         (launch::is_in_use(area), "a launched closure"),
         (!call::is_quiet(area), "a call"),
         (!nmi::is_quiet(area), "a summons"),

@@ -1,9 +1,9 @@
 //! What is printed: a line at a time, each in one piece.
 
 use super::device::write_raw;
-use crate::percpu::area;
 use crate::arch::{self, regs};
 use crate::clock::Deadline;
+use crate::percpu::area;
 use crate::sync::{SpinGuard, SpinLock};
 use crate::{gate, masking};
 use core::fmt::{self, Write};

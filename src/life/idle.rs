@@ -7,10 +7,10 @@ use crate::call::Look;
 use crate::gic::{self, WAKE};
 use crate::holds::Holds;
 use crate::launch::Mailbox;
+use crate::lifecycle::{self, Stays};
 use crate::masking::{self, Masking};
 use crate::percpu::CpuId;
 use crate::percpu::area::{self, Part as _};
-use crate::lifecycle::{self, Stays};
 use crate::{call, gate, irq, time};
 
 /// Runs what was launched on this CPU, or waits until an interrupt has been handled.

@@ -28,8 +28,7 @@ pub(crate) fn run_secondary(own: &'static Area) -> ! {
 pub fn become_secondary() -> ! {
     // A closure that `main` runs as it idles has frames of its own, on top of a `main` that has not ended.
     let main = area::here(|own| {
-        let is_main =
-            Holds::of(own).is_main() && !Holds::of(own).is_away() && !Mailbox::of(own).is_running();
+        let is_main = Holds::of(own).is_main() && !Holds::of(own).is_away() && !Mailbox::of(own).is_running();
         is_main.then_some(own)
     });
     let Some(area) = main.filter(|_| !masking::is_masked()) else {

@@ -223,8 +223,15 @@ fn thread(guards: usize, interrupts: usize, nmis: usize) -> impl FnMut(&mut Choi
     }
 }
 
-const OUTCOMES: &[&str] =
-    &["open", "masked", "masked by a handler", "handled", "forgotten in a handler", "at NMI level", "was open"];
+const OUTCOMES: &[&str] = &[
+    "open",
+    "masked",
+    "masked by a handler",
+    "handled",
+    "forgotten in a handler",
+    "at NMI level",
+    "was open",
+];
 
 /// One interrupt and one at NMI level, at any two points, the second in the handler of the first too.
 #[test]
