@@ -1,70 +1,44 @@
 //! Threads: a closure that runs on a stack of its own, and a value that it leaves.
 
-use crate::scheduler::{self, park, put};
+use crate::scheduler::{end_turn, put};
+use crate::sync::Shared;
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 use core::arch::asm;
-use reveille::context::{self, Ready};
+use reveille::context;
 use reveille::exception::{Frame, Handlers, Kind, Outcome};
-use reveille::sync::SpinLock;
-
-struct Shared<T> {
-    value: Option<T>,
-    waiter: Option<Ready>,
-}
+use reveille::memory::Stack;
 
 /// A thread whose value has not been asked for yet.
-pub struct Thread<T>(Arc<SpinLock<Shared<T>>>);
+pub struct Thread<T>(Shared<Option<T>>);
 
 /// A thread that runs `f` from now on, on any CPU.
 pub fn spawn<T: Send + 'static, F: FnOnce() -> T + Send + 'static>(f: F) -> Thread<T> {
-    let shared = Arc::new(SpinLock::new(Shared { value: None, waiter: None }));
-    let own = Arc::clone(&shared);
+    let value = Shared::new(None);
+    let own = value.clone();
     // In a box: what is on the stack is small, whatever the closure has.
     let f = Box::new(f);
-    let context = context::new(scheduler::stack(), move || {
+    let stack = Stack::new("thread", 16 << 10).expect("memory for a stack");
+    let context = context::new(stack, move || {
         let value = f();
-        let waiter = {
-            let mut shared = own.lock();
-            shared.value = Some(value);
-            shared.waiter.take()
-        };
-        if let Some(waiter) = waiter {
-            put(waiter);
-        }
+        own.change_for_all(0, |place| *place = Some(value));
     });
     put(context.expect("a stack with room"));
-    Thread(shared)
+    Thread(value)
 }
 
 impl<T: Send + 'static> Thread<T> {
     /// What it has left, if it has ended.
     pub fn value(&self) -> Option<T> {
-        self.0.lock().value.take()
+        self.0.attempt(1, Option::take).ok()
     }
 
     /// Waits until it has ended. For threads.
     pub fn join(self) -> T {
-        loop {
-            if let Some(value) = self.value() {
-                return value;
-            }
-            let shared = Arc::clone(&self.0);
-            park(move |me| {
-                let mut shared = shared.lock();
-                if shared.value.is_none() {
-                    shared.waiter = Some(me);
-                } else {
-                    drop(shared);
-                    put(me);
-                }
-            });
-        }
+        self.0.wait(0, 1, Option::take)
     }
 }
 
-/// Lets others run, by an exception: all registers are kept, so it can be anywhere, at the cost of a thread that is bound to its CPU
-/// until it switches.
+/// Lets others run, by an exception: it can be anywhere, as all registers are kept.
 pub fn yield_by_svc() {
     // SAFETY: the handler below changes no register.
     unsafe { asm!("svc #0", options(nostack, preserves_flags)) };
@@ -81,7 +55,7 @@ unsafe impl Handlers for Traps {
         if kind != Kind::Thread || frame.esr >> 26 != SVC || frame.esr & 0xffff != 0 {
             return Outcome::NotMine;
         }
-        scheduler::end_turn();
+        end_turn();
         Outcome::Resume
     }
 }
