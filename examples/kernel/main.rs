@@ -3,13 +3,6 @@
 //!
 //! Its threads sort blocks of numbers, and what comes out is compared with what one CPU gets without any of this. Bootarg: `rounds=N`, blocks
 //! for each thread.
-//!
-//! | | |
-//! |---|---|
-//! | `scheduler` | who runs where: queues, turns, stealing, sleep, CPUs that come and go |
-//! | `sync` | a mutex and a channel that park who waits |
-//! | `thread` | spawn, join, and a system call |
-//! | `sort` | the work |
 
 #![no_std]
 #![no_main]
@@ -45,7 +38,6 @@ fn come_and_go(is_over: impl Fn() -> bool) -> u64 {
         if is_over() {
             break;
         }
-        // `main` stays where it is.
         if cpu == CpuId::BOOT {
             continue;
         }

@@ -1,6 +1,5 @@
-//! Who runs where: a queue for each CPU, in turn, and CPUs that have nothing take from the others.
-//!
-//! While a CPU runs threads it has a tick; when it has none it goes home, without one, and is rung at when there is work for it.
+//! Who runs where: a queue for each CPU, in turn, and CPUs that have nothing take from the others. While a CPU runs threads it has a tick; when it
+//! has none it goes home, without one, and is rung at when there is work for it.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
@@ -62,14 +61,12 @@ impl Scheduler for Turns {
     }
 
     fn preempted(context: Ready) {
-        if !context.is_home() {
-            PREEMPTIONS.fetch_add(1, Ordering::Relaxed);
-        }
+        PREEMPTIONS.fetch_add(1, Ordering::Relaxed);
         put(context);
     }
 
     fn end() -> Ready {
-        next()
+        look().unwrap_or_else(go_home)
     }
 
     fn ended(context: Ended) {
@@ -88,13 +85,13 @@ pub fn start() {
 pub fn put(context: Ready) {
     if context.is_home() {
         QUEUE.lock().home = Some(context);
-    } else {
-        enqueue(context, VecDeque::push_back);
+        return;
     }
+    QUEUE.lock().ready.push_back(context);
+    ring_idle();
 }
 
-fn enqueue(context: Ready, push: fn(&mut VecDeque<Ready>, Ready)) {
-    push(&mut QUEUE.lock().ready, context);
+fn ring_idle() {
     // Orders the queue before the look at who is idle; pairs with the one in `look`.
     fence(Ordering::SeqCst);
     for cpu in &cpu::online() {
@@ -107,19 +104,16 @@ fn enqueue(context: Ready, push: fn(&mut VecDeque<Ready>, Ready)) {
 /// Gives up the CPU. `then` gets the right to resume the caller, and puts it where somebody finds it: interrupts are masked, and other
 /// CPUs may resume it from then on. For threads.
 pub fn park<F: FnOnce(Ready) + 'static>(then: F) {
-    switch(|| Some(next()), then);
+    SWITCHES.fetch_add(1, Ordering::Relaxed);
+    let switched = context::switch_with(|| Some(look().unwrap_or_else(go_home)), then);
+    assert!(switched.is_ok(), "a thread parks in a thread");
 }
 
 /// For `main`, which has nothing to do: threads run, or the CPU sleeps.
 pub fn rest() {
-    if !switch(look, put) {
+    if !context::switch_with(look, put).is_ok_and(|has_run| has_run) {
         cpu::idle();
     }
-}
-
-fn switch<F: FnOnce(Ready) + 'static>(choose: fn() -> Option<Ready>, then: F) -> bool {
-    SWITCHES.fetch_add(1, Ordering::Relaxed);
-    context::switch_with(choose, then).unwrap_or_else(|failed| panic!("{}", failed.error))
 }
 
 /// The turn of what runs here is over as soon as the exception or the interrupt is handled that calls this.
@@ -145,8 +139,8 @@ fn wake_sleepers() {
             SLEEP.set(at).expect("an alarm of this CPU");
             break;
         }
+        QUEUE.lock().ready.push_front(first.remove());
         end_turn();
-        enqueue(first.remove(), VecDeque::push_front);
     }
 }
 
@@ -187,15 +181,10 @@ fn take() -> Option<Ready> {
 fn look() -> Option<Ready> {
     take().or_else(|| {
         IDLE.store(true, Ordering::Relaxed);
-        // Orders this before the last look into the queues; pairs with the one in `put`: who puts something in rings, or it is found here.
+        // Orders this before the last look into the queues; pairs with the one in `ring_idle`: who puts something in rings, or it is found here.
         fence(Ordering::SeqCst);
         take()
     })
-}
-
-/// What is next where a thread does not go on: another one, or what the CPU does by itself.
-fn next() -> Ready {
-    look().unwrap_or_else(go_home)
 }
 
 fn go_home() -> Ready {
@@ -205,7 +194,6 @@ fn go_home() -> Ready {
 
 /// Somebody wants this CPU to leave: it goes home, and others run its threads.
 fn asked(_: CpuId) -> Result<(), &'static str> {
-    IDLE.store(false, Ordering::Relaxed);
     DRAINS.store((Instant::now() + DRAIN).ticks(), Ordering::Relaxed);
     end_turn();
     Ok(())
