@@ -8,6 +8,23 @@ expect_panic_report() {
     python3 "$ROOT/scripts/test.d/panic_report.py" "${symbols[@]}" "$CONSOLE" "$@" || fail "not the report expected: $*"
 }
 
+# symbolized LINE FUNCTION..: scripts/symbolize has these functions in this order behind this line (`_` stands for a blank), before one that is
+# not indented. They are of the image, which is the one that the console is from.
+expect_symbolized() {
+    local line=${1//_/ }
+    shift
+    "$ROOT/scripts/symbolize" "$image_stage" "$CONSOLE" >"$DIR/named" 2>"$DIR/err" || fail 'scripts/symbolize fails'
+    [[ ! -s $DIR/err ]] || fail "scripts/symbolize: $(<"$DIR/err")"
+    awk -v line="$line" -v names="$*" '
+        BEGIN { count = split(names, name, " "); at = 1 }
+        /^[^ ]/ { inside = $0 == line }
+        inside && /^    / && at <= count && index($0, " " name[at] " at ") { at++ }
+        END { exit at <= count }' "$DIR/named" || {
+        cat -- "$DIR/named"
+        fail "not symbolized behind '$line': $*"
+    }
+}
+
 # backtraces COUNT: so many, and what they have to be. See backtraces.py.
 expect_backtraces() {
     python3 "$ROOT/scripts/test.d/backtraces.py" --elf "$image_stage" --nm "$(llvm_tools_dir)/llvm-nm" "$CONSOLE" "$1" ||

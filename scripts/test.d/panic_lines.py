@@ -21,6 +21,10 @@ IMAGE = re.compile(r"  image (0x[0-9a-f]+) to (0x[0-9a-f]+), build ([0-9a-f]{16}
 PLACE = re.compile(r"  pc (0x[0-9a-f]+) lr 0x[0-9a-f]+ sp 0x[0-9a-f]+ (?:thread sp|spsr) 0x[0-9a-f]+")
 REGISTERS = re.compile(r"  x(\d+) {1,2}[0-9a-f]{16}(?: [0-9a-f]{16}){0,3}")
 BACKTRACE = re.compile(r"  backtrace:((?: 0x[0-9a-f]+(?: \(\d+ times\))?)*)( \.\.\.)?")
+HOW = "preempted|switched away|not begun"
+CONTEXT = re.compile(rf"(?:context (.+)|(home of cpu \d+)): ({HOW})(?:, bound to cpu (\d+))?")
+MORE = re.compile(r"\d+ more contexts (?:were preempted|have switched away or not begun)")
+WAITS = re.compile(r"  pc (0x[0-9a-f]+) sp 0x[0-9a-f]+")
 BELOW = "  a lower exception level, entered from here:"
 END = re.compile(
     r"end of the report: (\d+) CPUs: (\d+) parked, (\d+) not stopped, (\d+) not running, after (\d+) us; then: (.+)"
@@ -63,10 +67,16 @@ class Report:
                 raise Wrong(f"cpu {cpu} may still arrive: its start was not called off")
             if name in PARKED:
                 self.backtraces.append(self.details())
+        self.contexts = []
+        while not END.fullmatch(self.here()):
+            line = self.take()
+            if match := CONTEXT.fullmatch(line):
+                name, how, cpu = match[1] or match[2], match[3], match[4] and int(match[4])
+                self.contexts.append((name, how, cpu, self.context(how)))
+            elif not MORE.fullmatch(line):
+                raise Wrong(f"line {self.at}: neither a CPU nor a context: {line!r}")
         end = self.take()
         match = END.fullmatch(end)
-        if not match:
-            raise Wrong(f"line {self.at}: neither a CPU nor the end of the report: {end!r}")
         self.cpus, parked, left, absent, self.us = (int(match[i]) for i in range(1, 6))
         self.then = ACTIONS.get(match[6], match[6])
         counts = [
@@ -90,6 +100,17 @@ class Report:
         line = self.here()
         self.at += 1
         return line
+
+    def context(self, how):
+        """The backtrace of a context that does not run."""
+        if how == "preempted":
+            return self.details()
+        if how == "not begun":
+            return []
+        place, trace = WAITS.fullmatch(self.take()), BACKTRACE.fullmatch(self.take())
+        if not place or not trace:
+            raise Wrong(f"line {self.at}: not where a context is, and its backtrace")
+        return re.findall(r"0x[0-9a-f]+", trace[1])
 
     def details(self):
         """What a CPU that panicked too has to say, its registers, and the backtrace."""

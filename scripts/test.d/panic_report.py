@@ -14,8 +14,11 @@ sums are right. Other lines may come before and after it, none in between. Keys:
   reports=N          so many reports, in order; every one must be in one piece. The other keys are for each of them
   panicked=N         in at least N percent of the reports, another CPU than the reporter panicked too
   frames=N           the backtrace of the reporter has at least N addresses, and that of every CPU is whole: it ends where
-                     the Rust code of a CPU begins, as the symbols of ELF tell. How long those of the others are is up
+                     the Rust code of a CPU begins, or a context, as the symbols of ELF tell. How long those of the others are is up
                      to the compiler, which may inline all that a CPU was in
+  contexts=NAME/HOW[@CPU][/F<G<..][,..]
+                     there is a context of this name that does not run: HOW is preempted, switched_away or not_begun, @CPU the
+                     one that it is bound to, and the functions F, G, .. are in its backtrace, in this order
   words=yes          the machine was reset after each report, and the next boot printed it again, word for word
 """
 
@@ -27,8 +30,8 @@ import sys
 
 from panic_lines import HEAD, PARKED, Wrong, reports
 
-# What the first instructions of the boot CPU and of a secondary call, and never return to.
-OUTERMOST = re.compile(r"reveille(?:::\w+)*::(?:boot_on_own_stacks|secondary)(?:::h[0-9a-f]{16})?")
+# What the first instructions of the boot CPU and of a secondary call, and never return to; and those of a context.
+OUTERMOST = re.compile(r"reveille(?:::\w+)*::(?:boot_on_own_stacks|secondary)(?:::h[0-9a-f]{16})?|reveille_context")
 
 
 def read_lines(path):
@@ -58,7 +61,7 @@ class Symbols:
 
 
 def check(report, lines, count, keys, symbols):
-    """One report against the keys. `symbols` may be None if there is no key `frames`."""
+    """One report against the keys. `symbols` may be None if there is no key that wants them."""
     if report.cpus != count:
         raise Wrong(f"{report.cpus} CPUs, expected {count}")
     default = keys.get("all", ",".join(sorted(PARKED))).split(",")
@@ -77,6 +80,8 @@ def check(report, lines, count, keys, symbols):
         pattern = keys["after"].replace("_", " ")
         if not any(re.search(pattern, line) for line in lines[report.last + 1 :]):
             raise Wrong(f"no line after the report matches {pattern!r}")
+    for wanted in filter(None, keys.get("contexts", "").split(",")):
+        check_context(report, wanted, symbols)
     if "frames" in keys:
         found = len(report.backtraces[0])
         if found < int(keys["frames"]):
@@ -85,6 +90,19 @@ def check(report, lines, count, keys, symbols):
             outermost = symbols.function(int(addresses[-1], 16) - report.image[0])
             if not OUTERMOST.fullmatch(outermost):
                 raise Wrong(f"a backtrace ends in {outermost}, which is called: {' '.join(addresses)}")
+
+
+def check_context(report, wanted, symbols):
+    name, how, *functions = wanted.replace("_", " ").split("/")
+    how, _, cpu = how.partition("@")
+    functions = [part for part in "<".join(functions).split("<") if part]
+    for found in report.contexts:
+        if found[:2] != (name, how) or cpu and found[2] != int(cpu):
+            continue
+        names = iter([symbols.function(int(address, 16) - report.image[0]).replace("_", " ") for address in found[3]])
+        if all(any(re.search(rf"\b{part}(::h[0-9a-f]{{16}})?$", at) for at in names) for part in functions):
+            return
+    raise Wrong(f"no context {wanted} among {[context[:3] for context in report.contexts]}")
 
 
 def check_last_words(report, lines):
@@ -112,9 +130,10 @@ def main():
     options.add_argument("keys", nargs="*")
     options = options.parse_args()
     keys = dict(word.split("=", 1) for word in options.keys)
-    if "frames" in keys and not (options.elf and options.nm):
-        raise Wrong("the key `frames` needs --elf and --nm")
-    symbols = Symbols(options.elf, options.nm) if "frames" in keys else None
+    named = keys.keys() & {"frames", "contexts"}
+    if named and not (options.elf and options.nm):
+        raise Wrong(f"the keys {sorted(named)} need --elf and --nm")
+    symbols = Symbols(options.elf, options.nm) if named else None
     lines = read_lines(options.console)
     found = reports(lines)
     if len(found) != int(keys.get("reports", 1)):

@@ -388,11 +388,6 @@ impl FatalFrame {
         if self.spsr & SPSR_SP != 0 { self.sp } else { self.sp_el0 }
     }
 
-    /// Whether it is of what ran at a lower exception level.
-    pub(crate) fn is_from_below(&self) -> bool {
-        Interrupted::of(self.spsr) == Interrupted::Below
-    }
-
     fn vector(&self) -> &'static str {
         match self.kind {
             0 => "synchronous exception in a thread",

@@ -53,6 +53,7 @@ pub fn new<F: FnOnce() + Send + 'static>(stack: Stack, f: F) -> Result<Ready, Ne
         (place as *mut F).write(f);
         record.write(Record::new(false, Some(stack)));
         (*record).begin_with(running::beginning::<F>(place as u64), place as u64);
+        (*record).show();
         Ok(Ready::of(NonNull::new_unchecked(record)))
     }
 }

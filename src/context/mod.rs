@@ -29,6 +29,7 @@
 
 mod make;
 mod record;
+mod resting;
 mod running;
 
 pub use make::{NewError, new};
@@ -36,6 +37,7 @@ pub use make::{NewError, new};
 pub use record::Home;
 pub(crate) use record::SIMD;
 pub use record::{Ended, Ready};
+pub(crate) use resting::{How, Name, Resting, resting};
 pub(crate) use running::{Part, begin, exist, name_of, preempt, preempted};
 pub use running::{Scheduler, SwitchError, SwitchFailed, current_name, switch, switch_with};
 #[doc(hidden)]

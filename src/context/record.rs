@@ -1,5 +1,6 @@
 //! What is kept of a context, and the right to resume it.
 
+use crate::arch::mmu::{self, PAGE};
 use crate::memory::Stack;
 use crate::percpu::CpuId;
 use core::cell::{Cell, UnsafeCell};
@@ -159,6 +160,13 @@ impl Record {
         bound == 0 || bound & !PREEMPTED == 0 || bound & !PREEMPTED == cpu.index() as u32 + 1
     }
 
+    /// From now on a report finds it, by the list of stacks.
+    pub(super) fn show(&self) {
+        if let Some(stack) = &*self.stack {
+            stack.set_context(core::ptr::from_ref(self) as u64);
+        }
+    }
+
     pub(super) fn below(&self) -> &Cell<(u64, *mut crate::exception::Frame)> {
         &self.below
     }
@@ -168,6 +176,46 @@ impl Record {
         let saved = self.saved.get_mut();
         saved.x[..12].copy_from_slice(&keeps);
         saved.sp = sp;
+    }
+}
+
+/// What is kept of a context, for a report.
+pub(super) struct Kept {
+    pub(super) x: [u64; 31],
+    pub(super) sp: u64,
+    pub(super) has_switched: bool,
+    pub(super) spsr: u64,
+    pub(super) elr: u64,
+    /// The index of the CPU that it is bound to, plus one.
+    pub(super) bound: u32,
+    /// The stack pointer of what has entered a lower level.
+    pub(super) below: u64,
+}
+
+impl Kept {
+    /// What the record at `at` holds, if that is RAM. Whether it makes sense the reader has to see: one that a CPU has in its hands
+    /// which could not be stopped may change meanwhile.
+    pub(super) fn read(at: u64) -> Option<Self> {
+        const { assert!(size_of::<Record>() <= PAGE) };
+        let last = at.checked_add(size_of::<Record>() as u64 - 1)?;
+        if !at.is_multiple_of(align_of::<Record>() as u64) || !mmu::is_ram(at) || !mmu::is_ram(last) {
+            return None;
+        }
+        let record = at as *const Record;
+        // SAFETY: inside of mapped RAM, the first and the last byte as the MMU itself has said just now, so at most two pages; aligned.
+        // Numbers are read, and pointers that are not followed: any bits are such.
+        unsafe {
+            let saved = UnsafeCell::raw_get(&raw const (*record).saved).cast_const();
+            Some(Self {
+                x: (&raw const (*saved).x).read(),
+                sp: (&raw const (*saved).sp).read(),
+                has_switched: (&raw const (*saved).how).read() == 0,
+                spsr: (&raw const (*saved).spsr).read(),
+                elr: (&raw const (*saved).elr).read(),
+                bound: (&raw const (*record).bound).cast::<u32>().read(),
+                below: (&raw const (*record).below).cast::<(u64, *mut crate::exception::Frame)>().read().0,
+            })
+        }
     }
 }
 
@@ -267,7 +315,9 @@ impl Ended {
     pub(super) unsafe fn of(record: NonNull<Record>) -> Self {
         // SAFETY: the caller's; taken once, as the record is not used any more.
         let stack = unsafe { ManuallyDrop::take(&mut (*record.as_ptr()).stack) };
-        Self(stack.expect("what a CPU runs by itself does not end"), record.as_ptr() as u64)
+        let stack = stack.expect("what a CPU runs by itself does not end");
+        stack.set_context(0);
+        Self(stack, record.as_ptr() as u64)
     }
 
     /// What [`Ready::id`] said of it.

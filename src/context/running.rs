@@ -7,6 +7,7 @@ use crate::exception::Below;
 use crate::holds::Holds;
 use crate::masking::{self, Masking};
 use crate::percpu::area::{self, Area, Part as _};
+use crate::percpu::{CpuId, PerCpu};
 use core::cell::Cell;
 use core::fmt;
 use core::mem::ManuallyDrop;
@@ -42,12 +43,12 @@ pub struct Table {
     preempted: fn(Ready),
     end: fn() -> Ready,
     ended: fn(Ended),
-    home: fn() -> &'static Home,
+    home: fn() -> &'static PerCpu<Home>,
 }
 
-/// Of `S`, with where each CPU has the record of what it runs by itself.
+/// Of `S`, with the records of what the CPUs run by themselves.
 #[doc(hidden)]
-pub const fn table<S: Scheduler>(home: fn() -> &'static Home) -> Table {
+pub const fn table<S: Scheduler>(home: fn() -> &'static PerCpu<Home>) -> Table {
     Table { preempt: S::preempt, preempted: S::preempted, end: S::end, ended: S::ended, home }
 }
 
@@ -86,12 +87,17 @@ pub(crate) fn exist() -> bool {
 /// The CPU of `own`, which is the calling one, begins to run what it does by itself.
 pub(crate) fn begin(own: &Area) {
     if let Some(scheduler) = scheduler() {
-        let record = (scheduler.home)().record();
+        let record = (scheduler.home)().here().record();
         // SAFETY: a per-CPU variable of this CPU, which does not run any other context, so nobody has a `Ready` of it that counts.
         unsafe { record.as_ref() }.is_home_of(own.id);
         own.set_context(record.as_ptr() as u64);
         Holds::of(own).reset_contexts();
     }
+}
+
+/// The record of what `cpu` runs by itself, if the image has a scheduler.
+pub(super) fn home(cpu: CpuId) -> Option<NonNull<Record>> {
+    Some((scheduler()?.home)().of(cpu).record())
 }
 
 /// The record of the context that the CPU of `own` runs.
@@ -379,14 +385,19 @@ pub(crate) extern "C" fn preempted() -> *mut Record {
 
 /// What a new context has in x19 to x30: a closure of type `F` at `closure`, and where to begin.
 pub(super) fn beginning<F: FnOnce()>(closure: u64) -> [u64; 12] {
-    unsafe extern "C" {
-        fn reveille_context();
-    }
     let mut keeps = [0; 12];
     keeps[0] = closure;
     keeps[1] = context::<F> as *const () as u64;
-    keeps[11] = reveille_context as *const () as u64;
+    keeps[11] = first_instruction();
     keeps
+}
+
+/// Where every context begins.
+pub(super) fn first_instruction() -> u64 {
+    unsafe extern "C" {
+        fn reveille_context();
+    }
+    reveille_context as *const () as u64
 }
 
 /// The beginning of a context, and its end. Called by the entry in `asm/vectors.s`, everything masked.

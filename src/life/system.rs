@@ -213,7 +213,7 @@ macro_rules! entry {
             $crate::percpu! {
                 static __REVEILLE_HOME: $crate::context::Home = $crate::context::Home::new();
             }
-            const { ::core::option::Option::Some($crate::context::table::<$scheduler>(|| __REVEILLE_HOME.here())) }
+            const { ::core::option::Option::Some($crate::context::table::<$scheduler>(|| &__REVEILLE_HOME)) }
         }
     };
     ($main:path $(, $($keys:tt)*)?) => {

@@ -46,4 +46,5 @@ pub(crate) use image::{build_id, function_at, image, instruction, is_text, offse
 #[cfg(feature = "fault-injection")]
 pub(crate) use map::unmap_device;
 pub(crate) use map::{WINDOW, close_window, init, map_device, map_identity, open_window};
+pub(crate) use stack_list::in_use as stacks_in_use;
 pub(crate) use tree::{Blob, tree_at};

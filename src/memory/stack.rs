@@ -138,6 +138,12 @@ impl Stack {
     pub fn len(&self) -> usize {
         self.len as usize
     }
+
+    /// From now on a report looks for the record of a context at `record`; 0: no context is on this stack any more.
+    pub(crate) fn set_context(&self, record: u64) {
+        // SAFETY: `new` has entered it, and only the drop takes it out.
+        unsafe { stack_list::set_context(self.physical as *const Record, record) };
+    }
 }
 
 impl Drop for Stack {

@@ -2,7 +2,7 @@
 
 use crate::arch::mmu::{self, PAGE};
 use crate::sync::{Refused, SpinLock};
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 /// What a report knows of a stack: at the beginning of the first of its pages, where these are.
 pub(super) struct Record {
@@ -10,6 +10,8 @@ pub(super) struct Record {
     /// First address of the guard, and of the stack.
     guard: u64,
     bottom: u64,
+    /// Where the record of the context is that is on it; 0: none is.
+    context: AtomicU64,
     next: AtomicPtr<Record>,
     /// Null: it is the first one. Under the lock alone, as is that of the next one.
     previous: AtomicPtr<Record>,
@@ -43,6 +45,7 @@ pub(super) unsafe fn enter(
             name,
             guard,
             bottom,
+            context: AtomicU64::new(0),
             next: AtomicPtr::new(first),
             previous: AtomicPtr::new(core::ptr::null_mut()),
         });
@@ -54,6 +57,17 @@ pub(super) unsafe fn enter(
     // Release: pairs with the Acquire loads of `in_use`.
     FIRST.store(at, Ordering::Release);
     Ok(())
+}
+
+/// From now on the record of the context on it is at `context`; 0: none is on it any more.
+///
+/// # Safety
+///
+/// It is in the list, and stays there meanwhile.
+pub(super) unsafe fn set_context(at: *const Record, context: u64) {
+    // Release: pairs with the Acquire load of `InUse::context`, so who finds the context finds what was written there before.
+    // SAFETY: in the list (the caller's), so it is a record.
+    unsafe { (*at).context.store(context, Ordering::Release) };
 }
 
 /// Takes it out again.
@@ -82,6 +96,15 @@ pub(crate) struct InUse {
     /// The first address of its guard, and its own first address.
     pub(crate) guard: u64,
     pub(crate) bottom: u64,
+    context: &'static AtomicU64,
+}
+
+impl InUse {
+    /// Where the record of the context on it is; 0: none is.
+    pub(crate) fn context(&self) -> u64 {
+        // Acquire: pairs with the Release store of `set_context`.
+        self.context.load(Ordering::Acquire)
+    }
 }
 
 /// The stacks that there are, newest first, without a lock: for a report, with all other CPUs stopped. If one of them could not be, and gives a
@@ -96,7 +119,12 @@ pub(crate) fn in_use() -> impl Iterator<Item = InUse> {
         // SAFETY: mapped RAM, aligned, just looked at. It is a record for as long as its stack is not given back, which a CPU that is stopped does not.
         let record = unsafe { &*at };
         at = record.next.load(Ordering::Acquire);
-        Some(InUse { name: record.name, guard: record.guard, bottom: record.bottom })
+        Some(InUse {
+            name: record.name,
+            guard: record.guard,
+            bottom: record.bottom,
+            context: &record.context,
+        })
     })
     .take(LOOKED_AT)
 }

@@ -12,8 +12,8 @@
 //! 2. Starts under way are called off, and every running CPU gets the stop interrupt; those that have not parked after
 //!    a second (bootarg `stop_ms=N`, milliseconds) get the NMI-class one, and another 100 ms (`nmi_ms=N`).
 //! 3. The report: message, place, CPU, time; then for every CPU of the machine how it was stopped or why not, its
-//!    registers and a backtrace. No lock, no allocation; every wait for the console is bounded. `scripts/symbolize`
-//!    turns the addresses into functions and lines.
+//!    registers and a backtrace; and the [contexts](crate::context) that do not run. No lock, no allocation; every wait
+//!    for the console is bounded. `scripts/symbolize` turns the addresses into functions and lines.
 //! 4. The same text becomes a record in RAM that outlives a warm reset: [`last_words()`].
 //! 5. The [`Action`]: park, reset, power off, exit, or a function of the application's.
 //!

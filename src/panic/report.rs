@@ -7,10 +7,11 @@ use super::cause::Cause;
 use super::fate::{Fate, StopReport};
 use super::last_words;
 use super::park::{self, Evidence, ParkMark};
-use crate::arch::exception::{FRAME_RECORD, FatalFrame, Registers};
+use crate::arch::exception::{FRAME_RECORD, FatalFrame, Interrupted, Registers};
 use crate::arch::regs;
 use crate::backtrace::{self, Backtrace};
 use crate::clock::Instant;
+use crate::context::{How, Name, Resting};
 use crate::memory::stacks;
 use crate::percpu::area::{self, Area, Part as _};
 use crate::{console, context, memory};
@@ -106,6 +107,9 @@ pub(super) fn write(cause: Cause<'_>, then: fn() -> &'static str) {
     for area in area::areas().iter().filter(|area| area.mpidr != regs::affinity()) {
         other(area);
     }
+    if context::exist() {
+        contexts();
+    }
     out!("end of the report: {}; then: {}\n", StopReport::now(), then());
     console::flush();
 }
@@ -128,7 +132,9 @@ fn other(area: &Area) {
     let evidence = unsafe { ParkMark::of(area).evidence() };
     match evidence {
         Evidence::Call(registers) => called(registers, Some(registers.pc)),
-        Evidence::Stopped(frame) => stopped(frame, area),
+        Evidence::Stopped(frame) => {
+            interrupted(frame.elr, frame.interrupted_sp(), frame.spsr, &frame.x, area.below());
+        }
         Evidence::Exception(frame) => {
             out!("  {}\n", Explained(frame));
             exception(frame, Some(area));
@@ -157,20 +163,16 @@ fn called(saved: &Registers, pc: Option<u64>) {
     frames(pc.into_iter().chain(Backtrace::of_record(saved.fp)));
 }
 
-/// A CPU that was stopped by an interrupt.
-fn stopped(frame: &FatalFrame, area: &Area) {
-    let area = Some(area);
-    let sp = frame.interrupted_sp();
-    out!("  pc {:#x} lr {:#x} sp {sp:#x} spsr {:#x}\n", frame.elr, frame.x[30], frame.spsr);
-    registers(0, &frame.x);
-    interrupted(frame, area);
+/// What was interrupted: a CPU that was stopped, or a context. `below`: the stack pointer of the thread, if it ran a lower exception level.
+fn interrupted(pc: u64, sp: u64, spsr: u64, x: &[u64; 31], below: u64) {
+    out!("  pc {pc:#x} lr {:#x} sp {sp:#x} spsr {spsr:#x}\n", x[30]);
+    all_saved(pc, spsr, x, below);
 }
 
 /// What a fatal exception has saved.
 fn exception(frame: &FatalFrame, area: Option<&Area>) {
     out!("  pc {:#x} lr {:#x} sp {:#x} thread sp {:#x}\n", frame.elr, frame.x[30], frame.sp, frame.sp_el0);
-    registers(0, &frame.x);
-    interrupted(frame, area);
+    all_saved(frame.elr, frame.spsr, &frame.x, area.map_or(0, |area| area.below()));
 }
 
 /// What the CPU of `area` runs, as the application calls it.
@@ -183,14 +185,61 @@ fn runs(area: &Area) {
     }
 }
 
-/// The functions in which `frame` found the CPU of `area`; if it ran a lower exception level, the thread that has entered that.
-fn interrupted(frame: &FatalFrame, area: Option<&Area>) {
-    if frame.is_from_below() {
-        out!("  a lower exception level, entered from here:\n");
-        let sp = area.map_or(0, |area| area.below());
-        return frames(Backtrace::of_record(if sp == 0 { 0 } else { sp + FRAME_RECORD }));
+/// The contexts of each kind that are shown.
+const SHOWN: usize = 16;
+
+/// The contexts that do not run: those that were preempted, then the others. Not inlined: what comes after the report has the stack.
+#[inline(never)]
+fn contexts() {
+    for preempted in [true, false] {
+        let mut found = 0;
+        context::resting(&mut |resting| {
+            if (resting.how == How::Preempted) == preempted {
+                found += 1;
+                if found <= SHOWN {
+                    resting_context(resting);
+                }
+            }
+        });
+        if found > SHOWN {
+            let how = if preempted { "were preempted" } else { "have switched away or not begun" };
+            out!("{} more contexts {how}\n", found - SHOWN);
+        }
     }
-    frames(Backtrace::of_interrupted(frame.elr, frame.x[30], frame.x[29]));
+}
+
+/// A context that does not run.
+fn resting_context(resting: &Resting) {
+    let Resting { name, bound, how, pc, sp, fp, spsr, ref x, below } = *resting;
+    let how_it_is = match how {
+        How::Preempted => "preempted",
+        How::Switched => "switched away",
+        How::New => "not begun",
+    };
+    match (name, bound) {
+        (Name::Home(cpu), _) => out!("home of cpu {cpu}: {how_it_is}\n"),
+        (Name::Stack(name), None) => out!("context {name}: {how_it_is}\n"),
+        (Name::Stack(name), Some(cpu)) => out!("context {name}: {how_it_is}, bound to cpu {cpu}\n"),
+    }
+    match how {
+        How::Preempted => interrupted(pc, sp, spsr, x, below),
+        How::Switched => {
+            out!("  pc {pc:#x} sp {sp:#x}\n");
+            frames(core::iter::once(pc).chain(Backtrace::of_record(fp)));
+        }
+        How::New => {}
+    }
+}
+
+/// All registers of what was interrupted at `pc`, and its functions; if it is a lower exception level, those of the thread that has entered
+/// that, whose stack pointer is `below`.
+fn all_saved(pc: u64, spsr: u64, x: &[u64; 31], below: u64) {
+    registers(0, x);
+    if Interrupted::of(spsr) == Interrupted::Below {
+        out!("  a lower exception level, entered from here:\n");
+        return frames(Backtrace::of_record(if below == 0 { 0 } else { below.wrapping_add(FRAME_RECORD) }));
+    }
+    frames(Backtrace::of_interrupted(pc, x[30], x[29]));
 }
 
 fn registers(first: usize, x: &[u64]) {

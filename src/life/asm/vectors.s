@@ -463,7 +463,7 @@ vector_table 2
 .global reveille_context
 reveille_context:
     mov     x0, x19
-    br      x20
+    blr     x20                         // it does not come back: so this is where a backtrace ends
 
 // f(x0, registers of the caller) for f in x1: `with_registers` in exception.rs, which knows the offsets. The stack pointer
 // and SPSR are those of the caller; x0 to x18 are nobody's in a call.

@@ -6,11 +6,42 @@
 use core::arch::{asm, global_asm};
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
+use reveille::context::{self, Ended, Ready, Scheduler};
 use reveille::exception::{self, EnterError, Frame, Handlers, Kind, Outcome};
+use reveille::memory::Stack;
+use reveille::sync::SpinLock;
 use reveille::{ExitCode, System, call, cpu, println, time};
 use reveille_tests::{argument, check, eventually};
 
-reveille::entry!(main, exceptions = Host);
+reveille::entry!(main, exceptions = Host, scheduler = Once);
+
+/// Who is to run at the end of the next interrupt, and who was preempted for that.
+static NEXT: SpinLock<Option<Ready>> = SpinLock::new(None);
+static PREEMPTED: SpinLock<Option<Ready>> = SpinLock::new(None);
+
+struct Once;
+
+impl Scheduler for Once {
+    fn preempt() -> Option<Ready> {
+        NEXT.lock().take()
+    }
+    fn preempted(context: Ready) {
+        *PREEMPTED.lock() = Some(context);
+    }
+    fn end() -> Ready {
+        panic!("a context has ended");
+    }
+    fn ended(_: Ended) {}
+}
+
+/// Does not come back: its guest is preempted.
+#[inline(never)]
+fn runs_a_guest() {
+    let mut frame = guest(guest_spins);
+    frame.x[8] = 0x8888_8888;
+    enter(&mut frame);
+    core::hint::black_box(());
+}
 
 static HVCS: AtomicU64 = AtomicU64::new(0);
 static IRQS: AtomicU64 = AtomicU64::new(0);
@@ -127,6 +158,14 @@ fn main(system: &'static System) -> ExitCode {
     let _ = time::after(Duration::ZERO, || ());
     println!("below: {calls} calls, {} interrupts of guests", IRQS.load(Ordering::Relaxed));
     if system.arg("panic").is_some() {
+        IRQS.store(1 << 40, Ordering::Relaxed);
+        let stack = Stack::new("a guest's thread", 16384).expect("a stack");
+        let ready = context::new(stack, runs_a_guest).expect("room");
+        time::after(Duration::from_millis(5), || ()).expect("a timer");
+        check(
+            context::switch(ready, |home| *NEXT.lock() = Some(home)).is_ok(),
+            "back at the end of an interrupt",
+        );
         for cpu in cpu::online().without(cpu::current()) {
             let _ = cpu::launch(cpu, || {
                 let mut frame = guest(guest_spins);

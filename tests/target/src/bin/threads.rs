@@ -4,7 +4,7 @@
 #![no_main]
 
 use core::arch::asm;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use reveille::bringup::{self, Verdict};
 use reveille::context::{self, Ended, Ready, Scheduler, SwitchError};
@@ -55,6 +55,8 @@ reveille::percpu! {
     static DRAINS: AtomicU64 = AtomicU64::new(0);
     static TICK: Alarm = Alarm::new(tick);
     static HOME: SpinLock<Option<Ready>> = SpinLock::new(None);
+    /// Nothing is preempted here any more.
+    static QUIET: AtomicBool = AtomicBool::new(false);
 }
 static SWITCHES: AtomicU64 = AtomicU64::new(0);
 static PREEMPTIONS: AtomicU64 = AtomicU64::new(0);
@@ -105,7 +107,7 @@ struct RoundRobin;
 
 impl Scheduler for RoundRobin {
     fn preempt() -> Option<Ready> {
-        next()
+        if QUIET.load(Ordering::Relaxed) { None } else { next() }
     }
     fn preempted(context: Ready) {
         PREEMPTIONS.fetch_add(1, Ordering::Relaxed);
@@ -115,10 +117,16 @@ impl Scheduler for RoundRobin {
         next().or_else(|| HOME.lock().take()).expect("home is there")
     }
     fn ended(context: Ended) {
-        ENDED.fetch_add(1, Ordering::Relaxed);
-        let _ = context.into_stack();
+        let stack = context.into_stack();
+        if stack.name() == "kept" {
+            KEPT.lock().replace(stack);
+        }
+        ENDED.fetch_add(1, Ordering::Release);
     }
 }
+
+/// The stack of a context that has ended.
+static KEPT: SpinLock<Option<Stack>> = SpinLock::new(None);
 
 fn yield_now() {
     let switched = context::switch_with(next, put);
@@ -384,11 +392,103 @@ fn misuse() {
     check(context::current_name() == "home", "its name");
 }
 
+static STARTED: AtomicU64 = AtomicU64::new(0);
+static WAITING: SpinLock<Option<Ready>> = SpinLock::new(None);
+
+fn made(name: &'static str, f: fn()) -> Ready {
+    context::new(Stack::new(name, 16384).expect("a stack"), f).expect("room")
+}
+
+/// Runs a context on that CPU, whatever runs there.
+fn start(cpu: usize, name: &'static str, f: fn()) {
+    let cpu = cpu::get(cpu).expect("a CPU");
+    let (ready, before) = (made(name, f), STARTED.load(Ordering::Relaxed));
+    check(call::post(cpu, move || (HERE.lock().put(ready), tick()).1).is_ok(), "a post");
+    while STARTED.load(Ordering::Acquire) == before {
+        core::hint::spin_loop();
+    }
+}
+
+/// Does not come back.
+#[inline(never)]
+fn preempted_inner() {
+    STARTED.fetch_add(1, Ordering::Release);
+    // SAFETY: changes nothing.
+    unsafe {
+        asm!("1: cbnz {}, 1b", in(reg) 1_u64, in("x21") 0x7e57_ed21_7e57_ed21_u64, options(nomem, nostack))
+    };
+}
+
+#[inline(never)]
+fn preempted_outer() {
+    preempted_inner();
+    core::hint::black_box(());
+}
+
+fn in_the_way() {
+    QUIET.store(true, Ordering::Relaxed);
+    preempted_inner();
+}
+
+#[inline(never)]
+fn waiting_inner() {
+    let home = HOME.lock().take().expect("what was preempted for this");
+    let switched = context::switch(home, |this| {
+        *WAITING.lock() = Some(this);
+        STARTED.fetch_add(1, Ordering::Release);
+    });
+    check(switched.is_ok(), "a switch");
+}
+
+#[inline(never)]
+fn waiting_outer() {
+    waiting_inner();
+    core::hint::black_box(());
+}
+
+#[inline(never)]
+fn failing() {
+    panic!("with contexts that do not run");
+}
+
+/// A panic, for which a context is there of every kind.
+#[inline(never)]
+fn report() {
+    let spare = Stack::new("no context's", 8192).expect("a stack");
+    for _ in 0..20 {
+        drop(made("one of many", || ()));
+    }
+    // As a CPU may leave it that is lost.
+    for word in [u64::MAX, 0xdead_beef_dead_bec4, 0x0900_0000, 0] {
+        let record = made("a broken one", || ()).id() as *mut u64;
+        for at in 0..36 {
+            // SAFETY: where its registers are kept. It never runs.
+            unsafe { record.add(at).write_volatile(word) };
+        }
+    }
+    start(1, "preempted on 1", preempted_outer);
+    start(1, "in the way on 1", in_the_way);
+    start(2, "preempted on 2", preempted_outer);
+    start(2, "in the way on 2", in_the_way);
+    start(3, "the waiting one", waiting_outer);
+    start(3, "kept", || _ = STARTED.fetch_add(1, Ordering::Release));
+    while ENDED.load(Ordering::Acquire) == 0 {
+        core::hint::spin_loop();
+    }
+    QUIET.store(true, Ordering::Relaxed);
+    let switched = context::switch(made("the failing one", failing), |home| HERE.lock().put(home));
+    check(switched.is_err(), "it does not come back");
+    drop(spare);
+}
+
 fn main(system: &'static System) -> ExitCode {
     TARGET.store(argument(system, "switches", 10000), Ordering::Relaxed);
     check(triple(14) == 42, "an SVC in main");
     check(system.bring_up_all(system.deadline()).is_complete(), "all CPUs come online");
     misuse();
+    if system.arg("report").is_some() {
+        report();
+    }
     let threads = 3 * cpu::online().len() as u64;
     for index in 0..threads {
         let stack = Stack::new("worker", 16384).expect("a stack");
