@@ -25,8 +25,6 @@ use scheduler::{ENDED, PREEMPTIONS, STOLEN, SWITCHES};
 reveille::entry!(main, exceptions = thread::Traps, scheduler = scheduler::Turns);
 
 const THREADS: u64 = 64;
-/// For a CPU to leave.
-const PATIENCE: Duration = Duration::from_millis(500);
 /// Between a CPU that leaves or comes, and the next.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -41,7 +39,7 @@ fn come_and_go(is_over: impl Fn() -> bool) -> u64 {
         if cpu == CpuId::BOOT {
             continue;
         }
-        match hotplug::cpu_down(cpu, PATIENCE) {
+        match hotplug::cpu_down(cpu, Duration::from_millis(500)) {
             Ok(()) => left += 1,
             // It had too much to do, or the others had; or it is the one that this runs on.
             Err(HotplugError::Held(_) | HotplugError::TimedOut(_)) => {}

@@ -9,8 +9,6 @@ use core::time::Duration;
 
 /// Numbers in a block.
 const NUMBERS: u64 = 1000;
-/// Blocks that wait for a thread.
-const ROOM: usize = 8;
 
 /// A block, and which.
 type Block = (u64, Vec<u32>);
@@ -82,7 +80,8 @@ fn collector(sorted: &Channel<Block>, sums: &Mutex<BTreeMap<u64, u64>>) {
 /// The checksum of all.
 pub fn by_threads(threads: u64, blocks: u64) -> Thread<u64> {
     spawn(move || {
-        let (unsorted, sorted) = (channel(ROOM), channel(ROOM));
+        // Eight blocks wait in each.
+        let (unsorted, sorted) = (channel(8), channel(8));
         let sums = Mutex::new(Some(BTreeMap::new()));
         let new_sorter = |_| {
             let (unsorted, sorted) = (unsorted.clone(), sorted.clone());
