@@ -212,7 +212,7 @@ impl Kept {
                 has_switched: (&raw const (*saved).how).read() == 0,
                 spsr: (&raw const (*saved).spsr).read(),
                 elr: (&raw const (*saved).elr).read(),
-                bound: (&raw const (*record).bound).cast::<u32>().read(),
+                bound: (&raw const (*record).bound).cast::<u32>().read() & !PREEMPTED,
                 below: (&raw const (*record).below).cast::<(u64, *mut crate::exception::Frame)>().read().0,
             })
         }

@@ -62,13 +62,15 @@ static SWITCHES: AtomicU64 = AtomicU64::new(0);
 static PREEMPTIONS: AtomicU64 = AtomicU64::new(0);
 static ENDED: AtomicU64 = AtomicU64::new(0);
 static TARGET: AtomicU64 = AtomicU64::new(0);
+/// What was preempted stays where it was.
+static STAY: AtomicBool = AtomicBool::new(false);
 static TRAPS: AtomicU64 = AtomicU64::new(0);
 
 fn put(ready: Ready) {
     // `main` takes turns with the threads; other CPUs go home when there is nothing else.
     if ready.is_home() && ready.bound_to() != Some(CpuId::BOOT) {
         *HOME.lock() = Some(ready);
-    } else if ready.bound_to().is_some() {
+    } else if ready.bound_to().is_some() || STAY.load(Ordering::Relaxed) {
         HERE.lock().put(ready);
     } else {
         ANYWHERE.lock().put(ready);
@@ -454,6 +456,7 @@ fn failing() {
 /// A panic, for which a context is there of every kind.
 #[inline(never)]
 fn report() {
+    STAY.store(true, Ordering::Relaxed);
     let spare = Stack::new("no context's", 8192).expect("a stack");
     for _ in 0..20 {
         drop(made("one of many", || ()));
