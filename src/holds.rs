@@ -27,7 +27,7 @@ pub enum Hold {
     Callback,
     /// It waits until it may itself start, stop or gather CPUs.
     Waiting,
-    /// It runs a [context](crate::context) of the application's, or one is bound to it that it has preempted.
+    /// It runs a [context](crate::context) of the application's, or one is bound to it that has a lower exception level run.
     Context,
     /// It runs a secondary function of which nobody has said that its frames may be given up. It never lets go of this one:
     /// see [`entry!`](crate::entry).

@@ -19,7 +19,7 @@
 //!
 //! What a CPU begins with - `main`, the secondary function, the idle loop - is its *home* context. It has a `Ready` like any other, when another
 //! runs in its place, and belongs to its CPU. It alone runs launched closures, and leaves: a CPU at whose offline point another context runs,
-//! or that others are bound to which it has preempted, is [held](crate::hotplug::Hold::Context).
+//! or that others are bound to, is [held](crate::hotplug::Hold::Context).
 //!
 //! # What stays as it is
 //!

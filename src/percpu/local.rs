@@ -6,7 +6,8 @@ use core::ops::Deref;
 
 /// A variable of which every CPU has its own instance. Made by [`percpu!`](crate::percpu!).
 ///
-/// It dereferences to the instance of the CPU that asks; [`PerCpu::of`] reaches another's. Instances are shared
+/// It dereferences to the instance of the CPU that asks; [`PerCpu::of`] reaches another's. A [context](crate::context) that may be preempted
+/// masks interrupts first, if it is to be its own CPU's for longer than that. Instances are shared
 /// like any static, so `T` is `Sync`: atomics, locks, cells of one's own making. They begin as the initial
 /// value, once, at boot: a CPU that goes and comes back finds its own as it left it.
 #[repr(transparent)]

@@ -5,8 +5,8 @@ use crate::cpu_set::{CpuId, CpuSet};
 
 /// The CPU this runs on.
 ///
-/// In a closure that moves between CPUs the answer is true only while it runs; the runtime itself never
-/// moves anything between CPUs.
+/// A [context](crate::context) of the application's that may be preempted may be on another one by the time it looks at the answer; with
+/// interrupts masked it stays where it is. Whatever a CPU runs by itself, and handlers, are never moved.
 #[inline(always)]
 pub fn current() -> CpuId {
     area::current().id
