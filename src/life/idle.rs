@@ -8,7 +8,7 @@ use crate::gic::{self, WAKE};
 use crate::holds::Holds;
 use crate::launch::Mailbox;
 use crate::lifecycle::{self, Stays};
-use crate::masking::{self, Masking};
+use crate::masking::Masking;
 use crate::percpu::CpuId;
 use crate::percpu::area::{self, Part as _};
 use crate::{call, gate, irq, time};
@@ -27,8 +27,7 @@ use crate::{call, gate, irq, time};
 ///
 /// If interrupts are masked, or in interrupt context: nothing could ever wake it.
 pub fn idle() {
-    assert!(!masking::is_masked(), "cpu::idle() with interrupts masked");
-    let (area, _stays) = Stays::unless_home();
+    let (area, _stays) = Stays::unless_home().expect("cpu::idle() with interrupts masked");
     gate::poll();
     leaving::check(area);
     // Where no timer fires nothing else looks at what came with an SGI that was lost.
@@ -69,8 +68,7 @@ pub fn idle() {
 ///
 /// If interrupts are masked, or in interrupt context.
 pub fn offline_point() {
-    assert!(!masking::is_masked(), "cpu::offline_point() with interrupts masked");
-    let (area, _stays) = Stays::unless_home();
+    let (area, _stays) = Stays::unless_home().expect("cpu::offline_point() with interrupts masked");
     leaving::check(area);
 }
 

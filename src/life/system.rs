@@ -195,9 +195,8 @@ macro_rules! entry {
     };
     (@scheduler) => {
         #[unsafe(no_mangle)]
-        extern "Rust" fn reveille_has_scheduler() -> bool {
-            false
-        }
+        #[allow(non_upper_case_globals, reason = "the runtime knows it by this name")]
+        static reveille_has_scheduler: bool = false;
         #[unsafe(no_mangle)]
         extern "Rust" fn reveille_scheduler() -> ::core::option::Option<$crate::context::Table> {
             ::core::option::Option::None
@@ -205,9 +204,8 @@ macro_rules! entry {
     };
     (@scheduler $scheduler:path) => {
         #[unsafe(no_mangle)]
-        extern "Rust" fn reveille_has_scheduler() -> bool {
-            true
-        }
+        #[allow(non_upper_case_globals, reason = "the runtime knows it by this name")]
+        static reveille_has_scheduler: bool = true;
         #[unsafe(no_mangle)]
         extern "Rust" fn reveille_scheduler() -> ::core::option::Option<$crate::context::Table> {
             $crate::percpu! {

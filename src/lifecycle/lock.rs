@@ -25,15 +25,13 @@ pub(crate) enum Denied {
 /// another CPU (masked, in a handler, in a callback, in the job of a round), not while it comes (an online callback is
 /// masked, too) or goes (an offline callback: whoever asked it to leave has the right until it is gone).
 fn may_wait() -> Option<(Stays, u32)> {
-    if masking::is_masked() {
-        return None;
-    }
-    area::here(|own| {
+    masking::open_here(|own| {
         let Snapshot { generation, state, .. } = area::slot(own).read();
         // The right is the CPU's, so no other context of it may ask for it meanwhile.
         let may = state == State::Online && !Holds::of(own).is_leaving();
         may.then(|| (Stays::new(own), generation))
     })
+    .flatten()
 }
 
 /// No holder is ever `Wedged`, so nobody has to take the lock over from one: to take it a CPU has to be `Online`
@@ -100,13 +98,13 @@ impl Stays {
     }
 
     /// A thread that may be moved stays on the CPU on which it is, whose area it gets. What a CPU runs by itself is never moved, and may still be
-    /// preempted.
+    /// preempted. `None`: interrupts are masked.
     #[inline(always)]
-    pub(crate) fn unless_home() -> (&'static Area, Option<Self>) {
-        if !area::threads_move() {
-            return (area::current(), None);
-        }
-        area::here(|own| (own, Holds::of(own).is_away().then(|| Self::new(own))))
+    pub(crate) fn unless_home() -> Option<(&'static Area, Option<Self>)> {
+        masking::open_here(|own| {
+            let may_move = area::threads_move() && Holds::of(own).is_away();
+            (own, may_move.then(|| Self::new(own)))
+        })
     }
 }
 

@@ -136,9 +136,16 @@ impl Drop for Masked {
 /// Whether this CPU takes no normal interrupts: in a [`mask`]ed section, or in interrupt context.
 #[inline]
 pub fn is_masked() -> bool {
-    regs::daif() & regs::DAIF_I != 0
-        || regs::on_exception_stack()
-        || area::here(|own| Masking::of(own).is_held() || is_called_back(own))
+    open_here(|_| ()).is_none()
+}
+
+/// Runs `f` in [`area::here`] unless this CPU takes no normal interrupts.
+#[inline(always)]
+pub(crate) fn open_here<R>(f: impl FnOnce(&'static Area) -> R) -> Option<R> {
+    if regs::daif() & regs::DAIF_I != 0 || regs::on_exception_stack() {
+        return None;
+    }
+    area::here(|own| (!Masking::of(own).is_held() && !is_called_back(own)).then(|| f(own)))
 }
 
 /// Whether the CPU of `own`, which is this one, runs a callback in its thread context. Relaxed: it alone writes the number.

@@ -280,13 +280,14 @@ pub(crate) fn of(cpu: CpuId) -> &'static Area {
 
 unsafe extern "Rust" {
     /// Whether the application has a scheduler; by [`entry!`](crate::entry).
-    safe fn reveille_has_scheduler() -> bool;
+    #[allow(non_upper_case_globals, reason = "a name of the application's")]
+    safe static reveille_has_scheduler: bool;
 }
 
-/// Whether a thread may be preempted, and go on on another CPU. Known when the image is linked.
+/// Whether a thread may be preempted, and go on on another CPU. Known when the image is linked: a constant, and folded as one.
 #[inline(always)]
 pub(crate) fn threads_move() -> bool {
-    reveille_has_scheduler()
+    reveille_has_scheduler
 }
 
 /// Runs `f` with the area of the CPU that this is, all the while: a thread that may move does so before or after that.
