@@ -2,6 +2,7 @@
 //!
 //! `scripts/torture` reads the names and weights off this file.
 
+use crate::guests;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use reveille::cpu;
 
@@ -75,6 +76,18 @@ names! {
         Alone "alone" 22,
         /// The watchdog is given another period, or is stopped and started.
         Watchdog "watchdog" 21,
+        /// A doorbell is rung, at one CPU or some, in some context.
+        Bell "bell" 60,
+        /// An alarm is set, moved or taken away.
+        Alarm "alarm" 60,
+        /// A context is made, which does a few operations wherever it runs.
+        Context "context" 26,
+        /// The CPU is given up to another context.
+        Switch "switch" 26,
+        /// Pages are mapped, used by other CPUs, unmapped.
+        Map "map" 26,
+        /// Something runs at EL1, where the runtime lives at EL2.
+        Guest "guest" 26,
     }
 }
 
@@ -115,7 +128,7 @@ static TOTAL: AtomicU32 = AtomicU32::new(0);
 const OUT_OF: u32 = 100_000;
 
 /// Sets the weights: the default ones, and in their place those of `mix`, `name=weight` separated by commas. `all` is
-/// every operation, `faults` every fault.
+/// every operation, `faults` every fault. What cannot be here is not, whatever `mix` says.
 ///
 /// # Errors
 ///
@@ -148,6 +161,11 @@ pub fn set_weights(mix: &str, firmware: bool) -> Result<(), &str> {
             }
         }
     }
+    for ((kind, _, _), weight) in KINDS.iter().zip(&WEIGHTS) {
+        if !is_here(*kind) {
+            set(weight, 0);
+        }
+    }
     let total = WEIGHTS.iter().map(|weight| weight.load(Ordering::Relaxed)).sum();
     set(&TOTAL, total);
     if total == 0 { Err("") } else { Ok(()) }
@@ -173,6 +191,11 @@ pub fn choose(number: u64) -> Kind {
 /// The fault that a random number chooses, mostly none.
 pub fn choose_fault(number: u64) -> Option<Fault> {
     pick(&FAULT_WEIGHTS, (number >> 32) as u32 % OUT_OF).map(|index| FAULTS[index].0)
+}
+
+/// Whether there can be such operations on this machine.
+pub fn is_here(kind: Kind) -> bool {
+    kind != Kind::Guest || guests::are_here()
 }
 
 /// Whether this operation is part of this run.
