@@ -182,8 +182,8 @@ fn take(at_home: bool, choice: u64) -> Option<Ready> {
     } else {
         HOME.lock().take()
     };
-    // Not for a home that has nobody to go to.
-    if next.as_ref().is_some_and(|next| !next.is_home()) || HERE.lock().len != 0 || ANYWHERE.lock().len != 0 {
+    // After the last turn too: who is preempted is put back after this.
+    if next.is_some() {
         set_tick(choice);
     }
     next
