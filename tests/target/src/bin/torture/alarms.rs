@@ -149,7 +149,7 @@ fn fires(which: usize) {
         }
         4..6 => count(Kind::Post, !ops::post(ops::any(choice >> 8), 0)),
         6..8 if !faults::are_over() => _ = bells::ring(ops::any(choice >> 8), choice >> 32),
-        8 if choice >> 8 & 31 == 0 => faults::stand_still(choice),
+        8 if choice >> 8 & 0xff == 0 => faults::stand_still(choice),
         _ => contexts::wake_one(),
     }
     ended(&ALARMS_OVER);

@@ -92,7 +92,7 @@ fn answer(bell: usize) {
         1 if choice & 7 == 0 && is_in_mix(Kind::Bell) && !faults::are_over() => {
             ring(ops::any(choice >> 8), choice >> 32);
         }
-        2 if choice & 0xff == 0 && !faults::are_over() => faults::stand_still(choice),
+        2 if choice & 0x3ff == 0 && !faults::are_over() => faults::stand_still(choice),
         _ => {}
     }
     contexts::wake_one();

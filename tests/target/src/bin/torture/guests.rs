@@ -128,7 +128,7 @@ unsafe impl Handlers for Host {
                 bells::ring(ops::any(choice >> 8), choice >> 32);
                 Outcome::Resume
             }
-            7 if choice >> 8 & 31 == 0 => {
+            7 if choice >> 8 & 0xff == 0 => {
                 faults::stand_still(choice);
                 Outcome::Resume
             }

@@ -53,41 +53,41 @@ names! {
         /// Ends a WFI.
         Wake "wake" 35,
         /// A function at NMI level.
-        Nmi "nmi" 21,
+        Nmi "nmi" 24,
         /// A static key is toggled.
-        Key "key" 21,
+        Key "key" 24,
         /// Two at once.
-        Batch "batch" 21,
+        Batch "batch" 24,
         /// Stop-machine.
-        Stop "stop" 21,
+        Stop "stop" 24,
         /// Stop-machine, with a job for each CPU.
-        StopEach "stop_each" 21,
+        StopEach "stop_each" 24,
         /// One of the two, with a deadline that is likely to pass.
-        StopLate "stop_late" 21,
+        StopLate "stop_late" 24,
         /// Another CPU is taken down.
         Down "down" 27,
         /// The CPU takes itself down.
-        Leave "leave" 21,
+        Leave "leave" 24,
         /// A CPU is brought up.
         Up "up" 120,
         /// A CPU is brought up by a deadline that is shorter than its way.
         UpShort "up_short" 120,
         /// The last CPU online, the locks in their form for one.
-        Alone "alone" 22,
+        Alone "alone" 25,
         /// The watchdog is given another period, or is stopped and started.
-        Watchdog "watchdog" 21,
+        Watchdog "watchdog" 24,
         /// A doorbell is rung, at one CPU or some, in some context.
-        Bell "bell" 60,
+        Bell "bell" 36,
         /// An alarm is set, moved or taken away.
-        Alarm "alarm" 60,
+        Alarm "alarm" 36,
         /// A context is made, which does a few operations wherever it runs.
-        Context "context" 26,
+        Context "context" 24,
         /// The CPU is given up to another context.
-        Switch "switch" 26,
+        Switch "switch" 24,
         /// Pages are mapped, used by other CPUs, unmapped.
-        Map "map" 26,
+        Map "map" 24,
         /// Something runs at EL1, where the runtime lives at EL2.
-        Guest "guest" 26,
+        Guest "guest" 24,
     }
 }
 
