@@ -15,7 +15,7 @@ use reveille::irq;
 use reveille::time::{Alarm, Instant, TimerError};
 use reveille_tests::books::scrambled;
 
-const COUNT: usize = 2;
+pub const COUNT: usize = 2;
 
 /// An alarm that is so late is left alone, so that it is seen if it never fires.
 const LATE: Duration = Duration::from_millis(1);
@@ -29,6 +29,9 @@ reveille::percpu! {
     static DUE: [AtomicU64; COUNT] = [const { AtomicU64::new(0) }; COUNT];
     /// How often the thread has come by and found one that is very late.
     static OVERDUE: AtomicU64 = AtomicU64::new(0);
+    /// For each, and for each alarm beside: what it was set for when another fired and it was due, ticks; and how often that was.
+    static SEEN: [[(AtomicU64, AtomicU64); COUNT]; COUNT + 1] =
+        [const { [const { (AtomicU64::new(0), AtomicU64::new(0)) }; COUNT] }; COUNT + 1];
     /// The number of the next random choice.
     static CHOICES: AtomicU64 = AtomicU64::new(0);
 }
@@ -59,6 +62,23 @@ pub fn check(now: u64) {
         OVERDUE.store(0, Ordering::Relaxed);
     } else if OVERDUE.fetch_add(1, Ordering::Relaxed) >= PASSES {
         violated(Wrong::Lost, format_args!("an alarm of cpu {} does not fire", cpu::current()));
+    }
+}
+
+/// An alarm of this CPU fires, this one, or number [`COUNT`], of another room. In that interrupt, or in the next, all others do that are due
+/// now; each has one in an interrupt at most.
+pub fn another_fires(which: usize) {
+    let now = Instant::now().ticks();
+    for (due, (seen, times)) in DUE.here().iter().zip(&SEEN[which]) {
+        let due = get(due);
+        if due == 0 || due > now || seen.swap(due, Ordering::Relaxed) != due {
+            times.store(0, Ordering::Relaxed);
+        } else if times.fetch_add(1, Ordering::Relaxed) >= 1 {
+            violated(
+                Wrong::Lost,
+                format_args!("an alarm of cpu {} has not fired, and others have", cpu::current()),
+            );
+        }
     }
 }
 
@@ -136,6 +156,7 @@ fn fires(which: usize) {
         "an alarm fires once for each deadline, and for none that was taken away",
     );
     expect(now >= due, Wrong::Reordered, "an alarm does not fire before its time");
+    another_fires(which);
     let right = irq::is_masked() && irq::in_interrupt() && !irq::in_nmi();
     expect(right, Wrong::Unaccounted, "an alarm fires in interrupt context");
     faults::linger();

@@ -6,11 +6,12 @@
 use crate::books::{CONTEXTS_ENDED, CONTEXTS_MADE, add, ended, get};
 use crate::kinds::{Kind, count, is_in_mix};
 use crate::verdict::{Wrong, expect, violated};
-use crate::{bells, faults, ops};
+use crate::{alarms, bells, faults, ops};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use reveille::context::{self, Ended, Ready, Scheduler};
 use reveille::cpu::{self, CpuId};
+use reveille::fault::{self, State};
 use reveille::hotplug;
 use reveille::irq;
 use reveille::memory::Stack;
@@ -78,7 +79,7 @@ reveille::percpu! {
     static SWITCHING: AtomicBool = AtomicBool::new(false);
     /// Until when the CPU takes nothing new, because somebody has asked it to leave; ticks.
     static DRAINS: AtomicU64 = AtomicU64::new(0);
-    static TICK: Alarm = Alarm::new(look);
+    static TICK: Alarm = Alarm::new(tick);
     /// The number of its next random choice.
     static CHOICES: AtomicU64 = AtomicU64::new(0);
 }
@@ -189,7 +190,13 @@ fn take(at_home: bool, choice: u64) -> Option<Ready> {
     next
 }
 
-/// This CPU looks who is to run, at the end of the interrupt: the handler of the tick, and of the bell for that.
+/// The handler of [`TICK`].
+fn tick() {
+    alarms::another_fires(alarms::COUNT);
+    look();
+}
+
+/// This CPU looks who is to run, at the end of the interrupt.
 pub fn look() {
     TURN.store(true, Ordering::Relaxed);
 }
@@ -346,7 +353,10 @@ pub fn asked(own: CpuId) -> Result<(), &'static str> {
 }
 
 /// `own` comes, or stays.
-pub fn comes(_: CpuId) {
+pub fn comes(own: CpuId) {
+    let stays = fault::slot(own).state == State::Online;
+    let nobody = HERE.lock().len == 0 && HOME.lock().is_none();
+    expect(stays || nobody, Wrong::Unaccounted, "a CPU does not leave while contexts are bound to it");
     DRAINS.store(0, Ordering::Relaxed);
 }
 
