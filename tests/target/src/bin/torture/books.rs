@@ -154,7 +154,8 @@ pub fn close(own: CpuId) {
     let cpus = cpu::possible();
     let pairs = PAIRS.map(|(_, pair)| pair);
     // Every CPU rests, so no thread begins anything.
-    while !(books::is_quiet(&cpus, &pairs) && bells::are_quiet()) && !limit.has_passed() {
+    let is_quiet = || books::is_quiet(&cpus, &pairs) && bells::are_quiet();
+    while !is_quiet() && !limit.has_passed() {
         if is_launched() {
             cpu::idle();
         }
