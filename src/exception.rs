@@ -163,6 +163,8 @@ pub(crate) fn ask(frame: &mut Frame, kind: Kind) -> Outcome {
 pub(crate) struct Below {
     /// Where it continues, and how, when an interrupt has been served: between that and its handler.
     resume: Cell<(u64, u64)>,
+    /// Its `TPIDRRO_EL0`, for as long.
+    scratch: Cell<u64>,
     /// The frame of who entered it, for what it comes back with.
     entered: Cell<*mut Frame>,
     /// Why it was left.
@@ -175,7 +177,22 @@ unsafe impl Sync for Below {}
 impl Below {
     /// Of a CPU that runs nothing below.
     pub(crate) const fn new() -> Self {
-        Self { resume: Cell::new((0, 0)), entered: Cell::new(core::ptr::null_mut()), left: Cell::new(None) }
+        Self {
+            resume: Cell::new((0, 0)),
+            scratch: Cell::new(0),
+            entered: Cell::new(core::ptr::null_mut()),
+            left: Cell::new(None),
+        }
+    }
+
+    /// What runs below is interrupted: whatever serves that may take exceptions of this level.
+    pub(crate) fn keep_scratch(&self) {
+        self.scratch.set(regs::scratch());
+    }
+
+    /// What was kept.
+    pub(crate) fn scratch(&self) -> u64 {
+        self.scratch.get()
     }
 
     /// An interrupt of what runs below has been served: it is to go on at `elr`, in the state `spsr`, once its handler has been asked.

@@ -18,9 +18,11 @@ tortured() {
 }
 
 # However few operations a busy host gets done in that time, each fault happens.
-check torture/gic2 tortured 0 faults -- --gic 2 --cpus 8 --seconds 4 --mix faults=150 --seed 1 --append least_faults=1
-check torture/gic3 tortured 0 faults -- --seconds 4 --mix faults=150 --seed 2 --append least_faults=1
-check torture/el2-kept tortured 0 faults -- --el 2 --features el2 --seconds 4 --mix faults=100 --seed 3 --append least_faults=1
+services=some=bell,alarm,context,switch,map
+check torture/gic2 tortured 0 faults "$services" -- --gic 2 --cpus 8 --seconds 4 --mix faults=150 --seed 1 --append least_faults=1
+check torture/gic3 tortured 0 faults "$services" -- --seconds 4 --mix faults=150 --seed 2 --append least_faults=1
+# Guests too: a few instructions at EL1, on any CPU, while its host does all that.
+check torture/el2-kept tortured 0 faults "$services,guest" -- --el 2 --features el2 --seconds 4 --mix faults=100 --seed 3 --append least_faults=1
 # Firmware at EL3 that has Group 0 and sees priorities otherwise; CPUs come and go by its PSCI.
 check torture/secure/gic2 tortured 0 -- --board secure --gic 2 --el 2 --features el2 --seconds 2 --seed 17
 check torture/secure/gic3 tortured 0 -- --board secure --el 2 --seconds 2 --seed 18
@@ -31,11 +33,11 @@ check torture/many-cpus tortured 0 -- --cpus 24 --seconds 4 --seed 7
 check torture/parallel --alone tortured 0 -- --cpus 2 --parallel --seconds 4 --seed 8
 check torture/mix tortured 0 only=post,call,callback,down,leave,up -- --seconds 2 --seed 9 --no-faults --mix all=0,post=10,call=5,down=1,up=2
 # The books are not closed while a handler or a callback that has begun is still to post: each of them takes long to come to that.
-for kind in timer handler callback; do
+for kind in timer alarm handler callback; do
     check "torture/lingers/$kind" tortured 0 "only=$kind,post,callback" -- --icount --seconds 1 --seed 16 --no-faults --mix "all=0,post=1,$kind=10" \
         --append linger_ms=20
 done
-unset kind
+unset kind services
 
 # Whatever earlier stages have left behind, every CPU comes; what no set-up can undo is said, and a CPU that it makes deaf fails.
 boot_states() {
@@ -84,9 +86,10 @@ check torture/finds/hang planted hang hangs
 check torture/finds/masked planted masked hangs
 
 # Every CPU masks everything and says nothing any more: what they did, and where they are, is read out of their memory. No CPU is off
-# at that moment, because none ever leaves, not for a start that is to go wrong either.
+# at that moment, because none ever leaves, not for a start that is to go wrong either; and each runs its
+# home, from whose first function its backtrace comes.
 silent() {
-    tortured 1 wrong=unaccounted,hangs -- --seconds 3 --seed 14 --timeout 12 --mix down=0,leave=0,alone=0,up_short=0,faults=0,freeze=30,lost_sgi=60 \
+    tortured 1 wrong=unaccounted,hangs -- --seconds 3 --seed 14 --timeout 12 --mix down=0,leave=0,alone=0,up_short=0,context=0,faults=0,freeze=30,lost_sgi=60 \
         --append plant=silent "$@"
     grep -q '^scripts/torture: nothing heard for 12 s; ' "$DIR/output" || fail 'it does not say what is wrong'
     python3 "$ROOT/scripts/test.d/torture_traces.py" 4 silent <"$DIR/output" || fail 'not the traces and backtraces of all CPUs'

@@ -1,7 +1,7 @@
 """Checks the JSON that scripts/torture ends with, one line on stdin.
 
 Words: `faults` or `faults=N`: each fault happened at least once, or N times; `share=P`: each operation makes up at least P
-percent; `rate=N`: at least N operations a second; `only=NAME,..`: no other operations; `wrong=NAME,..`: these counts, of the
+percent; `some=NAME,..`: each of these operations was done; `rate=N`: at least N operations a second; `only=NAME,..`: no other operations; `wrong=NAME,..`: these counts, of the
 last five, are not 0 (`A|B`: one of the two). Without `wrong` all of them are 0. Exit code 1, and a line that says why, if the
 numbers are not like that; 2 for a word that is not among these.
 """
@@ -10,7 +10,7 @@ import json
 import sys
 
 WRONGS = ("lost", "doubled", "reordered", "unaccounted", "hangs")
-WORDS = ("faults", "share", "rate", "only", "wrong")
+WORDS = ("faults", "share", "some", "rate", "only", "wrong")
 
 
 def check(run, wanted):
@@ -32,6 +32,9 @@ def check(run, wanted):
         least = operations * float(wanted["share"]) / 100
         few = {name: count for name, count in run["by_kind"].items() if count < least}
         assert not few, f"less than {wanted['share']} % of {operations}: {few}"
+    if "some" in wanted:
+        none = [name for name in wanted["some"].split(",") if not run["by_kind"].get(name)]
+        assert not none, f"not done: {none}"
     if "rate" in wanted:
         rate = operations / run["seconds"]
         assert rate >= float(wanted["rate"]), f"{rate:.0f} operations a second, fewer than {wanted['rate']}"

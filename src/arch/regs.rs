@@ -1,6 +1,6 @@
 //! System registers whose name depends on the exception level, and what masks exceptions.
 
-use aarch64_cpu::registers::{CurrentEL, HCR_EL2, MIDR_EL1, MPIDR_EL1, Readable};
+use aarch64_cpu::registers::{CurrentEL, HCR_EL2, MIDR_EL1, MPIDR_EL1, Readable, TPIDRRO_EL0};
 use core::arch::asm;
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -29,6 +29,12 @@ pub(crate) fn affinity() -> u64 {
 /// Which CPU this is: implementer, part, revision (Arm ARM D24.2.122).
 pub(crate) fn midr() -> u64 {
     MIDR_EL1.get()
+}
+
+/// `TPIDRRO_EL0`: scratch of exceptions of this level, and else that of what runs below.
+#[inline(always)]
+pub(crate) fn scratch() -> u64 {
+    TPIDRRO_EL0.get()
 }
 
 /// Reads a register that has an `_EL1` and an `_EL2` form: the one of the level we run at.

@@ -18,13 +18,14 @@ pub(crate) struct Saved {
     how: u64,
     spsr: u64,
     elr: u64,
-    unused: u64,
+    /// `TPIDRRO_EL0`, which is that of what it runs below, if it does.
+    scratch: u64,
     #[cfg(target_feature = "neon")]
     simd: [u128; 33],
 }
 const _: () = {
     assert!(offset_of!(Saved, sp) == 248 && offset_of!(Saved, how) == 256 && offset_of!(Saved, spsr) == 264);
-    assert!(offset_of!(Saved, elr) == 272);
+    assert!(offset_of!(Saved, elr) == 272 && offset_of!(Saved, scratch) == 280);
 };
 /// See [`Record::bound`].
 const PREEMPTED: u32 = 1 << 31;
@@ -41,7 +42,7 @@ impl Saved {
             how: 0,
             spsr: 0,
             elr: 0,
-            unused: 0,
+            scratch: 0,
             #[cfg(target_feature = "neon")]
             simd: [0; 33],
         }

@@ -304,6 +304,11 @@ fn run(own: &Area, next: NonNull<Record>) {
         if !record.has_switched() {
             // It is resumed by an exception return, into whose registers none may come.
             regs::allint_mask();
+            let (sp, entered) = record.below().replace((0, core::ptr::null_mut()));
+            if sp != 0 {
+                own.set_below(sp);
+                Below::of(own).set_entered(entered);
+            }
         }
         if !record.is_home() && record.resume() {
             holds.unbind_context();
@@ -355,27 +360,23 @@ pub(crate) extern "C" fn preempted() -> *mut Record {
     let old = unsafe { current(own) };
     // SAFETY: saved, and still nobody else's.
     let record = unsafe { old.as_ref() };
-    // What it has entered is this CPU's: who has set up the registers for that has done it here.
     let has_entered = own.below() != 0;
     if !record.is_home() {
+        // What it has entered is this CPU's business: who has set up the registers for that has done it here.
         record.leave_preempted(has_entered.then_some(own.id));
-        if has_entered {
-            rarely();
+    }
+    if has_entered {
+        rarely();
+        if !record.is_home() {
             Holds::of(own).bind_context();
         }
-    }
-    run(own, next);
-    // SAFETY: as above.
-    let kept = unsafe { next.as_ref() }.below();
-    if own.below() | kept.get().0 != 0 {
-        rarely();
-        // What has entered a lower level is bound: nobody switches away while it is there.
+        // What has entered a lower level does not switch while it is there, so it is back there when it is resumed.
         let below = Below::of(own);
         record.below().set((own.below(), below.entered()));
-        let (sp, entered) = kept.replace((0, core::ptr::null_mut()));
-        own.set_below(sp);
-        below.set_entered(entered);
+        own.set_below(0);
+        below.set_entered(core::ptr::null_mut());
     }
+    run(own, next);
     if let Some(scheduler) = scheduler() {
         // SAFETY: saved just now by who calls this; the only one.
         (scheduler.preempted)(unsafe { Ready::of(old) });

@@ -21,6 +21,7 @@ pub(super) extern "C" fn exception(frame: &mut Frame, number: u64) -> u64 {
     };
     if kind == Kind::LowerIrq {
         (frame.elr, frame.spsr) = Below::of(own).resume();
+        frame.tpidrro_el0 = Below::of(own).scratch();
         // Those of an earlier exception.
         (frame.esr, frame.far) = (0, 0);
     }
@@ -54,6 +55,14 @@ fn may_preempt(spsr: u64) -> bool {
         Interrupted::Handler => false,
         Interrupted::Thread => !had_masked(spsr),
         Interrupted::Below => true,
+    }
+}
+
+/// The beginning of an interrupt of the CPU of `own`, which this is, of what was in the state `spsr`.
+#[inline(always)]
+pub(super) fn before_interrupt(own: &Area, spsr: u64) {
+    if exception::exist() && Interrupted::of(spsr) == Interrupted::Below {
+        Below::of(own).keep_scratch();
     }
 }
 

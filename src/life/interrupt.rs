@@ -1,7 +1,7 @@
 //! From the interrupt vector to a handler.
 
 use super::count;
-use super::exception::after_interrupt;
+use super::exception::{after_interrupt, before_interrupt};
 use super::news::apply_news;
 use crate::arch::exception::IrqFrame;
 use crate::call::{BELL, CALL, Look};
@@ -46,6 +46,7 @@ const SGI_COUNT: u32 = 16;
 /// interrupt that is being handled holds back its equals until it is ended (Arm IHI 0069, 4.8.4).
 pub(crate) extern "C" fn interrupt(frame: &IrqFrame) {
     let area = area::current();
+    before_interrupt(area, frame.spsr());
     match CpuPart::of(area).entry() {
         gic::V3 => handle::<gic::v3_cpu::Cpu>(area, frame),
         gic::V2 => handle::<gic::v2::Cpu>(area, frame),

@@ -364,7 +364,9 @@ reveille_preempted_el\el:
     ldp     x2, x3, [sp], #16
     stp     x2, x3, [x0]
     mrs     x1, sp_el0
+    mrs     x2, tpidrro_el0
     stp     x30, x1, [x0, #240]
+    str     x2, [x0, #280]
 .if {HAVE_SIMD}
     simd_store x0, {CONTEXT_SIMD}, x2, x3
 .endif
@@ -395,7 +397,9 @@ reveille_switch_el\el:
 .if {HAVE_SIMD}
     simd_load x0, {CONTEXT_SIMD}, x2, x3
 .endif
+    ldr     x3, [x0, #280]
     ldp     x1, x2, [x0, #264]
+    msr     tpidrro_el0, x3
     msr     spsr_el\el, x1
     msr     elr_el\el, x2
     frame_load

@@ -160,5 +160,6 @@ pub use checks::{
 pub mod books;
 pub mod lives;
 pub mod reboots;
+pub mod registers;
 pub mod shim;
 pub mod trace;

@@ -1,7 +1,7 @@
 //! The accounts of this run: what was begun on one CPU and has to end on another, once.
 
 use crate::verdict::{self, Wrong, expect, violated};
-use crate::{Event, faults, long, note};
+use crate::{Event, bells, contexts, faults, long, maps, note};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use reveille::cpu::{self, CpuId};
 use reveille::fault::{self, State};
@@ -23,6 +23,12 @@ reveille::percpu! {
     /// The same for interrupts of the physical timer: those that were wanted, and those that have been, or will not be any more.
     pub static TICKS_WANTED: AtomicU64 = AtomicU64::new(0);
     pub static TICKS_OVER: AtomicU64 = AtomicU64::new(0);
+    /// Contexts made here, and those that ended here.
+    pub static CONTEXTS_MADE: AtomicU64 = AtomicU64::new(0);
+    pub static CONTEXTS_ENDED: AtomicU64 = AtomicU64::new(0);
+    /// Deadlines of alarms of this CPU: those that were set, and those that it has fired for, or never will.
+    pub static ALARMS_SET: AtomicU64 = AtomicU64::new(0);
+    pub static ALARMS_OVER: AtomicU64 = AtomicU64::new(0);
     /// Calls with a deadline: those that were served, those that ran, and the number of the last one that is over.
     pub static SERVED: AtomicU64 = AtomicU64::new(0);
     pub static BEGUN: AtomicU64 = AtomicU64::new(0);
@@ -54,12 +60,14 @@ pub fn get(counter: &AtomicU64) -> u64 {
 
 /// What is begun on one side and ends on the other, beside posts. Each is entered where it is begun, in the same masked section
 /// or by a thread, and counts its end last: [`books::is_quiet`] relies on both.
-const PAIRS: [(&str, Pair); 5] = [
+const PAIRS: [(&str, Pair); 7] = [
     ("closures", (&LAUNCHED, &LAUNCHES_RUN)),
     ("timers", (&TIMERS_SET, &TIMERS_FIRED)),
     ("wanted interrupts", (&TICKS_WANTED, &TICKS_OVER)),
     ("calls with a deadline", (&SERVED, &BEGUN)),
     ("functions at NMI level", (&NMIS_ASKED, &NMIS_RAN)),
+    ("contexts", (&CONTEXTS_MADE, &CONTEXTS_ENDED)),
+    ("deadlines of alarms", (&ALARMS_SET, &ALARMS_OVER)),
 ];
 
 /// A post begins to run here.
@@ -80,12 +88,17 @@ fn left_undone(cpu: CpuId) -> Option<(Wrong, &'static str, u64, u64)> {
     // the launcher's.
     let quiet = LAUNCHING.of(cpu).load(Ordering::Acquire) == 0;
     let closures = (get(LAUNCHED.of(cpu)), get(LAUNCHES_RUN.of(cpu)));
+    let rings = bells::left_unanswered(cpu);
     let posts =
         cpu::possible().iter().map(|from| Account::of(from, cpu)).find(|account| account.sent != account.ran);
     [
         ("posts", posts.map_or((0, 0), |account| (account.sent, account.ran))),
         ("closures", if quiet { closures } else { (0, 0) }),
         ("timers", (get(TIMERS_SET.of(cpu)), get(TIMERS_FIRED.of(cpu)))),
+        (
+            "rings, of which the last that was heard and the last that was found are told",
+            rings.unwrap_or((0, 0)),
+        ),
     ]
     .into_iter()
     .find(|(_, (begun, ran))| begun != ran)
@@ -141,11 +154,15 @@ pub fn close(own: CpuId) {
     let cpus = cpu::possible();
     let pairs = PAIRS.map(|(_, pair)| pair);
     // Every CPU rests, so no thread begins anything.
-    while !books::is_quiet(&cpus, &pairs) && !limit.has_passed() {
+    let is_quiet = || books::is_quiet(&cpus, &pairs) && bells::are_quiet();
+    while !is_quiet() && !limit.has_passed() {
         if is_launched() {
             cpu::idle();
         }
-        pause();
+        contexts::wake_one();
+        if !contexts::yield_now() {
+            pause();
+        }
     }
     let sums = || PAIRS.map(|(what, (begun, ran))| (what, books::sum(&cpus, begun), books::sum(&cpus, ran)));
     let moved = || books::accounts(&cpus).map(|account| account.sent + account.ran).sum::<u64>();
@@ -177,6 +194,9 @@ pub fn close(own: CpuId) {
     if let Some((what, from, to, begun, ran)) = what_is_wrong {
         panic!("{what} from cpu {from} to cpu {to}: {begun} begun, {ran} ran");
     }
+    bells::close();
+    contexts::close();
+    maps::close();
     let limit = Deadline::after(long());
     for cpu in &cpus {
         // Whoever closes the books is pinned.

@@ -46,6 +46,11 @@ pub fn begin(firmware: bool) {
     fault::limit_online(Some(ticks(long())));
 }
 
+/// Whether nothing goes wrong any more, because the time is over.
+pub fn are_over() -> bool {
+    OVER.load(Ordering::Relaxed)
+}
+
 /// Nothing new goes wrong.
 pub fn end() {
     OVER.store(true, Ordering::Relaxed);
@@ -67,7 +72,7 @@ pub fn lingers() -> Duration {
 /// A handler, or a callback, is about to post. Once the time is over it takes long, if the bootarg says so: whoever closes the
 /// books takes that for quiet, unless what is under way is counted as such until its end.
 pub fn linger() {
-    if OVER.load(Ordering::Relaxed) {
+    if are_over() {
         let until = Deadline::after(lingers());
         while !until.has_passed() {
             pause();
@@ -169,7 +174,7 @@ fn freeze(ticks: u64) {
 
 /// This CPU stands still where it is: in a callback, with interrupts masked, in a job. In any context.
 pub fn stand_still(number: u64) {
-    if crate::kinds::is_wanted(Fault::Freeze) && !OVER.load(Ordering::Relaxed) {
+    if crate::kinds::is_wanted(Fault::Freeze) && !are_over() {
         count_fault(Fault::Freeze);
         freeze(span(number));
     }
@@ -209,15 +214,16 @@ pub fn happen(own: CpuId, fault: Fault, random: &mut Random) {
         Fault::Freeze => freeze_other(own, number),
         Fault::LostSgi => {
             // All but the one that stops a CPU for good.
-            const KINDS: [LostSgi; 6] = [
+            const KINDS: [LostSgi; 7] = [
                 LostSgi::Call,
                 LostSgi::Call,
+                LostSgi::Bell,
                 LostSgi::Wake,
                 LostSgi::Gather,
                 LostSgi::Private,
                 LostSgi::Nmi,
             ];
-            lose_sgis(KINDS[(number % 6) as usize], any(number >> 32), 1);
+            lose_sgis(KINDS[(number % 7) as usize], any(number >> 32), 1);
         }
         Fault::OffDenied => off_denied(own, number),
         Fault::SlowStart | Fault::Refuse | Fault::Delay | Fault::Lie | Fault::DoubleStart => {

@@ -2,6 +2,7 @@
 //!
 //! `scripts/torture` reads the names and weights off this file.
 
+use crate::guests;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use reveille::cpu;
 
@@ -52,29 +53,41 @@ names! {
         /// Ends a WFI.
         Wake "wake" 35,
         /// A function at NMI level.
-        Nmi "nmi" 21,
+        Nmi "nmi" 24,
         /// A static key is toggled.
-        Key "key" 21,
+        Key "key" 24,
         /// Two at once.
-        Batch "batch" 21,
+        Batch "batch" 24,
         /// Stop-machine.
-        Stop "stop" 21,
+        Stop "stop" 24,
         /// Stop-machine, with a job for each CPU.
-        StopEach "stop_each" 21,
+        StopEach "stop_each" 24,
         /// One of the two, with a deadline that is likely to pass.
-        StopLate "stop_late" 21,
+        StopLate "stop_late" 24,
         /// Another CPU is taken down.
         Down "down" 27,
         /// The CPU takes itself down.
-        Leave "leave" 21,
+        Leave "leave" 24,
         /// A CPU is brought up.
         Up "up" 120,
         /// A CPU is brought up by a deadline that is shorter than its way.
         UpShort "up_short" 120,
         /// The last CPU online, the locks in their form for one.
-        Alone "alone" 22,
+        Alone "alone" 25,
         /// The watchdog is given another period, or is stopped and started.
-        Watchdog "watchdog" 21,
+        Watchdog "watchdog" 24,
+        /// A doorbell is rung, at one CPU or some, in some context.
+        Bell "bell" 36,
+        /// An alarm is set, moved or taken away.
+        Alarm "alarm" 36,
+        /// A context is made, which does a few operations wherever it runs.
+        Context "context" 24,
+        /// The CPU is given up to another context.
+        Switch "switch" 24,
+        /// Pages are mapped, used by other CPUs, unmapped.
+        Map "map" 24,
+        /// Something runs at EL1, where the runtime lives at EL2.
+        Guest "guest" 24,
     }
 }
 
@@ -115,7 +128,7 @@ static TOTAL: AtomicU32 = AtomicU32::new(0);
 const OUT_OF: u32 = 100_000;
 
 /// Sets the weights: the default ones, and in their place those of `mix`, `name=weight` separated by commas. `all` is
-/// every operation, `faults` every fault.
+/// every operation, `faults` every fault. What cannot be here is not, whatever `mix` says.
 ///
 /// # Errors
 ///
@@ -148,6 +161,11 @@ pub fn set_weights(mix: &str, firmware: bool) -> Result<(), &str> {
             }
         }
     }
+    for ((kind, _, _), weight) in KINDS.iter().zip(&WEIGHTS) {
+        if !is_here(*kind) {
+            set(weight, 0);
+        }
+    }
     let total = WEIGHTS.iter().map(|weight| weight.load(Ordering::Relaxed)).sum();
     set(&TOTAL, total);
     if total == 0 { Err("") } else { Ok(()) }
@@ -173,6 +191,11 @@ pub fn choose(number: u64) -> Kind {
 /// The fault that a random number chooses, mostly none.
 pub fn choose_fault(number: u64) -> Option<Fault> {
     pick(&FAULT_WEIGHTS, (number >> 32) as u32 % OUT_OF).map(|index| FAULTS[index].0)
+}
+
+/// Whether there can be such operations on this machine.
+pub fn is_here(kind: Kind) -> bool {
+    kind != Kind::Guest || guests::are_here()
 }
 
 /// Whether this operation is part of this run.

@@ -10,16 +10,21 @@
 //! `mix=NAME=WEIGHT,..` (see `kinds.rs`), `hang_ms=N`: an operation that takes so long is a hang; `long_ms=N`: time for what is
 //! to succeed (default: two thirds of `hang_ms`); `slow=N`: CPUs get N times the time to come together (vCPUs that run at the
 //! same time take long); `least_faults=N`: the time goes on until each fault of the mix has happened so often, at most 20 times as
-//! long; `linger_ms=N`: timers and wanted interrupts come so much later, and, once the time is over, what they and callbacks post
+//! long; `linger_ms=N`: timers, alarms and wanted interrupts come so much later, and, once the time is over, what they and callbacks post
 //! does too. `plant=lost`, `doubled`, `reordered`, `unaccounted`, `hang`, `masked` or `silent` does what must not be, after a
 //! second, to see that it is found.
 
 #![no_std]
 #![no_main]
 
+mod alarms;
+mod bells;
 mod books;
+mod contexts;
 mod faults;
+mod guests;
 mod kinds;
+mod maps;
 mod ops;
 mod ticks;
 mod verdict;
@@ -33,6 +38,7 @@ use reveille::bringup::{Verdict, cpu_up};
 use reveille::call::PostError;
 use reveille::cpu::{self, CpuId};
 use reveille::fault::{self, State};
+use reveille::hotplug::Callbacks;
 use reveille::panic::{self, Action};
 use reveille::time::{Deadline, Instant};
 use reveille::{ExitCode, System, call, hotplug, irq, println};
@@ -43,7 +49,9 @@ reveille::entry!(
     main,
     // SAFETY: what `life`, and what it calls, has on the stack at an offline point is numbers, and guards that are holds
     // themselves; nothing there is lent to anyone.
-    leaving = unsafe { reveille::cpu::Leaving::new(life) }
+    leaving = unsafe { reveille::cpu::Leaving::new(life) },
+    scheduler = contexts::Careless,
+    exceptions = guests::Host
 );
 
 /// What is noted in the traces beside operations, which have the numbers of their kinds.
@@ -134,6 +142,7 @@ fn main(system: &'static System) -> ExitCode {
         println!("torture: at most {MOST} CPUs");
         return ExitCode::FAILURE;
     }
+    guests::begin();
     let firmware = shim::is_present(system);
     if let Err(what) = kinds::set_weights(system.arg("mix").unwrap_or(""), firmware) {
         println!("torture: mix: '{what}' makes no sense");
@@ -155,20 +164,28 @@ fn main(system: &'static System) -> ExitCode {
         RANDOM.of(cpu).store(start, Ordering::Relaxed);
     }
     faults::begin(firmware);
+    bells::begin();
+    maps::begin();
     PRESENT.store(true, Ordering::Relaxed);
-    let registered = hotplug::register(
-        |cpu| {
+    {
+        let _masked = irq::mask();
+        comes(cpu::current());
+    }
+    let registered = hotplug::register_callbacks(Callbacks {
+        online: |cpu| {
             expect(!PRESENT.swap(true, Ordering::Relaxed), Wrong::Unaccounted, "callbacks run in pairs");
             expect(cpu == cpu::current(), Wrong::Unaccounted, "callbacks run where they should");
             books::check_comes(cpu);
+            comes(cpu);
             Ok(())
         },
-        |cpu| {
+        offline: |cpu| {
             note(Event::Going, [fault::slot(cpu).generation.into(), 0]);
             expect(PRESENT.swap(false, Ordering::Relaxed), Wrong::Unaccounted, "callbacks run in pairs");
             expect(cpu == cpu::current(), Wrong::Unaccounted, "callbacks run where they should");
         },
-    );
+        asked: contexts::asked,
+    });
     expect(registered.is_ok(), Wrong::Unaccounted, "callbacks can be registered");
     if let Err(error) = ticks::begin(system) {
         println!("torture: no interrupts of the physical timer: {error}");
@@ -191,6 +208,13 @@ fn main(system: &'static System) -> ExitCode {
     cpu::become_secondary()
 }
 
+/// `own` comes online, or stays, with interrupts masked.
+fn comes(own: CpuId) {
+    alarms::comes(own);
+    contexts::comes(own);
+    guests::comes();
+}
+
 /// What every CPU does, each time it comes online.
 fn life(own: CpuId) -> ! {
     let generation = fault::slot(own).generation;
@@ -210,6 +234,7 @@ fn life(own: CpuId) -> ! {
             rest(own);
         }
         ticks::check(now);
+        alarms::check(now);
         let next = NEXT_LINE.load(Ordering::Relaxed);
         if now >= next {
             let after = (Instant::from_ticks(next) + Duration::from_secs(1)).ticks();
@@ -235,6 +260,9 @@ fn life(own: CpuId) -> ! {
         }
         RANDOM.store(random.state(), Ordering::Relaxed);
         SINCE.store(0, Ordering::Relaxed);
+        if extra >> 8 & 15 == 0 {
+            contexts::wake_one();
+        }
         match extra % 64 {
             // What is launched here runs soon, or this CPU could hardly ever leave.
             0..3 => cpu::idle(),
@@ -338,7 +366,10 @@ fn rest(own: CpuId) -> ! {
         close(own);
     }
     loop {
-        cpu::idle();
+        contexts::wake_one();
+        if !contexts::yield_now() {
+            cpu::idle();
+        }
     }
 }
 

@@ -5,9 +5,9 @@ use crate::books::{
     OVER, SERVED, SPIN, TIMERS_FIRED, TIMERS_SET, accepted, add, check_gone, ended, get, last_ran, last_sent,
     next_number, ran, runs, scrambled,
 };
-use crate::kinds::{Kind, count, count_refused, is_in_mix};
+use crate::kinds::{Kind, choose, count, count_refused, is_in_mix};
 use crate::verdict::{Wrong, expect, violated};
-use crate::{Event, PRESENT, faults, long, note};
+use crate::{Event, PRESENT, alarms, bells, contexts, faults, guests, long, maps, note};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use core::time::Duration;
 use reveille::bringup::{Verdict, cpu_up};
@@ -26,9 +26,9 @@ pub fn operate(own: CpuId, kind: Kind, random: &mut Random) {
     let target = any(number >> 32);
     trace::note(kind as u64, [target.index() as u64, number]);
     let done = match kind {
-        Kind::Call => call_one(own, target, random),
-        Kind::CallSelf => call_one(own, own, random),
-        Kind::CallEach => call_each(own, &some(random)),
+        Kind::Call => call_one(Some(own), target, random),
+        Kind::CallSelf => call_one(Some(own), own, random),
+        Kind::CallEach => call_each(Some(own), &some(random)),
         Kind::CallDeadline => call_deadline(own, target, number),
         Kind::Post => post(target, 0),
         Kind::PostEach => post_each(&some(random)),
@@ -36,10 +36,10 @@ pub fn operate(own: CpuId, kind: Kind, random: &mut Random) {
         // Counted where they happen, if they come to that.
         Kind::Callback => return count_if(!post(target, 1 + (number & 1) as u8), kind),
         Kind::Handler => return count_if(!crate::ticks::want(Duration::from_nanos(number & 0x7fff)), kind),
-        Kind::Timer => timer(own, number),
+        Kind::Timer => timer(number),
         Kind::Masked => masked(number, random),
         Kind::Launch => launch(target, number),
-        Kind::Lock => lock(own, number),
+        Kind::Lock => lock(Some(own), number),
         Kind::Local => local(own),
         Kind::Look => look(target),
         Kind::Wake => {
@@ -49,9 +49,11 @@ pub fn operate(own: CpuId, kind: Kind, random: &mut Random) {
         Kind::Nmi => ask(&some(random)),
         Kind::Key => toggle(number),
         Kind::Batch => batch(),
-        Kind::Stop => stop(gathering(), number),
+        Kind::Stop => stop(Some(own), gathering(), number),
         Kind::StopEach => stop_each(gathering()),
-        Kind::StopLate if number >> 20 & 1 == 0 => stop(Duration::from_nanos(number & 0xffff), number),
+        Kind::StopLate if number >> 20 & 1 == 0 => {
+            stop(Some(own), Duration::from_nanos(number & 0xffff), number)
+        }
         Kind::StopLate => stop_each(Duration::from_nanos(number & 0xffff)),
         Kind::Down => return take_down(own, target),
         Kind::Leave => return leave(own),
@@ -69,6 +71,70 @@ pub fn operate(own: CpuId, kind: Kind, random: &mut Random) {
         }
         Kind::Alone => return alone(own, random),
         Kind::Watchdog => watch(number),
+        Kind::Bell => return bells::operate(target, &some(random), random),
+        Kind::Alarm => alarms::operate(number),
+        Kind::Context => contexts::make(random),
+        Kind::Switch => contexts::yield_now(),
+        Kind::Map => maps::operate(target, random),
+        Kind::Guest => guests::operate(random),
+    };
+    count(kind, !done);
+}
+
+/// An operation of a context that is not a CPU's home: it may be on another CPU at any time, so it is none that is in the
+/// variables of its own between two steps.
+pub fn operate_in_context(random: &mut Random) {
+    let kind = choose(random.number());
+    let number = random.number();
+    let target = any(number >> 32);
+    trace::note(kind as u64, [target.index() as u64, number]);
+    let done = match kind {
+        Kind::Call | Kind::CallSelf => call_one(None, target, random),
+        Kind::CallEach => call_each(None, &some(random)),
+        Kind::Post => post(target, 0),
+        Kind::PostEach => post_each(&some(random)),
+        Kind::Callback => return count_if(!post(target, 1), kind),
+        Kind::Timer => timer(number),
+        Kind::Masked => masked(number, random),
+        Kind::Launch => launch(target, number),
+        Kind::Lock => lock(None, number),
+        Kind::Look => look(target),
+        Kind::Wake => {
+            cpu::wake(target);
+            true
+        }
+        Kind::Nmi => ask(&some(random)),
+        Kind::Key => toggle(number),
+        Kind::Batch => batch(),
+        Kind::Stop => stop(None, gathering(), number),
+        Kind::StopEach => stop_each(gathering()),
+        Kind::StopLate => stop(None, Duration::from_nanos(number & 0xffff), number),
+        Kind::Down | Kind::Up | Kind::UpShort => {
+            // Counted there; where there is no CPU to be brought up nothing is done.
+            match kind {
+                Kind::Down => _ = down(target),
+                Kind::Up => _ = bring_up(number),
+                _ => _ = bring_up_short(number),
+            }
+            return;
+        }
+        Kind::Watchdog => watch(number),
+        Kind::Bell => return bells::operate(target, &some(random), random),
+        Kind::Alarm => alarms::operate(number),
+        Kind::Map => maps::operate(target, random),
+        Kind::Guest => guests::operate(random),
+        Kind::CallDeadline
+        | Kind::Answer
+        | Kind::Handler
+        | Kind::Local
+        | Kind::Leave
+        | Kind::Alone
+        | Kind::Context
+        | Kind::Switch => {
+            cpu::offline_point();
+            count(Kind::Switch, !contexts::yield_now());
+            return;
+        }
     };
     count(kind, !done);
 }
@@ -113,20 +179,21 @@ fn spin(span: Duration) {
 
 // --- calls ------------------------------------------------------------------------------------------------------------
 
-/// The callee sees what the caller lent, the caller what the callee wrote there.
-fn call_one(own: CpuId, target: CpuId, random: &mut Random) -> bool {
+/// The callee sees what the caller lent, the caller what the callee wrote there. `own`: the CPU on which the caller stays.
+fn call_one(own: Option<CpuId>, target: CpuId, random: &mut Random) -> bool {
     let lent = [random.number(), random.number()];
     let mut back = [0; 2];
     let mut times = 0;
     // Whatever was sent before has run by then.
-    let before = if target == own { 0 } else { last_sent(target) };
+    let sent = own.filter(|own| *own != target).map(|own| (own, last_sent(target)));
     let result = call::on(target, || {
         expect(
             cpu::current() == target && irq::is_masked(),
             Wrong::Unaccounted,
             "a call runs where it was sent, masked",
         );
-        expect(last_ran(own) >= before, Wrong::Reordered, "a call runs after earlier posts");
+        let in_order = sent.is_none_or(|(own, last)| last_ran(own) >= last);
+        expect(in_order, Wrong::Reordered, "a call runs after earlier posts");
         back = [lent[1], lent[0]];
         times += 1;
         lent[0] ^ lent[1]
@@ -141,7 +208,7 @@ fn call_one(own: CpuId, target: CpuId, random: &mut Random) -> bool {
         }
         Err(CallError::Offline) => {
             expect(times == 0, Wrong::Doubled, "a call that was refused does not run");
-            expect(target != own, Wrong::Unaccounted, "who calls is online");
+            expect(own != Some(target), Wrong::Unaccounted, "who calls is online");
             false
         }
         Err(error) => violated(Wrong::Lost, format_args!("a call to cpu {target}: {error}")),
@@ -156,7 +223,7 @@ fn bits(set: &CpuSet) -> u64 {
     set.iter().fold(0, |bits, cpu| bits | bit(cpu))
 }
 
-fn call_each(own: CpuId, targets: &CpuSet) -> bool {
+fn call_each(own: Option<CpuId>, targets: &CpuSet) -> bool {
     let (ran, again) = (AtomicU64::new(0), AtomicU64::new(0));
     let result = call::on_each(targets, |cpu| {
         expect(
@@ -172,7 +239,8 @@ fn call_each(own: CpuId, targets: &CpuSet) -> bool {
     let (ran, wanted) = (ran.into_inner(), bits(targets) & !bits(&offline));
     expect(wanted & !ran == 0, Wrong::Lost, "a call runs on each CPU of its set that is online");
     expect(ran & !wanted == 0 && again.into_inner() == 0, Wrong::Doubled, "once on each, and on no other");
-    expect(!offline.contains(own), Wrong::Unaccounted, "who calls is online");
+    let is_online = own.is_none_or(|own| !offline.contains(own));
+    expect(is_online, Wrong::Unaccounted, "who calls is online");
     offline.is_empty()
 }
 
@@ -284,7 +352,10 @@ fn posted(sender: CpuId, number: u64, sealed: [u64; 2], times: u8) {
             expect(refused, Wrong::Unaccounted, "no gathering from a callback");
         }
         // Timers are set in callbacks too, and while the CPU is about to leave.
-        5..25 if is_in_mix(Kind::Timer) => count(Kind::Timer, !timer(cpu::current(), choice)),
+        5..25 if is_in_mix(Kind::Timer) => count(Kind::Timer, !timer(choice)),
+        // So are alarms, and bells are rung.
+        25..45 if is_in_mix(Kind::Alarm) => count(Kind::Alarm, !alarms::operate(choice >> 16)),
+        45..65 if is_in_mix(Kind::Bell) => _ = bells::ring(any(choice >> 16), choice >> 32),
         _ => {}
     }
     ran(sender, number);
@@ -309,8 +380,9 @@ fn answer(own: CpuId, target: CpuId) -> bool {
 }
 
 /// A timer that posts.
-fn timer(own: CpuId, number: u64) -> bool {
+fn timer(number: u64) -> bool {
     let _masked = irq::mask();
+    let own = cpu::current();
     let delay = Duration::from_nanos(number & 0xffff) + faults::lingers();
     let due = Deadline::after(delay);
     let set = time::after(delay, move || {
@@ -365,10 +437,20 @@ fn launch(target: CpuId, number: u64) -> bool {
 // --- data -------------------------------------------------------------------------------------------------------------
 
 /// Both locks: one at a time, and no update is lost. Who holds a mutex, or a pin, does not leave.
-fn lock(own: CpuId, number: u64) -> bool {
+/// `own`: the CPU on which the caller stays. Without, it mostly gives up the CPU while it waits.
+fn lock(own: Option<CpuId>, number: u64) -> bool {
     static INSIDE: AtomicBool = AtomicBool::new(false);
     *SPIN.lock() += 1;
-    let mut mutex = MUTEX.lock();
+    let mut mutex = loop {
+        if own.is_some() || number >> 8 & 3 == 0 {
+            break MUTEX.lock();
+        }
+        match MUTEX.try_lock() {
+            Some(guard) => break guard,
+            None if contexts::yield_now() => {}
+            None => pause(),
+        }
+    };
     expect(!INSIDE.swap(true, Ordering::Relaxed), Wrong::Doubled, "a mutex excludes");
     *mutex += 1;
     if number & 7 == 0 {
@@ -376,7 +458,7 @@ fn lock(own: CpuId, number: u64) -> bool {
     }
     INSIDE.store(false, Ordering::Relaxed);
     drop(mutex);
-    if number & 7 == 1 {
+    if let Some(own) = own.filter(|_| number & 7 == 1) {
         let life = fault::slot(own).generation;
         let pin = hotplug::pin();
         cpu::offline_point();
@@ -554,10 +636,10 @@ reveille::percpu! {
 }
 
 /// Everyone is gathered: nobody moves, nobody is between two states.
-fn gathered(own: CpuId, number: u64) {
+fn gathered(own: Option<CpuId>, number: u64) {
     expect(!INSIDE.swap(true, Ordering::Relaxed), Wrong::Doubled, "one job at a time");
     expect(
-        irq::is_masked() && cpu::current() == own,
+        irq::is_masked() && own.is_none_or(|own| cpu::current() == own),
         Wrong::Unaccounted,
         "a job runs where it was asked for, masked",
     );
@@ -595,9 +677,9 @@ fn gathered(own: CpuId, number: u64) {
     INSIDE.store(false, Ordering::Relaxed);
 }
 
-fn stop(limit: Duration, number: u64) -> bool {
+/// `own`: the CPU on which the caller stays.
+fn stop(own: Option<CpuId>, limit: Duration, number: u64) -> bool {
     MOVES.fetch_add(1, Ordering::Relaxed);
-    let own = cpu::current();
     let mut ran = 0;
     let limit = Deadline::after(limit);
     let result = stop_machine(limit, || {
@@ -625,7 +707,6 @@ fn stop(limit: Duration, number: u64) -> bool {
 
 fn stop_each(limit: Duration) -> bool {
     MOVES.fetch_add(1, Ordering::Relaxed);
-    let own = cpu::current();
     let (ran, again, online) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let limit = Deadline::after(limit);
     let result = stop_machine_each(limit, |cpu| {
@@ -634,9 +715,7 @@ fn stop_each(limit: Duration) -> bool {
             Wrong::Unaccounted,
             "each runs it on its own CPU, masked",
         );
-        if cpu == own {
-            online.store(bits(&cpu::online()), Ordering::Relaxed);
-        }
+        online.store(bits(&cpu::online()), Ordering::Relaxed);
         if ran.fetch_or(bit(cpu), Ordering::Relaxed) & bit(cpu) != 0 {
             again.fetch_add(1, Ordering::Relaxed);
         }
@@ -657,13 +736,19 @@ fn stop_each(limit: Duration) -> bool {
     }
 }
 
-/// A function at NMI level. What has not run when the answers come never does; what runs then comes to its end.
+/// A function at NMI level.
 fn ask(targets: &CpuSet) -> bool {
     fn mark() {
         // Release: pairs with the fence of `is_quiet`.
         NMIS_RAN.fetch_add(1, Ordering::Release);
     }
-    let answers = nmi::on_each(targets, mark);
+    ask_for(targets, mark)
+}
+
+/// `function`, which counts that it has run, at NMI level. What has not run when the answers come never does; what runs then
+/// comes to its end.
+pub fn ask_for(targets: &CpuSet, function: fn()) -> bool {
+    let answers = nmi::on_each(targets, function);
     NMIS_ASKED.fetch_add((answers.done.len() + answers.running.len()) as u64, Ordering::Relaxed);
     let all = bits(&answers.done) | bits(&answers.running) | bits(&answers.silent) | bits(&answers.offline);
     expect(all == bits(targets), Wrong::Lost, "each has answered, or is named");
@@ -687,7 +772,7 @@ static ALONE: AtomicBool = AtomicBool::new(false);
 /// Time for a CPU to leave. Most are at an offline point much sooner; one that waits to start, stop or gather CPUs itself
 /// comes there only when this time is over. With many CPUs each has its turn less often, and to
 /// gather them takes long.
-fn patience() -> Duration {
+pub fn patience() -> Duration {
     let cpus = cpu::possible().len() as u64;
     Duration::from_micros(300 + 100 * cpus + 500 * cpus.saturating_sub(8)) * crate::slowness()
 }
@@ -815,13 +900,13 @@ fn alone(own: CpuId, random: &mut Random) {
     if cpu::online().len() == 1 {
         for _ in 0..operations {
             let form = patch::sites().find(|site| site.key == "ALONE").is_some_and(|site| site.enabled);
-            lock(own, random.number());
+            lock(Some(own), random.number());
             post(own, 0);
             count(Kind::Alone, !form);
         }
         let key = random.number();
         count(Kind::Key, !toggle(key));
-        count(Kind::Stop, !stop(Duration::from_millis(1), key));
+        count(Kind::Stop, !stop(Some(own), Duration::from_millis(1), key));
     }
     ALONE.store(false, Ordering::Release);
     // Half of them come back soon.

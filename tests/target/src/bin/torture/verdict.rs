@@ -1,5 +1,6 @@
 //! The end of a run: what it came to, told so that a script can read it; and what a failure leaves behind.
 
+use crate::contexts;
 use crate::kinds::{self, FAULTS, KINDS};
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -85,12 +86,13 @@ impl fmt::Display for Json {
             took.subsec_millis(),
             kinds::operations()
         )?;
-        for (index, (kind, name, _)) in KINDS.iter().enumerate() {
-            let comma = if index == 0 { "" } else { "," };
+        let mut comma = "";
+        for (kind, name, _) in KINDS.iter().filter(|(kind, _, _)| kinds::is_here(*kind)) {
             write!(f, "{comma}\"{name}\":{}", kinds::counted(*kind).0)?;
+            comma = ",";
         }
         f.write_str("},\"faults\":{")?;
-        let mut comma = "";
+        comma = "";
         for (fault, name, _) in FAULTS.iter().filter(|(fault, _, _)| kinds::is_wanted(*fault)) {
             write!(f, "{comma}\"{name}\":{}", kinds::faults_counted(*fault))?;
             comma = ",";
@@ -127,6 +129,10 @@ fn table() {
     let percent = |part: u64, of: u64| part.saturating_mul(10_000) / of;
     println!("torture: operation          count   share     refused    time");
     for (kind, name, _) in KINDS {
+        if !kinds::is_here(*kind) {
+            println!("torture: {name:14}  not here");
+            continue;
+        }
         let (count, refused) = kinds::counted(*kind);
         let (share, time) = (percent(count, operations), percent(kinds::time_of(*kind), all));
         println!(
@@ -137,6 +143,10 @@ fn table() {
             time % 100
         );
     }
+    let [made, switches, preemptions, moves] = contexts::progress();
+    println!(
+        "torture: {made} contexts, {switches} switches, {preemptions} preemptions, {moves} moves to another CPU"
+    );
     println!("torture: fault              count                        time");
     for (fault, name, _) in FAULTS {
         if kinds::is_wanted(*fault) {
