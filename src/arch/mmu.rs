@@ -392,6 +392,8 @@ impl Mapper {
     /// Removes the page at `virtual_`, which is mapped as a page, from the tables and from every CPU's TLB.
     pub(crate) fn unmap_page(&mut self, virtual_: u64) {
         if self.remove(virtual_) {
+            // Twice for the reason of `invalidate_pages`.
+            forget(virtual_);
             forget(virtual_);
         }
     }
@@ -492,17 +494,6 @@ fn forget(virtual_: u64) {
     // The entry is gone before the TLBs are told, and they are done before anyone relies on it (Arm ARM D8.14.5).
     super::dsb_ishst();
     invalidate(virtual_);
-    complete(virtual_);
-}
-
-/// Every TLB has done what it was told, and accesses by what it had are complete, when this returns; `virtual_` is not mapped.
-///
-/// Once more than the architecture asks for: many cores, from Cortex-A55 to Neoverse-V3, let the first `dsb` end before such accesses are, and
-/// none of them the second, behind whatever other `tlbi` (docs/hardware.md, section 15). On the others that costs an invalidation of nothing.
-#[inline(always)]
-fn complete(virtual_: u64) {
-    super::dsb_ish();
-    invalidate(virtual_);
     super::dsb_ish();
     super::isb();
 }
@@ -510,7 +501,12 @@ fn complete(virtual_: u64) {
 /// Pages from which on all that the TLBs hold is dropped, which is sooner done.
 const MANY: u64 = 64;
 
-/// Drops what any TLB holds of `[virtual_, virtual_ + len)`, which this CPU has removed from the tables.
+/// Drops what any TLB holds of `[virtual_, virtual_ + len)`, which this CPU has removed from the tables. Accesses of any CPU by what was there are
+/// complete when this returns.
+///
+/// For their sake once more than the architecture asks for: many cores, from Cortex-A55 to Neoverse-V3, let the first `dsb` end before accesses of
+/// other CPUs have, and none of them the second, behind whatever other `tlbi` (docs/hardware.md, section 15). On all others that is an
+/// invalidation of nothing.
 pub(crate) fn invalidate_pages(virtual_: u64, len: u64) {
     // As in `forget`.
     super::dsb_ishst();
@@ -523,7 +519,10 @@ pub(crate) fn invalidate_pages(virtual_: u64, len: u64) {
         // SAFETY: as above.
         unsafe { asm!("tlbi vmalle1is", options(nostack, preserves_flags)) };
     }
-    complete(virtual_);
+    super::dsb_ish();
+    invalidate(virtual_);
+    super::dsb_ish();
+    super::isb();
 }
 
 /// What this CPU's MMU makes of an access to `address`, as PAR_EL1 has it (Arm ARM D24.2.131): bit 0 is set if it would fault, else there
