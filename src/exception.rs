@@ -259,7 +259,8 @@ impl fmt::Display for EnterError {
 /// exception it was.
 ///
 /// In thread context, interrupts open. In the state of the frame interrupts are taken by this level whatever `PSTATE` masks there: at EL2
-/// because `HCR_EL2.IMO`, `FMO` and `AMO` are set, which is the application's to do (Arm ARM D1.3.6.3); at EL1 only if `DAIF` of EL0 is clear.
+/// because `HCR_EL2.IMO`, `FMO` and `AMO` are set (Arm ARM D1.3.6.3), by the runtime as the CPU comes; an application that writes the register keeps
+/// them set. At EL1 only if `DAIF` of EL0 is clear.
 ///
 /// # Errors
 ///

@@ -96,8 +96,8 @@ fn system_register(vcpu: &Vcpu, frame: &mut Frame) -> bool {
     let value = match register {
         // ICC_SGI1R_EL1; the two others of its kind are for security states that there are not.
         (3, 0, 12, 11, 5) if !is_read => gic::send_v3(vcpu, frame.x.get(target).copied().unwrap_or(0)),
-        // What debugs, which no guest has; CNTP: a timer that never fires.
-        (3, 0, 12, 11, 6 | 7) | (2, ..) | (3, 3, 14, 2, 0..=2) => 0,
+        // What debugs, which no guest has.
+        (3, 0, 12, 11, 6 | 7) | (2, ..) => 0,
         (3, 0, 0, 1..=7, _) if is_read => identification(register.3, register.4),
         _ => return failed(vcpu, frame, format_args!("a system register that is not here")),
     };
@@ -154,9 +154,9 @@ fn access(vcpu: &Vcpu, frame: &mut Frame) -> bool {
         _ => return failed(vcpu, frame, format_args!("there is nothing at {address:#x}")),
     } & mask;
     if store.is_none() && target < 31 {
-        let is_signed = esr & 1 << 21 != 0;
+        // SSE: it is extended by its sign.
         let shift = 64 - 8 * size as u32;
-        let extended = if is_signed { ((value << shift) as i64 >> shift) as u64 } else { value };
+        let extended = if esr & 1 << 21 != 0 { ((value << shift) as i64 >> shift) as u64 } else { value };
         // SF: the register is one of 64 bits.
         frame.x[target] = if esr & 1 << 15 != 0 { extended } else { extended & 0xffff_ffff };
     }

@@ -87,6 +87,7 @@ pub fn write(
     cpus: usize,
     ram: u64,
     is_v3: bool,
+    timer: &str,
     args: &str,
     initrd: (u64, u64),
 ) -> fmt::Result {
@@ -96,13 +97,17 @@ pub fn write(
         true => ("arm,gic-v3", REDISTRIBUTORS, REDISTRIBUTOR * cpus as u64),
         false => ("arm,cortex-a15-gic", CPU_INTERFACE, 0x2000),
     };
+    let timers = match timer {
+        "physical" => r#"interrupts <1 e 4>; interrupt-names "phys""#,
+        _ => "interrupts <1 d 4 1 e 4 1 b 4 1 a 4>",
+    };
     // Phandle 1 is the interrupt controller, 2 the clock. The timers are PPIs: Secure, physical, virtual and EL2's; level, active high.
     write!(
         tree,
         r#"/ {{; #address-cells <2>; #size-cells <2>; interrupt-parent <1>; compatible "linux,dummy-virt";
         model "guest of Reveille's example hypervisor";
         psci {{; compatible "arm,psci-1.0" "arm,psci-0.2"; method "hvc"; }};
-        timer {{; compatible "arm,armv8-timer"; interrupts <1 d 4 1 e 4 1 b 4 1 a 4>; }};
+        timer {{; compatible "arm,armv8-timer"; {timers}; }};
         memory@{RAM:x} {{; device_type "memory"; reg <0 {RAM:x} 0 {ram:x}>; }};
         intc@{DISTRIBUTOR:x} {{; phandle <1>; interrupt-controller; #interrupt-cells <3>; compatible "{kind}";
             reg <0 {DISTRIBUTOR:x} 0 10000 0 {second:x} 0 {size:x}>; }};

@@ -13,9 +13,9 @@ use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32};
 use reveille::irq;
 
-/// The virtual timer's interrupt in a guest.
-const TIMER: u32 = 27;
-/// `CNTV_CTL_EL0`.
+/// The interrupts of a guest's timers, the virtual and the physical one.
+const TIMERS: [u32; 2] = [27, 30];
+/// `CNTV_CTL_EL0` and `CNTP_CTL_EL0`.
 const TIMER_ENABLE: u64 = 1;
 const TIMER_MASK: u64 = 2;
 const TIMER_STATUS: u64 = 4;
@@ -30,8 +30,8 @@ pub struct Bank {
     priority: [AtomicU8; 32],
     /// The vCPUs that an SPI goes to, as bits; the number of the one that has sent an SGI last, for a GICv2.
     other: [AtomicU8; 32],
-    /// The timer's interrupt is masked at its source by us, until it has been handled.
-    timer_held: AtomicBool,
+    /// A timer's interrupt is masked at its source by us, until it has been handled.
+    timers_held: [AtomicBool; 2],
 }
 
 impl Bank {
@@ -42,7 +42,7 @@ impl Bank {
             plain: [const { AtomicU32::new(0) }; 3],
             priority: [const { AtomicU8::new(0) }; 32],
             other: [const { AtomicU8::new(1) }; 32],
-            timer_held: AtomicBool::new(false),
+            timers_held: [const { AtomicBool::new(false) }; 2],
         }
     }
 
@@ -107,12 +107,9 @@ pub fn next(vcpu: &Vcpu, without: u128) -> Option<u32> {
 /// Puts what waits for the vCPU that this CPU has loaded into list registers, the most urgent first.
 pub fn inject(vcpu: &Vcpu) {
     let _masked = irq::mask();
-    // If we hold the timer's interrupt, and it is no longer up, the guest has handled it: it may come again.
-    if vcpu.bank.timer_held.load(Relaxed) && read!("cntv_ctl_el0") & TIMER_STATUS == 0 {
-        vcpu.bank.pending.fetch_and(!(1 << TIMER), SeqCst);
-        release_timer(&vcpu.bank);
-    }
     let active = take_back(vcpu);
+    // What is no longer up the guest has handled.
+    release_timers(&vcpu.bank, |_, control| control & TIMER_STATUS == 0);
     for number in (0..interface::count()).filter(|&number| !interface::list(number).active) {
         // Another vCPU may take it first, if it goes there from now on.
         let found = next(vcpu, active).filter(|&intid| {
@@ -145,30 +142,49 @@ pub fn take_back(vcpu: &Vcpu) -> u128 {
 fn put(vcpu: &Vcpu, number: usize, list: List) {
     let (bank, index) = (bank(vcpu, list.intid), list.intid as usize % 32);
     let source = if list.intid < 16 { bank.other[index].load(Relaxed) } else { 0 };
-    // What comes again while it is active has waited for its end; and the timer may be up again by then.
-    let with_end = list.active || list.intid == TIMER;
+    // What comes again while it is active has waited for its end; and a timer may be up again by then.
+    let with_end = list.active || TIMERS.contains(&list.intid);
     interface::set_list(number, list, bank.priority[index].load(Relaxed), source, with_end);
 }
 
-fn release_timer(bank: &Bank) {
-    if bank.timer_held.swap(false, Relaxed) {
-        write!("cntv_ctl_el0", read!("cntv_ctl_el0") & !TIMER_MASK);
+fn control(timer: usize) -> u64 {
+    if timer == 0 { read!("cntv_ctl_el0") } else { read!("cntp_ctl_el0") }
+}
+
+fn set_control(timer: usize, value: u64) {
+    if timer == 0 { write!("cntv_ctl_el0", value) } else { write!("cntp_ctl_el0", value) }
+}
+
+/// Those timers whose interrupts we hold, and of which `is_over` says that they have been handled, may fire again.
+fn release_timers(bank: &Bank, is_over: impl Fn(u32, u64) -> bool) {
+    for (timer, intid) in TIMERS.into_iter().enumerate() {
+        if bank.timers_held[timer].load(Relaxed) && is_over(intid, control(timer)) {
+            bank.timers_held[timer].store(false, Relaxed);
+            bank.pending.fetch_and(!(1 << intid), SeqCst);
+            set_control(timer, control(timer) & !TIMER_MASK);
+        }
     }
 }
 
-/// When the timer of the vCPU that this CPU has loaded fires by itself, as a value of its own counter.
-pub fn timer_due() -> u64 {
-    let control = read!("cntv_ctl_el0");
-    if control & (TIMER_ENABLE | TIMER_MASK) == TIMER_ENABLE { read!("cntv_cval_el0") } else { u64::MAX }
+/// Turns the timers off, and says when the first would have fired, in ticks of the counter behind which the virtual one is by `offset`.
+pub fn stop_timers(offset: u64) -> u64 {
+    let compare = [read!("cntv_cval_el0").saturating_add(offset), read!("cntp_cval_el0")];
+    let is_on = |timer: &usize| control(*timer) & (TIMER_ENABLE | TIMER_MASK) == TIMER_ENABLE;
+    let due = (0..2).filter(is_on).map(|timer| compare[timer]).min();
+    (0..2).for_each(|timer| set_control(timer, 0));
+    due.unwrap_or(u64::MAX)
 }
 
-/// The virtual timer of this CPU has fired: its vCPU's. Quiet until that has handled it.
+/// A timer of this CPU has fired: its vCPU's. Quiet until that has handled it.
 pub fn timer_fired(_: u32) {
-    write!("cntv_ctl_el0", read!("cntv_ctl_el0") | TIMER_MASK);
-    if let Some(vcpu) = vcpu::loaded() {
-        vcpu.bank.timer_held.store(true, Relaxed);
-        vcpu.bank.raise(TIMER);
-        inject(vcpu);
+    let is_up = |timer: &usize| control(*timer) & 0b111 == TIMER_ENABLE | TIMER_STATUS;
+    for timer in (0..2).filter(is_up) {
+        set_control(timer, TIMER_ENABLE | TIMER_MASK);
+        if let Some(vcpu) = vcpu::loaded() {
+            vcpu.bank.timers_held[timer].store(true, Relaxed);
+            vcpu.bank.raise(TIMERS[timer]);
+            inject(vcpu);
+        }
     }
 }
 
@@ -251,11 +267,9 @@ pub fn redistributor(vcpu: &Vcpu, offset: u64, size: usize, store: Option<u64>) 
 fn private(vcpu: &Vcpu, owner: &Vcpu, offset: u64, size: usize, store: Option<u64>) -> u64 {
     let is_own = core::ptr::eq(vcpu, owner);
     if let (true, 0x280, Some(value)) = (is_own, offset, store) {
-        // What it has in its list registers is no longer pending; the timer is up as long as it is.
+        // What it has in its list registers is no longer pending; a timer is up as long as it is.
         take_back(vcpu);
-        if value & 1 << TIMER != 0 {
-            release_timer(&owner.bank);
-        }
+        release_timers(&owner.bank, |intid, _| value & 1 << intid != 0);
     }
     let answer = owner.bank.access(offset, size, store);
     if store.is_some() && !is_own {

@@ -2,6 +2,7 @@
 //! registers of a GICv3 (Arm IHI 0069, 12.4), registers in memory of a GICv2 (IHI 0048B, 5.3).
 
 use crate::registers::{isb, read, registers, write};
+use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// The most list registers there are.
@@ -31,14 +32,20 @@ pub fn is_v3() -> bool {
     GICH.load(Ordering::Relaxed) == 0
 }
 
+/// One plain instruction: a volatile access may be compiled to a form with writeback, which whoever emulates these registers cannot
+/// (Arm ARM D24.2.40, ISV). It acquires for the sake of Cortex-A57 (erratum 832075).
 fn get(offset: u64) -> u64 {
+    let at = GICH.load(Ordering::Relaxed) + offset;
+    let value: u64;
     // SAFETY: a register of the interface, mapped by whoever called `use_v2`.
-    u64::from(unsafe { ((GICH.load(Ordering::Relaxed) + offset) as *const u32).read_volatile() })
+    unsafe { asm!("ldar {0:w}, [{1}]", out(reg) value, in(reg) at, options(nostack, preserves_flags)) };
+    value
 }
 
 fn set(offset: u64, value: u64) {
+    let at = GICH.load(Ordering::Relaxed) + offset;
     // SAFETY: as in `get`.
-    unsafe { ((GICH.load(Ordering::Relaxed) + offset) as *mut u32).write_volatile(value as u32) }
+    unsafe { asm!("str {0:w}, [{1}]", in(reg) value, in(reg) at, options(nostack, preserves_flags)) }
 }
 
 macro_rules! list_registers {
@@ -119,9 +126,7 @@ pub struct Interface {
 }
 
 impl Interface {
-    pub const fn new() -> Self {
-        Self { lists: [0; MAX_LISTS], control: Control::new() }
-    }
+    pub const NEW: Self = Self { lists: [0; MAX_LISTS], control: Control::NEW };
 
     /// Takes it off this CPU, which signals nothing then.
     pub fn save(&mut self) {

@@ -9,6 +9,7 @@
 //! | `guests=N` | guests, 1 or 2, all of the same image; default 1 |
 //! | `ram=N` | RAM of a guest in MiB; default 32 |
 //! | `kernel=N` | the image is the first N bytes of the file; what follows is the guests' own initrd |
+//! | `timer=physical` | the guests' tree names their physical timer alone; default: both |
 //! | `guest=spin` | no image, but a guest that has everything masked and spins; `drill` is what ends it |
 //! | `drill=N` | meanwhile the first CPU calls, stops, and takes down and up the others: N rounds, or until all guests are off |
 //! | `panic` | and after that panics, with the guests where they are |
@@ -31,7 +32,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use registers::read;
 use reveille::bringup::{Verdict, cpu_up};
-use reveille::dt::{Gic, NodeRef};
+use reveille::dt::Gic;
 use reveille::exception::{Frame, Handlers, Kind, Outcome};
 use reveille::irq::{self, Trigger};
 use reveille::{ExitCode, System, call, cpu, hotplug, println, stop_machine, time::Deadline};
@@ -110,10 +111,15 @@ fn prepare(system: &'static System) -> Result<(), &'static str> {
     if interface::preemption_bits() > 5 {
         return Err("more bits of priority than are kept");
     }
-    let timer = machine.timer.ok().and_then(|timer| timer.virtual_timer).ok_or("no virtual timer")?;
-    irq::register(timer.id, Trigger::Level, gic::timer_fired).map_err(|_| "the virtual timer is taken")?;
-    let node = node(system, |node| node.path() == gic.path()).ok_or("no interrupt controller")?;
-    let maintenance = node.property("interrupts").and_then(|property| number(property.value, 1));
+    let timers = machine.timer.ok().and_then(|timer| timer.virtual_timer.zip(timer.physical));
+    let (virtual_timer, physical) = timers.ok_or("no timers for guests")?;
+    // The physical one is the runtime's where there is none for EL2.
+    for timer in [virtual_timer, physical] {
+        irq::register(timer.id, Trigger::Level, gic::timer_fired).map_err(|_| "a timer is taken")?;
+    }
+    let node = machine.nodes().find(|node| node.path() == gic.path());
+    let interrupts = node.and_then(|node| node.property("interrupts"));
+    let maintenance = interrupts.and_then(|property| number(property.value, 1));
     let maintenance = maintenance.ok_or("no maintenance interrupt")? as u32 + 16;
     irq::register(maintenance, Trigger::Level, gic::maintenance).map_err(|_| "no maintenance interrupt")
 }
@@ -128,10 +134,6 @@ fn v2_regions(system: &'static System) -> Result<(u64, u64), &'static str> {
     }
 }
 
-fn node(system: &'static System, is_it: impl Fn(&NodeRef<'static>) -> bool) -> Option<NodeRef<'static>> {
-    system.machine().nodes().find(is_it)
-}
-
 /// One cell of a property.
 fn number(value: &[u8], cell: usize) -> Option<u64> {
     value.as_chunks::<4>().0.get(cell).map(|cell| u32::from_be_bytes(*cell).into())
@@ -139,7 +141,7 @@ fn number(value: &[u8], cell: usize) -> Option<u64> {
 
 /// The image of the guests, and what is behind it in the file, if the command line says how long it is.
 fn image(system: &'static System) -> Result<(&'static [u8], &'static [u8]), &'static str> {
-    let chosen = node(system, |node| node.property("linux,initrd-start").is_some());
+    let chosen = system.machine().nodes().find(|node| node.property("linux,initrd-start").is_some());
     let address = |name| {
         let value = chosen.and_then(|chosen| chosen.property(name)).map_or(&[][..], |found| found.value);
         value.chunks(4).fold(0, |all, cell| all << 32 | number(cell, 0).unwrap_or(0))
@@ -179,16 +181,15 @@ fn start(system: &'static System) -> Result<(), &'static str> {
     }
     vcpu::SPARES_BOOT_CPU.store(system.arg("drill").is_some(), Ordering::Relaxed);
     let words = system.bootargs().split_once(" -- ").map_or("reveille.panic=reset", |(_, words)| words);
+    let timer = system.arg("timer").unwrap_or("");
     let interface = if interface::is_v3() { None } else { Some(v2_regions(system)?.1) };
-    let mut free = memory::free(system);
     for guest in &GUESTS[..guests] {
-        let (Some(ram), Some(tables)) = (memory::take(&mut free, size), memory::take(&mut free, 1)) else {
-            return Err("not enough free memory");
-        };
+        let taken = memory::take(size).zip(memory::take(1));
+        let (ram, tables) = taken.ok_or("not enough free memory")?;
         ram[offset as usize..][..image.len()].copy_from_slice(image);
         ram[initrd_at as usize..][..initrd.len()].copy_from_slice(initrd);
         let initrd = (memory::RAM + initrd_at, memory::RAM + initrd_at + initrd.len() as u64);
-        fdt::write(&mut ram[tree as usize..], vcpus, size, interface.is_none(), words, initrd)
+        fdt::write(&mut ram[tree as usize..], vcpus, size, interface.is_none(), timer, words, initrd)
             .map_err(|_| "the guest's command line is too long")?;
         memory::publish(ram);
         let tables = memory::stage2(tables, ram, interface);

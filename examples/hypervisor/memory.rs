@@ -1,9 +1,8 @@
-//! The memory of guests: carved out of what is free, mapped by stage 2.
+//! The memory of guests, mapped by stage 2.
 
 use crate::registers::read;
 use core::arch::asm;
-use core::ops::Range;
-use reveille::{System, dt::Region};
+use reveille::memory::Pages;
 
 /// Where a guest has its RAM, and its devices: as on QEMU's `virt`.
 pub const RAM: u64 = 0x4000_0000;
@@ -16,25 +15,11 @@ pub const REDISTRIBUTOR: u64 = 0x2_0000;
 const PAGE: u64 = 0x1000;
 const BLOCK: u64 = 0x20_0000;
 
-/// The largest piece of free memory, in blocks of 2 MiB.
-pub fn free(system: &System) -> Range<u64> {
-    let blocks =
-        |piece: Region| piece.base.next_multiple_of(BLOCK)..(piece.base + piece.size) / BLOCK * BLOCK;
-    let pieces = system.free_memory().map(blocks);
-    pieces.max_by_key(|piece| piece.end.saturating_sub(piece.start)).unwrap_or(0..0)
-}
-
-/// As many bytes of zeros of it, in blocks, that nobody else has. Of what [`free`] has said, once.
-pub fn take(free: &mut Range<u64>, bytes: u64) -> Option<&'static mut [u8]> {
-    let (at, bytes) = (free.start, bytes.next_multiple_of(BLOCK));
-    if free.end.saturating_sub(at) < bytes {
-        return None;
-    }
-    free.start += bytes;
-    // SAFETY: free memory, mapped, and handed out once.
-    let memory = unsafe { core::slice::from_raw_parts_mut(at as *mut u8, bytes as usize) };
-    memory.fill(0);
-    Some(memory)
+/// As many bytes of zeros, in blocks, that nobody else has.
+pub fn take(bytes: u64) -> Option<&'static mut [u8]> {
+    let pages = Pages::aligned(bytes.next_multiple_of(BLOCK) as usize, BLOCK as usize).ok()?;
+    // SAFETY: `zeroed` has written all of it.
+    Some(unsafe { &mut *(core::ptr::from_mut(pages.zeroed().leak()) as *mut [u8]) })
 }
 
 /// Stage-2 tables of a guest: 39 bits of intermediate physical address, so a table of 1 GiB each comes first (Arm ARM D8.2, D8.3).
@@ -78,9 +63,7 @@ pub fn publish(memory: &[u8]) {
         unsafe { asm!("dc civac, {}", in(reg) at, options(nostack, preserves_flags)) };
     }
     // SAFETY: maintenance of caches and of the TLBs of all CPUs, and that it is over.
-    unsafe {
-        asm!("dsb sy", "ic ialluis", "tlbi alle1is", "dsb sy", "isb", options(nostack, preserves_flags))
-    };
+    unsafe { asm!("dsb sy; ic ialluis; tlbi alle1is; dsb sy; isb", options(nostack, preserves_flags)) };
 }
 
 /// The TLB of this CPU, and what it has fetched, hold nothing any more of the guest whose tables are in use.

@@ -11,7 +11,7 @@ macro_rules! read {
 }
 pub(crate) use read;
 
-/// Writes a system register: one of EL1, of stage 2, of the virtual interface or the virtual timer (docs/hypervisor.md: the application's).
+/// Writes a system register: one of EL1, of stage 2, of the virtual interface or of its timers (docs/hypervisor.md: the application's).
 macro_rules! write {
     ($name:expr, $value:expr) => {{
         let value: u64 = $value;
@@ -34,9 +34,7 @@ macro_rules! registers {
         pub struct $type(pub [u64; [$($name),*].len()]);
 
         impl $type {
-            pub const fn new() -> Self {
-                Self([0; [$($name),*].len()])
-            }
+            pub const NEW: Self = Self([0; [$($name),*].len()]);
 
             pub fn save(&mut self) {
                 self.0 = [$(crate::registers::read!($name)),*];
@@ -56,7 +54,7 @@ registers! {
     Registers:
     "sctlr_el1" "cpacr_el1" "ttbr0_el1" "ttbr1_el1" "tcr_el1" "mair_el1" "amair_el1" "vbar_el1" "contextidr_el1" "tpidr_el1"
     "tpidr_el0" "sp_el1" "elr_el1" "spsr_el1" "esr_el1" "far_el1" "afsr0_el1" "afsr1_el1" "par_el1" "csselr_el1" "cntkctl_el1"
-    "S3_3_C4_C4_0" "S3_3_C4_C4_1" "cntv_cval_el0" "cntv_ctl_el0"
+    "S3_3_C4_C4_0" "S3_3_C4_C4_1" "cntv_cval_el0" "cntv_ctl_el0" "cntp_cval_el0" "cntp_ctl_el0"
 }
 
 /// q0 to q31, which an image without SIMD neither uses nor keeps. One with them has them in its `Frame`.

@@ -13,7 +13,7 @@ use core::time::Duration;
 use reveille::cpu::{self, CpuId};
 use reveille::exception::{self, Frame, Kind};
 use reveille::sync::Mutex;
-use reveille::time::{self, Instant};
+use reveille::time::{Alarm, Instant};
 use reveille::{call, irq};
 
 pub const MAX_VCPUS: usize = 4;
@@ -31,6 +31,8 @@ reveille::percpu! {
     static LOADED: AtomicPtr<Vcpu> = AtomicPtr::new(core::ptr::null_mut());
     /// The last one, whose translations may be in its TLB.
     static LAST: AtomicPtr<Vcpu> = AtomicPtr::new(core::ptr::null_mut());
+    /// An interrupt at the end of a turn, or when there may be something to do.
+    static ALARM: Alarm = Alarm::new(|| ());
 }
 
 /// Time that a vCPU has before the next one's turn, if there is one, and exits that it may cause in it.
@@ -40,9 +42,8 @@ const EXITS: usize = 200;
 /// `HCR_EL2`: stage 2, EL1 in AArch64; interrupts are ours; WFI, SMC and identification registers trap; TLB and cache maintenance of a guest
 /// reaches every CPU that its vCPUs may move to. Pointer authentication traps, which the identification registers do not tell of.
 const HCR: u64 = 1 << 31 | 1 << 19 | 1 << 18 | 1 << 13 | 1 << 10 | 1 << 9 | 0b111 << 3 | 1 << 1 | 1;
-/// `MDCR_EL2`: performance monitors and what debugs trap. `CNTHCTL_EL2.EL1PCEN`: EL1 may use its physical timer.
+/// `MDCR_EL2`: performance monitors and what debugs trap.
 const MDCR_TRAPS: u64 = 0b111 << 9 | 0b11 << 5;
-const PHYSICAL_TIMER: u64 = 1 << 1;
 /// `SCTLR_EL1` with MMU and caches off, and EL1h with everything masked.
 const SCTLR_OFF: u64 = 0x30d0_0800;
 const EL1H: u64 = 0x3c5;
@@ -152,8 +153,8 @@ struct Saved {
 impl Saved {
     const NEW: Self = Self {
         frame: Frame::new(),
-        registers: Registers::new(),
-        interface: Interface::new(),
+        registers: Registers::NEW,
+        interface: Interface::NEW,
         simd: Simd([0; 32]),
     };
 }
@@ -239,7 +240,7 @@ impl Vcpu {
             saved.registers.0[0] = SCTLR_OFF;
         }
         self.waits.store(false, SeqCst);
-        let turn = has_company.then(|| time::after(TURN, || ()).ok()).flatten();
+        let _ = has_company.then(|| ALARM.after(TURN));
         self.load(&saved);
         for _ in 0..EXITS {
             gic::inject(self);
@@ -258,8 +259,6 @@ impl Vcpu {
             }
         }
         self.unload(&mut saved);
-        drop(saved);
-        turn.map(time::Timer::cancel);
     }
 
     /// Puts its registers on this CPU.
@@ -271,7 +270,6 @@ impl Vcpu {
         write!("vttbr_el2", guest.tables.load(Relaxed));
         write!("vmpidr_el2", 1 << 31 | self.index as u64);
         write!("cntvoff_el2", guest.offset.load(Relaxed));
-        write!("cnthctl_el2", read!("cnthctl_el2") & !PHYSICAL_TIMER);
         write!("mdcr_el2", read!("mdcr_el2") | MDCR_TRAPS);
         write!("hcr_el2", HCR);
         isb();
@@ -295,8 +293,7 @@ impl Vcpu {
         saved.interface.save();
         saved.simd.save();
         saved.registers.save();
-        self.due.store(gic::timer_due().saturating_add(self.guest().offset.load(Relaxed)), Relaxed);
-        write!("cntv_ctl_el0", 0);
+        self.due.store(gic::stop_timers(self.guest().offset.load(Relaxed)), Relaxed);
         isb();
         cpu::set_label(None);
         LOADED.store(core::ptr::null_mut(), Relaxed);
@@ -318,12 +315,9 @@ pub fn serve() -> bool {
 /// Waits until one may have. An offline point, in thread context.
 pub fn rest() {
     let due = own().filter(|vcpu| vcpu.power.load(SeqCst) == ON).map(|vcpu| vcpu.due.load(Relaxed)).min();
-    let ticks = due.unwrap_or(u64::MAX).saturating_sub(Instant::now().ticks());
-    // `idle` comes back every 100 ms by itself.
-    let delay = ticks.checked_mul(1_000_000_000).map_or(u64::MAX, |ticks| ticks / read!("cntfrq_el0").max(1));
-    let timer = (delay < 100_000_000).then(|| time::after(Duration::from_nanos(delay), || ()).ok()).flatten();
+    // `idle` comes back every 100 ms by itself, should it not be to be had.
+    let _ = ALARM.set(Instant::from_ticks(due.unwrap_or(u64::MAX)));
     cpu::idle();
-    timer.map(time::Timer::cancel);
 }
 
 /// What every CPU but the first does, each time it comes online.

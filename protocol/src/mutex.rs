@@ -38,6 +38,12 @@ impl<W: LockWord> MutexWord<W> {
         true
     }
 
+    /// Whether somebody has the lock. Relaxed: it may be so no more when the caller has the answer.
+    #[inline]
+    pub fn is_held(&self) -> bool {
+        self.word.load() != Self::FREE
+    }
+
     /// By the holder.
     #[inline(always)]
     pub fn give_back(&self) {
@@ -63,8 +69,9 @@ mod tests {
     fn one_holder() {
         let lock = MutexWord::<AtomicU32>::new();
         for _ in 0..2 {
+            assert!(!lock.is_held());
             assert!(lock.try_take());
-            assert!(!lock.try_take());
+            assert!(!lock.try_take() && lock.is_held());
             lock.give_back();
         }
     }

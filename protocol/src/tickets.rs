@@ -100,6 +100,13 @@ impl<W: LockWord> Tickets<W> {
         stopped
     }
 
+    /// Whether somebody has the lock, or waits for it. Relaxed: it may be so no more when the caller has the answer.
+    #[inline]
+    pub fn is_held(&self) -> bool {
+        let seen = self.word.load();
+        next(seen) != served(seen)
+    }
+
     /// Gives back the lock of a [`Held`] that was forgotten. Interrupts stay as they are.
     #[inline(always)]
     pub fn give_back(&self) {
@@ -303,8 +310,9 @@ mod tests {
     #[test]
     fn a_lock_that_is_held_is_not_taken() {
         let lock = Lock::new();
+        assert!(!lock.is_held());
         let held = Held::try_lock(&lock, (), || panic!("nobody to pass over")).unwrap();
-        assert!(!free(&lock));
+        assert!(lock.is_held() && !free(&lock));
         let asked = Cell::new(0);
         let again = Held::try_lock(&lock, (), || {
             asked.set(asked.get() + 1);

@@ -14,7 +14,7 @@ clippy_target() {
 }
 check clippy/default clippy_target aarch64-unknown-none-softfloat ''
 check clippy/el2 clippy_target aarch64-unknown-none-softfloat el2
-check clippy/el2+fault-injection+heap clippy_target aarch64-unknown-none-softfloat el2,fault-injection,heap
+check clippy/el2+fault-injection+heap+lock_api clippy_target aarch64-unknown-none-softfloat el2,fault-injection,heap,lock_api
 check clippy/simd clippy_target aarch64-unknown-none ''
 
 # What runs on the host: the protocols and the machine's description with their tests, the models, the tree reader's tests.

@@ -65,6 +65,16 @@ guests_fail() {
 }
 check guests/fail --full --limit 400 guests_fail
 
+# With the physical timer alone, which has to fire.
+guests_physical() {
+    local GUEST
+    GUEST=$(staged 'test' captures).img
+    hypervisor_run '/^\[guest 0\] captures: [0-9]+ closures, all of the largest size$/ ; /^hypervisor: guest 0: off after/ ; code 0' \
+        --timeout 120 --gic "$1" --append 'vcpus=2 timer=physical'
+}
+check guests/gic3/timer-physical --limit 200 guests_physical 3
+check guests/gic2/timer-physical --full --limit 200 guests_physical 2
+
 # Images that do more than to come up: calls, stop-machine, CPUs that go and come back, interrupts of their own.
 guests_image() {
     local image=$1 gic=$2 args=$3 GUEST

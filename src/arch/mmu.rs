@@ -392,6 +392,8 @@ impl Mapper {
     /// Removes the page at `virtual_`, which is mapped as a page, from the tables and from every CPU's TLB.
     pub(crate) fn unmap_page(&mut self, virtual_: u64) {
         if self.remove(virtual_) {
+            // Twice for the reason of `invalidate_pages`.
+            forget(virtual_);
             forget(virtual_);
         }
     }
@@ -499,7 +501,12 @@ fn forget(virtual_: u64) {
 /// Pages from which on all that the TLBs hold is dropped, which is sooner done.
 const MANY: u64 = 64;
 
-/// Drops what any TLB holds of `[virtual_, virtual_ + len)`, which this CPU has removed from the tables.
+/// Drops what any TLB holds of `[virtual_, virtual_ + len)`, which this CPU has removed from the tables. Accesses of any CPU by what was there are
+/// complete when this returns.
+///
+/// For their sake once more than the architecture asks for: many cores, from Cortex-A55 to Neoverse-V3, let the first `dsb` end before accesses of
+/// other CPUs have, and none of them the second, behind whatever other `tlbi` (docs/hardware.md, section 15). On all others that is an
+/// invalidation of nothing.
 pub(crate) fn invalidate_pages(virtual_: u64, len: u64) {
     // As in `forget`.
     super::dsb_ishst();
@@ -512,6 +519,8 @@ pub(crate) fn invalidate_pages(virtual_: u64, len: u64) {
         // SAFETY: as above.
         unsafe { asm!("tlbi vmalle1is", options(nostack, preserves_flags)) };
     }
+    super::dsb_ish();
+    invalidate(virtual_);
     super::dsb_ish();
     super::isb();
 }

@@ -120,7 +120,8 @@ impl Masked {
     /// # Safety
     ///
     /// This CPU has forgotten one, and takes its section up again once.
-    #[cfg(feature = "critical-section")]
+    #[cfg(any(feature = "critical-section", feature = "lock_api"))]
+    #[inline(always)]
     pub(crate) unsafe fn remembered() -> Self {
         Self { not_send: PhantomData }
     }

@@ -42,10 +42,7 @@ unsafe impl Impl for Global {
             return;
         }
         HOLDER.store(0, Ordering::Relaxed);
-        // SAFETY: the matching `acquire` has taken it, on this CPU, and forgotten the guard, which masked.
-        unsafe {
-            LOCK.force_unlock();
-            drop(masking::Masked::remembered());
-        }
+        // SAFETY: the matching `acquire` has taken it, on this CPU, and forgotten the guard.
+        unsafe { LOCK.force_unlock() };
     }
 }

@@ -1,12 +1,24 @@
-//! Locks that mask interrupts for as long as they are held.
+//! Locks that mask interrupts for as long as they are held, and one for threads that does not.
+//!
+//! With the feature `lock_api` they are there for the `lock_api` crate (0.4) too: `lock_api::Mutex<RawSpinLock, T>` is a [`SpinLock`],
+//! `lock_api::Mutex<RawMutex, T>` a [`Mutex`], with all that the crate has around a lock, such as guards of a part of the data. There is no lock for readers
+//! and writers.
+//!
+//! ```ignore
+//! static TABLE: lock_api::Mutex<reveille::sync::RawSpinLock, [u32; 8]> = lock_api::Mutex::new([0; 8]);
+//! ```
 
 #[cfg(feature = "critical-section")]
 mod critical;
 
 mod mutex;
+#[cfg(feature = "lock_api")]
+mod raw;
 mod word;
 
 pub use mutex::{Mutex, MutexGuard};
+#[cfg(feature = "lock_api")]
+pub use raw::{RawMutex, RawSpinLock};
 pub(crate) use word::{ALONE, LSE};
 
 use crate::arch::{self, Hw, HwWord};
@@ -176,14 +188,18 @@ impl<T: ?Sized> DerefMut for SpinGuard<'_, T> {
     }
 }
 
-#[cfg(feature = "critical-section")]
+#[cfg(any(feature = "critical-section", feature = "lock_api"))]
 impl<T: ?Sized> SpinLock<T> {
-    /// Gives back a lock whose guard was forgotten. Interrupts stay as they are.
+    /// Gives back a lock whose guard was forgotten, and ends its masked section.
     ///
     /// # Safety
     ///
-    /// This CPU took the lock, and no reference to the data is left.
-    pub(crate) unsafe fn force_unlock(&self) {
+    /// This CPU has forgotten that guard, which is taken up again once, and no reference to the data is left.
+    #[inline]
+    unsafe fn force_unlock(&self) {
+        // The order of `Held`: a handler that comes as soon as interrupts are open finds the lock given back.
         self.tickets.give_back();
+        // SAFETY: the section of the guard (the caller's).
+        drop(unsafe { masking::Masked::remembered() });
     }
 }

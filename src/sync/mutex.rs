@@ -78,6 +78,33 @@ impl<T: ?Sized> Mutex<T> {
     }
 }
 
+#[cfg(feature = "lock_api")]
+impl<T: ?Sized> Mutex<T> {
+    /// Whether somebody held it a moment ago.
+    pub(super) fn is_held(&self) -> bool {
+        self.word.is_held()
+    }
+
+    /// The guard that was forgotten; the data says on which CPU it was made.
+    ///
+    /// # Safety
+    ///
+    /// This thread has forgotten that guard, which is taken up again once, and no reference to the data is left.
+    pub(super) unsafe fn remembered(&self, holder: impl FnOnce(&T) -> &'static Area) -> MutexGuard<'_, T> {
+        // SAFETY: this thread holds the lock (the caller's).
+        let holder = holder(unsafe { &*self.data.get() });
+        MutexGuard { lock: self, holder, not_send: PhantomData }
+    }
+}
+
+#[cfg(feature = "lock_api")]
+impl<T: ?Sized> MutexGuard<'_, T> {
+    /// The CPU that it holds.
+    pub(super) fn holder(&self) -> &'static Area {
+        self.holder
+    }
+}
+
 impl<T: ?Sized> Deref for MutexGuard<'_, T> {
     type Target = T;
     fn deref(&self) -> &T {

@@ -12,6 +12,8 @@ use core::mem;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use reveille::cpu::{self, CpuId};
+#[cfg(feature = "lock_api")]
+use reveille::fault;
 use reveille::sync::{SpinGuard, SpinLock};
 use reveille::time;
 use reveille::{ExitCode, System, call, irq, println, stop_machine};
@@ -232,6 +234,86 @@ fn forms() {
     look(0);
 }
 
+/// The same locks in the terms of `lock_api`, with all of the others among them.
+#[cfg(feature = "lock_api")]
+fn raw_locks() {
+    use lock_api::{MappedMutexGuard, Mutex, MutexGuard};
+    use reveille::sync::{RawMutex, RawSpinLock};
+
+    enum Third {
+        Raw(
+            #[allow(dead_code, reason = "it is there for its end")]
+            MutexGuard<'static, RawSpinLock, (u64, u64)>,
+        ),
+        Another(#[allow(dead_code, reason = "it is there for its end")] Guard),
+        Ended,
+    }
+
+    static SPIN: [Mutex<RawSpinLock, (u64, u64)>; 3] = [const { Mutex::new((0, 0)) }; 3];
+    static MUTEX: Mutex<RawMutex, u64> = Mutex::new(0);
+
+    // Three in every order of their ends, the middle one a guard of a part of the data, or another kind of guard.
+    for (kind, order) in (0..3).flat_map(|kind| {
+        [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]].map(|order| (kind, order))
+    }) {
+        let mut one = Some(SPIN[0].lock());
+        let part = MutexGuard::map(SPIN[1].try_lock().expect("free"), |pair| &mut pair.1);
+        let mut two: Option<MappedMutexGuard<'_, RawSpinLock, u64>> = Some(part);
+        let mut three = match kind {
+            0 => Third::Raw(SPIN[2].lock()),
+            1 => Third::Another(Way::Mask.take(0)),
+            _ => Third::Another(Way::Lock.take(0)),
+        };
+        look(3);
+        check(SPIN[0].is_locked() && SPIN[0].try_lock().is_none(), "a lock is taken once");
+        look(3);
+        for (ended, end) in order.into_iter().enumerate() {
+            match end {
+                0 => drop(one.take()),
+                1 => two.take().into_iter().for_each(|mut part| *part += 1),
+                _ => drop(mem::replace(&mut three, Third::Ended)),
+            }
+            look(2 - ended);
+        }
+        check(SPIN.iter().all(|lock| !lock.is_locked()), "all are free again");
+    }
+    // Given back and taken again in between, with nobody and with something else that masks.
+    let mut guard = SPIN[0].lock();
+    MutexGuard::unlocked(&mut guard, || look(0));
+    look(1);
+    let masked = irq::mask();
+    MutexGuard::unlocked_fair(&mut guard, || look(1));
+    MutexGuard::bump(&mut guard);
+    look(2);
+    drop(masked);
+    look(1);
+    MutexGuard::unlock_fair(guard);
+    look(0);
+    // One that was forgotten.
+    mem::forget(SPIN[0].lock());
+    look(1);
+    // SAFETY: the guard was forgotten, by this thread.
+    unsafe { SPIN[0].force_unlock() };
+    look(0);
+    // A lock for threads leaves interrupts open, and can be had with interrupts masked where it is free.
+    let holds = || fault::left_behind(cpu::current()) == Some("a mutex");
+    let mut guard = MUTEX.lock();
+    *guard += 1;
+    look(0);
+    check(holds(), "it holds the CPU");
+    check(MUTEX.is_locked() && MUTEX.try_lock().is_none(), "a lock is taken once");
+    let masked = irq::mask();
+    drop(guard);
+    drop(MUTEX.try_lock().expect("free"));
+    look(1);
+    drop(masked);
+    check(!MUTEX.is_locked() && !holds(), "free again, and the CPU may leave");
+    look(0);
+}
+
+#[cfg(not(feature = "lock_api"))]
+fn raw_locks() {}
+
 /// Critical sections among them: nobody else is inside, whatever ends in the middle of one.
 #[cfg(feature = "critical-section")]
 fn critical_sections() {
@@ -332,6 +414,7 @@ fn everything(seed: u64, rounds: u64) {
     every_order();
     forms();
     critical_sections();
+    raw_locks();
     in_handlers(own);
     at_random(&mut Random::new(seed ^ own.index() as u64), rounds);
 }
