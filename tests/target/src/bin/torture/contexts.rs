@@ -75,8 +75,6 @@ reveille::percpu! {
     static HOME: SpinLock<Option<Ready>> = SpinLock::new(None);
     /// The turn of what runs here is over.
     static TURN: AtomicBool = AtomicBool::new(false);
-    /// What runs here is about to switch, and has who is next in its hands: it is not preempted.
-    static SWITCHING: AtomicBool = AtomicBool::new(false);
     /// Until when the CPU takes nothing new, because somebody has asked it to leave; ticks.
     static DRAINS: AtomicU64 = AtomicU64::new(0);
     static TICK: Alarm = Alarm::new(tick);
@@ -89,7 +87,7 @@ pub struct Careless;
 
 impl Scheduler for Careless {
     fn preempt() -> Option<Ready> {
-        if SWITCHING.load(Ordering::Relaxed) || !TURN.swap(false, Ordering::Relaxed) {
+        if !TURN.swap(false, Ordering::Relaxed) {
             return None;
         }
         let at_home = HOME.lock().is_none();
@@ -211,21 +209,17 @@ pub fn wake_one() {
 
 /// Runs another in place of the caller, whose right to run `then` gets. `false`: there is none.
 fn switch(then: fn(Ready)) -> bool {
-    let masked = irq::mask();
-    let at_home = HOME.lock().is_none();
-    let Some(next) = take(at_home, choose()) else { return false };
-    SWITCHING.store(true, Ordering::Relaxed);
-    drop(masked);
-    // Not preempted here, so still on that CPU.
-    let switched = context::switch(next, move |old| {
-        SWITCHING.store(false, Ordering::Relaxed);
-        then(old);
-    });
-    if let Err(failed) = switched {
-        violated(Wrong::Unaccounted, format_args!("a switch: {}", failed.error));
+    let choose = || {
+        let at_home = HOME.lock().is_none();
+        take(at_home, choose())
+    };
+    match context::switch_with(choose, then) {
+        Ok(switched) => {
+            SWITCHES.fetch_add(u64::from(switched), Ordering::Relaxed);
+            switched
+        }
+        Err(failed) => violated(Wrong::Unaccounted, format_args!("a switch: {}", failed.error)),
     }
-    SWITCHES.fetch_add(1, Ordering::Relaxed);
-    true
 }
 
 /// Gives up the CPU for a while. `false`: nobody wants it.
