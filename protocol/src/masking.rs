@@ -118,17 +118,17 @@ impl<A: Arch> MaskDepth<A> {
         self.word.load(Relaxed) & NMI != 0
     }
 
-    /// One guard more: `raise` raises the mask, and says whose CPU that is. Says whether it is the first.
+    /// One guard more: `raise` raises the mask of the CPU that this is, and `here` says which. Whether it is the first.
     ///
-    /// Until the mask is raised the thread may be preempted, and go on elsewhere: so the word is that of the CPU on which it is then, which
-    /// `raise` has looked up behind the raising.
+    /// Until the mask is raised the thread may be preempted, and go on elsewhere: so the word is that of the CPU on which it is then.
     #[inline(always)]
-    pub fn begin<'a>(raise: impl FnOnce() -> &'a Self) -> bool
+    pub fn begin<'a>(raise: impl FnOnce(), here: impl FnOnce() -> &'a Self) -> bool
     where
         A: 'a,
     {
-        // First: behind it no interrupt changes the count any more.
-        let depth = raise();
+        // First: behind it no interrupt changes the count any more, nor where this is.
+        raise();
+        let depth = here();
         let before = depth.word.load(Relaxed);
         depth.word.store(before.wrapping_sub(ONE), Relaxed);
         !is_held(before)
@@ -138,11 +138,12 @@ impl<A: Arch> MaskDepth<A> {
     /// back.
     #[inline(always)]
     #[must_use = "at NMI level nothing has been counted"]
-    pub fn begin_below_nmi<'a>(raise: impl FnOnce() -> &'a Self) -> bool
+    pub fn begin_below_nmi<'a>(raise: impl FnOnce(), here: impl FnOnce() -> &'a Self) -> bool
     where
         A: 'a,
     {
-        let depth = raise();
+        raise();
+        let depth = here();
         let before = depth.word.load(Relaxed);
         if before & NMI != 0 {
             return false;
@@ -155,11 +156,12 @@ impl<A: Arch> MaskDepth<A> {
     /// already.
     #[inline(always)]
     #[must_use = "where there is a guard nothing has been counted"]
-    pub fn begin_if_open<'a>(raise: impl FnOnce() -> &'a Self) -> bool
+    pub fn begin_if_open<'a>(raise: impl FnOnce(), here: impl FnOnce() -> &'a Self) -> bool
     where
         A: 'a,
     {
-        let depth = raise();
+        raise();
+        let depth = here();
         let before = depth.word.load(Relaxed);
         if is_held(before) {
             return false;
@@ -210,10 +212,10 @@ mod tests {
         let depth = MaskDepth::<Host>::new();
         depth.reset(5);
         assert!(!depth.is_held());
-        assert!(MaskDepth::begin(|| &depth));
-        assert!(MaskDepth::begin_below_nmi(|| &depth));
-        assert!(!MaskDepth::begin_if_open(|| &depth));
-        assert!(!MaskDepth::begin(|| &depth));
+        assert!(MaskDepth::begin(|| (), || &depth));
+        assert!(MaskDepth::begin_below_nmi(|| (), || &depth));
+        assert!(!MaskDepth::begin_if_open(|| (), || &depth));
+        assert!(!MaskDepth::begin(|| (), || &depth));
         assert!(depth.is_held() && !depth.is_nmi());
         assert!(!depth.end().is_nobody());
         assert!(!depth.end().is_nobody_but(5));
@@ -230,11 +232,11 @@ mod tests {
             let mut mask = 1;
             let at_nmi_level = || {
                 assert!(depth.is_nmi() && depth.is_held());
-                assert!(!MaskDepth::begin_below_nmi(|| &depth));
-                assert!(!MaskDepth::begin_if_open(|| &depth));
+                assert!(!MaskDepth::begin_below_nmi(|| (), || &depth));
+                assert!(!MaskDepth::begin_if_open(|| (), || &depth));
                 // Not the first, whatever was interrupted; and never the last.
-                assert!(!MaskDepth::begin(|| &depth));
-                assert!(!MaskDepth::begin(|| &depth));
+                assert!(!MaskDepth::begin(|| (), || &depth));
+                assert!(!MaskDepth::begin(|| (), || &depth));
                 let left = depth.end();
                 assert!(!left.is_nobody() && !left.is_nobody_but(0));
                 9
@@ -243,9 +245,9 @@ mod tests {
             assert_eq!(mask, 2);
             assert!(!depth.is_nmi());
             assert_eq!(depth.is_held(), guards != 0);
-            assert_eq!(MaskDepth::begin_if_open(|| &depth), guards == 0);
+            assert_eq!(MaskDepth::begin_if_open(|| (), || &depth), guards == 0);
             if guards != 0 {
-                assert!(!MaskDepth::begin(|| &depth));
+                assert!(!MaskDepth::begin(|| (), || &depth));
             }
         }
     }
@@ -253,7 +255,7 @@ mod tests {
     #[test]
     fn a_new_life_holds_nothing() {
         let depth = MaskDepth::<Host>::new();
-        assert!(MaskDepth::begin(|| &depth));
+        assert!(MaskDepth::begin(|| (), || &depth));
         depth.at_nmi_level(
             || (),
             |()| (),

@@ -56,15 +56,9 @@ impl Masking {
     pub(crate) fn begin<'a>(&self, here: impl FnOnce() -> &'a Self) {
         let how = self.depth.tag();
         if is_v3(how) {
-            MaskDepth::begin(|| {
-                priority::write_v3(MASK.into());
-                &here().depth
-            });
+            MaskDepth::begin(|| priority::write_v3(MASK.into()), || &here().depth);
         } else if how & BY_V2 != 0 {
-            MaskDepth::begin(|| {
-                self.raise_v2();
-                &here().depth
-            });
+            MaskDepth::begin(|| self.raise_v2(), || &here().depth);
         } else {
             Self::begin_by_daif(here);
         }
@@ -75,15 +69,9 @@ impl Masking {
     pub(crate) fn begin_below_nmi<'a>(&self, here: impl FnOnce() -> &'a Self) -> bool {
         let how = self.depth.tag();
         if is_v3(how) {
-            MaskDepth::begin_below_nmi(|| {
-                priority::write_v3(MASK.into());
-                &here().depth
-            })
+            MaskDepth::begin_below_nmi(|| priority::write_v3(MASK.into()), || &here().depth)
         } else if how & BY_V2 != 0 {
-            MaskDepth::begin_below_nmi(|| {
-                self.raise_v2();
-                &here().depth
-            })
+            MaskDepth::begin_below_nmi(|| self.raise_v2(), || &here().depth)
         } else {
             let daif = regs::daif_mask();
             let own = here();
@@ -104,15 +92,9 @@ impl Masking {
         }
         let how = self.depth.tag();
         if is_v3(how) {
-            MaskDepth::begin_if_open(|| {
-                priority::write_v3(MASK.into());
-                &here().depth
-            })
+            MaskDepth::begin_if_open(|| priority::write_v3(MASK.into()), || &here().depth)
         } else if how & BY_V2 != 0 {
-            MaskDepth::begin_if_open(|| {
-                self.raise_v2();
-                &here().depth
-            })
+            MaskDepth::begin_if_open(|| self.raise_v2(), || &here().depth)
         } else {
             let daif = regs::daif_mask();
             let own = here();
@@ -141,7 +123,7 @@ impl Masking {
     /// One guard more on this CPU, which has masked, and whose `DAIF` was this before.
     #[inline(always)]
     fn count_by_daif(&self, daif: u64) {
-        if MaskDepth::begin(|| &self.depth) {
+        if MaskDepth::begin(|| (), || &self.depth) {
             self.daif.store(daif, Ordering::Relaxed);
         }
     }

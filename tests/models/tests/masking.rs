@@ -41,18 +41,12 @@ impl Cpu {
     }
 
     fn begin(&self) {
-        MaskDepth::begin(|| {
-            self.raise();
-            &self.depth
-        });
+        MaskDepth::begin(|| self.raise(), || &self.depth);
         self.count(1);
     }
 
     fn begin_below_nmi(&self) -> bool {
-        let counted = MaskDepth::begin_below_nmi(|| {
-            self.raise();
-            &self.depth
-        });
+        let counted = MaskDepth::begin_below_nmi(|| self.raise(), || &self.depth);
         if counted {
             self.count(1);
         }
@@ -60,17 +54,13 @@ impl Cpu {
     }
 
     fn begin_if_open(&self) -> bool {
-        let was_open = self.alive.get() == 0;
-        let counted = MaskDepth::begin_if_open(|| {
-            self.raise();
-            &self.depth
-        });
+        let counted = MaskDepth::begin_if_open(|| self.raise(), || &self.depth);
         if counted {
             self.count(1);
+            // A handler that came in between may have left one: then it is none.
+            assert_eq!(self.alive.get(), 1, "it was open");
             self.tally.hit("was open");
         }
-        // A handler that came in between may have left a guard.
-        assert!(was_open || !counted);
         counted
     }
 
@@ -267,10 +257,14 @@ impl Two {
         assert_eq!(self.depths[1 - on].is_held(), self.other_is_masked.get(), "and there alone");
     }
 
-    /// Raises the mask of the CPU on which the thread is, and says which that is.
-    fn raise(&self) -> &MaskDepth<Steps> {
+    /// Raises the mask of the CPU on which the thread is.
+    fn raise(&self) {
         between();
         self.raised[self.on.get()].set(true);
+    }
+
+    /// Says which that is.
+    fn here(&self) -> &MaskDepth<Steps> {
         between();
         &self.depths[self.on.get()]
     }
@@ -297,10 +291,7 @@ impl Two {
         }
         self.on.set(1 - on);
         if self.choices.borrow_mut().pick(2) == 1 {
-            MaskDepth::begin(|| {
-                self.raised[on].set(true);
-                &self.depths[on]
-            });
+            MaskDepth::begin(|| self.raised[on].set(true), || &self.depths[on]);
             self.other_is_masked.set(true);
             self.tally.hit("the other is masked");
         }
@@ -322,9 +313,9 @@ fn masked_where_it_is() {
             tally: tally.clone(),
         });
         let how: [fn(&Two) -> bool; 3] = [
-            |two| MaskDepth::begin(|| two.raise()),
-            |two| MaskDepth::begin_below_nmi(|| two.raise()),
-            |two| MaskDepth::begin_if_open(|| two.raise()),
+            |two| MaskDepth::begin(|| two.raise(), || two.here()),
+            |two| MaskDepth::begin_below_nmi(|| two.raise(), || two.here()),
+            |two| MaskDepth::begin_if_open(|| two.raise(), || two.here()),
         ];
         let come = Rc::clone(&two);
         steps::armed(Rc::new(move || come.interrupt()), || {

@@ -8,21 +8,51 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "masking_count_read_before_the_mask",
         file: "masking.rs",
         edits: &[(
-            "let raised = raise();
-        let before = self.word.load(Relaxed);",
-            "let before = self.word.load(Relaxed);
-        let raised = raise();",
+            "nor where this is.
+        raise();
+        let depth = here();
+        let before = depth.word.load(Relaxed);",
+            "nor where this is.
+        let depth = here();
+        let before = depth.word.load(Relaxed);
+        raise();",
         )],
         model: "masking::masked_while_one_is_alive",
+    },
+    Mutant {
+        name: "masking_where_asked_before_the_mask",
+        file: "masking.rs",
+        edits: &[(
+            "nor where this is.
+        raise();
+        let depth = here();",
+            "nor where this is.
+        let depth = here();
+        raise();",
+        )],
+        model: "masking::masked_where_it_is",
     },
     Mutant {
         name: "masking_mask_not_raised_again",
         file: "masking.rs",
         edits: &[(
             "        raise();
-        let before = self.word.load(Relaxed);",
-            "        let before = self.word.load(Relaxed);
-        if is_held(before) { raise(); }",
+        let depth = here();
+        let before = depth.word.load(Relaxed);
+        if before & NMI != 0 {",
+            "        let depth = here();
+        let before = depth.word.load(Relaxed);
+        if is_held(before) { raise(); }
+        if before & NMI != 0 {",
+        )],
+        model: "masking::masked_while_one_is_alive",
+    },
+    Mutant {
+        name: "masking_counted_where_it_is_held",
+        file: "masking.rs",
+        edits: &[(
+            "if is_held(before) {\n            return false;",
+            "if before & NMI != 0 {\n            return false;",
         )],
         model: "masking::masked_while_one_is_alive",
     },

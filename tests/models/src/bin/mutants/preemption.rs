@@ -7,18 +7,16 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "preemption_mark_looked_for_first",
         file: "preemption.rs",
-        edits: &[(
-            "        self.still.store(left, Relaxed);
-        // Behind that: what an interrupt puts off until then is found, and later none does.
-        if left != 0 || self.put_off.load(Relaxed) == Self::NOT {
-            return false;
-        }",
-            "        let none = self.put_off.load(Relaxed) == Self::NOT;
+        edits: &[
+            (
+                "        self.still.store(left, Relaxed);
+",
+                "        let put_off = self.put_off.load(Relaxed);
         self.still.store(left, Relaxed);
-        if left != 0 || none {
-            return false;
-        }",
-        )],
+",
+            ),
+            ("left == 0 && self.put_off.load(Relaxed) != Self::NOT", "left == 0 && put_off != Self::NOT"),
+        ],
         model: "preemption::one_user_at_a_time",
     },
     Mutant {
