@@ -24,7 +24,7 @@ use reveille::{ExitCode, System, call, memory, println};
 reveille::entry!(main);
 
 /// Words in each collection.
-const WORDS: u64 = 400;
+const WORDS: u64 = 100;
 
 /// What one CPU builds and another one takes apart.
 struct Harvest {
