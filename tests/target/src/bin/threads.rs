@@ -15,7 +15,7 @@ use reveille::memory::Stack;
 use reveille::sync::SpinLock;
 use reveille::time::{self, Alarm, Instant};
 use reveille::{ExitCode, System, call, irq, println};
-use reveille_tests::{Random, argument, check};
+use reveille_tests::{Random, argument, check, registers};
 
 reveille::entry!(
     main,
@@ -160,157 +160,6 @@ fn triple(mut value: u64) -> u64 {
     value
 }
 
-/// Numbers in all registers that a thread may use, which are what they were after a while of being preempted. Everything that is not is
-/// in the value.
-#[cfg(not(target_feature = "neon"))]
-fn registers(seed: u64, turns: u64) -> u64 {
-    let wrong: u64;
-    // SAFETY: computes with registers, all of which are named.
-    unsafe {
-        asm!(
-            "add x2, x0, #2",
-            "add x3, x0, #3",
-            "add x4, x0, #4",
-            "add x5, x0, #5",
-            "add x6, x0, #6",
-            "add x7, x0, #7",
-            "add x8, x0, #8",
-            "add x9, x0, #9",
-            "add x10, x0, #10",
-            "add x11, x0, #11",
-            "add x12, x0, #12",
-            "add x13, x0, #13",
-            "add x14, x0, #14",
-            "add x15, x0, #15",
-            "add x16, x0, #16",
-            "add x17, x0, #17",
-            "add x20, x0, #20",
-            "add x21, x0, #21",
-            "add x22, x0, #22",
-            "add x23, x0, #23",
-            "add x24, x0, #24",
-            "add x25, x0, #25",
-            "add x26, x0, #26",
-            "add x27, x0, #27",
-            "add x28, x0, #28",
-            "1: subs x1, x1, #1",
-            "b.ne 1b",
-            "mov x1, #0",
-            "sub x2, x2, x0", "sub x2, x2, #2", "orr x1, x1, x2",
-            "sub x3, x3, x0", "sub x3, x3, #3", "orr x1, x1, x3",
-            "sub x4, x4, x0", "sub x4, x4, #4", "orr x1, x1, x4",
-            "sub x5, x5, x0", "sub x5, x5, #5", "orr x1, x1, x5",
-            "sub x6, x6, x0", "sub x6, x6, #6", "orr x1, x1, x6",
-            "sub x7, x7, x0", "sub x7, x7, #7", "orr x1, x1, x7",
-            "sub x8, x8, x0", "sub x8, x8, #8", "orr x1, x1, x8",
-            "sub x9, x9, x0", "sub x9, x9, #9", "orr x1, x1, x9",
-            "sub x10, x10, x0", "sub x10, x10, #10", "orr x1, x1, x10",
-            "sub x11, x11, x0", "sub x11, x11, #11", "orr x1, x1, x11",
-            "sub x12, x12, x0", "sub x12, x12, #12", "orr x1, x1, x12",
-            "sub x13, x13, x0", "sub x13, x13, #13", "orr x1, x1, x13",
-            "sub x14, x14, x0", "sub x14, x14, #14", "orr x1, x1, x14",
-            "sub x15, x15, x0", "sub x15, x15, #15", "orr x1, x1, x15",
-            "sub x16, x16, x0", "sub x16, x16, #16", "orr x1, x1, x16",
-            "sub x17, x17, x0", "sub x17, x17, #17", "orr x1, x1, x17",
-            "sub x20, x20, x0", "sub x20, x20, #20", "orr x1, x1, x20",
-            "sub x21, x21, x0", "sub x21, x21, #21", "orr x1, x1, x21",
-            "sub x22, x22, x0", "sub x22, x22, #22", "orr x1, x1, x22",
-            "sub x23, x23, x0", "sub x23, x23, #23", "orr x1, x1, x23",
-            "sub x24, x24, x0", "sub x24, x24, #24", "orr x1, x1, x24",
-            "sub x25, x25, x0", "sub x25, x25, #25", "orr x1, x1, x25",
-            "sub x26, x26, x0", "sub x26, x26, #26", "orr x1, x1, x26",
-            "sub x27, x27, x0", "sub x27, x27, #27", "orr x1, x1, x27",
-            "sub x28, x28, x0", "sub x28, x28, #28", "orr x1, x1, x28",
-            inout("x0") seed => _, inout("x1") turns => wrong,
-            out("x2") _, out("x3") _, out("x4") _, out("x5") _, out("x6") _, out("x7") _, out("x8") _, out("x9") _, out("x10") _, out("x11") _, out("x12") _, out("x13") _, out("x14") _, out("x15") _, out("x16") _, out("x17") _, out("x20") _, out("x21") _, out("x22") _, out("x23") _, out("x24") _, out("x25") _, out("x26") _, out("x27") _, out("x28") _,
-            options(nomem, nostack)
-        );
-    }
-    wrong
-}
-
-/// The same with those of SIMD.
-#[cfg(target_feature = "neon")]
-fn registers(seed: u64, turns: u64) -> u64 {
-    let wrong: u64;
-    // SAFETY: as above.
-    unsafe {
-        asm!(
-            "add x2, x0, #0", "dup v0.2d, x2",
-            "add x2, x0, #1", "dup v1.2d, x2",
-            "add x2, x0, #2", "dup v2.2d, x2",
-            "add x2, x0, #3", "dup v3.2d, x2",
-            "add x2, x0, #4", "dup v4.2d, x2",
-            "add x2, x0, #5", "dup v5.2d, x2",
-            "add x2, x0, #6", "dup v6.2d, x2",
-            "add x2, x0, #7", "dup v7.2d, x2",
-            "add x2, x0, #8", "dup v8.2d, x2",
-            "add x2, x0, #9", "dup v9.2d, x2",
-            "add x2, x0, #10", "dup v10.2d, x2",
-            "add x2, x0, #11", "dup v11.2d, x2",
-            "add x2, x0, #12", "dup v12.2d, x2",
-            "add x2, x0, #13", "dup v13.2d, x2",
-            "add x2, x0, #14", "dup v14.2d, x2",
-            "add x2, x0, #15", "dup v15.2d, x2",
-            "add x2, x0, #16", "dup v16.2d, x2",
-            "add x2, x0, #17", "dup v17.2d, x2",
-            "add x2, x0, #18", "dup v18.2d, x2",
-            "add x2, x0, #19", "dup v19.2d, x2",
-            "add x2, x0, #20", "dup v20.2d, x2",
-            "add x2, x0, #21", "dup v21.2d, x2",
-            "add x2, x0, #22", "dup v22.2d, x2",
-            "add x2, x0, #23", "dup v23.2d, x2",
-            "add x2, x0, #24", "dup v24.2d, x2",
-            "add x2, x0, #25", "dup v25.2d, x2",
-            "add x2, x0, #26", "dup v26.2d, x2",
-            "add x2, x0, #27", "dup v27.2d, x2",
-            "add x2, x0, #28", "dup v28.2d, x2",
-            "add x2, x0, #29", "dup v29.2d, x2",
-            "add x2, x0, #30", "dup v30.2d, x2",
-            "add x2, x0, #31", "dup v31.2d, x2",
-            "1: subs x1, x1, #1",
-            "b.ne 1b",
-            "mov x1, #0",
-            "umov x2, v0.d[1]", "sub x2, x2, x0", "sub x2, x2, #0", "orr x1, x1, x2",
-            "umov x2, v1.d[1]", "sub x2, x2, x0", "sub x2, x2, #1", "orr x1, x1, x2",
-            "umov x2, v2.d[1]", "sub x2, x2, x0", "sub x2, x2, #2", "orr x1, x1, x2",
-            "umov x2, v3.d[1]", "sub x2, x2, x0", "sub x2, x2, #3", "orr x1, x1, x2",
-            "umov x2, v4.d[1]", "sub x2, x2, x0", "sub x2, x2, #4", "orr x1, x1, x2",
-            "umov x2, v5.d[1]", "sub x2, x2, x0", "sub x2, x2, #5", "orr x1, x1, x2",
-            "umov x2, v6.d[1]", "sub x2, x2, x0", "sub x2, x2, #6", "orr x1, x1, x2",
-            "umov x2, v7.d[1]", "sub x2, x2, x0", "sub x2, x2, #7", "orr x1, x1, x2",
-            "umov x2, v8.d[1]", "sub x2, x2, x0", "sub x2, x2, #8", "orr x1, x1, x2",
-            "umov x2, v9.d[1]", "sub x2, x2, x0", "sub x2, x2, #9", "orr x1, x1, x2",
-            "umov x2, v10.d[1]", "sub x2, x2, x0", "sub x2, x2, #10", "orr x1, x1, x2",
-            "umov x2, v11.d[1]", "sub x2, x2, x0", "sub x2, x2, #11", "orr x1, x1, x2",
-            "umov x2, v12.d[1]", "sub x2, x2, x0", "sub x2, x2, #12", "orr x1, x1, x2",
-            "umov x2, v13.d[1]", "sub x2, x2, x0", "sub x2, x2, #13", "orr x1, x1, x2",
-            "umov x2, v14.d[1]", "sub x2, x2, x0", "sub x2, x2, #14", "orr x1, x1, x2",
-            "umov x2, v15.d[1]", "sub x2, x2, x0", "sub x2, x2, #15", "orr x1, x1, x2",
-            "umov x2, v16.d[1]", "sub x2, x2, x0", "sub x2, x2, #16", "orr x1, x1, x2",
-            "umov x2, v17.d[1]", "sub x2, x2, x0", "sub x2, x2, #17", "orr x1, x1, x2",
-            "umov x2, v18.d[1]", "sub x2, x2, x0", "sub x2, x2, #18", "orr x1, x1, x2",
-            "umov x2, v19.d[1]", "sub x2, x2, x0", "sub x2, x2, #19", "orr x1, x1, x2",
-            "umov x2, v20.d[1]", "sub x2, x2, x0", "sub x2, x2, #20", "orr x1, x1, x2",
-            "umov x2, v21.d[1]", "sub x2, x2, x0", "sub x2, x2, #21", "orr x1, x1, x2",
-            "umov x2, v22.d[1]", "sub x2, x2, x0", "sub x2, x2, #22", "orr x1, x1, x2",
-            "umov x2, v23.d[1]", "sub x2, x2, x0", "sub x2, x2, #23", "orr x1, x1, x2",
-            "umov x2, v24.d[1]", "sub x2, x2, x0", "sub x2, x2, #24", "orr x1, x1, x2",
-            "umov x2, v25.d[1]", "sub x2, x2, x0", "sub x2, x2, #25", "orr x1, x1, x2",
-            "umov x2, v26.d[1]", "sub x2, x2, x0", "sub x2, x2, #26", "orr x1, x1, x2",
-            "umov x2, v27.d[1]", "sub x2, x2, x0", "sub x2, x2, #27", "orr x1, x1, x2",
-            "umov x2, v28.d[1]", "sub x2, x2, x0", "sub x2, x2, #28", "orr x1, x1, x2",
-            "umov x2, v29.d[1]", "sub x2, x2, x0", "sub x2, x2, #29", "orr x1, x1, x2",
-            "umov x2, v30.d[1]", "sub x2, x2, x0", "sub x2, x2, #30", "orr x1, x1, x2",
-            "umov x2, v31.d[1]", "sub x2, x2, x0", "sub x2, x2, #31", "orr x1, x1, x2",
-            inout("x0") seed => _, inout("x1") turns => wrong, out("x2") _,
-            out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _, out("v6") _, out("v7") _, out("v8") _, out("v9") _, out("v10") _, out("v11") _, out("v12") _, out("v13") _, out("v14") _, out("v15") _, out("v16") _, out("v17") _, out("v18") _, out("v19") _, out("v20") _, out("v21") _, out("v22") _, out("v23") _, out("v24") _, out("v25") _, out("v26") _, out("v27") _, out("v28") _, out("v29") _, out("v30") _, out("v31") _,
-            options(nomem, nostack)
-        );
-    }
-    wrong
-}
-
 fn work(seed: u64) {
     let mut random = Random::new(seed);
     while SWITCHES.load(Ordering::Relaxed) + PREEMPTIONS.load(Ordering::Relaxed)
@@ -334,7 +183,7 @@ fn work(seed: u64) {
             4 => {
                 let _ = call::post(cpu::current(), || {});
             }
-            5 => check(registers(sum, 1 + random.below(3000)) == 0, "registers are kept"),
+            5 => check(registers::are_kept(sum, 1 + random.below(3000), None), "registers are kept"),
             _ => {}
         }
     }

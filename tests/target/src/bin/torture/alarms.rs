@@ -4,7 +4,7 @@
 //! What is set is over when it has fired, was moved, was taken away, or has gone with the life of its CPU.
 
 use crate::books::{ALARMS_OVER, ALARMS_SET, add, ended, get};
-use crate::kinds::{Kind, count};
+use crate::kinds::{Kind, count, is_in_mix};
 use crate::verdict::{Wrong, expect, violated};
 use crate::{bells, contexts, faults, ops};
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -169,7 +169,9 @@ fn fires(which: usize) {
             count(Kind::Alarm, !set(own, which, at));
         }
         4..6 => count(Kind::Post, !ops::post(ops::any(choice >> 8), 0)),
-        6..8 if !faults::are_over() => _ = bells::ring(ops::any(choice >> 8), choice >> 32),
+        6..8 if is_in_mix(Kind::Bell) && !faults::are_over() => {
+            _ = bells::ring(ops::any(choice >> 8), choice >> 32)
+        }
         8 if choice >> 8 & 0xff == 0 => faults::stand_still(choice),
         _ => contexts::wake_one(),
     }

@@ -1,9 +1,10 @@
 //! Every mechanism at once, at random, from a seed, with faults; and everything is accounted for.
 //!
 //! Each CPU runs the same loop, whenever it is online: it picks an operation by the weights, does it, and checks what
-//! came of it. Posts, launches, timers and the like are entered in books on both sides. CPUs come and go all the while, any of
-//! them, by others and by themselves. Now and then something goes wrong: a CPU stands still, an SGI is lost, and,
-//! with the shim of `tests/shim` below, firmware refuses, delays, lies. When the time is over everyone is brought back,
+//! came of it. Contexts come between, which do a few operations each, wherever they run. Posts, launches, timers and the like
+//! are entered in books on both sides. CPUs come and go all the while, any of them, by others and by themselves. Now and then
+//! something goes wrong: a CPU stands still, an SGI is lost, and, with the shim of `tests/shim` below, firmware refuses, delays,
+//! lies. When the time is over everyone is brought back,
 //! and the books are closed.
 //!
 //! `scripts/torture` builds this, runs it, and reads what it prints. Bootargs: `seed=N`, `seconds=N` of guest time,
