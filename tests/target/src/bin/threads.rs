@@ -14,7 +14,7 @@ use reveille::hotplug::{self, Callbacks, HotplugError};
 use reveille::memory::Stack;
 use reveille::sync::SpinLock;
 use reveille::time::{self, Alarm, Instant};
-use reveille::{ExitCode, System, call, irq, println};
+use reveille::{ExitCode, System, call, irq, println, stop_machine};
 use reveille_tests::{Random, argument, check, registers};
 
 reveille::entry!(
@@ -64,6 +64,7 @@ static ENDED: AtomicU64 = AtomicU64::new(0);
 static TARGET: AtomicU64 = AtomicU64::new(0);
 /// What was preempted stays where it was.
 static STAY: AtomicBool = AtomicBool::new(false);
+static STOPS: AtomicU64 = AtomicU64::new(0);
 static TRAPS: AtomicU64 = AtomicU64::new(0);
 
 fn put(ready: Ready) {
@@ -184,6 +185,10 @@ fn work(seed: u64) {
                 let _ = call::post(cpu::current(), || {});
             }
             5 => check(registers::are_kept(sum, 1 + random.below(3000), None), "registers are kept"),
+            6 if random.below(64) == 0 => {
+                check(stop_machine(Duration::from_secs(100), || sum) == Ok(sum), "a stop-machine");
+                STOPS.fetch_add(1, Ordering::Relaxed);
+            }
             _ => {}
         }
     }
@@ -380,9 +385,10 @@ fn main(system: &'static System) -> ExitCode {
     }
     println!("threads: {down} times down, {up} times up");
     println!(
-        "threads: {} switches, {} preemptions, {} traps, {} ended",
+        "threads: {} switches, {} preemptions, {} stops, {} traps, {} ended",
         SWITCHES.load(Ordering::Relaxed),
         PREEMPTIONS.load(Ordering::Relaxed),
+        STOPS.load(Ordering::Relaxed),
         TRAPS.load(Ordering::Relaxed),
         ENDED.load(Ordering::Relaxed)
     );
