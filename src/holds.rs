@@ -157,7 +157,9 @@ impl Holds {
 
     /// This CPU begins to leave, or stays after all.
     pub(crate) fn set_leaving(&self, leaves: bool) {
-        self.leaving.store(leaves, Ordering::Relaxed);
+        if self.leaving.swap(leaves, Ordering::Relaxed) == leaves {
+            return;
+        }
         // Its callbacks run in the frames that are given up.
         if leaves {
             self.preemption.stay();

@@ -24,7 +24,7 @@ pub struct Preemption<A: Arch> {
 }
 
 // Relaxed throughout: nothing is ordered by it. An interrupt of the CPU itself comes between two instructions; and a thread that was moved in the
-// middle of `let_go` may read a mark that is no business of its own: then its new CPU is interrupted once for nothing.
+// middle of `let_go` may read a mark that is no business of its own: then a CPU is interrupted once for nothing.
 impl<A: Arch> Preemption<A> {
     /// Either word of a CPU whose thread may be preempted.
     pub const NOT: u64 = 0;

@@ -137,6 +137,8 @@ pub(crate) fn thread_stack_pointer() -> u64 {
 
 /// `DAIF.I`: interrupts are masked.
 pub(crate) const DAIF_I: u64 = 1 << 7;
+/// `DAIF.F`: fast interrupts are.
+pub(crate) const DAIF_F: u64 = 1 << 6;
 
 /// The exception masks as they are.
 #[inline(always)]

@@ -2,7 +2,7 @@
 
 use super::record::{Ended, Home, Ready, Record};
 use crate::arch::exception::landing;
-use crate::arch::{rarely, regs};
+use crate::arch::{self, rarely, regs};
 use crate::exception::Below;
 use crate::holds::Holds;
 use crate::masking::{self, Masking};
@@ -62,7 +62,7 @@ fn scheduler() -> Option<Table> {
     reveille_scheduler()
 }
 
-/// What one CPU has to do with contexts. For itself alone, but for `bound`.
+/// What one CPU has to do with contexts. For itself alone.
 pub(crate) struct Part {
     /// The one that is about to run, until it does.
     next: Cell<*mut Record>,
@@ -91,8 +91,8 @@ pub(crate) fn begin(own: &Area) {
         // SAFETY: a per-CPU variable of this CPU, which does not run any other context, so nobody has a `Ready` of it that counts.
         unsafe { record.as_ref() }.is_home_of(own.id);
         own.set_context(record.as_ptr() as u64);
-        Holds::of(own).reset_contexts();
     }
+    Holds::of(own).reset_contexts();
 }
 
 /// The record of what `cpu` runs by itself, if the image has a scheduler.
@@ -236,7 +236,11 @@ pub fn switch_with<F: FnOnce(Ready) + 'static>(
             unsafe { switch_to(own, next.into_record(), hand_over::<F>, (&raw const then).cast()) };
             Ok(true)
         }
-        Err(error) => Err(SwitchFailed { error, next: Some(next), then }),
+        Err(error) => {
+            // A guard that `choose` has left holds on.
+            regs::daif_restore(daif | Masking::of(own).kept_in_daif());
+            return Err(SwitchFailed { error, next: Some(next), then });
+        }
     };
     regs::daif_restore(daif);
     result
@@ -377,6 +381,8 @@ pub(crate) extern "C" fn preempted() -> *mut Record {
         below.set_entered(core::ptr::null_mut());
     }
     run(own, next);
+    // It may go on on another CPU, behind cache or TLB maintenance that only a DSB of this one completes (Arm ARM B2.3.12).
+    arch::dsb_sy();
     if let Some(scheduler) = scheduler() {
         // SAFETY: saved just now by who calls this; the only one.
         (scheduler.preempted)(unsafe { Ready::of(old) });

@@ -48,7 +48,8 @@ const ASK_AGAIN: Duration = Duration::from_millis(1);
 /// Before it is asked, the application is, there: [`register_callbacks`](crate::hotplug::register_callbacks).
 ///
 /// A CPU that takes itself down is told what it holds, instead of waiting until it lets go; for timers that are due within a
-/// second it waits, as above.
+/// second it waits, as above. A [context](crate::context) of the application's that takes down the CPU on which it is waits until it is moved to
+/// another one: it is what keeps that CPU ([`Hold::Context`]).
 ///
 /// # Errors
 ///
@@ -66,10 +67,12 @@ pub fn cpu_down(cpu: CpuId, deadline: impl Into<Deadline>) -> Result<(), Hotplug
     loop {
         let lock = Lifecycle::lock(deadline).map_err(|denied| without_lock(denied, held))?;
         may_go(target)?;
-        if area::threads_move() && cpu == percpu::current() {
-            return Err(HotplugError::Held(Hold::Context));
-        }
-        match asking::ask(target, deadline, held, &lock).and_then(|()| ask(target, deadline, limit)) {
+        let ask_target = || {
+            // A context that is there itself keeps the CPU until it is moved.
+            let is_here = area::threads_move() && cpu == percpu::current();
+            if is_here { Err(HotplugError::Held(Hold::Context)) } else { ask(target, deadline, limit) }
+        };
+        match asking::ask(target, deadline, held, &lock).and_then(|()| ask_target()) {
             Ok(()) => return await_gone(target, limit, &lock),
             // It had something at that moment; there is time for it to let go.
             Err(HotplugError::Held(hold)) if hold != Hold::Frames && !deadline.has_passed() => {

@@ -51,17 +51,19 @@ impl Applied {
 /// news is for [`await_all`].
 #[inline(never)]
 pub(crate) fn tell() -> u64 {
-    NEWS.tell(|| gic::send_sgi_set(PRIVATE, &percpu::online().without(area::current().id)))
+    // Who tells may be moved meanwhile: then each CPU is told.
+    let told = || {
+        let online = percpu::online();
+        if area::threads_move() { online } else { online.without(percpu::current()) }
+    };
+    NEWS.tell(|| gic::send_sgi_set(PRIVATE, &told()))
 }
 
-/// Waits until every other CPU that is online has applied the news with this number. `false`: by `deadline` some had not. In thread
+/// Waits until every CPU that is online, but that of the caller, has applied the news with this number. `false`: by `deadline` some had not. In thread
 /// context, interrupts open.
 pub(super) fn await_all(number: u64, deadline: Deadline) -> bool {
-    // A thread may have been moved since, to one that has not: it waits with interrupts open.
-    let mut left = percpu::online();
-    if !area::threads_move() {
-        left.remove(percpu::current());
-    }
+    // On this one a thread runs, and so nothing that an interrupt has begun before.
+    let mut left = area::here(|own| percpu::online().without(own.id));
     let mut reminder = Reminder::new(PRIVATE, deadline);
     loop {
         // One that comes, or comes back, applies them before it takes interrupts; one that was stopped takes none any more.

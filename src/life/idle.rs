@@ -20,6 +20,9 @@ use crate::{call, gate, irq, time};
 /// or is followed by [`wake`]: it comes before the last return, and is seen by `condition`, or after it, and then
 /// `idle` returns at once. May return without any visible reason, and does so every 100 ms (bootarg `idle_ms`).
 ///
+/// A [context](crate::context) that may be preempted may be on another CPU by the time it waits, and that was not woken: there the wait may last
+/// those 100 ms.
+///
 /// A CPU that was asked to leave, and holds nothing, leaves from here, and then this does not return; what it runs has agreed to
 /// that, or it is a hold ([`entry!`](crate::entry)).
 ///

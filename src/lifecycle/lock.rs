@@ -111,8 +111,8 @@ impl Stays {
 impl Drop for Stays {
     fn drop(&mut self) {
         if Holds::of(self.0).preemption().let_go() {
-            // A preemption was put off, and comes now.
-            gic::interrupt(WAKE, self.0);
+            // A preemption was put off, and comes now; or has come, and the thread was moved.
+            area::here(|own| gic::interrupt(WAKE, own));
         }
     }
 }

@@ -5,6 +5,7 @@ use super::priority::{self, MASK, OPEN};
 use crate::arch::exception::IrqFrame;
 use crate::arch::regs::DAIF_I;
 use crate::arch::{Hw, HwWord, rarely, regs};
+use crate::percpu::area;
 use core::arch::asm;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -50,8 +51,8 @@ impl Masking {
         self.depth.reset(how);
     }
 
-    /// One guard more. `here` says, once interrupts are held back, whose part this is: the caller's may have been another CPU's before, all
-    /// of which hold interrupts back in the same way.
+    /// One guard more. `here` says, once interrupts are held back, whose part this is: the caller's may have been another CPU's before. Those hold
+    /// interrupts back in the same way where threads run, but that one may begin another life just now, and then does so by `DAIF` for a while.
     #[inline(always)]
     pub(crate) fn begin<'a>(&self, here: impl FnOnce() -> &'a Self) {
         let how = self.depth.tag();
@@ -75,6 +76,9 @@ impl Masking {
         } else {
             let daif = regs::daif_mask();
             let own = here();
+            if own.is_by_another_way() {
+                return Self::settle(daif, || own.begin_below_nmi_here());
+            }
             if own.depth.is_nmi() {
                 regs::daif_restore(daif);
                 return false;
@@ -98,6 +102,9 @@ impl Masking {
         } else {
             let daif = regs::daif_mask();
             let own = here();
+            if own.is_by_another_way() {
+                return Self::settle(daif, || own.begin_below_nmi_here());
+            }
             if own.depth.is_held() {
                 // A handler that came before the masking has left a guard, and that does not open what the guard keeps closed.
                 return false;
@@ -117,7 +124,37 @@ impl Masking {
     #[inline(always)]
     fn begin_by_daif<'a>(here: impl FnOnce() -> &'a Self) {
         let daif = regs::daif_mask();
-        here().count_by_daif(daif);
+        let own = here();
+        if own.is_by_another_way() {
+            Self::settle(daif, || own.begin_below_nmi_here());
+            return;
+        }
+        own.count_by_daif(daif);
+    }
+
+    /// Whether this CPU, which has masked by `DAIF` because another one does, has its own way.
+    #[inline(always)]
+    fn is_by_another_way(&self) -> bool {
+        area::threads_move() && self.depth.tag() != BY_DAIF
+    }
+
+    /// Has the mask raised by `begin`, in this CPU's own way, in place of `DAIF`, which was this. It was open: a thread has been moved.
+    #[cold]
+    #[inline(never)]
+    fn settle(daif: u64, begin: impl FnOnce() -> bool) -> bool {
+        let begun = begin();
+        regs::daif_restore(daif);
+        begun
+    }
+
+    /// What was open before holds nothing back, and is not at NMI level: there this is like any other beginning.
+    fn begin_below_nmi_here(&self) -> bool {
+        self.begin_below_nmi(|| self)
+    }
+
+    /// What a guard that is alive keeps masked in `DAIF`.
+    pub(crate) fn kept_in_daif(&self) -> u64 {
+        if self.depth.is_held() && self.depth.tag() == BY_DAIF { regs::DAIF_I | regs::DAIF_F } else { 0 }
     }
 
     /// One guard more on this CPU, which has masked, and whose `DAIF` was this before.

@@ -102,7 +102,7 @@ pub struct Mapping {
 ///
 /// [`Memory::NonCacheable`]: caches hold nothing of the pages that has still to be written, and nothing is written through their own mapping
 /// while this one is there; what a CPU may fetch by speculation is never written back (Arm ARM B2.16). [`Access::Execute`]: what was written before
-/// is what is fetched, on this CPU at once and on another when it has synchronised with this one, by a call or an interrupt
+/// is what is fetched, on this CPU at once and on another, to which the caller may have switched, when it has synchronised with this one, by a call or an interrupt
 /// (Arm ARM B2.7.4).
 ///
 /// # Errors

@@ -137,6 +137,8 @@ fn summon(mut set: CpuSet, what: u32, answers: &mut Answers) {
     let mut reminder = Reminder::new(NMI, deadline);
     loop {
         let mut told = CpuSet::EMPTY;
+        // Not preempted before they are told: whoever else asks them waits until they have answered.
+        let masked = masking::mask();
         for cpu in set.iter() {
             let area = area::of(cpu);
             if !area::is_online(area) {
@@ -150,6 +152,7 @@ fn summon(mut set: CpuSet, what: u32, answers: &mut Answers) {
             }
         }
         gic::send_sgi_set(NMI, &told);
+        drop(masked);
         if set.is_empty() || deadline.has_passed() {
             break;
         }
@@ -216,13 +219,18 @@ pub(crate) fn note(cpu: CpuId) -> Option<Noted> {
     let part = Part::of(area::of(cpu));
     let deadline = Deadline::after(time());
     let asked = loop {
-        match part.summons.ask(NOTE) {
-            Some(asked) => break asked,
-            None if deadline.has_passed() => return None,
-            None => pause(),
+        // As in `summon`.
+        let masked = masking::mask();
+        if let Some(asked) = part.summons.ask(NOTE) {
+            gic::send_sgi(NMI, cpu);
+            break asked;
         }
+        drop(masked);
+        if deadline.has_passed() {
+            return None;
+        }
+        pause();
     };
-    gic::send_sgi(NMI, cpu);
     let mut reminder = Reminder::new(NMI, deadline);
     while asked.progress() != Progress::Done && !deadline.has_passed() {
         reminder.look(|| [cpu].into_iter().collect());

@@ -150,9 +150,12 @@ pub(crate) fn stop_noticed() {
 
 #[unsafe(link_section = ".never_patch")]
 extern "C" fn join(_: *const HwGate, registers: &Registers) {
+    // A thread that is moved in between would park another CPU than the one that it has counted: the stopper, perhaps.
+    let daif = regs::daif_mask();
     if gate::word().join(gate::me()) {
         park(ParkedBy::Gate, Evidence::Call(registers));
     }
+    regs::daif_restore(daif);
 }
 
 /// Parks this CPU, which has been counted at the gate, or was given up before there was one.

@@ -167,6 +167,8 @@ pub fn stop_others(deadline: impl Into<Deadline>) -> StopReport {
 
 /// Stops every other CPU, and parks this one too: the end of what cannot end in another way. From any context.
 pub(crate) fn park_all() -> ! {
+    // Nothing else of this CPU's runs in between.
+    let _masked = masking::mask();
     stop_others(sgi_time());
     park_here(ParkedBy::Gate)
 }

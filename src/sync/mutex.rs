@@ -53,7 +53,8 @@ impl<T: ?Sized> Mutex<T> {
     /// # Panics
     ///
     /// With interrupts masked or in interrupt context: the holder may be the CPU that was interrupted. If it has to wait on
-    /// the CPU that has [stopped the others](crate::panic::stop_others()): whoever holds it does so for ever.
+    /// the CPU that has [stopped the others](crate::panic::stop_others()): whoever holds it does so for ever, as far as is known here; it may be
+    /// a context that nobody has resumed.
     pub fn lock(&self) -> MutexGuard<'_, T> {
         assert!(!masking::is_masked(), "Mutex::lock() with interrupts masked or in interrupt context");
         loop {

@@ -23,7 +23,7 @@ use reveille_protocol::AlarmDue;
 /// ```
 ///
 /// Each belongs to the CPU that sets it first, which is the only one that can set it or take it away, in any context but NMI level, any
-/// number of times; it takes up no entry of [`after`](super::after()). To set it costs a few instructions more for each further alarm that
+/// number of times (a [context](crate::context) that may be preempted masks interrupts first, or it may do so from the next CPU); it takes up no entry of [`after`](super::after()). To set it costs a few instructions more for each further alarm that
 /// the CPU has ever set. The handler runs in interrupt context (normal interrupts masked, NMI-class ones open), once for each deadline
 /// that was not moved or taken away before: not earlier than that, and later by as long as interrupts are masked.
 ///
