@@ -48,6 +48,8 @@ static MOVES: AtomicU64 = AtomicU64::new(0);
 static INSIDE: AtomicBool = AtomicBool::new(false);
 /// It was, when it was moved.
 static HIT: AtomicBool = AtomicBool::new(false);
+/// How often a CPU went that the context had been on.
+static DOWN: AtomicU64 = AtomicU64::new(0);
 static ENDED: AtomicBool = AtomicBool::new(false);
 static COUNT: AtomicU64 = AtomicU64::new(0);
 static LOCK: SpinLock<u64> = SpinLock::new(0);
@@ -294,12 +296,17 @@ const OPERATIONS: &[Operation] = &[
         true
     }),
     ("own-end", || {
-        // It is on one of them, and keeps that; the other may go meanwhile where it was before.
+        // It is on one of them, and keeps that, until it is moved, perhaps; the other may go meanwhile where it was before.
         let own = cpu::current();
-        let down = hotplug::cpu_down(own, Duration::from_millis(1));
+        let down = hotplug::cpu_down(own, Duration::from_micros(100));
         match down {
-            Err(HotplugError::Held(Hold::Context | Hold::Main)) => true,
-            Ok(()) => bringup::cpu_up(own, LONG) == bringup::Verdict::Online,
+            Err(
+                HotplugError::Held(Hold::Context | Hold::Main | Hold::NotIdle) | HotplugError::TimedOut(_),
+            ) => true,
+            Ok(()) => {
+                DOWN.fetch_add(1, Ordering::Relaxed);
+                bringup::cpu_up(own, LONG) == bringup::Verdict::Online
+            }
             down => {
                 println!("moves: cpu {own}, then {}: {down:?}", cpu::current());
                 false
@@ -366,10 +373,11 @@ fn main(system: &'static System) -> ExitCode {
         turn();
     }
     println!(
-        "moves: {} operations, {} places, {} moves",
+        "moves: {} operations, {} places, {} moves, {} times down",
         OPERATIONS.len(),
         COUNT.load(Ordering::Relaxed),
-        MOVES.load(Ordering::Relaxed)
+        MOVES.load(Ordering::Relaxed),
+        DOWN.load(Ordering::Relaxed)
     );
     ExitCode::SUCCESS
 }
