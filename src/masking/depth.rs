@@ -103,7 +103,7 @@ impl Masking {
             let daif = regs::daif_mask();
             let own = here();
             if own.is_by_another_way() {
-                return Self::settle(daif, || own.begin_if_open_here());
+                return Self::settle(daif, || !own.depth.is_held() && own.begin_below_nmi_here());
             }
             if own.depth.is_held() {
                 // A handler that came before the masking has left a guard, and that does not open what the guard keeps closed.
@@ -150,10 +150,6 @@ impl Masking {
     /// In the CPU's own way, which it knows itself. Nobody at NMI level is moved, so this is any beginning.
     fn begin_below_nmi_here(&self) -> bool {
         self.begin_below_nmi(|| self)
-    }
-
-    fn begin_if_open_here(&self) -> bool {
-        self.begin_if_open(|| self)
     }
 
     /// What a guard that is alive keeps masked in `DAIF`.
