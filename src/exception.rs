@@ -271,6 +271,28 @@ impl fmt::Display for EnterError {
 /// What runs there keeps out of the memory of this level, by the tables that are set up for it; it has all that it needs in registers which
 /// this does not touch. Interrupts are not masked against this level.
 pub unsafe fn enter(frame: &mut Frame) -> Result<Kind, EnterError> {
+    // SAFETY: the caller's; the closures do nothing.
+    unsafe { enter_with(frame, || (), |_| ()) }
+}
+
+/// As [`enter`], with what is to be done on the CPU itself: `before` sets up the registers that belong to what runs there, and `after`, which is told
+/// which exception it was, puts them away.
+///
+/// Both are called with everything masked, and nothing comes between them and what runs below. A thread that may be preempted has no other way to
+/// do that where it enters: before and after this it may be moved to another CPU.
+///
+/// # Errors
+///
+/// An [`EnterError`]; neither has been called then.
+///
+/// # Safety
+///
+/// As of [`enter`]. Guards that mask, taken in one of the closures, end there.
+pub unsafe fn enter_with(
+    frame: &mut Frame,
+    before: impl FnOnce(),
+    after: impl FnOnce(Kind),
+) -> Result<Kind, EnterError> {
     unsafe extern "C" {
         fn reveille_enter_below_el1(frame: *mut Frame, area: *const ());
         #[cfg(feature = "el2")]
@@ -291,6 +313,7 @@ pub unsafe fn enter(frame: &mut Frame) -> Result<Kind, EnterError> {
         regs::let_in_again(daif);
         return Err(EnterError::Context);
     }
+    before();
     let below = Below::of(own);
     below.set_entered(frame);
     // SAFETY: in a thread, everything masked; the frame is of a lower level, and this is its CPU's area. What runs there is the
@@ -306,9 +329,10 @@ pub unsafe fn enter(frame: &mut Frame) -> Result<Kind, EnterError> {
         reveille_enter_below_el1(frame, core::ptr::from_ref(own).cast());
     }
     own.set_below(0);
-    let kind = Below::of(own).left.take();
+    let kind = below.left.take().unwrap_or(Kind::LowerIrq);
+    after(kind);
     regs::let_in_again(daif);
-    Ok(kind.unwrap_or(Kind::LowerIrq))
+    Ok(kind)
 }
 
 /// Whether `spsr` is a state of a lower level (Arm ARM C5.2.19, `SPSR_ELx.M`). AArch32 always is: what is not there is an illegal state, which

@@ -10,7 +10,7 @@ use reveille::context::{self, Ended, Ready, Scheduler};
 use reveille::exception::{self, EnterError, Frame, Handlers, Kind, Outcome};
 use reveille::memory::Stack;
 use reveille::sync::SpinLock;
-use reveille::{ExitCode, System, call, cpu, println, time};
+use reveille::{ExitCode, System, call, cpu, irq, println, time};
 use reveille_tests::{argument, check, eventually};
 
 reveille::entry!(main, exceptions = Host, scheduler = Once);
@@ -102,11 +102,21 @@ fn guest(at: unsafe extern "C" fn()) -> Frame {
 }
 
 fn enter(frame: &mut Frame) -> Kind {
-    // SAFETY: HCR_EL2.RW, and IMO, FMO, AMO: a guest in AArch64, whose interrupts are ours. It touches registers alone.
-    unsafe {
-        asm!("msr hcr_el2, {}", "isb", in(reg) (1_u64 << 31) | 0b111 << 3, options(nostack));
-        exception::enter(frame).unwrap_or_else(|error| panic!("not entered: {error}"))
-    }
+    let mut told = None;
+    let before = || {
+        check(irq::is_masked(), "nothing comes between");
+        // SAFETY: HCR_EL2.RW, and IMO, FMO, AMO: a guest in AArch64, whose interrupts are ours.
+        unsafe { asm!("msr hcr_el2, {}", "isb", in(reg) (1_u64 << 31) | 0b111 << 3, options(nostack)) };
+    };
+    let after = |kind| {
+        check(irq::is_masked(), "nothing comes behind");
+        told = Some(kind);
+    };
+    // SAFETY: it touches registers alone.
+    let kind = unsafe { exception::enter_with(frame, before, after) };
+    let kind = kind.unwrap_or_else(|error| panic!("not entered: {error}"));
+    check(told == Some(kind) && !irq::is_masked(), "which it was");
+    kind
 }
 
 fn main(system: &'static System) -> ExitCode {
