@@ -30,7 +30,7 @@ use crate::{call, gate, irq, time};
 ///
 /// If interrupts are masked, or in interrupt context: nothing could ever wake it.
 pub fn idle() {
-    let (area, _stays) = Stays::unless_home().expect("cpu::idle() with interrupts masked");
+    let Some((area, _stays)) = Stays::unless_home() else { panic!("cpu::idle() with interrupts masked") };
     gate::poll();
     leaving::check(area);
     // Where no timer fires nothing else looks at what came with an SGI that was lost.
@@ -71,7 +71,9 @@ pub fn idle() {
 ///
 /// If interrupts are masked, or in interrupt context.
 pub fn offline_point() {
-    let (area, _stays) = Stays::unless_home().expect("cpu::offline_point() with interrupts masked");
+    let Some((area, _stays)) = Stays::unless_home() else {
+        panic!("cpu::offline_point() with interrupts masked")
+    };
     leaving::check(area);
 }
 

@@ -143,6 +143,8 @@ fn try_leave(area: &'static Area, deadline: Deadline, may_leave: impl FnOnce() -
     }
     // The last moment at which this CPU can still be stopped like any other.
     gate::poll();
+    // Its thread may have been in a wait that stays put, which is not gone on with.
+    Holds::of(area).reset_contexts();
     quiet(area);
     depart(area, generation)
 }
