@@ -97,7 +97,12 @@ impl Scheduler for Careless {
             set_tick(choice);
             return None;
         }
-        take(at_home, choice)
+        let next = take(at_home, choice);
+        // Who waits may hold what all others wait for: one that takes nothing now, because it drains, looks again.
+        if next.is_none() && ANYWHERE.lock().len != 0 {
+            set_tick(choice);
+        }
+        next
     }
 
     fn preempted(context: Ready) {
@@ -345,12 +350,20 @@ pub fn asked(own: CpuId) -> Result<(), &'static str> {
     if choose() & 31 == 0 { Err("not now") } else { Ok(()) }
 }
 
+/// `own` goes: others run those who wait.
+pub fn goes(own: CpuId) {
+    for cpu in &cpu::online().without(own) {
+        bells::ring_for_contexts(cpu);
+    }
+}
+
 /// `own` comes, or stays.
 pub fn comes(own: CpuId) {
     let stays = fault::slot(own).state == State::Online;
     let nobody = HERE.lock().len == 0 && HOME.lock().is_none();
     expect(stays || nobody, Wrong::Unaccounted, "a CPU does not leave while contexts are bound to it");
     DRAINS.store(0, Ordering::Relaxed);
+    set_tick(choose());
 }
 
 /// How many were made, switches, preemptions, and how often one found itself on another CPU.

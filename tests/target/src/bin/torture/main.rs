@@ -182,6 +182,7 @@ fn main(system: &'static System) -> ExitCode {
         },
         offline: |cpu| {
             note(Event::Going, [fault::slot(cpu).generation.into(), 0]);
+            contexts::goes(cpu);
             expect(PRESENT.swap(false, Ordering::Relaxed), Wrong::Unaccounted, "callbacks run in pairs");
             expect(cpu == cpu::current(), Wrong::Unaccounted, "callbacks run where they should");
         },
