@@ -46,9 +46,10 @@ impl<A: Arch> Preemption<A> {
         self.put_off.store(Self::NOT, Relaxed);
     }
 
-    /// The thread stays put from now on. It nests. With interrupts masked, or by a thread that stays put already.
+    /// The thread stays put from now on. It nests. With interrupts masked, or by a thread that is not moved.
     #[inline(always)]
     pub fn stay(&self) {
+        // Preempted between the two, it finds the same number again: whoever ran meanwhile has let go.
         self.still.store(self.still.load(Relaxed) + 1, Relaxed);
     }
 

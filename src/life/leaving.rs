@@ -8,7 +8,9 @@ use crate::clock::{Deadline, Instant};
 use crate::holds::{Hold, Holds};
 use crate::hotplug::{self, HotplugError, Leave, Machine};
 use crate::launch::Mailbox;
-use crate::lifecycle::{Lifecycle, TIMERS, before_callbacks, ceases_to_wait, is_due, kept_by, requests};
+use crate::lifecycle::{
+    Lifecycle, Stays, TIMERS, before_callbacks, ceases_to_wait, is_due, kept_by, requests,
+};
 use crate::percpu::area::{self, Area, Part as _};
 use crate::stop::{Round, StopError};
 use crate::{arch, call, gate, gic, irq, masking, percpu, psci, time};
@@ -19,6 +21,8 @@ pub(super) fn check(area: &'static Area) {
     if !is_due(area) {
         return;
     }
+    // Until it has answered: another thread of this CPU might wait for who has asked, who waits for the answer.
+    let _stays = Stays::at_home(area);
     let Some(leaving) = requests(area).accept() else { return };
     // If it did, it does no longer once it is gone.
     ceases_to_wait(area);

@@ -91,10 +91,17 @@ pub(crate) struct Lifecycle(Option<Tenure<'static, Hw>>, #[expect(dead_code, rea
 pub(crate) struct Stays(&'static Area);
 
 impl Stays {
-    /// The thread of the CPU of `own`, which is this one, stays there. In [`area::here`].
+    /// The thread of the CPU of `own`, which is this one, stays there. In [`area::here`], or where it does not move.
     fn new(own: &'static Area) -> Self {
         Holds::of(own).preemption().stay();
         Self(own)
+    }
+
+    /// The thread of the CPU of `own`, which it does not leave as it is at home or stays there already, is not preempted either. Nothing without
+    /// a scheduler.
+    #[inline(always)]
+    pub(crate) fn at_home(own: &'static Area) -> Option<Self> {
+        area::threads_move().then(|| Self::new(own))
     }
 
     /// A thread that may be moved stays on the CPU on which it is, whose area it gets. What a CPU runs by itself is never moved, and may still be
