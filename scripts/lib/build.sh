@@ -137,7 +137,7 @@ flat_image() {
 # alone_with_cargo COMMAND..: builds images and takes them to where they stay. Cargo puts those of other features in the same place, so
 # one at a time does both.
 alone_with_cargo() {
-    mkdir -p -- "$TARGET_DIR"
+    mkdir -p -- "$TARGET_DIR" || exit "$EXIT_BUILD"
     (
         flock 9
         "$@" 9>&-

@@ -54,9 +54,10 @@ fn set(at: Instant) {
 
 /// This CPU looks around from now on. In thread context: it has just come online.
 pub fn arm() {
+    // One that comes after all comes before this, or behind it.
+    let _masked = irq::mask();
     if is_wanted() {
         // It went with the life before.
-        let _masked = irq::mask();
         ended(&TICKS_OVER);
     }
     LAST.store(Instant::now().ticks(), Ordering::Relaxed);
