@@ -171,8 +171,10 @@ fn all_at_once(rounds: u64) {
             // SAFETY: in the mapping.
             unsafe { last.write(round as u8) };
             let at = mapping.as_ptr();
-            drop(mapping);
+            // Held until it was looked at: another CPU may map them at the same place once they are given back.
+            let pages = mapping.unmap().expect("unmapped");
             check(!attempt(What::Read, at), "gone");
+            drop(pages);
         }
         DONE.fetch_add(1, Ordering::Relaxed);
     };
