@@ -12,8 +12,9 @@
  *   gic       reads and writes of system registers of the GIC: the CPU interface, that of EL2 included
  *   mmio      loads and stores outside of RAM
  *
- * A single instruction that reads and writes (FEAT_LSE) asks for the line once, to write. An access across two lines asks for both. Not seen:
- * instruction fetches, walks of page tables, cache maintenance, `dc zva`, prefetches, devices that access RAM.
+ * A single instruction that reads and writes (FEAT_LSE) asks for the line once, to write, and so does an exclusive load right behind a prefetch to
+ * write (`prfm pst..`) of the same address. An access across two lines asks for both. Not seen: instruction fetches, walks of page tables, cache
+ * maintenance, `dc zva`, other prefetches, devices that access RAM.
  *
  * For one TCG thread (-icount), aarch64, up to 64 vCPUs, and a QEMU whose program exports `current_cpu` and `qemu_get_cpu`, as Debian's does: since QEMU
  * 10.0 the vCPU that a plugin is told is, with one thread, the one that a block was translated for, not the one that executes it.
@@ -251,6 +252,12 @@ static bool is_atomic(uint32_t word, bool *reads_and_writes)
     return (word & 0x3f800000) == 0x08000000;
 }
 
+/* PRFM PST* of an address in a register, and an exclusive load through the same register. */
+static bool is_wanted_to_write(uint32_t before, uint32_t word)
+{
+    return (before & 0xfffffc18) == 0xf9800010 && (word & 0x3fc00000) == 0x08400000 && ((before ^ word) >> 5 & 31) == 0;
+}
+
 static bool is_dsb(uint32_t word)
 {
     /* The second is DSB with nXS. */
@@ -274,6 +281,7 @@ static bool is_gic(uint32_t word)
 static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *block)
 {
     size_t i, instructions = qemu_plugin_tb_n_insns(block);
+    uint32_t before = 0;
     (void)id;
     find_current();
     for (i = 0; i < instructions; i++) {
@@ -285,6 +293,7 @@ static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *block)
         bool reads_and_writes;
         qemu_plugin_insn_data(instruction, &word, sizeof word);
         if (is_atomic(word, &reads_and_writes)) {
+            reads_and_writes |= is_wanted_to_write(before, word);
             call = on_atomic;
         } else if (is_dsb(word)) {
             call = on_dsb;
@@ -300,6 +309,7 @@ static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *block)
             qemu_plugin_register_vcpu_insn_exec_cb(instruction, call, QEMU_PLUGIN_CB_NO_REGS, (void *)data);
         qemu_plugin_register_vcpu_mem_cb(instruction, on_access, QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_RW,
                                          (void *)(uintptr_t)(pc | (reads_and_writes ? READS_AND_WRITES : 0)));
+        before = word;
     }
 }
 

@@ -191,7 +191,7 @@ def compare(old_path, new_path, machines):
 
 
 def source_places(elf, addresses):
-    """Of each address in the ELF: what is there, a line for the function and one for each that it was inlined in."""
+    """Of each address in the ELF: the places in the source, innermost first, as (place, function)."""
     command = ["addr2line", "-a", "-C", "-f", "-i", "-p", "-e", elf]
     said = subprocess.run(command, input="\n".join(map(hex, addresses)), capture_output=True, text=True, check=True).stdout
     root, places, current = os.getcwd() + "/", {}, None
@@ -201,11 +201,17 @@ def source_places(elf, addresses):
             current = places.setdefault(int(start[1], 16), [])
             line = line[start.end() :]
         function, _, place = line.strip().removeprefix("(inlined by) ").rpartition(" at ")
-        place = re.sub(r" \(discriminator \d+\)$", "", place).removeprefix(root)
-        # The sources of Rust itself, and of crates.
-        place = re.sub(r"^.*/(?:registry/src/[^/]*|rustc/[0-9a-f]*|rustlib/src/rust)/", "", place)
-        current.append(f"{place}  {function}")
+        current.append((re.sub(r" \(discriminator \d+\)$", "", place).removeprefix(root), function))
     return places
+
+
+def where(places):
+    """One line: the innermost place that is of this project, its function, and the places that it is inlined in."""
+    own = [place for place in places if not place[0].startswith(("/", "library/"))] or places
+    inner, *outer = own or [("?", "?")]
+    called = "".join(f" < {place}" for place, _ in outer if not place.startswith("benches/"))
+    function = re.sub(r"\breveille(?:_\w+)?::", "", inner[1])
+    return f"{inner[0]} {function}{called}"
 
 
 def symbols(elf, nm):
@@ -252,14 +258,10 @@ def show(operations_path, listing, name, gic, cpus, elf, loaded, nm):
 
     counted = ", ".join(f"{count} {column}" for column, count in zip(COLUMNS, runs[chosen]))
     print(f"{name}, GICv{gic}, {cpus} CPUs: {counted}")
-    print(f"run {chosen + 1} of {len(runs)}, as it was, of all CPUs:")
+    print(f"run {chosen + 1} of {len(runs)}, of all CPUs (`<`: inlined there):")
     for cpu, column, pc, line in events:
-        where, *around = places.get(pc + offset, ["?"])
-        print(f"cpu {cpu:<3} {column.removesuffix('s'):<8} {where}")
-        for outer in around:
-            print(f"{'':<17}in {outer}")
-        if column in ("moves", "upgrades", "mmio"):
-            print(f"{'':<17}line {what_line(line)}" if column != "mmio" else f"{'':<17}at {line:#x}")
+        at = what_line(line) + ", " if column in ("moves", "upgrades", "mmio") else ""
+        print(f"cpu {cpu:<3} {column.removesuffix('s'):<8} {at}{where(places.get(pc + offset))}")
 
 
 def image_start(elf, nm):
