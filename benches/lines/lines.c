@@ -22,7 +22,8 @@
  * Arguments: out=FILE, and show=OPERATION (a number): what counts in that operation is listed, access by access. The file:
  *
  *   sample OPERATION CPU ALL.. OWN..          a run of an operation that CPU began: what all CPUs did, and it alone, in the order above
- *   event OPERATION SAMPLE CPU WHAT PC LINE   what was counted in the sample of that number, of that operation: addresses are virtual, and physical
+ *   event OPERATION SAMPLE CPU WHAT PC AT     what was counted in the sample of that number, of that operation: the instruction's address is
+ *                                             virtual, that of the memory physical
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -100,7 +101,7 @@ static uint64_t all[COLUMNS], own[MOST_CPUS][COLUMNS];
 struct event {
     unsigned sample, cpu;
     enum column column;
-    uint64_t pc, line;
+    uint64_t pc, address;
 };
 static struct event *events;
 static size_t event_count, event_room;
@@ -112,7 +113,7 @@ static struct {
     uint64_t all[COLUMNS], own[COLUMNS];
 } operations[MARK_OPERATIONS];
 
-static void count(enum column column, uint64_t pc, uint64_t line)
+static void count(enum column column, uint64_t pc, uint64_t address)
 {
     all[column]++;
     own[cpu][column]++;
@@ -122,7 +123,7 @@ static void count(enum column column, uint64_t pc, uint64_t line)
         event_room = event_room ? 2 * event_room : 1024;
         events = allocate(events, event_room * sizeof *events);
     }
-    events[event_count++] = (struct event){operations[shown].ended, cpu, column, pc, line};
+    events[event_count++] = (struct event){operations[shown].ended, cpu, column, pc, address};
 }
 
 /* The lines of RAM, by pages of 4 KiB, which a hash table finds. */
@@ -164,9 +165,9 @@ static void access_line(uint64_t address, bool writes, uint64_t pc)
     uint64_t mine = UINT64_C(1) << cpu;
     if (!(line->holders & mine)) {
         if (writes ? line->holders != 0 : line->is_written)
-            count(MOVES, pc, address & -LINE);
+            count(MOVES, pc, address);
     } else if (writes && line->holders != mine) {
-        count(UPGRADES, pc, address & -LINE);
+        count(UPGRADES, pc, address);
     }
     line->holders = writes ? mine : line->holders | mine;
     line->is_written |= writes;
@@ -320,7 +321,7 @@ static void on_exit_of_qemu(qemu_plugin_id_t id, void *data)
     for (i = 0; i < event_count; i++) {
         const struct event *event = &events[i];
         fprintf(out, "event %d %u %u %s 0x%" PRIx64 " 0x%" PRIx64 "\n", shown, event->sample, event->cpu, COLUMN_NAMES[event->column], event->pc,
-                event->line);
+                event->address);
     }
     fputs("end\n", out);
     fclose(out);

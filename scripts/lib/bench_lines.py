@@ -210,8 +210,12 @@ def where(places):
     own = [place for place in places if not place[0].startswith(("/", "library/"))] or places
     inner, *outer = own or [("?", "?")]
     called = "".join(f" < {place}" for place, _ in outer if not place.startswith("benches/"))
-    function = re.sub(r"\breveille(?:_\w+)?::", "", inner[1])
-    return f"{inner[0]} {function}{called}"
+    return f"{inner[0]} {short(inner[1])}{called}"
+
+
+def short(name):
+    """A name without the crates of the project, which the place says."""
+    return re.sub(r"\breveille(?:_\w+)?::", "", name)
 
 
 def symbols(elf, nm):
@@ -246,21 +250,21 @@ def show(operations_path, listing, name, gic, cpus, elf, loaded, nm):
     offset = image_start(elf, nm) - loaded
     places = source_places(elf, sorted({pc + offset for _, _, pc, _ in events}))
 
-    def what_line(line):
-        """The static that the line begins in, or the first in it."""
-        address = line + offset
+    def what(physical):
+        """The line and the place in it, and the static that is there."""
+        address = physical + offset
         at = bisect.bisect_right(starts, address) - 1
+        name = ""
         if at >= 0 and address < statics[at][0] + statics[at][1]:
-            return f"{line:#x} {statics[at][2]}+{address - statics[at][0]:#x}"
-        if at + 1 < len(statics) and statics[at + 1][0] < address + 64:
-            return f"{line:#x} {statics[at + 1][2]}"
-        return f"{line:#x}"
+            inside = address - statics[at][0]
+            name = " " + short(re.sub(r"::h[0-9a-f]{16}(?: \(\.\d+\))?$", "", statics[at][2])) + (f"+{inside:#x}" if inside else "")
+        return f"{physical & -64:#x}+{physical % 64:02x}{name}"
 
     counted = ", ".join(f"{count} {column}" for column, count in zip(COLUMNS, runs[chosen]))
     print(f"{name}, GICv{gic}, {cpus} CPUs: {counted}")
     print(f"run {chosen + 1} of {len(runs)}, of all CPUs (`<`: inlined there):")
-    for cpu, column, pc, line in events:
-        at = what_line(line) + ", " if column in ("moves", "upgrades", "mmio") else ""
+    for cpu, column, pc, physical in events:
+        at = what(physical) + ", " if column in ("moves", "upgrades", "mmio") else ""
         print(f"cpu {cpu:<3} {column.removesuffix('s'):<8} {at}{where(places.get(pc + offset))}")
 
 
