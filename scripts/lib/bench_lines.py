@@ -64,7 +64,7 @@ def samples(path):
 def measured(name, everyone, caller, cpus):
     """What counts of a run, for one operation."""
     counts = caller if name in CALLER_ALONE else everyone
-    parts = 2 if name in PAIRS else cpus - 1 if name == "bringup_per_cpu" else 1
+    parts = 2 if name in PAIRS else max(cpus - 1, 1) if name == "bringup_per_cpu" else 1
     return [plain(count / parts) for count in counts]
 
 
