@@ -14,7 +14,7 @@
  *
  * A single instruction that reads and writes (FEAT_LSE) asks for the line once, to write, and so does an exclusive load right behind a prefetch to
  * write (`prfm pst..`) of the same address. An access across two lines asks for both. Not seen: instruction fetches, walks of page tables, cache
- * maintenance, `dc zva`, other prefetches, devices that access RAM.
+ * maintenance, `dc zva`, FEAT_MOPS, other prefetches, devices that access RAM.
  *
  * For one TCG thread (-icount), aarch64, up to 64 vCPUs, and a QEMU whose program exports `current_cpu` and `qemu_get_cpu`, as Debian's does: since QEMU
  * 10.0 the vCPU that a plugin is told is, with one thread, the one that a block was translated for, not the one that executes it.
