@@ -8,8 +8,8 @@ use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use core::time::Duration;
 use reveille_machine::CounterErrata;
 
-/// Counter frequency, Hz. 1 until it is known, so that nothing ever divides by zero.
-static FREQUENCY: AtomicU64 = AtomicU64::new(1);
+/// Counter frequency, Hz; never 0, so that nothing ever divides by zero. Until something is known of it the highest that there is.
+static FREQUENCY: AtomicU64 = AtomicU64::new(*USUAL.end());
 
 /// Why there is no time.
 #[derive(Clone, Copy, Debug)]
@@ -129,6 +129,60 @@ impl From<Duration> for Deadline {
     }
 }
 
+/// How long hardware is waited for that may never answer. It ends, whatever the counter does.
+///
+/// By time, because what a look costs is not known: a read of a register takes 50 ns or, under a hypervisor that has it trap, a
+/// hundred microseconds. A counter that does not count, which is found out only after the first of these waits, ends it as well, after as
+/// many looks as the slowest counter would need to move on; and until its frequency is known see [`assume`].
+pub(crate) struct HardwareLimit {
+    since: u64,
+    ticks: u64,
+    /// The latest reading, and how often it has been looked at since without a later one.
+    latest: u64,
+    stood: u64,
+}
+
+impl HardwareLimit {
+    /// From now on, in whole milliseconds: less to compute than [`to_ticks`].
+    #[inline]
+    pub(crate) fn after(duration: Duration) -> Self {
+        let since = timer::counter();
+        let ticks = frequency().saturating_mul(duration.as_millis() as u64).div_ceil(1000);
+        Self { since, ticks, latest: since, stood: 0 }
+    }
+
+    /// Looks until `done` says so, for so long; whether it did in time. What is done at once costs no look at the clock.
+    #[inline]
+    pub(crate) fn within(duration: Duration, mut done: impl FnMut() -> bool) -> bool {
+        done() || Self::after(duration).until(done)
+    }
+
+    /// Looks until `done` says so; whether it did in time. With a limit that has passed it looks once.
+    pub(crate) fn until(&mut self, mut done: impl FnMut() -> bool) -> bool {
+        loop {
+            // The look comes last: a CPU that a hypervisor has held up in between does not miss what was there in time.
+            let passed = self.has_passed();
+            if done() {
+                return true;
+            }
+            if passed {
+                return false;
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn has_passed(&mut self) -> bool {
+        let now = timer::counter();
+        if now > self.latest {
+            (self.latest, self.stood) = (now, 0);
+        } else {
+            self.stood += 1;
+        }
+        self.latest - self.since >= self.ticks || self.stood >= readings(SLOWEST)
+    }
+}
+
 /// Ticks of the counter in `duration`, rounded up; saturates.
 pub(crate) fn to_ticks(duration: Duration) -> u64 {
     let frequency = u128::from(FREQUENCY.load(Ordering::Relaxed));
@@ -159,7 +213,7 @@ const SLOWEST: u64 = 1000;
 const USUAL: core::ops::RangeInclusive<u64> = 1_000_000..=1_000_000_000;
 /// Readings of a counter of so many Hz in which it moves on, if it does at all: no CPU makes one in less than a nanosecond, as there is
 /// an ISB to each. A few more, as the frequency may be wrong.
-fn readings(frequency: u64) -> u64 {
+const fn readings(frequency: u64) -> u64 {
     1_000_000_000 / frequency + 10_000
 }
 
@@ -174,9 +228,16 @@ pub(crate) fn counts() -> bool {
     stands_at(frequency()).is_none()
 }
 
-/// Takes the frequency for what CNTFRQ_EL0 says, until there is a device tree to ask: for what is reported before that. By the boot CPU.
+/// Takes the frequency for what CNTFRQ_EL0 says, until there is a device tree to ask: for what is reported before that, and for how long
+/// the console is waited for. By the boot CPU.
+///
+/// Where it says nothing of use it stays the highest that there is, so that no [`HardwareLimit`] is shorter than it should be: on the slowest
+/// counter it is a thousand times as long.
 pub(crate) fn assume() {
-    FREQUENCY.store(timer::counter_frequency().max(1), Ordering::Relaxed);
+    let register = timer::counter_frequency();
+    if USUAL.contains(&register) {
+        FREQUENCY.store(register, Ordering::Relaxed);
+    }
 }
 
 /// Learns the counter's frequency. By the boot CPU, once.

@@ -5,7 +5,7 @@
 
 pub use crate::bringup::fault::limit_online;
 pub use crate::call::fault::before_opening;
-pub use crate::gic::fault::lost_sgis;
+pub use crate::gic::fault::{gic_is_stuck, lost_sgis};
 pub use crate::irq::fault::strays;
 pub use crate::life::fault::{
     before_gic, before_online, common_cache_type, has_cache_type, has_midr, lacks_features,
@@ -24,7 +24,7 @@ use crate::memory::stacks::{self, BOOT_GUARDS, BOOT_STACKS};
 use crate::percpu::CpuId;
 use crate::percpu::area::{self, Part};
 use crate::sync::Waiter;
-use crate::{call, console, gic, irq, launch, lifecycle, masking, memory, nmi, panic, psci, stop};
+use crate::{arch, call, console, gic, irq, launch, lifecycle, masking, memory, nmi, panic, psci, stop};
 use reveille_machine::{Ranges, TooManyRanges};
 
 /// The SGIs of the runtime that may get lost.
@@ -126,6 +126,16 @@ pub fn unmap_console() {
     if let Some(base) = console::base() {
         memory::unmap_device(base);
     }
+}
+
+/// From now on, or no longer, the console's UART is never ready for a byte, as far as anybody can read.
+pub fn console_is_stuck(stuck: bool) {
+    console::never_ready(stuck);
+}
+
+/// From now on, or no longer, the counter of the calling CPU does not count.
+pub fn stop_counter(stands: bool) {
+    arch::timer::stop(stands);
 }
 
 /// The words of the stacks of `cpu`, all but its porch.

@@ -5,6 +5,8 @@
 
 use super::power::PowerDevice;
 use crate::arch::{self, mmio};
+use crate::clock::HardwareLimit;
+use core::time::Duration;
 
 /// The power management block, in its role as watchdog.
 pub(super) const POWER: PowerDevice = PowerDevice { compatible: "brcm,bcm2835-pm-wdt", reset, off };
@@ -25,8 +27,8 @@ const RSTS_HALT: u32 = 0x555;
 /// About 150 us.
 const TICKS: u32 = 10;
 
-/// Reads of a register, each at least 50 ns: far longer than the watchdog takes.
-const PATIENCE: u32 = 2_000_000;
+/// Far longer than the watchdog takes.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// # Safety
 ///
@@ -40,10 +42,7 @@ unsafe fn reset(base: usize) {
         let control: u32 = mmio::read(base + RSTC);
         mmio::write(base + RSTC, PASSWORD | (control & !RSTC_ACTION) | RSTC_FULL_RESET);
     }
-    for _ in 0..PATIENCE {
-        // SAFETY: as above; reading has no effect.
-        let _: u32 = unsafe { mmio::read(base + WDOG) };
-    }
+    HardwareLimit::after(PATIENCE).until(|| false);
 }
 
 /// # Safety

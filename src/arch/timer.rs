@@ -92,8 +92,21 @@ pub(crate) fn spoil() {
     SPOILT.store(worked_around().bits(), Ordering::Relaxed);
 }
 
+/// The CPU whose counter stands, by its affinity, or `u64::MAX`.
+#[cfg(feature = "fault-injection")]
+static STANDS: core::sync::atomic::AtomicU64 = core::sync::atomic::AtomicU64::new(u64::MAX);
+
+/// From now on, or no longer, the counter of the calling CPU does not count: it stays at this value.
+#[cfg(feature = "fault-injection")]
+pub(crate) fn stop(stands: bool) {
+    STANDS.store(if stands { super::regs::affinity() } else { u64::MAX }, Ordering::Relaxed);
+}
+
 #[cfg(feature = "fault-injection")]
 fn spoilt(ticks: u64) -> u64 {
+    if STANDS.load(Ordering::Relaxed) == super::regs::affinity() {
+        return 305_419_896;
+    }
     static READINGS: core::sync::atomic::AtomicU32 = core::sync::atomic::AtomicU32::new(0);
     let errata = CounterErrata::from_bits(SPOILT.load(Ordering::Relaxed));
     if errata == CounterErrata::NONE {

@@ -46,6 +46,12 @@ pub(crate) fn base() -> Option<u64> {
     UART.get().map(Uart::base)
 }
 
+/// From now on, or no longer, it is never ready, as far as anybody can read.
+#[cfg(feature = "fault-injection")]
+pub(crate) fn never_ready(never: bool) {
+    super::uart::never_ready(never);
+}
+
 /// Sends one piece of text, whoever may be sending another.
 pub(crate) fn write_raw(text: &str) {
     with_uart(|uart| uart.send_text(text));

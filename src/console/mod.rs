@@ -14,7 +14,7 @@ mod uart;
 
 pub(crate) use bare::Bare;
 #[cfg(feature = "fault-injection")]
-pub(crate) use device::base;
+pub(crate) use device::{base, never_ready};
 pub(crate) use device::{flush, give_up_if_busy, init, write_raw};
 pub use input::{InputError, listen, read_byte};
 #[doc(hidden)]

@@ -1,12 +1,14 @@
 //! Drivers for the two families of UART there are: PL011 and 8250. Both as firmware has set them up.
 
 use crate::arch::mmio;
+use crate::clock::HardwareLimit;
 use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
 use reveille_machine::{Console, ConsoleKind};
 
-/// Polls before a byte is given up: a UART that is stuck must not hang the machine. At 9600 baud a byte takes a
-/// millisecond, which is far fewer device reads than this.
-const PATIENCE: u32 = 1_000_000;
+/// How long a byte is waited for before it is given up: a UART that is stuck must not hang the machine. At 9600 baud a byte takes a
+/// millisecond, and what fills the FIFO of the largest, 64 bytes, takes 67 to leave; this is three times as long.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// PL011 (Arm DDI 0183) and its SBSA subset: data and flag register.
 const PL011_DR: usize = 0x00;
@@ -30,6 +32,16 @@ const LSR: usize = 5;
 const LSR_DATA_READY: u32 = 1 << 0;
 const LSR_THR_EMPTY: u32 = 1 << 5;
 const LSR_IDLE: u32 = 1 << 6;
+
+/// Relaxed: planted by the CPU that prints.
+#[cfg(feature = "fault-injection")]
+static NEVER_READY: AtomicBool = AtomicBool::new(false);
+
+/// From now on, or no longer, the UART is never ready, as far as anybody can read.
+#[cfg(feature = "fault-injection")]
+pub(super) fn never_ready(never: bool) {
+    NEVER_READY.store(never, Ordering::Relaxed);
+}
 
 pub(super) struct Uart {
     base: usize,
@@ -104,15 +116,15 @@ impl Uart {
     }
 
     fn wait(&self, ready: impl Fn(&Self) -> bool) {
+        #[cfg(feature = "fault-injection")]
+        let ready = |uart: &Self| !NEVER_READY.load(Ordering::Relaxed) && ready(uart);
         // A report on a UART that is stuck must come to its end: only its first byte waits. Relaxed: a hint.
-        let patience = if self.stuck.load(Ordering::Relaxed) { 1 } else { PATIENCE };
-        for _ in 0..patience {
-            if ready(self) {
-                self.stuck.store(false, Ordering::Relaxed);
-                return;
-            }
-        }
-        self.stuck.store(true, Ordering::Relaxed);
+        let is_ready = if self.stuck.load(Ordering::Relaxed) {
+            ready(self)
+        } else {
+            HardwareLimit::within(PATIENCE, || ready(self))
+        };
+        self.stuck.store(!is_ready, Ordering::Relaxed);
     }
 
     /// Sends text, each end of a line as terminals want it.

@@ -2,6 +2,7 @@
 
 use crate::arch::{self, regs};
 use core::fmt;
+use core::time::Duration;
 
 /// Priority of what stops CPUs that have masked interrupts: it pre-empts what [`masking`](crate::masking) holds back. The same in
 /// every view (Secure, Non-secure, EL1, EL2).
@@ -35,8 +36,10 @@ pub enum Priority {
 /// SGIs 0 to 7 alone: 8 to 15 belong to the Secure world (Arm DEN 0098, 4.1.1).
 pub(super) const SGIS: u32 = 0xff;
 
-/// Bounded waits for the hardware: reads before giving up on it.
-pub(super) const PATIENCE: u32 = 1_000_000;
+/// How long the controller is waited for. What it is asked for is done when it has passed a message between its own parts: at the slowest
+/// some thousand cycles of its clock, which is never below 1 MHz, so a few milliseconds. The architecture
+/// has no limit; Linux gives it a second.
+pub(super) const SETTLES: Duration = Duration::from_millis(100);
 
 /// Why the interrupt controller cannot be used.
 #[derive(Clone, Copy, Debug)]

@@ -1,10 +1,11 @@
 //! The controller of this machine, and each CPU's part of it.
 
-use super::common::{CpuInterface, Deafness, GicError, PATIENCE, Priority, SGIS, Trigger, V2, V3, V3_NMI};
+use super::common::{CpuInterface, Deafness, GicError, Priority, SETTLES, SGIS, Trigger, V2, V3, V3_NMI};
 use super::number::WAKE;
 use super::part::{CpuPart, TARGET_V2, with_sgi};
 use super::{sgi, v2, v3, v3_cpu};
 use crate::arch::regs;
+use crate::clock::HardwareLimit;
 use crate::dt;
 use crate::masking::{self, BY_V2, BY_V3, BY_V3_HINT};
 use crate::percpu::CpuId;
@@ -197,16 +198,17 @@ fn hear<C: CpuInterface>() -> Result<(), GicError> {
     }
     let part = CpuPart::of(area::current());
     sgi::send_for_sure(with_sgi(part.target.load(Ordering::Relaxed), WAKE));
-    for _ in 0..PATIENCE {
+    let heard = HardwareLimit::within(SETTLES, || {
         // Masked by `DAIF.I`, it would be taken if it were not: the mask of priorities, the group and what is active let it by.
         if !regs::irq_is_pending() {
-            continue;
+            return false;
         }
-        let Some(interrupt) = C::settle(C::acknowledge()) else { continue };
+        let Some(interrupt) = C::settle(C::acknowledge()) else { return false };
         C::end(interrupt);
-        if C::intid(interrupt) == WAKE.intid() {
-            return Ok(());
-        }
+        C::intid(interrupt) == WAKE.intid()
+    });
+    if heard {
+        return Ok(());
     }
     let why = match kind() {
         V3 => v3().deaf(part.redistributor.load(Ordering::Relaxed)),

@@ -1,11 +1,11 @@
-//! SGIs that get lost, on purpose.
+//! SGIs that get lost, and registers that do not settle, on purpose.
 
 use super::number::Sgi;
 use super::part::{CpuPart, TARGETS, with_sgi};
 use super::v3_cpu;
 use crate::percpu::area::{self, Part};
 use crate::percpu::{CpuId, MAX_CPUS};
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// SGIs that there are.
 const SGIS: usize = 8;
@@ -50,4 +50,16 @@ pub(super) fn without_lost(mut what: u64) -> Option<u64> {
         }
     }
     (!lost || what & TARGETS != 0).then_some(what)
+}
+
+/// Relaxed: planted and taken away by whoever starts the CPU that meets it, which `kick` and `arrive` order.
+static STUCK: AtomicBool = AtomicBool::new(false);
+
+/// From now on, or no longer, nothing that a GICv3 is waited for is done.
+pub fn gic_is_stuck(stuck: bool) {
+    STUCK.store(stuck, Ordering::Relaxed);
+}
+
+pub(super) fn is_stuck() -> bool {
+    STUCK.load(Ordering::Relaxed)
 }

@@ -2,10 +2,11 @@
 //! barriers, the search for redistributors across all regions, and the bounds on every wait.
 
 use super::common::{
-    BINARY_POINT, Deafness, GicError, NMI_PRIORITY, NORMAL, PATIENCE, SGIS, Trigger, secure_write,
+    BINARY_POINT, Deafness, GicError, NMI_PRIORITY, NORMAL, SETTLES, SGIS, Trigger, secure_write,
 };
 use super::number::NMI;
 use crate::arch::{self, mmio};
+use crate::clock::HardwareLimit;
 use crate::dt::Region;
 use crate::masking::OPEN;
 use crate::memory;
@@ -90,13 +91,22 @@ fn write32(address: u64, value: u32) {
     unsafe { mmio::write(address as usize, value) }
 }
 
-fn wait_until(register: &'static str, mut done: impl FnMut() -> bool) -> Result<(), GicError> {
-    for _ in 0..PATIENCE {
-        if done() {
-            return Ok(());
-        }
+/// Whether the bit `bit` of the register at `address` is as asked for.
+fn is_settled(address: u64, bit: u32, set: bool) -> bool {
+    #[cfg(feature = "fault-injection")]
+    if super::fault::is_stuck() {
+        return false;
     }
-    Err(GicError::Stuck { register })
+    (read32(address) & bit != 0) == set
+}
+
+/// Waits until it is.
+fn settle(register: &'static str, address: u64, bit: u32, set: bool) -> Result<(), GicError> {
+    if HardwareLimit::within(SETTLES, || is_settled(address, bit, set)) {
+        Ok(())
+    } else {
+        Err(GicError::Stuck { register })
+    }
 }
 
 impl GicV3 {
@@ -143,8 +153,8 @@ impl GicV3 {
         GicDistributor::new(unsafe { UniqueMmioPointer::new(registers) })
     }
 
-    fn write_pending(&self) -> bool {
-        read32(self.distributor + GICD_CTLR) & CTLR_RWP != 0
+    fn await_writes(&self) -> Result<(), GicError> {
+        settle("GICD_CTLR.RWP", self.distributor + GICD_CTLR, CTLR_RWP, false)
     }
 
     pub(super) fn init(&self, firmware_is_ours: bool) -> Result<(), GicError> {
@@ -158,7 +168,7 @@ impl GicV3 {
             secure_write(self.distributor + GICD_CTLR, CTLR_ARE_NS | CTLR_ARE_NS_SECURE | CTLR_GROUP1_NS);
         }
         write32(self.distributor + GICD_CTLR, CTLR_ARE_NS);
-        wait_until("GICD_CTLR.RWP", || !self.write_pending())?;
+        self.await_writes()?;
         let own = arch::regs::affinity();
         let mut distributor = self.distributor();
         for spi in 32..self.interrupts {
@@ -180,19 +190,21 @@ impl GicV3 {
                 write32(self.distributor + register + 4 * word, u32::MAX);
             }
         }
-        wait_until("GICD_CTLR.RWP", || !self.write_pending())?;
+        self.await_writes()?;
         write32(self.distributor + GICD_CTLR, CTLR_ARE_NS | CTLR_GROUP1_NS);
-        wait_until("GICD_CTLR.RWP", || !self.write_pending())
+        self.await_writes()
     }
 
     /// Turns LPIs off that an earlier stage has left on, on all CPUs: they arrive with numbers that nobody knows, and are noted in
     /// memory that is somebody else's by now. By the boot CPU.
     pub(super) fn end_lpis(&self) {
         let (mut left, mut stuck) = (0_u32, 0_u32);
+        // One for all, however many there are: whoever does not answer after that has had its time.
+        let mut limit = HardwareLimit::after(SETTLES);
         self.for_each_redistributor(|_, at| {
             if read32(at + GICR_CTLR) & GICR_ENABLE_LPIS != 0 {
                 left += 1;
-                stuck += u32::from(!Self::disable_lpis(at));
+                stuck += u32::from(!Self::disable_lpis(at, &mut limit));
             }
         });
         if left != 0 {
@@ -206,10 +218,10 @@ impl GicV3 {
     }
 
     /// Whether they could be: an implementation may have it that what is on stays on (IHI 0069 5.1.1).
-    fn disable_lpis(redistributor: u64) -> bool {
+    fn disable_lpis(redistributor: u64, limit: &mut HardwareLimit) -> bool {
         let control = read32(redistributor + GICR_CTLR);
         write32(redistributor + GICR_CTLR, control & !GICR_ENABLE_LPIS);
-        let _ = wait_until("GICR_CTLR.RWP", || read32(redistributor + GICR_CTLR) & GICR_RWP == 0);
+        limit.until(|| is_settled(redistributor + GICR_CTLR, GICR_RWP, false));
         read32(redistributor + GICR_CTLR) & GICR_ENABLE_LPIS == 0
     }
 
@@ -277,13 +289,11 @@ impl GicV3 {
         let waker = read32(redistributor + GICR_WAKER);
         if waker & (WAKER_PROCESSOR_SLEEP | WAKER_CHILDREN_ASLEEP) != 0 {
             write32(redistributor + GICR_WAKER, waker & !WAKER_PROCESSOR_SLEEP);
-            wait_until("GICR_WAKER.ChildrenAsleep", || {
-                read32(redistributor + GICR_WAKER) & WAKER_CHILDREN_ASLEEP == 0
-            })?;
+            settle("GICR_WAKER.ChildrenAsleep", redistributor + GICR_WAKER, WAKER_CHILDREN_ASLEEP, false)?;
         }
         // Of one that an earlier stage has had in its hands since the boot CPU looked.
         if read32(redistributor + GICR_CTLR) & GICR_ENABLE_LPIS != 0 {
-            Self::disable_lpis(redistributor);
+            Self::disable_lpis(redistributor, &mut HardwareLimit::after(SETTLES));
         }
         write32(redistributor + GICR_ICENABLER0, !SGIS);
         // Extended PPIs, of which there are 0, 32 or 64 (GICR_TYPER.PPInum).
@@ -306,7 +316,7 @@ impl GicV3 {
             write32(redistributor + GICR_INMIR0, 1 << NMI.intid());
         }
         write32(redistributor + GICR_ISENABLER0, SGIS);
-        wait_until("GICR_CTLR.RWP", || read32(redistributor + GICR_CTLR) & GICR_RWP == 0)?;
+        settle("GICR_CTLR.RWP", redistributor + GICR_CTLR, GICR_RWP, false)?;
 
         GicCpuInterface::enable_system_register_el1();
         let (control, point): (u64, u64);
@@ -398,12 +408,15 @@ impl GicV3 {
             let waker = read32(redistributor + GICR_WAKER);
             write32(redistributor + GICR_WAKER, waker | WAKER_PROCESSOR_SLEEP);
             // KVM has one security state and no such register: what was written does not stay, and nothing falls asleep, which
-            // a million accesses that trap would take a minute to find out. A redistributor that has it, and does not fall
-            // asleep, is woken all the same when its CPU comes back.
+            // would be waited for each time a CPU leaves. A redistributor that has it, and does not fall asleep, is woken all
+            // the same when its CPU comes back.
             if read32(redistributor + GICR_WAKER) & WAKER_PROCESSOR_SLEEP != 0 {
-                let _ = wait_until("GICR_WAKER.ChildrenAsleep", || {
-                    read32(redistributor + GICR_WAKER) & WAKER_CHILDREN_ASLEEP != 0
-                });
+                let _ = settle(
+                    "GICR_WAKER.ChildrenAsleep",
+                    redistributor + GICR_WAKER,
+                    WAKER_CHILDREN_ASLEEP,
+                    true,
+                );
             }
         }
         arch::dsb_sy();
@@ -423,7 +436,7 @@ impl GicV3 {
         } else {
             (self.distributor + GICD_CTLR, CTLR_RWP)
         };
-        let _ = wait_until("RWP", || read32(control) & pending == 0);
+        let _ = settle("RWP", control, pending, false);
     }
 
     /// Where the registers of `intid` are: its CPU's redistributor, or the distributor.

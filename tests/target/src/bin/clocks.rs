@@ -2,17 +2,18 @@
 //!
 //! Bootargs: `a73=N`: CPU N arrives as a Cortex-A73. `at_el2=N`: the shim hands CPU N over at EL2. `stands=N`: the
 //! counter of CPU N does not count. `late_ms=N`: how late
-//! an alarm may be, where time is counted. `spoilt=1`: readings are wrong as the tree has it. `apart=1`: the CPUs need not agree; those that do not are listed.
+//! an alarm may be, where time is counted. `silent=1`: devices that never answer come first.
+//! `spoilt=1`: readings are wrong as the tree has it. `apart=1`: the CPUs need not agree; those that do not are listed.
 
 #![no_std]
 #![no_main]
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
-use reveille::bringup::{Reason, Verdict};
+use reveille::bringup::{Reason, Verdict, cpu_up};
 use reveille::cpu::{self, CpuId};
 use reveille::time::{self, Instant};
-use reveille::{ExitCode, System, call, fault, println};
+use reveille::{ExitCode, System, call, fault, irq, println};
 use reveille_tests::shim::{self, Plan};
 use reveille_tests::{argument, check, eventually, launch};
 
@@ -77,6 +78,48 @@ fn apart(cpu: CpuId) -> i128 {
     worst
 }
 
+/// What a device that never answers is given up after, whatever the counter does: the UART, which is then not waited for again, and the
+/// interrupt controller, for want of which a CPU does not come.
+fn silent() {
+    let timed = |f: &dyn Fn()| {
+        let start = Instant::now();
+        f();
+        Instant::now() - start
+    };
+    let prints = || println!("clocks: on a UART that is never ready");
+    fault::console_is_stuck(true);
+    let first = timed(&prints);
+    // The shortest of a few: this CPU may be held up in one of them.
+    let again = (0..5).map(|_| timed(&prints)).min().unwrap_or_default();
+    fault::console_is_stuck(false);
+    prints();
+    fault::console_is_stuck(true);
+    // The timer counts on: an interrupt of it would find that it has come too early, again and again.
+    let masked = irq::mask();
+    fault::stop_counter(true);
+    prints();
+    fault::stop_counter(false);
+    drop(masked);
+    fault::console_is_stuck(false);
+    println!("clocks: the UART was waited for {} and {} ms", first.as_millis(), again.as_millis());
+    check(first.as_millis() >= 200, "a UART has its time");
+    check(again.as_millis() < 200, "and has it once");
+
+    let Some(cpu) = cpu::possible().iter().find(|cpu| *cpu != CpuId::BOOT) else { return };
+    let up = || cpu_up(cpu, Duration::from_secs(20));
+    fault::gic_is_stuck(true);
+    let start = Instant::now();
+    let verdict = up();
+    let took = Instant::now() - start;
+    fault::gic_is_stuck(false);
+    println!("clocks: the interrupt controller was waited for {} ms", took.as_millis());
+    check(
+        verdict == Verdict::Failed(Reason::Gic as u16),
+        "a CPU whose interrupt controller does not settle does not come",
+    );
+    check(took.as_millis() >= 100, "the interrupt controller has its time");
+}
+
 fn named(system: &System, argument: &str) -> Option<CpuId> {
     let number: usize = system.arg(argument)?.parse().ok()?;
     cpu::possible().iter().find(|cpu| cpu.index() == number)
@@ -93,6 +136,9 @@ fn main(system: &'static System) -> ExitCode {
     }
     if argument(system, "spoilt", 0) == 1 {
         fault::spoil_counter();
+    }
+    if argument(system, "silent", 0) == 1 {
+        silent();
     }
     let roll_call = system.bring_up_all(system.deadline());
     let stands = named(system, "stands");
