@@ -117,6 +117,18 @@ impl CpuSet {
     pub fn iter(&self) -> Iter {
         Iter(self.0.iter())
     }
+
+    /// Calls `f` with each CPU of the set, in ascending order, on a machine of `count` CPUs: for less than [`Self::iter`], which takes a copy.
+    #[inline(always)]
+    pub(crate) fn each(&self, count: usize, mut f: impl FnMut(CpuId)) {
+        for (index, word) in self.0.words().iter().take(count.div_ceil(64)).enumerate() {
+            let mut left = *word;
+            while left != 0 {
+                f(CpuId::from_index(64 * index + left.trailing_zeros() as usize));
+                left &= left - 1;
+            }
+        }
+    }
 }
 
 /// The [union](CpuSet::union).

@@ -3,7 +3,7 @@
 //! its answer, the same on every run.
 //!
 //! Prints one line per operation: `bench NAME INSTRUCTIONS`. With the bootarg `only=bringup_per_cpu` that, `wake`,
-//! `doorbell` and the floor alone.
+//! `doorbell` and the floor alone. Each run of an operation stands between marks, which `scripts/bench --lines` looks at.
 
 #![no_std]
 #![no_main]
@@ -18,6 +18,9 @@ use reveille::sync::SpinLock;
 use reveille::time::Instant;
 use reveille::{ExitCode, System, bench, call, hotplug, irq, panic, println, static_key, stop_machine};
 
+#[path = "marks.rs"]
+mod marks;
+
 reveille::entry!(main);
 
 /// A deadline that is never reached.
@@ -27,9 +30,18 @@ const LONG: Duration = Duration::from_secs(100);
 /// neither of which costs instructions, but the turn of the vCPUs at the start of a measurement differs.
 const ROUNDS: usize = 64;
 
+/// The least of an operation, by its name.
+macro_rules! least {
+    ($name:literal, $operation:expr) => {
+        least::<{ marks::number($name) }>($operation)
+    };
+}
+
 fn main(system: &'static System) -> ExitCode {
     let start = Instant::now();
+    marks::begin::<{ marks::number("bringup_per_cpu") }>();
     let roll_call = system.bring_up_all(system.deadline());
+    marks::end::<{ marks::number("bringup_per_cpu") }>();
     let ticks = Instant::now().ticks() - start.ticks();
     if !roll_call.is_complete() {
         println!("{roll_call}");
@@ -49,7 +61,7 @@ fn main(system: &'static System) -> ExitCode {
     }
     floor();
     calls();
-    report("stop_machine", least(|| _ = stop_machine(LONG, || ())));
+    report("stop_machine", least!("stop_machine", || _ = stop_machine(LONG, || ())));
     keys();
     masks();
     if count > 1 {
@@ -90,7 +102,7 @@ fn wake() {
         println!("cpu {other} takes no closure");
         return;
     }
-    let round_trip = least(|| {
+    let round_trip = least!("wake", || {
         let turn = TURN.fetch_add(1, Ordering::Release);
         cpu::wake(other);
         while TURN.load(Ordering::Acquire) != turn + 2 {
@@ -98,7 +110,7 @@ fn wake() {
         }
     });
     report("wake", round_trip / 2);
-    let rings = least(|| {
+    let rings = least!("doorbell", || {
         let before = RUNG.load(Ordering::Acquire);
         let _ = BELL.ring(other);
         while RUNG.load(Ordering::Acquire) == before {
@@ -145,11 +157,15 @@ fn give_way() {
 fn hotplug() {
     let other = other();
     let (mut down, mut up) = (u64::MAX, u64::MAX);
-    for _ in 0..4 {
+    for _ in 0..8 {
         let start = Instant::now();
+        marks::begin::<{ marks::number("cpu_down") }>();
         let left = hotplug::cpu_down(other, LONG);
+        marks::end::<{ marks::number("cpu_down") }>();
         let middle = Instant::now();
+        marks::begin::<{ marks::number("cpu_up") }>();
         let came = bringup::cpu_up(other, LONG);
+        marks::end::<{ marks::number("cpu_up") }>();
         let end = Instant::now();
         if left.is_err() || came != Verdict::Online {
             println!("hotplug: {left:?}, {came:?}");
@@ -161,8 +177,8 @@ fn hotplug() {
     report("cpu_up", up);
 }
 
-/// The smallest number of ticks that `operation` takes, less what the measurement itself takes.
-fn least(mut operation: impl FnMut()) -> u64 {
+/// The smallest number of ticks that `operation` takes, less what the measurement itself takes. Marked as the operation of this number.
+fn least<const NUMBER: u32>(mut operation: impl FnMut()) -> u64 {
     let mut measure = |run: bool| {
         (0..ROUNDS)
             .map(|_| {
@@ -170,7 +186,12 @@ fn least(mut operation: impl FnMut()) -> u64 {
                 give_way();
                 let start = Instant::now().ticks();
                 if run {
+                    marks::begin::<NUMBER>();
                     operation();
+                    marks::end::<NUMBER>();
+                } else {
+                    marks::begin::<{ marks::number("none") }>();
+                    marks::end::<{ marks::number("none") }>();
                 }
                 Instant::now().ticks() - start
             })
@@ -188,22 +209,31 @@ fn other() -> CpuId {
 
 fn floor() {
     let other = other();
-    report("sgi_floor", least(|| bench::sgi_round_trip(other)));
+    report("sgi_floor", least!("sgi_floor", || bench::sgi_round_trip(other)));
 }
 
 fn calls() {
     let other = other();
-    report("sync_call", least(|| _ = call::on(other, || ())));
+    report("sync_call", least!("sync_call", || _ = call::on(other, || ())));
+    let mut value = 0_u64;
+    let with_value = least!("sync_call_value", || {
+        let captured = value;
+        value = call::on(other, move || captured + 1).unwrap_or(0);
+    });
+    report("sync_call_value", with_value);
+    if value != ROUNDS as u64 {
+        println!("a call returned something else");
+    }
     static POSTED: AtomicU64 = AtomicU64::new(0);
     let mut posts = 0;
-    let post = least(|| {
+    let post = least!("post", || {
         if call::post(other, || _ = POSTED.fetch_add(1, Ordering::Relaxed)).is_ok() {
             posts += 1;
         }
     });
     report("post", post);
     let all = cpu::online().without(cpu::current());
-    report("on_each", least(|| _ = call::on_each(&all, |_| ())));
+    report("on_each", least!("on_each", || _ = call::on_each(&all, |_| ())));
     if posts != ROUNDS as u64 || call::on(other, || POSTED.load(Ordering::Relaxed)) != Ok(posts) {
         println!("posts were refused or lost");
     }
@@ -214,10 +244,14 @@ fn stop_all() {
     // Begin with a fresh turn.
     give_way();
     let start = Instant::now().ticks();
+    marks::begin::<{ marks::number("stop_all") }>();
     let stopped = panic::stop_others(LONG);
+    marks::end::<{ marks::number("stop_all") }>();
     let ticks = Instant::now().ticks() - start;
     give_way();
     let start = Instant::now().ticks();
+    marks::begin::<{ marks::number("none") }>();
+    marks::end::<{ marks::number("none") }>();
     let empty = Instant::now().ticks() - start;
     if !stopped.is_complete() {
         println!("not every CPU was stopped");
@@ -229,6 +263,11 @@ static_key!(KEY, false);
 
 /// Turns of the loops below.
 const TURNS: u64 = 1000;
+
+/// What comes to one turn: what is there once for all of them does not count.
+fn per_turn(instructions: u64) -> u64 {
+    (instructions + TURNS / 2) / TURNS
+}
 
 #[inline(never)]
 fn loop_with_key(mut x: u64) -> u64 {
@@ -262,19 +301,19 @@ fn loop_without_key(mut x: u64) -> u64 {
 /// One key with one site: what it costs to toggle it, and to ask it while it is off.
 fn keys() {
     let mut sites = 0;
-    let both = least(|| sites += KEY.enable().unwrap_or(0) + KEY.disable().unwrap_or(0));
+    let both = least!("key_toggle", || sites += KEY.enable().unwrap_or(0) + KEY.disable().unwrap_or(0));
     report("key_toggle", both / 2);
     if sites != 2 * ROUNDS {
         println!("{sites} sites were patched in {ROUNDS} rounds");
     }
-    let with = least(|| _ = black_box(loop_with_key(black_box(7))));
-    let without = least(|| _ = black_box(loop_without_key(black_box(7))));
-    report("key_off", (with - without) / TURNS);
+    let with = least!("none", || _ = black_box(loop_with_key(black_box(7))));
+    let without = least!("none", || _ = black_box(loop_without_key(black_box(7))));
+    report("key_off", per_turn(with - without));
 }
 
 #[inline(never)]
-fn loop_with_mask(mut x: u64) -> u64 {
-    for _ in 0..black_box(TURNS) {
+fn loop_with_mask(mut x: u64, turns: u64) -> u64 {
+    for _ in 0..black_box(turns) {
         let _masked = irq::mask();
         x ^= x << 13;
         x ^= x >> 7;
@@ -285,8 +324,8 @@ fn loop_with_mask(mut x: u64) -> u64 {
 static LOCK: SpinLock<u64> = SpinLock::new(7);
 
 #[inline(never)]
-fn loop_with_lock(mut x: u64) -> u64 {
-    for _ in 0..black_box(TURNS) {
+fn loop_with_lock(mut x: u64, turns: u64) -> u64 {
+    for _ in 0..black_box(turns) {
         let _held = LOCK.lock();
         x ^= x << 13;
         x ^= x >> 7;
@@ -296,7 +335,12 @@ fn loop_with_lock(mut x: u64) -> u64 {
 
 /// What it costs to mask interrupts and let them in again, and to take a free lock and give it back.
 fn masks() {
-    let without = least(|| _ = black_box(loop_without_key(black_box(7))));
-    report("irq_mask", (least(|| _ = black_box(loop_with_mask(black_box(7)))) - without) / TURNS);
-    report("lock", (least(|| _ = black_box(loop_with_lock(black_box(7)))) - without) / TURNS);
+    let without = least!("none", || _ = black_box(loop_without_key(black_box(7))));
+    let masks = least!("none", || _ = black_box(loop_with_mask(black_box(7), TURNS)));
+    report("irq_mask", per_turn(masks - without));
+    let locks = least!("none", || _ = black_box(loop_with_lock(black_box(7), TURNS)));
+    report("lock", per_turn(locks - without));
+    // One at a time, for what is counted besides instructions.
+    least!("irq_mask", || _ = black_box(loop_with_mask(black_box(7), 1)));
+    least!("lock", || _ = black_box(loop_with_lock(black_box(7), 1)));
 }

@@ -13,6 +13,12 @@ impl<const WORDS: usize> IndexSet<WORDS> {
     /// The set of no index.
     pub const EMPTY: Self = Self([0; WORDS]);
 
+    /// The bits: index 0 is the lowest of the first word.
+    #[inline]
+    pub const fn words(&self) -> &[u64; WORDS] {
+        &self.0
+    }
+
     /// The set of the first `count` indices; at most [`CAPACITY`](Self::CAPACITY).
     pub fn first(count: usize) -> Self {
         let mut set = Self::EMPTY;

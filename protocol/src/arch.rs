@@ -29,6 +29,10 @@ pub trait Word: Sync {
     ) -> Result<u64, u64>;
     /// Adds, wrapping, and returns what the word held before.
     fn fetch_add(&self, value: u64, order: Ordering) -> u64;
+    /// Leaves the bits of `mask` alone, clears all others, and returns what the word held before.
+    fn fetch_and(&self, mask: u64, order: Ordering) -> u64;
+    /// Sets the bits of `bits`, and returns what the word held before.
+    fn fetch_or(&self, bits: u64, order: Ordering) -> u64;
 }
 
 /// The world of a protocol: its words, its clock, its way to pass the time.

@@ -56,7 +56,7 @@ pub use news::{Applied, News, Wanted};
 pub use parked::Parked;
 pub use pool::Pool;
 pub use preemption::Preemption;
-pub use queue::{Batch, Caller, Closed, Message, Pushed, Queue};
+pub use queue::{Batch, Caller, Closed, Message, Pushed, Queue, Taken};
 pub use rendezvous::{
     Action, Attendance, Attendant, Ending, Initiator, Job, Mark, Participant, Rendezvous, Stage, Standing,
 };

@@ -37,18 +37,15 @@ impl<A: Arch> SyncCall<A> {
         Self::from_parts(A::Word::new(Self::IDLE))
     }
 
-    /// The CPU of this word begins a call to `targets` CPUs. From here until the first of them is told the payload
-    /// is its own to write. `None` if it has a call under way.
+    /// The CPU of this word, which has no call under way, begins one to `targets` CPUs. From here until the first of them is told the payload
+    /// is its own to write.
     #[inline]
-    #[must_use]
-    pub fn begin(&self, targets: u32) -> Option<Calling<'_, A>> {
-        // Relaxed: only this CPU leaves 0, and it saw the word return there.
-        if self.left.load(Relaxed) != Self::IDLE {
-            return None;
-        }
-        // A plain store, as nobody else touches it now. Relaxed: `Queue::call` hands it over with the payload.
+    pub fn begin(&self, targets: u32) -> Calling<'_, A> {
+        debug_assert!(self.is_idle(), "two calls at once");
+        // A plain store, as nobody else touches it now: this CPU saw it return to 0. Relaxed: `Queue::call` hands it over with the
+        // payload.
         self.left.store(u64::from(targets), Relaxed);
-        Some(Calling { call: self })
+        Calling { call: self }
     }
 
     /// Whether none is under way. From elsewhere good for a report.
@@ -153,8 +150,7 @@ mod tests {
     #[test]
     fn a_call_is_over_when_every_callee_is_done_or_was_taken_back() {
         let call = SyncCall::<Host>::new();
-        let mut calling = call.begin(4).unwrap();
-        assert!(call.begin(1).is_none(), "two calls at once");
+        let mut calling = call.begin(4);
         call.finish();
         assert_eq!((left(&call), calling.is_done()), (3, false));
         calling.take_back(2);
@@ -166,13 +162,21 @@ mod tests {
             call.finish();
         });
         assert_eq!(looks, 1);
-        assert!(call.begin(0).unwrap().is_done());
+        assert!(call.begin(0).is_done());
+    }
+
+    #[test]
+    #[should_panic(expected = "two calls at once")]
+    fn two_calls_at_once() {
+        let call = SyncCall::<Host>::new();
+        // Neither is dropped: they would wait.
+        mem::forget((call.begin(1), call.begin(1)));
     }
 
     #[test]
     fn the_only_callee_ends_the_call() {
         let call = SyncCall::<Host>::new();
-        let calling = call.begin(1).unwrap();
+        let calling = call.begin(1);
         call.finish_only();
         assert!(calling.is_done());
     }
@@ -200,16 +204,16 @@ mod tests {
 
     #[test]
     fn dropped_it_waits() {
-        drop(PROMPT.begin(1).unwrap());
-        assert!(PROMPT.begin(0).is_some(), "dropped, and the callee is not done");
+        drop(PROMPT.begin(1));
+        assert!(PROMPT.is_idle(), "dropped, and the callee is not done");
     }
 
     #[test]
     fn a_call_that_nobody_accepted_is_over() {
         let call = SyncCall::<Host>::new();
-        let mut calling = call.begin(1).unwrap();
+        let mut calling = call.begin(1);
         calling.take_back(1);
         drop(calling);
-        assert!(call.begin(0).is_some());
+        assert!(call.is_idle());
     }
 }

@@ -18,7 +18,7 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
-use reveille_protocol::{DeadlineCall, Message, Pool, Queue, SyncCall, Ticket, Word};
+use reveille_protocol::{DeadlineCall, Message, Pool, Queue, SyncCall, Taken, Ticket, Word};
 use threads::{EndAll, Host, HostWord, Plain};
 
 const CPUS: usize = 3;
@@ -85,9 +85,13 @@ impl Machine {
     }
 
     fn serve(&self, me: usize) {
-        match self.cpus[me].queue.take_call() {
+        self.run_all(me, self.cpus[me].queue.take());
+    }
+
+    fn run_all(&self, me: usize, taken: Taken) {
+        match taken.only_call() {
             Some(caller) => self.run(me, Message::Call(caller)),
-            None => self.cpus[me].queue.take(&self.links).for_each(|message| self.run(me, message)),
+            None => taken.in_order::<Host>(&self.links).for_each(|message| self.run(me, message)),
         }
     }
 
@@ -139,7 +143,7 @@ impl Machine {
     /// Calls all the others. How many.
     fn call_all(&self, me: usize, count: u64) -> u32 {
         let cpu = &self.cpus[me];
-        let mut calling = cpu.call.begin(CPUS as u32).unwrap();
+        let mut calling = cpu.call.begin(CPUS as u32);
         cpu.argument.write(count);
         let told: Vec<usize> =
             (0..CPUS).filter(|&to| to != me && self.cpus[to].queue.call(me as u32).is_ok()).collect();
@@ -221,8 +225,7 @@ fn everyone_calls_everyone() {
                         machine.serve(me);
                         thread::yield_now();
                     }
-                    let kept = machine.cpus[me].queue.close(&machine.links);
-                    kept.for_each(|message| machine.run(me, message));
+                    machine.run_all(me, machine.cpus[me].queue.close());
                     sent
                 })
             })

@@ -4,27 +4,36 @@
     bench_figures.py compare OLD NEW     tells what changed by more than 3 %; exit code 1 if anything got worse or is gone
     bench_figures.py list FIGURES        the figures, a line each: NAME GIC CPUS INSTRUCTIONS
     bench_figures.py versions FIGURES    the versions of QEMU and of Rust, a line each
-    bench_figures.py table FIGURES       the table for the README, in Markdown
+    bench_figures.py merge OLD NEW       FIGURES: those of NEW, and of OLD what NEW has not
     bench_figures.py readme FIGURES README   README with its table replaced
+    bench_figures.py page FIGURES PAGE   docs/performance.md with its tables replaced
     bench_figures.py plot FIGURES        the plot, as SVG
 
-FIGURES, OLD and NEW are files as scripts/bench --json writes them. The same figures make the same text, byte by byte.
+FIGURES, OLD and NEW are files as scripts/bench --json writes them: `lines` in them is what bench_lines.py knows. The same figures make the same text, byte by byte.
 """
 
 import json
 import sys
 
+import bench_lines
 import bench_plot
 
 LIMIT = 0.03
 # Times the floor, for a synchronous call: scripts/bench has it as a bar too.
 AIM = 1.6
-BEGIN = "<!-- figures: scripts/bench --write -->\n"
-END = "<!-- end of figures -->\n"
+# Between these stand tables, in README.md the first one, in docs/performance.md both.
+MARKS = {
+    "figures": ("<!-- figures: scripts/bench --write -->\n", "<!-- end of figures -->\n"),
+    "lines": ("<!-- lines: scripts/bench --lines --write -->\n", "<!-- end of lines -->\n"),
+}
+# The machine of the README, and the operations that are there: GIC and CPUs.
+FRONT_MACHINE = (3, 4)
+FRONT = ("sync_call", "post", "on_each", "stop_machine", "cpu_down", "stop_all")
 # In the order of the table; what each is.
 OPERATIONS = {
     "sgi_floor": "bare SGI, there and back: the floor",
     "sync_call": "synchronous call of one CPU",
+    "sync_call_value": "the same, with 8 bytes captured and a value that comes back",
     "post": "post to one CPU, the poster alone",
     "on_each": "synchronous call of all others",
     "stop_machine": "stop-machine, empty job",
@@ -161,16 +170,93 @@ def table(path):
     return "\n".join(lines) + "\n"
 
 
-def readme(path, readme_path):
+def front(path):
+    """The table of the README."""
+    data, figures = read(path)
+    _, lines = bench_lines.read(path)
+    gic, cpus = FRONT_MACHINE
+    floor = figures.get(("sgi_floor", gic, cpus))
+    out = [
+        f"Counted with QEMU {data.get('qemu', '?')} and Rust {data.get('rust', '?')}, on GICv{gic} with {cpus} CPUs.",
+        "",
+        "| operation | instructions | times the floor | lines moved + upgraded |",
+        "|---|---:|---:|---:|",
+    ]
+    for name in FRONT:
+        count, cells = figures.get((name, gic, cpus)), lines.get((name, gic, cpus))
+        times = f"{count / floor:.2f}" if count and floor else ""
+        out.append(f"| `{name}`: {OPERATIONS[name]} | {count or ''} | {times} | {moved(cells)} |")
+    return "\n".join(out) + "\n"
+
+
+def moved(cells):
+    """Moves and upgrades, of the cells of one operation."""
+    return f"{cells[0][0]} + {cells[1][0]}" if cells else ""
+
+
+def line_tables(path):
+    """All that a plugin counts on one machine, and the lines on every machine."""
+    data, figures = bench_lines.read(path)
+    names = operations(figures)
+    gic, cpus = FRONT_MACHINE
+    out = [
+        f"Counted with QEMU {data.get('qemu', '?')} and Rust {data.get('rust', '?')}. On GICv{gic} with {cpus} CPUs, or 1:",
+        "",
+        "| operation | moves | upgrades | atomics | DSB | ISB | GIC | MMIO |",
+        "|---|" + "---:|" * len(bench_lines.COLUMNS),
+    ]
+    for name in names:
+        cells = figures.get((name, gic, cpus)) or figures.get((name, gic, 1))
+        if cells:
+            out.append(f"| `{name}` | " + " | ".join(str(cell[0]) for cell in cells) + " |")
+    # With one CPU nothing moves.
+    machines = [machine for machine in columns(figures) if machine[1] > 1]
+    out += [
+        "",
+        "Moves + upgrades, machine by machine:",
+        "",
+        "| lines | " + " | ".join(machine_name(*machine) for machine in machines) + " |",
+        "|---|" + "---:|" * len(machines),
+    ]
+    for name in names:
+        cells = [figures.get((name, *machine)) for machine in machines]
+        if any(cells):
+            out.append(f"| `{name}` | " + " | ".join(map(moved, cells)) + " |")
+    return "\n".join(out) + "\n"
+
+
+def replaced(path, tables):
+    """The text of the file with these tables between their marks."""
     try:
-        with open(readme_path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8") as file:
             text = file.read()
     except OSError as error:
-        fail(f"cannot read '{readme_path}': {error}")
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        fail(f"'{readme_path}' has no place for the table, between {BEGIN.strip()} and {END.strip()}")
-    before, rest = text.split(BEGIN)
-    return before + BEGIN + table(path) + END + rest.split(END)[1]
+        fail(f"cannot read '{path}': {error}")
+    for name, content in tables.items():
+        begin, end = MARKS[name]
+        if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+            fail(f"'{path}' has no place for a table, between {begin.strip()} and {end.strip()}")
+        before, rest = text.split(begin)
+        text = before + begin + content + end + rest.split(end)[1]
+    return text
+
+
+def merge(old_path, new_path):
+    """The figures of the new file with what it lacks of the old one: a line of text for each result."""
+    parts = []
+    for path in (old_path, new_path):
+        with open(path, encoding="utf-8") as file:
+            parts.append(json.load(file))
+    data = parts[0] | parts[1]
+
+    def listed(results):
+        return "[" + ",".join(f"\n  {json.dumps(result)}" for result in results) + "\n]"
+
+    def versions(part):
+        return f'"qemu": {json.dumps(part["qemu"])}, "rust": {json.dumps(part["rust"])}, "results": {listed(part["results"])}'
+
+    lines = f', "lines": {{{versions(data["lines"])}}}' if "lines" in data else ""
+    return f"{{{versions(data)}{lines}}}\n"
 
 
 def plotted(path):
@@ -190,10 +276,12 @@ def main():
             data, _ = read(figures)
             print(data.get("qemu", "unknown"))
             print(data.get("rust", "unknown"))
-        case ["table", figures]:
-            sys.stdout.write(table(figures))
-        case ["readme", figures, readme_path]:
-            sys.stdout.write(readme(figures, readme_path))
+        case ["merge", old, new]:
+            sys.stdout.write(merge(old, new))
+        case ["readme", figures, path]:
+            sys.stdout.write(replaced(path, {"figures": front(figures)}))
+        case ["page", figures, path]:
+            sys.stdout.write(replaced(path, {"figures": table(figures), "lines": line_tables(figures)}))
         case ["plot", figures]:
             sys.stdout.write(plotted(figures))
         case _:

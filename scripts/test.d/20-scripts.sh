@@ -45,6 +45,11 @@ bad_options() {
     refused "--mask: 'none' is neither priority nor daif" "$ROOT/scripts/bench" --mask none
     refused 'not those of --mask' "$ROOT/scripts/bench" --mask daif --write
     refused '--verify measures, --from does not' "$ROOT/scripts/bench" --verify --from "$ROOT/benches/figures.json"
+    refused "--show: there is no 'none', only sgi_floor, " "$ROOT/scripts/bench" --show none
+    refused "--machine: '4' is not GIC:CPUS" "$ROOT/scripts/bench" --machine 4
+    refused '--machine: nothing is measured on 3:5, only on ' "$ROOT/scripts/bench" --machine 3:5
+    refused '--machine: a GICv2 has 1 to 8 CPUs, .* not 2:16' "$ROOT/scripts/bench" --lines --machine 2:16
+    refused '--show goes with --machine alone' "$ROOT/scripts/bench" --show post --check
 }
 check scripts/bad-options bad_options
 

@@ -53,7 +53,7 @@ for result in results:
     places.add((result["name"], result["gic"], result["cpus"]))
 assert len(places) == len(results), "something is there twice"
 for name in (
-    "sgi_floor", "sync_call", "post", "on_each", "bringup_per_cpu", "stop_machine", "cpu_down", "cpu_up", "key_toggle", "stop_all",
+    "sgi_floor", "sync_call", "sync_call_value", "post", "on_each", "bringup_per_cpu", "stop_machine", "cpu_down", "cpu_up", "key_toggle", "stop_all",
     "irq_mask", "lock",
 ):
     for gic, cpus in ((2, 2), (2, 4), (2, 8), (3, 2), (3, 4), (3, 8), (3, 16), (3, 64)):
@@ -64,12 +64,52 @@ TEXT
 }
 check bench/bars --limit 900 bench
 
-# The plot and the table of the README are made of the committed figures.
+# What a plugin counts besides, and that it does what docs/performance.md says: the floor is one word that comes back changed.
+# bench_lines MACHINE..: on these alone.
+bench_lines() {
+    local machine only=()
+    for machine; do only+=(--machine "$machine"); done
+    "$ROOT/scripts/bench" --lines --jobs 1 "${only[@]}" --compare "$ROOT/benches/figures.json" --json "$DIR/lines.json"
+    python3 - "$DIR/lines.json" "$@" <<'TEXT'
+import json
+import sys
+
+data = json.load(open(sys.argv[1]))["lines"]
+assert data["qemu"] and data["rust"], "the figures do not say what they were counted with"
+columns = ("moves", "upgrades", "atomics", "dsb", "isb", "gic_accesses", "mmio")
+places = {}
+for result in data["results"]:
+    assert set(result) - {"min", "max"} == {"name", "gic", "cpus", *columns}, result
+    for bound in ("min", "max"):
+        assert set(result.get(bound, columns)) == set(columns), result
+    assert all(result.get("min", result)[column] <= result[column] <= result.get("max", result)[column] for column in columns), result
+    place = result["name"], result["gic"], result["cpus"]
+    assert place not in places, f"{place} is there twice"
+    places[place] = [result[column] for column in columns]
+names = "sync_call sync_call_value post on_each stop_machine stop_all cpu_down cpu_up wake doorbell key_toggle".split()
+for machine in sys.argv[2:] or ["2:4", "3:2", "3:4", "3:8", "3:64"]:
+    gic, cpus = map(int, machine.split(":"))
+    for name in names:
+        assert places[name, gic, cpus][0] > 0, f"no line moves for {name} on GICv{gic} with {cpus} CPUs"
+    floor = places["sgi_floor", gic, cpus]
+    assert floor == ([1, 1, 0, 1, 2, 3, 0] if gic == 3 else [1, 1, 0, 1, 0, 0, 3]), floor
+assert places.get(("context_switch", 3, 1), [0] * 7) == [0] * 7, "a switch of contexts touches other than registers and its own memory"
+TEXT
+    "$ROOT/scripts/bench" --show sgi_floor --machine 3:2 >"$DIR/shown"
+    cat -- "$DIR/shown"
+    grep -Eq '^cpu 1 +upgrade +0x[0-9a-f]+\+[0-9a-f]{2} bench::ANSWERS, src/bench.rs:[0-9]+ bench::answer' "$DIR/shown" || fail 'it does not show the answer'
+}
+check bench/lines --limit 600 bench_lines 3:4 2:4
+check bench/lines-everywhere --full --limit 900 bench_lines
+
+# The plot and the tables of the pages are made of the committed figures.
 bench_pages() {
     local figures=$ROOT/benches/figures.json script=$ROOT/scripts/lib/bench_figures.py hint='run scripts/bench --from benches/figures.json --write'
     python3 "$script" plot "$figures" | diff -- "$ROOT/docs/bench.svg" - || fail "docs/bench.svg is of other figures: $hint"
     python3 "$script" readme "$figures" "$ROOT/README.md" | diff -u -- "$ROOT/README.md" - \
         || fail "the table in README.md is of other figures: $hint"
+    python3 "$script" page "$figures" "$ROOT/docs/performance.md" | diff -u -- "$ROOT/docs/performance.md" - \
+        || fail "the tables in docs/performance.md are of other figures: $hint"
 }
 check bench/pages bench_pages
 
@@ -97,10 +137,27 @@ bench_compare() {
     figures_of 10 same 100 edge 103 >"$DIR/new"
     figures_of 10 same 100 edge 100 >"$DIR/old"
     python3 "$script" compare "$DIR/old" "$DIR/new" || fail 'three per cent are too much'
+    # The same of lines, with a machine that is not asked for.
+    script=$ROOT/scripts/lib/bench_lines.py rc=0
+    printf '%s\n' 'same 3 4 4:4:4 1:1:2 0:0:0 0:0:0 0:0:0 0:0:0 0:0:0' 'worse 3 4 4:4:4 1:1:1 2:2:2 0:0:0 0:0:0 0:0:0 0:0:0' \
+        'gone 3 4 1:1:1 0:0:0 0:0:0 0:0:0 0:0:0 0:0:0 0:0:0' 'same 3 8 4:4:4 1:1:1 0:0:0 0:0:0 0:0:0 0:0:0 0:0:0' >"$DIR/rows.old"
+    printf '%s\n' 'same 3 4 4:3:4 1:1:1 0:0:0 0:0:0 0:0:0 0:0:0 0:0:0' 'worse 3 4 5:4:5 0.5:0:1 2:2:2 1:1:1 0:0:0 0:0:0 0:0:0' >"$DIR/rows.new"
+    python3 "$script" table "$DIR/rows.old" '' 10 1 "$DIR/old" || fail 'there is no bar'
+    python3 "$script" table "$DIR/rows.new" $'same 3 4 5\nworse 3 4 5' 10 1 "$DIR/new" >"$DIR/said" || rc=$?
+    cat -- "$DIR/said"
+    [[ $rc == 1 && $(grep -c ' ok$' "$DIR/said") == 1 && $(grep -c '^worse .*  5.5 .* OVER$' "$DIR/said") == 1 ]] || fail 'not what the bars say'
+    rc=0
+    python3 "$script" compare "$DIR/old" "$DIR/new" 3:4 >"$DIR/said" || rc=$?
+    cat -- "$DIR/said"
+    diff <(sed '$d; s/  */ /g' "$DIR/said") <(printf '%s\n' 'worse worse GICv3 4 CPUs: moves 4 -> 5' \
+        'better worse GICv3 4 CPUs: upgrades 1 -> 0.5' 'worse worse GICv3 4 CPUs: dsb 0 -> 1' \
+        'missing gone GICv3 4 CPUs: counted before, not now') || fail 'not what has changed'
+    [[ $rc == 1 ]] || fail "exit code $rc, not 1"
 }
 check bench/compare bench_compare
 
 bench_verified() {
     "$ROOT/scripts/bench" --verify
+    "$ROOT/scripts/bench" --verify --lines
 }
 check bench/repeatable --full --limit 1800 bench_verified

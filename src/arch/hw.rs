@@ -77,4 +77,14 @@ impl Word for HwWord {
     fn fetch_add(&self, value: u64, order: Ordering) -> u64 {
         self.0.fetch_add(value, order)
     }
+
+    #[inline(always)]
+    fn fetch_and(&self, mask: u64, order: Ordering) -> u64 {
+        self.0.fetch_and(mask, order)
+    }
+
+    #[inline(always)]
+    fn fetch_or(&self, bits: u64, order: Ordering) -> u64 {
+        self.0.fetch_or(bits, order)
+    }
 }

@@ -1,11 +1,11 @@
 //! Doorbells: what a CPU is told without a message.
 
 use super::part::Part;
-use crate::arch::Hw;
 use crate::gic::{self, Sgi};
 use crate::masking;
 use crate::percpu::CpuId;
 use crate::percpu::area::{self, Area, Part as _};
+use crate::sync::Atomics;
 use core::fmt;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
@@ -15,7 +15,7 @@ pub(crate) const BELL: Sgi = Sgi::new(4);
 
 /// Doorbells that an image can have registered.
 pub const DOORBELLS: usize = 16;
-const _: () = assert!(DOORBELLS as u32 <= reveille_protocol::Bells::<Hw>::BELLS);
+const _: () = assert!(DOORBELLS as u32 <= reveille_protocol::Bells::<Atomics>::BELLS);
 
 /// What each bit stands for; null: nothing yet. Never taken away once a bell has its number.
 static TABLE: [AtomicPtr<Doorbell>; DOORBELLS] = [const { AtomicPtr::new(ptr::null_mut()) }; DOORBELLS];

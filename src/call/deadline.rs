@@ -97,7 +97,7 @@ where
         if let Some(age) = report {
             wait::tell(own.id, cpu, core::any::type_name::<F>(), state == DeadlineState::Running, age);
         }
-        if report.is_some() || wait::is_stalled(line) {
+        if report.is_some() || wait::is_stalled(line, cpu) {
             line.bell.ring();
         }
         arch::yield_now();

@@ -1,11 +1,12 @@
 //! What each CPU has for calls.
 
-use crate::arch::{Hw, HwWord};
 use crate::closure::ClosureCell;
 use crate::gic::{self, Sgi};
 use crate::percpu::CpuId;
 use crate::percpu::area::{self, Area, Part as _};
+use crate::sync::{AtomicWord, Atomics};
 use core::cell::UnsafeCell;
+use core::mem::{MaybeUninit, offset_of};
 use core::sync::atomic::{AtomicU64, Ordering};
 use reveille_protocol::{Bells, Caller, DeadlineCall, Pool, Queue, SyncCall};
 
@@ -19,19 +20,19 @@ pub const POST_BYTES: usize = 64;
 pub const POSTS_PER_CPU: usize = 16;
 
 /// Senders that share one queue of each target. Machines with more CPUs have several queues per CPU.
-pub(super) const BLOCK: usize = Queue::<Hw>::CALLERS as usize;
+pub(super) const BLOCK: usize = Queue::<Atomics>::CALLERS as usize;
 
 /// One queue, alone on its cache line, with what its senders need beside it.
 #[repr(C, align(64))]
 pub(crate) struct QueueLine {
-    pub(super) queue: Queue<Hw>,
+    pub(super) queue: Queue<Atomics>,
     /// Rung when something was pushed that finds the queue empty.
     pub(super) bell: gic::Doorbell,
 }
 
 /// The nodes of up to [`BLOCK`] senders, those of one after those of another.
 pub(crate) struct Block {
-    pub(super) links: &'static [HwWord],
+    pub(super) links: &'static [AtomicWord],
     pub(super) nodes: &'static [ClosureCell<POST_BYTES>],
     /// The index of its first sender.
     first: usize,
@@ -55,32 +56,45 @@ impl Block {
     }
 }
 
-/// What a sender lends to its callees: a function that runs the call and ends it.
-#[derive(Clone, Copy)]
-pub(super) struct Payload {
-    pub(super) run: unsafe fn(*const (), &SyncCall<Hw>),
-    pub(super) data: *const (),
-}
+/// What runs a call at a callee, and ends it.
+pub(super) type Run = unsafe fn(&'static Lent);
 
-/// What the callees of one CPU touch, alone on its cache lines.
+/// What a sender lends to its callees, alone on its cache line: all of a call that is small, so that it takes one line there and back.
 #[repr(C, align(128))]
 pub(super) struct Lent {
-    pub(super) sync: SyncCall<Hw>,
-    pub(super) payload: UnsafeCell<Payload>,
+    pub(super) sync: SyncCall<Atomics>,
+    pub(super) run: UnsafeCell<Run>,
+    room: UnsafeCell<MaybeUninit<[u64; 6]>>,
 }
+
+// The word that says that the call is over comes with what it leaves.
+const _: () = assert!(offset_of!(Lent, room) + size_of::<[u64; 6]>() == 64);
 
 impl Lent {
     const fn new() -> Self {
-        unsafe fn nothing(_: *const (), _: &SyncCall<Hw>) {}
+        unsafe fn nothing(_: &'static Lent) {}
         Self {
-            sync: SyncCall::from_parts(HwWord::with(SyncCall::<Hw>::IDLE)),
-            payload: UnsafeCell::new(Payload { run: nothing, data: core::ptr::null() }),
+            sync: SyncCall::from_parts(AtomicWord::with(SyncCall::<Atomics>::IDLE)),
+            run: UnsafeCell::new(nothing),
+            room: UnsafeCell::new(MaybeUninit::uninit()),
         }
+    }
+
+    /// Whether a `T` fits into the room.
+    pub(super) const fn has_room_for<T>() -> bool {
+        size_of::<T>() <= size_of::<[u64; 6]>() && align_of::<T>() <= align_of::<[u64; 6]>()
+    }
+
+    /// Where a `T` lies in the room.
+    #[inline(always)]
+    pub(super) fn room<T>(&self) -> *mut T {
+        const { assert!(Self::has_room_for::<T>()) };
+        self.room.get().cast()
     }
 }
 
-// SAFETY: `payload` is written by its own CPU between `SyncCall::begin` and the first `Queue::call`, and read by
-// callees between taking the call and the end; the protocol orders the two.
+// SAFETY: `run` and the room are written by their own CPU between `SyncCall::begin` and the first `Queue::call`, and read, and the room written by an
+// only one, by callees between taking the call and the end; the protocol orders the two.
 unsafe impl Sync for Lent {}
 
 /// For a CPU that cannot call yet.
@@ -132,10 +146,10 @@ pub(crate) struct Part {
     pub(super) queues: &'static [QueueLine],
     /// The nodes of all blocks, in the same order.
     pub(super) blocks: &'static [Block],
-    pub(super) pool: Pool<Hw>,
-    pub(super) deadline: DeadlineCall<Hw>,
+    pub(super) pool: Pool<Atomics>,
+    pub(super) deadline: DeadlineCall<Atomics>,
     /// What was rung here.
-    pub(super) bells: Bells<Hw>,
+    pub(super) bells: Bells<Atomics>,
 }
 
 // SAFETY: the pointers are to what is shared anyway, and never freed or moved. All else is atomic or constant.
@@ -159,11 +173,11 @@ impl Part {
             queues: &[],
             blocks: &[],
             pool: Pool::from_parts(
-                HwWord::with(Pool::<Hw>::all(POSTS_PER_CPU as u32)),
-                HwWord::with(Pool::<Hw>::NONE),
+                AtomicWord::with(Pool::<Atomics>::all(POSTS_PER_CPU as u32)),
+                AtomicWord::with(Pool::<Atomics>::NONE),
             ),
-            deadline: DeadlineCall::from_parts(HwWord::with(DeadlineCall::<Hw>::IDLE)),
-            bells: Bells::from_parts(HwWord::with(Bells::<Hw>::CLOSED)),
+            deadline: DeadlineCall::from_parts(AtomicWord::with(DeadlineCall::<Atomics>::IDLE)),
+            bells: Bells::from_parts(AtomicWord::with(Bells::<Atomics>::CLOSED)),
         }
     }
 
@@ -172,6 +186,18 @@ impl Part {
     pub(super) fn queue_of(&self, target: CpuId) -> &'static QueueLine {
         // SAFETY: set up before the first call, with a queue for each CPU; a `CpuId` is below their number.
         unsafe { &*self.queues_out.add(target.index()) }
+    }
+
+    /// Calls `f` with the queues of this CPU, whose area it is, in the order of the blocks of senders.
+    #[inline(always)]
+    pub(super) fn each_own_queue(area: &Area, f: impl Fn(&'static QueueLine, &'static Block)) {
+        let mut index = area.id.index();
+        for block in Self::of(area).blocks {
+            if let Some(line) = Self::of(area).queues.get(index) {
+                f(line, block);
+            }
+            index += area::areas().len();
+        }
     }
 
     /// The queues of this CPU, whose area it is, in the order of the blocks of senders.
@@ -185,7 +211,7 @@ impl Part {
 /// Bytes that each CPU takes on a machine of at most [`BLOCK`] CPUs; one [`QueueLine`] more for each further block.
 pub(crate) const BYTES_PER_CPU: usize = size_of::<QueueLine>()
     + size_of::<Lent>()
-    + POSTS_PER_CPU * (size_of::<HwWord>() + size_of::<ClosureCell<POST_BYTES>>());
+    + POSTS_PER_CPU * (size_of::<AtomicWord>() + size_of::<ClosureCell<POST_BYTES>>());
 
 /// Memory for the calls of all CPUs, carved at boot.
 pub(crate) struct Shared {
@@ -204,9 +230,8 @@ impl Shared {
         let queues = carve((count * blocks * size_of::<QueueLine>()) as u64)? as *mut QueueLine;
         for index in 0..count * blocks {
             let queue = Queue::from_parts(
-                HwWord::with(Queue::<Hw>::CLOSED),
-                HwWord::with(Queue::<Hw>::ZERO),
-                HwWord::with(Queue::<Hw>::ZERO),
+                AtomicWord::with(Queue::<Atomics>::CLOSED),
+                AtomicWord::with(Queue::<Atomics>::ZERO),
             );
             let line = QueueLine { queue, bell: gic::Doorbell::new() };
             // SAFETY: carved for as many, page-aligned, and nobody else's.
@@ -215,7 +240,7 @@ impl Shared {
         // SAFETY: all written just now.
         let queues = unsafe { core::slice::from_raw_parts(queues, count * blocks) };
         // Zeros are valid links and empty cells.
-        let links = carve((count * POSTS_PER_CPU * size_of::<HwWord>()) as u64)?;
+        let links = carve((count * POSTS_PER_CPU * size_of::<AtomicWord>()) as u64)?;
         let nodes = carve((count * POSTS_PER_CPU * size_of::<ClosureCell<POST_BYTES>>()) as u64)?;
         let lent = carve((count * size_of::<Lent>()) as u64)? as *mut Lent;
         for index in 0..count {
@@ -243,7 +268,7 @@ pub(crate) unsafe fn set_up<'a>(shared: &Shared, parts: impl Iterator<Item = &'a
         // SAFETY: `Shared::carve` carved zeroed room for the nodes of all CPUs, and for a link each; zeros are valid
         // links and, `ClosureCell` says so, empty cells. The room is the caller's promise.
         unsafe {
-            let links = core::slice::from_raw_parts((shared.links as *const HwWord).add(first), here);
+            let links = core::slice::from_raw_parts((shared.links as *const AtomicWord).add(first), here);
             let nodes = core::slice::from_raw_parts(
                 (shared.nodes as *const ClosureCell<POST_BYTES>).add(first),
                 here,

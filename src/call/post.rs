@@ -2,11 +2,11 @@
 
 use super::part::{self, CALL, POSTS_PER_CPU, Part, QueueLine};
 use super::wait;
-use crate::arch::Hw;
 use crate::gic::SgiBatch;
 use crate::masking;
 use crate::percpu::area::Part as _;
 use crate::percpu::{CpuId, CpuSet};
+use crate::sync::Atomics;
 use core::fmt;
 use reveille_protocol::{Closed, Pushed};
 
@@ -75,13 +75,13 @@ pub struct Posted {
 /// At once, with `f`, and without any other effect: [`PostError::Busy`], [`PostError::Offline`].
 #[inline]
 pub fn post<F: FnOnce() + Send + 'static>(cpu: CpuId, f: F) -> Result<(), PostError<F>> {
-    let Some((masked, own)) = masking::mask_below_nmi_here() else { return Err(PostError::Busy(f)) };
+    let Some((closed, own)) = masking::close_below_nmi_here() else { return Err(PostError::Busy(f)) };
     let line = Part::of(own).queue_of(cpu);
     let pushed = push(Part::of(own), line, f)?;
-    if pushed.first || wait::is_stalled(line) {
+    if pushed.first || wait::is_stalled(line, cpu) {
         line.bell.ring();
     }
-    masked.end_on(own);
+    drop(closed);
     Ok(())
 }
 
@@ -114,7 +114,7 @@ pub fn post_each<F: Fn(CpuId) + Copy + Send + 'static>(set: &CpuSet, f: F) -> Po
         match push(Part::of(own), line, move || f(cpu)) {
             Ok(pushed) => {
                 posted.accepted.insert(cpu);
-                if pushed.first || wait::is_stalled(line) {
+                if pushed.first || wait::is_stalled(line, cpu) {
                     sgis.add_bell(&line.bell);
                 }
             }
@@ -151,5 +151,5 @@ pub(super) fn push<F: FnOnce() + Send>(own: &Part, line: &QueueLine, f: F) -> Re
     }
 }
 
-const _: () = assert!(POSTS_PER_CPU as u32 <= reveille_protocol::Pool::<Hw>::NODES);
-const _: () = assert!((POSTS_PER_CPU * part::BLOCK) as u32 <= reveille_protocol::Queue::<Hw>::NODES);
+const _: () = assert!(POSTS_PER_CPU as u32 <= reveille_protocol::Pool::<Atomics>::NODES);
+const _: () = assert!((POSTS_PER_CPU * part::BLOCK) as u32 <= reveille_protocol::Queue::<Atomics>::NODES);

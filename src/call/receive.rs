@@ -1,14 +1,14 @@
 //! The receiving side: running what others want of this CPU.
 
 use super::bell::answer_these;
-use super::part::{BLOCK, Block, Lent, Part, Payload, QueueLine};
-use crate::arch::Hw;
+use super::part::{BLOCK, Block, Lent, Part, QueueLine};
 use crate::closure::ClosureCell;
 use crate::masking;
 use crate::percpu::MAX_CPUS;
-use crate::percpu::area::{self, Area, Part as _};
+use crate::percpu::area::{Area, Part as _};
+use crate::sync::Atomics;
 use core::sync::atomic::Ordering;
-use reveille_protocol::{Batch, Message};
+use reveille_protocol::{Message, Taken};
 
 /// How far this CPU looks for what it was not told of, because that SGI was lost.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,35 +38,45 @@ fn is_any_pending(area: &Area) -> bool {
 /// drainer at a time.
 #[inline(always)]
 pub(crate) fn drain(area: &'static Area) {
+    let Some(line) = Part::of(area).only_queue else { return drain_each(area) };
+    let taken = line.queue.take();
     // One call and nothing else is what most interrupts are about.
-    if let Some(line) = Part::of(area).only_queue
-        && let Some(place) = line.queue.take_call()
-    {
+    match taken.only_call() {
         // SAFETY: there is one block, so the place of the caller is the number of its CPU, and each has lent something.
-        return run_call(area, unsafe { &*Part::of(area).lent_by.add(place as usize) });
+        Some(place) => run_call(area, unsafe { &*Part::of(area).lent_by.add(place as usize) }),
+        None => run_all(area, Part::of(area).block, taken),
     }
-    drain_all(area);
 }
 
 /// Runs what others want of this CPU as far as it looks for that. In interrupt context, as [`drain`].
 #[inline(always)]
 pub(crate) fn drain_as(area: &'static Area, look: Look) {
     if is_pending(area, look) {
-        drain_all(area);
+        drain(area);
     }
 }
 
+/// A CPU that has several queues looks first: most of them are empty, and stay in its cache so.
+#[cold]
 #[inline(never)]
-fn drain_all(area: &'static Area) {
-    for (line, block) in Part::own_queues(area) {
-        run_all(area, block, line.queue.take(block.links));
-    }
+fn drain_each(area: &'static Area) {
+    Part::each_own_queue(area, |line, block| {
+        if line.queue.is_empty() {
+            return;
+        }
+        let taken = line.queue.take();
+        match taken.only_call() {
+            Some(place) => run_call(area, block.sender(place as usize).lent),
+            None => run_all(area, block, taken),
+        }
+    });
 }
 
 /// Runs a batch. Nothing is locked meanwhile.
-#[inline(always)]
-fn run_all(area: &'static Area, block: &'static Block, batch: Batch<'static, Hw>) {
-    for message in batch {
+#[cold]
+#[inline(never)]
+fn run_all(area: &'static Area, block: &'static Block, taken: Taken) {
+    for message in taken.in_order::<Atomics>(block.links) {
         match message {
             Message::Call(place) => run_call(area, block.sender(place as usize).lent),
             Message::Post(node) => run_post(area, block, node),
@@ -75,12 +85,12 @@ fn run_all(area: &'static Area, block: &'static Block, batch: Batch<'static, Hw>
 }
 
 #[inline(always)]
-fn run_call(area: &'static Area, lent: &Lent) {
+fn run_call(area: &'static Area, lent: &'static Lent) {
     // SAFETY: taken from the queue, so the caller has written it and waits for the end.
-    let Payload { run, data } = unsafe { *lent.payload.get() };
+    let run = unsafe { *lent.run.get() };
     Part::of(area).activity.store(run as usize as u64, Ordering::Relaxed);
-    // SAFETY: `data` is what `run` was made for, and lives until `run` ends the call.
-    unsafe { run(data, &lent.sync) };
+    // SAFETY: the room holds what `run` was made for, until `run` ends the call.
+    unsafe { run(lent) };
     Part::of(area).activity.store(0, Ordering::Relaxed);
     Part::of(area).ran.add(1);
 }
@@ -103,7 +113,7 @@ fn run_post(area: &'static Area, block: &'static Block, node: u32) {
 
 /// What a CPU had accepted when it closed its queues, and what was rung at it.
 pub(crate) struct Kept {
-    batches: [Option<Batch<'static, Hw>>; MAX_BLOCKS],
+    taken: [Taken; MAX_BLOCKS],
     /// Bells that were rung.
     rung: u64,
 }
@@ -113,14 +123,14 @@ const MAX_BLOCKS: usize = MAX_CPUS.div_ceil(BLOCK);
 
 impl Kept {
     /// Nothing.
-    pub(crate) const NONE: Self = Self { batches: [const { None }; MAX_BLOCKS], rung: 0 };
+    pub(crate) const NONE: Self = Self { taken: [Taken::NOTHING; MAX_BLOCKS], rung: 0 };
 }
 
 /// This CPU takes no more messages. What it had accepted is still to be run. With interrupts masked.
 pub(crate) fn close(area: &'static Area) -> Kept {
     let mut kept = Kept::NONE;
-    for ((line, block), kept) in Part::own_queues(area).zip(&mut kept.batches) {
-        *kept = Some(line.queue.close(block.links));
+    for ((line, _), taken) in Part::own_queues(area).zip(&mut kept.taken) {
+        *taken = line.queue.close();
     }
     kept.rung = Part::of(area).bells.close();
     kept
@@ -130,26 +140,20 @@ pub(crate) fn close(area: &'static Area) -> Kept {
 pub(crate) fn condemn(area: &'static Area) {
     Part::of(area).bells.close();
     let condemn = |line: &QueueLine, block: &'static Block| {
-        if let Some(lost) = line.queue.condemn(block.links) {
+        if let Some(lost) = line.queue.condemn() {
             lose(block, lost);
         }
     };
     if let Some(line) = Part::of(area).only_queue {
         return condemn(line, Part::of(area).block);
     }
-    let mut index = area.id.index();
-    for block in Part::of(area).blocks {
-        if let Some(line) = Part::of(area).queues.get(index) {
-            condemn(line, block);
-        }
-        index += area::areas().len();
-    }
+    Part::each_own_queue(area, condemn);
 }
 
 /// What these closures have captured is lost with them. The nodes are their senders' again, who may be the one that is left.
 #[cold]
-fn lose(block: &Block, lost: Batch<'_, Hw>) {
-    for message in lost {
+fn lose(block: &Block, lost: Taken) {
+    for message in lost.in_order::<Atomics>(block.links) {
         if let Message::Post(node) = message {
             block.give_back(node);
         }
@@ -159,10 +163,8 @@ fn lose(block: &Block, lost: Batch<'_, Hw>) {
 /// Runs what [`close`] kept, in interrupt context.
 pub(crate) fn run_kept(area: &'static Area, kept: Kept) {
     masking::as_interrupt(area, || {
-        for (block, batch) in Part::of(area).blocks.iter().zip(kept.batches) {
-            if let Some(batch) = batch {
-                run_all(area, block, batch);
-            }
+        for (block, taken) in Part::of(area).blocks.iter().zip(kept.taken) {
+            run_all(area, block, taken);
         }
         answer_these(area, kept.rung);
     });

@@ -1,16 +1,15 @@
 //! Calls that wait for their callees.
 
-use super::part::{CALL, Part, Payload};
-use super::wait::{Callees, UnderWay, mask_to_wait};
+use super::part::{CALL, Lent, Part, Run};
+use super::wait::{Callees, UnderWay, close_to_wait, mask_to_wait};
 use super::{CallError, wait};
-use crate::arch::Hw;
 use crate::gic::SgiBatch;
 use crate::masking;
 use crate::percpu::area::{self, Area, Part as _};
 use crate::percpu::{self, CpuId, CpuSet};
-use core::cell::UnsafeCell;
-use core::mem::MaybeUninit;
-use reveille_protocol::SyncCall;
+use crate::sync::Atomics;
+use core::mem::{ManuallyDrop, MaybeUninit};
+use reveille_protocol::Calling;
 
 /// Runs `f` on `cpu` and brings its value back.
 ///
@@ -24,53 +23,84 @@ use reveille_protocol::SyncCall;
 /// [`CallError::Offline`]; [`CallError::WouldDeadlock`] with interrupts masked or in interrupt context. `f` did not run.
 #[inline]
 pub fn on<R: Send, F: FnOnce() -> R + Send>(cpu: CpuId, f: F) -> Result<R, CallError> {
-    struct Frame<F, R> {
-        f: UnsafeCell<MaybeUninit<F>>,
-        result: UnsafeCell<MaybeUninit<R>>,
+    /// First the closure, then its value.
+    union Place<F, R> {
+        _f: ManuallyDrop<F>,
+        _result: ManuallyDrop<R>,
     }
-    unsafe fn run<F: FnOnce() -> R, R>(data: *const (), call: &SyncCall<Hw>) {
-        // SAFETY: `data` is the frame of the caller below, who waits; one callee runs this, once.
+    /// Whether that is in what is lent. Else it is on the caller's stack, and its address in what is lent.
+    const fn is_small<F, R>() -> bool {
+        Lent::has_room_for::<Place<F, R>>()
+    }
+    unsafe fn run<F: FnOnce() -> R, R>(lent: &'static Lent) {
+        // SAFETY: the caller below has put there what this looks for, and waits; one callee runs this, once.
         unsafe {
-            let frame = &*data.cast::<Frame<F, R>>();
-            let f = (*frame.f.get()).assume_init_read();
-            (*frame.result.get()).write(f());
+            let place = if is_small::<F, R>() { lent.room() } else { lent.room::<*mut Place<F, R>>().read() };
+            let f = place.cast::<F>().read();
+            place.cast::<R>().write(f());
         }
-        call.finish_only();
+        lent.sync.finish_only();
     }
 
-    let (masked, own) = mask_to_wait()?;
-    if cpu == own.id {
+    // Where threads move it is asked again behind the mask.
+    if cpu == area::current().id {
+        let (masked, own) = mask_to_wait()?;
+        if !area::threads_move() || cpu == own.id {
+            let result = f();
+            masked.end_on(own);
+            return Ok(result);
+        }
+    }
+    let (closed, own) = close_to_wait()?;
+    if area::threads_move() && cpu == own.id {
+        let masked = closed.into_masked(own);
         let result = f();
         masked.end_on(own);
         return Ok(result);
     }
-    let frame =
-        Frame { f: UnsafeCell::new(MaybeUninit::new(f)), result: UnsafeCell::new(MaybeUninit::uninit()) };
-    let data = (&raw const frame).cast();
-    let payload = Payload { run: run::<F, R>, data };
-    if let Err(error) = call_one(masked, own, cpu, payload, core::any::type_name::<F>) {
-        // SAFETY: refused, so nobody ran or read it.
-        unsafe { (*frame.f.get()).assume_init_drop() };
-        return Err(error);
+    // There is no other under way: thread context alone gets here, and waits below. Until then no code runs on this CPU that could get here, but
+    // for other threads, which do not run meanwhile.
+    let under_way = UnderWay::new(own);
+    let lent = Part::of(own).lent;
+    let calling = lent.sync.begin(1);
+    let mut large = MaybeUninit::<Place<F, R>>::uninit();
+    let place = if is_small::<F, R>() { lent.room() } else { large.as_mut_ptr() };
+    // SAFETY: begun, so no callee reads what is lent until it is told; the place is large enough for either.
+    unsafe {
+        place.cast::<F>().write(f);
+        if !is_small::<F, R>() {
+            lent.room::<*mut Place<F, R>>().write(place);
+        }
+        *lent.run.get() = run::<F, R>;
     }
-    // SAFETY: the callee has written it before its `finish`, which the wait has seen.
-    Ok(unsafe { frame.result.into_inner().assume_init() })
+    match call_one(closed, own, cpu, calling, run::<F, R>, core::any::type_name::<F>) {
+        Ok(()) => {
+            // SAFETY: the callee has written it before its `finish`, which the wait has seen.
+            let result = unsafe { place.cast::<R>().read() };
+            // The next call may be another thread's.
+            drop(under_way);
+            Ok(result)
+        }
+        Err(error) => {
+            // SAFETY: refused, so nobody ran or read it.
+            let f = unsafe { place.cast::<F>().read() };
+            drop(under_way);
+            drop(f);
+            Err(error)
+        }
+    }
 }
 
+/// Tells `cpu` of what was lent to it, and waits.
 #[inline(always)]
 fn call_one(
-    masked: masking::Masked,
+    closed: masking::Closed,
     own: &'static Area,
     cpu: CpuId,
-    payload: Payload,
+    mut calling: Calling<'_, Atomics>,
+    run: Run,
     name: fn() -> &'static str,
 ) -> Result<(), CallError> {
-    // Only one at a time: thread context alone gets here, and waits below.
-    let _under_way = UnderWay::new(own);
-    let lent = Part::of(own).lent;
-    let Some(mut calling) = lent.sync.begin(1) else { return Err(CallError::WouldDeadlock) };
-    // SAFETY: begun, so no callee reads it until it is told.
-    unsafe { *lent.payload.get() = payload };
     let line = Part::of(own).queue_of(cpu);
     match line.queue.call(Part::of(own).caller) {
         Ok(pushed) => {
@@ -84,9 +114,9 @@ fn call_one(
             return Err(CallError::Offline);
         }
     }
-    masked.end_on(own);
+    drop(closed);
     if let Err(calling) = wait::briefly(calling) {
-        wait::for_long(calling, own, Callees::One(cpu), payload, name);
+        wait::for_long(calling, own, Callees::One(cpu), run, name);
     }
     Ok(())
 }
@@ -101,26 +131,38 @@ fn call_one(
 ///
 /// [`CallError::WouldDeadlock`] with interrupts masked or in interrupt context. `f` ran nowhere.
 pub fn on_each<F: Fn(CpuId) + Sync>(set: &CpuSet, f: F) -> Result<CpuSet, CallError> {
-    unsafe fn run<F: Fn(CpuId)>(data: *const (), call: &SyncCall<Hw>) {
-        // SAFETY: `data` is the `f` of the caller below, who waits, and `F` is `Sync`.
-        unsafe { (*data.cast::<F>())(percpu::current()) }
-        call.finish();
+    unsafe fn run<F: Fn(CpuId)>(lent: &'static Lent) {
+        // SAFETY: the caller below has put there what this looks for, and waits; `F` is `Sync`.
+        unsafe {
+            let f = if Lent::has_room_for::<F>() { lent.room() } else { lent.room::<*const F>().read() };
+            (*f)(percpu::current());
+        }
+        lent.sync.finish();
     }
 
     let (masked, own) = mask_to_wait()?;
-    let _under_way = UnderWay::new(own);
+    let under_way = UnderWay::new(own);
     let mut offline = CpuSet::EMPTY;
-    let payload = Payload { run: run::<F>, data: (&raw const f).cast() };
+    let lent = Part::of(own).lent;
     // As many as there can be; those that were not told are taken back below.
     let most = area::areas().len() as u32;
-    let Some(mut calling) = Part::of(own).lent.sync.begin(most) else { return Err(CallError::WouldDeadlock) };
-    // SAFETY: begun, so no callee reads it until it is told.
-    unsafe { *Part::of(own).lent.payload.get() = payload };
+    // No other is under way, as in `on`; and what `f` does below it does masked.
+    let mut calling = lent.sync.begin(most);
+    let mut large = MaybeUninit::<F>::uninit();
+    let place = if Lent::has_room_for::<F>() { lent.room() } else { large.as_mut_ptr() };
+    // SAFETY: begun, so no callee reads what is lent until it is told.
+    unsafe {
+        place.write(f);
+        if !Lent::has_room_for::<F>() {
+            lent.room::<*const F>().write(place);
+        }
+        *lent.run.get() = run::<F>;
+    }
     let mut sgis = SgiBatch::new(CALL);
     let mut told = 0;
-    for cpu in set {
+    set.each(most as usize, |cpu| {
         if cpu == own.id {
-            continue;
+            return;
         }
         let line = Part::of(own).queue_of(cpu);
         match line.queue.call(Part::of(own).caller) {
@@ -134,16 +176,22 @@ pub fn on_each<F: Fn(CpuId) + Sync>(set: &CpuSet, f: F) -> Result<CpuSet, CallEr
                 offline.insert(cpu);
             }
         }
-    }
+    });
     drop(sgis);
     Part::of(own).sent.add(u64::from(told));
     calling.take_back(most - told);
     if set.contains(own.id) {
-        f(own.id);
+        // SAFETY: written above, and only referred to until all are done with it.
+        unsafe { (*place)(own.id) };
     }
     masked.end_on(own);
     if let Err(calling) = wait::briefly(calling) {
-        wait::for_long(calling, own, Callees::Set(set), payload, core::any::type_name::<F>);
+        wait::for_long(calling, own, Callees::Set(set), run::<F>, core::any::type_name::<F>);
     }
+    // SAFETY: all are done with it.
+    let f = unsafe { place.read() };
+    // The next call may be another thread's.
+    drop(under_way);
+    drop(f);
     Ok(offline)
 }

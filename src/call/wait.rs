@@ -1,13 +1,14 @@
 //! Waiting for callees: bounded in everything but the wait itself.
 
 use super::CallError;
-use super::part::{Part, Payload, QueueLine};
-use crate::arch::{Hw, regs, timer};
+use super::part::{Part, QueueLine, Run, ran};
+use crate::arch::{regs, timer};
 use crate::clock::{to_duration, to_ticks};
 use crate::gic::{self, WAKE};
 use crate::holds::Holds;
 use crate::percpu::area::{self, Area, Part as _};
 use crate::percpu::{CpuId, CpuSet};
+use crate::sync::Atomics;
 use crate::{arch, gate, masking};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
@@ -39,11 +40,19 @@ pub(crate) fn init(args: BootArgs<'_>) {
 /// Masks interrupts to send, if this CPU, whose area comes back, may wait for another afterwards: in thread context, interrupts open.
 #[inline(always)]
 pub(super) fn mask_to_wait() -> Result<(masking::Masked, &'static Area), CallError> {
+    to_wait(masking::mask_if_open_here)
+}
+
+/// The same for as long as it takes to send one message.
+#[inline(always)]
+pub(super) fn close_to_wait() -> Result<(masking::Closed, &'static Area), CallError> {
+    to_wait(masking::close_if_open_here)
+}
+
+#[inline(always)]
+fn to_wait<T>(begin: impl FnOnce() -> Option<T>) -> Result<T, CallError> {
     // What a CPU runs from its thread context as if it were interrupted, it runs masked.
-    if regs::on_exception_stack() {
-        return Err(CallError::WouldDeadlock);
-    }
-    masking::mask_if_open_here().ok_or(CallError::WouldDeadlock)
+    if regs::on_exception_stack() { Err(CallError::WouldDeadlock) } else { begin().ok_or(CallError::WouldDeadlock) }
 }
 
 /// Ticks of the counter, for the stall check.
@@ -52,10 +61,10 @@ fn now() -> u64 {
     timer::counter()
 }
 
-/// Whether the SGI for what is in a queue seems to have been lost.
+/// Whether the SGI for what is in a queue of `cpu` seems to have been lost.
 #[cold]
-pub(super) fn is_stalled(line: &QueueLine) -> bool {
-    line.queue.is_stalled(now(), STALL_TICKS.load(Ordering::Relaxed))
+pub(super) fn is_stalled(line: &QueueLine, cpu: CpuId) -> bool {
+    line.queue.is_stalled(now(), STALL_TICKS.load(Ordering::Relaxed), || ran(area::of(cpu)))
 }
 
 /// Whom a call waits for.
@@ -67,9 +76,10 @@ pub(super) enum Callees<'a> {
 
 /// Waits for a while until every callee is done with the call, and gives it back if one is not.
 #[inline(always)]
-pub(super) fn briefly(calling: Calling<'_, Hw>) -> Result<(), Calling<'_, Hw>> {
-    let mut calling = calling;
-    for _ in 0..LOOKS {
+pub(super) fn briefly(calling: Calling<'_, Atomics>) -> Result<(), Calling<'_, Atomics>> {
+    arch::yield_now();
+    let Err(mut calling) = calling.end() else { return Ok(()) };
+    for _ in 1..LOOKS {
         arch::yield_now();
         match calling.end() {
             Ok(()) => return Ok(()),
@@ -82,10 +92,10 @@ pub(super) fn briefly(calling: Calling<'_, Hw>) -> Result<(), Calling<'_, Hw>> {
 /// Waits until every callee of `own`'s call is done with it, and looks after those that are not.
 #[cold]
 pub(super) fn for_long(
-    calling: Calling<'_, Hw>,
+    calling: Calling<'_, Atomics>,
     own: &'static Area,
     callees: Callees<'_>,
-    payload: Payload,
+    run: Run,
     name: fn() -> &'static str,
 ) {
     let (one, set) = match callees {
@@ -109,12 +119,12 @@ pub(super) fn for_long(
             // One that has refused, in a set, may never have been there to be interrupted.
             let waits = line.queue.is_waiting(Part::of(own).caller);
             if let Some(age) = report {
-                let runs = !waits && is_running(cpu, payload);
+                let runs = !waits && is_running(cpu, run);
                 if waits || runs {
                     tell(own.id, cpu, name(), runs, age);
                 }
             }
-            if waits && report.is_some() || is_stalled(line) {
+            if waits && report.is_some() || is_stalled(line, cpu) {
                 line.bell.ring();
             }
         }
@@ -146,8 +156,8 @@ impl Drop for UnderWay {
     }
 }
 
-fn is_running(cpu: CpuId, payload: Payload) -> bool {
-    Part::of(area::of(cpu)).activity.load(Ordering::Relaxed) == payload.run as usize as u64
+fn is_running(cpu: CpuId, run: Run) -> bool {
+    Part::of(area::of(cpu)).activity.load(Ordering::Relaxed) == run as usize as u64
 }
 
 /// How long a call has been waited for.

@@ -40,6 +40,15 @@ const _: () = {
 /// Interrupts with lower numbers are SGIs.
 const SGI_COUNT: u32 = 16;
 
+/// By which bits [`CpuPart::entry`] tells the kinds apart.
+const NOT_V2: u8 = 1;
+const NO_NMI: u8 = 2;
+const _: () = assert!(
+    gic::V2 & NOT_V2 == 0
+        && gic::V3 & (NOT_V2 | NO_NMI) == NOT_V2 | NO_NMI
+        && gic::V3_NMI & (NOT_V2 | NO_NMI) == NOT_V2
+);
+
 /// Handles one interrupt. Called by the vector with `DAIF.I` set, which it is again on return.
 ///
 /// While a handler runs `DAIF.I` is open: nothing but an NMI-class interrupt gets in, because the priority of the
@@ -47,10 +56,14 @@ const SGI_COUNT: u32 = 16;
 pub(crate) extern "C" fn interrupt(frame: &IrqFrame) {
     let area = area::current();
     before_interrupt(area, frame.spsr());
-    match CpuPart::of(area).entry() {
-        gic::V3 => handle::<gic::v3_cpu::Cpu>(area, frame),
-        gic::V2 => handle::<gic::v2::Cpu>(area, frame),
-        _ => handle::<gic::v3_cpu::NmiCpu>(area, frame),
+    let entry = CpuPart::of(area).entry();
+    // A bit each, so that each is one instruction.
+    if entry & NOT_V2 == 0 {
+        handle::<gic::v2::Cpu>(area, frame);
+    } else if entry & NO_NMI != 0 {
+        handle::<gic::v3_cpu::Cpu>(area, frame);
+    } else {
+        handle::<gic::v3_cpu::NmiCpu>(area, frame);
     }
     Masking::of(area).end_interrupt(frame);
     if let Some(landing) = after_interrupt(area, frame.pc(), frame.spsr()) {

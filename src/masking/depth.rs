@@ -114,6 +114,16 @@ impl Masking {
         }
     }
 
+    /// One guard more on this CPU, which holds interrupts back by `DAIF`, and whose `DAIF` was this before: it is again, unless that is this CPU's way.
+    pub(crate) fn begin_closed(&self, daif: u64) {
+        if self.depth.tag() == BY_DAIF {
+            self.count_by_daif(daif);
+        } else {
+            self.begin(|| self);
+            regs::daif_restore(daif);
+        }
+    }
+
     #[inline(always)]
     fn raise_v2(&self) {
         // SAFETY: the priority mask of a GICv2, mapped for ever, where the tag says that there is one; it has the same address on each CPU, to

@@ -4,7 +4,7 @@ use super::Batch;
 use crate::clock::Deadline;
 use crate::lifecycle::Lifecycle;
 use crate::percpu::area;
-use crate::sync::{ALONE, LSE};
+use crate::sync::{ALONE, EXCLUSIVES, LSE};
 use aarch64_cpu::registers::{ID_AA64ISAR0_EL1, Readable};
 use core::time::Duration;
 use reveille_protocol::Survey;
@@ -32,7 +32,7 @@ pub(crate) fn uses_lse() -> bool {
 /// the boot CPU, alone, before `main`.
 pub(crate) fn use_lse() {
     if has_lse(ID_AA64ISAR0_EL1.get())
-        && let Err(error) = Batch::new().enable(&LSE).apply()
+        && let Err(error) = Batch::new().enable(&LSE).disable(&EXCLUSIVES).apply()
     {
         log::warn!("LSE atomics stay off: {error}");
     }
@@ -43,7 +43,7 @@ pub(crate) fn forgo_lse(lock: &Lifecycle) -> bool {
     if !uses_lse() {
         return false;
     }
-    match Batch::new().disable(&LSE).apply_locked(lock, Deadline::after(GATHER)) {
+    match Batch::new().disable(&LSE).enable(&EXCLUSIVES).apply_locked(lock, Deadline::after(GATHER)) {
         Ok(_) => true,
         Err(error) => {
             log::error!("the locks go on using LSE atomics, which not every CPU has: {error}");

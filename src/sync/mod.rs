@@ -8,6 +8,7 @@
 //! static TABLE: lock_api::Mutex<reveille::sync::RawSpinLock, [u32; 8]> = lock_api::Mutex::new([0; 8]);
 //! ```
 
+mod atomics;
 #[cfg(feature = "critical-section")]
 mod critical;
 
@@ -16,6 +17,7 @@ mod mutex;
 mod raw;
 mod word;
 
+pub(crate) use atomics::{AtomicWord, Atomics, EXCLUSIVES};
 pub use mutex::{Mutex, MutexGuard};
 #[cfg(feature = "lock_api")]
 pub use raw::{RawMutex, RawSpinLock};

@@ -12,6 +12,9 @@ use reveille::memory::Stack;
 use reveille::time::Instant;
 use reveille::{ExitCode, System, cpu, irq, println};
 
+#[path = "../marks.rs"]
+mod marks;
+
 reveille::entry!(main, exceptions = Host, scheduler = Pair);
 
 const ROUNDS: usize = 64;
@@ -94,14 +97,22 @@ fn main(system: &'static System) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The smallest number of ticks that `operation` says, less what it takes to read them.
+/// The smallest number of ticks that `operation` says, less what it takes to read them, and to mark it.
 fn least(mut operation: impl FnMut() -> u64) -> u64 {
     let empty = |_| {
         let start = Instant::now().ticks();
+        nothing();
         Instant::now().ticks() - start
     };
     let empty = (0..ROUNDS).map(empty).min().unwrap_or(0);
     (0..ROUNDS).map(|_| operation()).min().unwrap_or(0) - empty
+}
+
+/// The marks alone.
+#[inline(always)]
+fn nothing() {
+    marks::begin::<{ marks::number("none") }>();
+    marks::end::<{ marks::number("none") }>();
 }
 
 /// Makes the other context.
@@ -123,7 +134,9 @@ fn switches() -> u64 {
         });
         let both = least(|| {
             let start = Instant::now().ticks();
+            marks::begin::<{ marks::number("context_switch") }>();
             switch();
+            marks::end::<{ marks::number("context_switch") }>();
             Instant::now().ticks() - start
         });
         BOTH.store(both, Ordering::Relaxed);
@@ -140,6 +153,7 @@ fn switches() -> u64 {
 fn preemptions() -> u64 {
     other(|| {
         loop {
+            marks::end::<{ marks::number("preempt") }>();
             AT.store(Instant::now().ticks(), Ordering::Relaxed);
             switch();
         }
@@ -147,6 +161,7 @@ fn preemptions() -> u64 {
     let sending = least(|| {
         let masked = irq::mask();
         let start = Instant::now().ticks();
+        nothing();
         cpu::wake(cpu::current());
         let end = Instant::now().ticks();
         drop(masked);
@@ -155,6 +170,7 @@ fn preemptions() -> u64 {
     let all = least(|| {
         PREEMPTS.store(1, Ordering::Relaxed);
         let start = Instant::now().ticks();
+        marks::begin::<{ marks::number("preempt") }>();
         cpu::wake(cpu::current());
         AT.load(Ordering::Relaxed) - start
     });
@@ -169,11 +185,15 @@ core::arch::global_asm!(
     ".global bench_guest",
     "bench_guest:",
     "isb",
+    ".inst {begin}",
     "mrs x0, cntvct_el0",
     "hvc #1",
     "mrs x1, cntvct_el0",
+    ".inst {end}",
     "hvc #2",
     "b bench_guest",
+    begin = const marks::instruction(marks::number("hypercall")),
+    end = const marks::instruction(marks::number("hypercall") | marks::END),
 );
 
 /// A guest whose hypercall comes back at once.

@@ -56,6 +56,14 @@ impl Word for HostWord {
     fn fetch_add(&self, value: u64, order: Ordering) -> u64 {
         self.0.fetch_add(value, order)
     }
+
+    fn fetch_and(&self, mask: u64, order: Ordering) -> u64 {
+        self.0.fetch_and(mask, order)
+    }
+
+    fn fetch_or(&self, bits: u64, order: Ordering) -> u64 {
+        self.0.fetch_or(bits, order)
+    }
 }
 
 /// Ordinary memory, which the protocols hand from thread to thread.

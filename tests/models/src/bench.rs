@@ -103,6 +103,14 @@ impl Word for LoomWord {
     fn fetch_add(&self, value: u64, order: Ordering) -> u64 {
         self.word.fetch_add(value, order)
     }
+
+    fn fetch_and(&self, mask: u64, order: Ordering) -> u64 {
+        self.word.fetch_and(mask, order)
+    }
+
+    fn fetch_or(&self, bits: u64, order: Ordering) -> u64 {
+        self.word.fetch_or(bits, order)
+    }
 }
 
 /// The word of a lock that loom watches, as [`LoomWord`] has it. One form does for all.

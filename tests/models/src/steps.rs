@@ -93,6 +93,16 @@ impl Word for StepWord {
         between();
         self.0.fetch_add(value, order)
     }
+
+    fn fetch_and(&self, mask: u64, order: Ordering) -> u64 {
+        between();
+        self.0.fetch_and(mask, order)
+    }
+
+    fn fetch_or(&self, bits: u64, order: Ordering) -> u64 {
+        between();
+        self.0.fetch_or(bits, order)
+    }
 }
 
 /// The word of a lock, likewise.

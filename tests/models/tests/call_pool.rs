@@ -50,7 +50,7 @@ impl World {
     /// Receiver `me` takes once: copies, releases, runs. How many ran.
     fn poll(&self, me: usize) -> usize {
         let mut count = 0;
-        for message in self.queues[me].take(&self.links) {
+        for message in self.queues[me].take().in_order::<LoomArch>(&self.links) {
             let Message::Post(node) = message else { unreachable!("nobody calls") };
             let closure = self.closures[node as usize].read();
             self.closures[node as usize].write(0);
@@ -133,7 +133,7 @@ fn refused() {
     Model::new("call_pool/refused", &["ran", "refused"]).check(|tally| {
         let world = World::new(1, 1);
         let receiver = world.spawn(|world| {
-            let kept = world.queues[0].close(&world.links).count();
+            let kept = world.queues[0].close().in_order::<LoomArch>(&world.links).count();
             assert!(kept <= 1);
             if kept == 1 {
                 assert_eq!(world.closures[0].read(), 1);

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 
 use reveille_models::{LoomArch, LoomWord, Model, Payload, thread};
 use reveille_protocol::{
-    Action, Arch, Batch, Closed, Ending, Job, Mark, Message, Participant, Queue, Rendezvous, Slot, Snapshot,
+    Action, Arch, Closed, Ending, Job, Mark, Message, Participant, Queue, Rendezvous, Slot, Snapshot, Taken,
     State, Word,
 };
 
@@ -69,8 +69,8 @@ impl World {
         }
     }
 
-    fn run(&self, batch: Batch<'_, LoomArch>) {
-        for message in batch {
+    fn run(&self, taken: Taken) {
+        for message in taken.in_order::<LoomArch>(&self.links) {
             let Message::Post(node) = message else { panic!("{message:?}") };
             self.ran.borrow_mut().push(self.posts[node as usize].read());
             self.done[node as usize].store(1, Release);
@@ -107,7 +107,7 @@ impl World {
                 }
                 Action::RunJob => {
                     assert!(self.slot.begin_leave(1));
-                    kept = Some(self.queue.close(&self.links));
+                    kept = Some(self.queue.close());
                 }
                 Action::Leave(ending) => {
                     assert_eq!(ending, Ending::Done);
@@ -121,7 +121,7 @@ impl World {
     }
 
     fn take(&self) {
-        self.run(self.queue.take(&self.links));
+        self.run(self.queue.take());
     }
 
     /// CPU 1 waits until it can join.
@@ -226,7 +226,7 @@ fn close_against_push() {
             }
         });
         world.take();
-        let kept = world.queue.close(&world.links);
+        let kept = world.queue.close();
         world.run(kept);
         let accepted = sender.join().unwrap();
         tally.hit(match accepted {

@@ -5,21 +5,27 @@ use super::Mutant;
 /// The table.
 pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
-        name: "push_relaxed",
+        name: "post_relaxed",
         file: "queue.rs",
-        edits: &[(
-            "compare_exchange(seen, add(seen), AcqRel, Relaxed)",
-            "compare_exchange(seen, add(seen), Acquire, Relaxed)",
-        )],
+        edits: &[("compare_exchange(seen, pushed, AcqRel, Relaxed)", "compare_exchange(seen, pushed, Acquire, Relaxed)")],
         model: "call_queue::order",
     },
     Mutant {
-        name: "push_does_not_acquire",
+        name: "call_relaxed",
         file: "queue.rs",
-        edits: &[(
-            "compare_exchange(seen, add(seen), AcqRel, Relaxed)",
-            "compare_exchange(seen, add(seen), Release, Relaxed)",
-        )],
+        edits: &[("self.head.fetch_or(caller.bit, AcqRel)", "self.head.fetch_or(caller.bit, Acquire)")],
+        model: "call_queue::order",
+    },
+    Mutant {
+        name: "post_does_not_acquire",
+        file: "queue.rs",
+        edits: &[("compare_exchange(seen, pushed, AcqRel, Relaxed)", "compare_exchange(seen, pushed, Release, Relaxed)")],
+        model: "call_queue::open_against_push",
+    },
+    Mutant {
+        name: "call_does_not_acquire",
+        file: "queue.rs",
+        edits: &[("self.head.fetch_or(caller.bit, AcqRel)", "self.head.fetch_or(caller.bit, Release)")],
         model: "call_queue::open_against_push",
     },
     Mutant {
@@ -29,129 +35,127 @@ pub(super) const MUTANTS: &[Mutant] = &[
         model: "call_queue::open_against_push",
     },
     Mutant {
-        name: "push_check_then_store",
+        name: "post_check_then_store",
         file: "queue.rs",
         edits: &[
-            ("let mut tried = self.try_push(0, &add);", "let mut tried = self.try_push(self.head.load(Relaxed), &add);"),
+            ("self.try_post(link, node, 0)", "self.try_post(link, node, self.head.load(Relaxed))"),
             (
-                "self.head.compare_exchange(seen, add(seen), AcqRel, Relaxed).map(",
-                "let held = if seen & CLOSED != 0 { Err(seen) } else { Ok(self.head.swap(add(seen), AcqRel)) };
+                "self.head.compare_exchange(seen, pushed, AcqRel, Relaxed).map(",
+                "let held = if seen & CLOSED != 0 { Err(seen) } else { Ok(self.head.swap(pushed, AcqRel)) };
                  held.map(",
             ),
         ],
         model: "call_queue::order",
     },
     Mutant {
-        name: "push_links_to_stale_head",
+        name: "call_check_then_store",
         file: "queue.rs",
-        edits: &[
-            ("(seen & !LIST) | (u64::from(node) + 1)\n        })", "(seen & !LIST) | (u64::from(node) + 1)\n        })\n        .inspect(|_| link.store(0, Relaxed))"),
-        ],
+        edits: &[(
+            "self.head.fetch_or(caller.bit, AcqRel)",
+            "self.head.load(Acquire);
+             self.head.store(seen | caller.bit, Release)",
+        )],
         model: "call_queue::order",
     },
     Mutant {
-        name: "push_after_close",
+        name: "post_links_to_stale_head",
+        file: "queue.rs",
+        edits: &[("link.store(seen, Relaxed);", "if seen == 0 { link.store(seen, Relaxed); }")],
+        model: "call_queue::order",
+    },
+    Mutant {
+        name: "post_after_close",
         file: "queue.rs",
         edits: &[("Err(now) if now & CLOSED != 0 => return Err(Closed),", "")],
         model: "call_queue::close_against_push",
     },
     Mutant {
-        name: "push_forgets_calls",
+        name: "call_after_close",
         file: "queue.rs",
-        edits: &[("(seen & !LIST) | (u64::from(node) + 1)", "u64::from(node) + 1")],
+        edits: &[("if seen & CLOSED != 0 {\n            return Err(Closed);", "if seen == CLOSED | LIST {\n            return Err(Closed);")],
+        model: "call_queue::close_against_push",
+    },
+    Mutant {
+        name: "post_forgets_calls",
+        file: "queue.rs",
+        edits: &[("(seen & !LIST) | (u64::from(node) + 1) << CALLERS", "(u64::from(node) + 1) << CALLERS")],
         model: "call_queue::wake_up",
     },
     Mutant {
-        name: "first_from_stale_head",
+        name: "first_post_tells_nobody",
+        file: "queue.rs",
+        edits: &[("map(|_| Pushed { first: seen == 0 })", "map(|_| Pushed { first: false })")],
+        model: "call_queue::wake_up",
+    },
+    Mutant {
+        name: "first_call_from_stale_head",
         file: "queue.rs",
         edits: &[
-            (
-                "let mut tried = self.try_push(0, &add);",
-                "let stale = self.head.load(Relaxed);\n        let mut tried = self.try_push(0, &add);",
-            ),
-            ("Ok(pushed) => return Ok(pushed),", "Ok(_) => return Ok(Pushed { first: stale == 0 }),"),
+            ("let seen = self.head.fetch_or(caller.bit, AcqRel);", "let stale = self.head.load(Relaxed);\n        let seen = self.head.fetch_or(caller.bit, AcqRel);"),
+            ("Ok(Pushed { first: seen == 0 })\n    }", "Ok(Pushed { first: stale == 0 })\n    }"),
         ],
         model: "call_queue::wake_up",
     },
     Mutant {
-        name: "first_post_alone",
+        name: "first_call_tells_nobody",
         file: "queue.rs",
-        edits: &[("Pushed { first: seen == 0 }", "Pushed { first: add(0) & LIST != 0 && seen == 0 }")],
+        edits: &[("Ok(Pushed { first: seen == 0 })\n    }", "Ok(Pushed { first: false })\n    }")],
         model: "call_queue::wake_up",
     },
     Mutant {
         name: "first_of_three_is_stale",
         file: "queue.rs",
         edits: &[
-            (
-                "let mut tried = self.try_push(0, &add);",
-                "let stale = self.head.load(Relaxed);\n        let mut tried = self.try_push(0, &add);",
-            ),
-            ("Ok(pushed) => return Ok(pushed),", "Ok(_) => return Ok(Pushed { first: stale == 0 }),"),
+            ("let seen = self.head.fetch_or(caller.bit, AcqRel);", "let stale = self.head.load(Relaxed);\n        let seen = self.head.fetch_or(caller.bit, AcqRel);"),
+            ("Ok(Pushed { first: seen == 0 })\n    }", "Ok(Pushed { first: stale == 0 })\n    }"),
         ],
         model: "call_queue::wake_up_by_three",
     },
     Mutant {
+        name: "refused_call_is_taken",
+        file: "queue.rs",
+        edits: &[("self.word.cast_signed() <= 0", "self.word & !CLOSED == 0")],
+        model: "call_queue::refused_call",
+    },
+    Mutant {
+        name: "refused_call_stays",
+        file: "queue.rs",
+        edits: &[("self.head.store(0, Release);", "self.head.fetch_and(!CLOSED, Release);")],
+        model: "call_queue::refused_call",
+    },
+    Mutant {
         name: "take_relaxed",
         file: "queue.rs",
-        edits: &[("self.head.swap(leave, Acquire)", "self.head.swap(leave, Relaxed)")],
+        edits: &[("self.head.fetch_and(CLOSED, Acquire)", "self.head.fetch_and(CLOSED, Relaxed)")],
         model: "call_queue::order",
     },
     Mutant {
         name: "take_load_then_store",
         file: "queue.rs",
         edits: &[(
-            "Self::in_order(self.head.swap(leave, Acquire), links)",
-            "let taken = self.head.load(Acquire);
-             self.head.store(leave, Relaxed);
-             Self::in_order(taken, links)",
+            "Taken { word: self.head.fetch_and(CLOSED, Acquire) }",
+            "let word = self.head.load(Acquire);
+             self.head.store(word & CLOSED, Relaxed);
+             Taken { word }",
         )],
         model: "call_queue::order",
     },
     Mutant {
         name: "take_opens_closed",
         file: "queue.rs",
-        edits: &[(
-            "if self.head.load(Relaxed).cast_signed() <= 0 {\n            return Batch",
-            "if self.head.load(Relaxed) == 0 {\n            return Batch",
-        )],
+        edits: &[("self.head.fetch_and(CLOSED, Acquire)", "self.head.swap(0, Acquire)")],
         model: "call_queue::close_against_push",
     },
     Mutant {
-        name: "take_call_relaxed",
+        name: "only_call_of_two",
         file: "queue.rs",
-        edits: &[(
-            "compare_exchange(1 << (CALLERS_SHIFT + caller), 0, Acquire, Relaxed)",
-            "compare_exchange(1 << (CALLERS_SHIFT + caller), 0, Relaxed, Relaxed)",
-        )],
+        edits: &[("lowest < CALLERS && self.word.wrapping_shr(lowest) == 1", "lowest < CALLERS")],
         model: "call_queue::single_call",
     },
     Mutant {
-        name: "take_call_check_then_store",
+        name: "only_call_ignores_posts",
         file: "queue.rs",
-        edits: &[(
-            "self.head.compare_exchange(1 << (CALLERS_SHIFT + caller), 0, Acquire, Relaxed).ok()?;",
-            "let _ = self.head.load(Acquire);
-             self.head.store(0, Relaxed);",
-        )],
-        model: "call_queue::single_call",
-    },
-    Mutant {
-        name: "take_call_of_two",
-        file: "queue.rs",
-        edits: &[("compare_exchange(1 << (CALLERS_SHIFT + caller), 0,", "compare_exchange(seen, 0,")],
-        model: "call_queue::single_call",
-    },
-    Mutant {
-        name: "take_call_ignores_posts",
-        file: "queue.rs",
-        edits: &[
-            ("let caller = seen.trailing_zeros()", "let caller = (seen & !LIST).trailing_zeros()"),
-            (
-                "compare_exchange(1 << (CALLERS_SHIFT + caller), 0,",
-                "compare_exchange(1 << (CALLERS_SHIFT + caller) | seen & LIST, 0,",
-            ),
-        ],
+        edits: &[("let lowest = self.word.trailing_zeros();", "let lowest = (self.word & !LIST).trailing_zeros();"), ("self.word.wrapping_shr(lowest) == 1)", "(self.word & !LIST).wrapping_shr(lowest) == 1)")],
         model: "call_queue::single_call",
     },
     Mutant {
@@ -188,7 +192,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "batch_order_across_senders",
         file: "queue.rs",
-        edits: &[("calls &= link;", "calls &= link & (1 << CALLERS_SHIFT);")],
+        edits: &[("calls &= link;", "calls &= link & 1;")],
         model: "call_queue::order_of_two",
     },
     Mutant {
@@ -204,13 +208,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
             (
                 "let mut calls = self.calls;",
                 "if self.next & CLOSED != 0 {
-                     self.next = self.links[(self.next & LIST) as usize - 1].load(Relaxed) & LIST;
+                     self.next = self.links[index_of(self.next & LIST)].load(Relaxed) & LIST;
                  }
                  let mut calls = self.calls;",
             ),
             (
-                "let node = mem::replace(&mut self.next, link & LIST) - 1;",
-                "let node = self.next - 1;
+                "let node = index_of(mem::replace(&mut self.next, link & LIST));",
+                "let node = index_of(self.next);
                  self.next |= CLOSED;",
             ),
         ],
@@ -220,8 +224,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "flush_then_close",
         file: "queue.rs",
         edits: &[(
-            "self.drain(CLOSED, links)",
-            "let kept = self.drain(0, links);
+            "Taken { word: self.head.swap(CLOSED, Acquire) }",
+            "let kept = self.take();
              self.head.swap(CLOSED, Relaxed);
              kept",
         )],
@@ -231,12 +235,18 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "close_then_flush",
         file: "queue.rs",
         edits: &[(
-            "self.drain(CLOSED, links)",
+            "Taken { word: self.head.swap(CLOSED, Acquire) }",
             "let held = self.head.load(Relaxed);
              self.head.store(CLOSED, Relaxed);
              let _ = held;
-             self.drain(CLOSED, links)",
+             self.take()",
         )],
+        model: "call_queue::close_against_push",
+    },
+    Mutant {
+        name: "close_relaxed",
+        file: "queue.rs",
+        edits: &[("self.head.swap(CLOSED, Acquire)", "self.head.swap(CLOSED, Relaxed)")],
         model: "call_queue::close_against_push",
     },
     Mutant {
@@ -368,12 +378,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         model: "call_sync::broadcast_against_close",
     },
     Mutant {
-        name: "begin_while_one_is_under_way",
-        file: "sync_call.rs",
-        edits: &[("if self.left.load(Relaxed) != Self::IDLE {", "if self.left.load(Relaxed) > 9 {")],
-        model: "call_sync::hand_back",
-    },
-    Mutant {
         name: "cancel_check_then_store",
         file: "deadline_call.rs",
         edits: &[(
@@ -454,19 +458,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "queue_condemned_is_open",
         file: "queue.rs",
-        edits: &[(
-            "let taken = self.head.swap(CLOSED, Acquire);",
-            "let taken = self.head.swap(0, Acquire);",
-        )],
+        edits: &[("let lost = self.close();", "let lost = Taken { word: self.head.swap(0, Acquire) };")],
         model: "call_queue::condemn_against_push",
     },
     Mutant {
         name: "queue_condemned_forgets",
         file: "queue.rs",
-        edits: &[(
-            "(taken & !CLOSED != 0).then(",
-            "(taken & !CLOSED != 0 && taken & LIST == 0).then(",
-        )],
+        edits: &[("(!lost.is_empty()).then_some(", "(!lost.is_empty() && lost.word & LIST == 0).then_some(")],
         model: "call_queue::condemn_against_push",
     },
 ];
