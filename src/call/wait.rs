@@ -52,7 +52,11 @@ pub(super) fn close_to_wait() -> Result<(masking::Closed, &'static Area), CallEr
 #[inline(always)]
 fn to_wait<T>(begin: impl FnOnce() -> Option<T>) -> Result<T, CallError> {
     // What a CPU runs from its thread context as if it were interrupted, it runs masked.
-    if regs::on_exception_stack() { Err(CallError::WouldDeadlock) } else { begin().ok_or(CallError::WouldDeadlock) }
+    if regs::on_exception_stack() {
+        Err(CallError::WouldDeadlock)
+    } else {
+        begin().ok_or(CallError::WouldDeadlock)
+    }
 }
 
 /// Ticks of the counter, for the stall check.

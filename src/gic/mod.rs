@@ -15,7 +15,7 @@ pub(crate) mod v2;
 mod v3;
 pub(crate) mod v3_cpu;
 
-pub(crate) use common::{V3_NMI, CpuInterface, V2, V3};
+pub(crate) use common::{CpuInterface, V2, V3, V3_NMI};
 pub use common::{Priority, Trigger};
 pub(crate) use controller::{
     NmiReach, can_enable, disable, enable, find_cpu_parts, init, init_cpu, interrupts, is_active, is_pending,

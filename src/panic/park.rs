@@ -230,8 +230,9 @@ fn park_on(area: &'static Area, how: ParkedBy, evidence: Evidence<'_>) -> ! {
 /// It takes nothing from its queues and its launch slot any more, and opens none. Its mark, whose Release `is_set` has seen, was the last
 /// word of one that has parked, so another CPU may do this for it. Who waits for it there is parked too, or about to be, or that is a panic
 /// of the CPU that is left.
+///
+/// Not of the text that is never patched: one that has not parked is gathered for that, or nothing is patched.
 #[inline(never)]
-#[unsafe(link_section = ".never_patch")]
 pub(super) fn condemn(area: &'static Area) {
     Mailbox::of(area).condemn();
     call::condemn(area);

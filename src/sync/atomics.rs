@@ -115,13 +115,7 @@ impl Word for AtomicWord {
     }
 
     #[inline(always)]
-    fn compare_exchange(
-        &self,
-        current: u64,
-        new: u64,
-        success: Ordering,
-        _: Ordering,
-    ) -> Result<u64, u64> {
+    fn compare_exchange(&self, current: u64, new: u64, success: Ordering, _: Ordering) -> Result<u64, u64> {
         let mut seen = current;
         if EXCLUSIVES.is_enabled() {
             rarely();

@@ -17,7 +17,7 @@ impl<A: Arch> Rendezvous<A> {
     #[must_use = "a CPU that has joined has to see the round through"]
     pub fn join<'a>(&'a self, mark: &'a Mark<A>) -> Option<Participant<'a, A>> {
         // Relaxed: to join gives no right to anything.
-        let mut word = self.word.load(Relaxed);
+        let mut word = self.word.load_to_change();
         loop {
             let round = round_of(word);
             if stage_of(word) != Stage::Prepare || mark.is_in(round) {

@@ -12,8 +12,8 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 
 use reveille_models::{LoomArch, LoomWord, Model, Payload, thread};
 use reveille_protocol::{
-    Action, Arch, Closed, Ending, Job, Mark, Message, Participant, Queue, Rendezvous, Slot, Snapshot, Taken,
-    State, Word,
+    Action, Arch, Closed, Ending, Job, Mark, Message, Participant, Queue, Rendezvous, Slot, Snapshot, State,
+    Taken, Word,
 };
 
 const POSTS: usize = 3;

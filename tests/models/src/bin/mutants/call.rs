@@ -7,7 +7,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "post_relaxed",
         file: "queue.rs",
-        edits: &[("compare_exchange(seen, pushed, AcqRel, Relaxed)", "compare_exchange(seen, pushed, Acquire, Relaxed)")],
+        edits: &[(
+            "compare_exchange(seen, pushed, AcqRel, Relaxed)",
+            "compare_exchange(seen, pushed, Acquire, Relaxed)",
+        )],
         model: "call_queue::order",
     },
     Mutant {
@@ -19,7 +22,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "post_does_not_acquire",
         file: "queue.rs",
-        edits: &[("compare_exchange(seen, pushed, AcqRel, Relaxed)", "compare_exchange(seen, pushed, Release, Relaxed)")],
+        edits: &[(
+            "compare_exchange(seen, pushed, AcqRel, Relaxed)",
+            "compare_exchange(seen, pushed, Release, Relaxed)",
+        )],
         model: "call_queue::open_against_push",
     },
     Mutant {
@@ -72,7 +78,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "call_after_close",
         file: "queue.rs",
-        edits: &[("if seen & CLOSED != 0 {\n            return Err(Closed);", "if seen == CLOSED | LIST {\n            return Err(Closed);")],
+        edits: &[(
+            "if seen & CLOSED != 0 {\n            return Err(Closed);",
+            "if seen == CLOSED | LIST {\n            return Err(Closed);",
+        )],
         model: "call_queue::close_against_push",
     },
     Mutant {
@@ -91,7 +100,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "first_call_from_stale_head",
         file: "queue.rs",
         edits: &[
-            ("let seen = self.head.fetch_or(caller.bit, AcqRel);", "let stale = self.head.load(Relaxed);\n        let seen = self.head.fetch_or(caller.bit, AcqRel);"),
+            (
+                "let seen = self.head.fetch_or(caller.bit, AcqRel);",
+                "let stale = self.head.load(Relaxed);\n        let seen = self.head.fetch_or(caller.bit, AcqRel);",
+            ),
             ("Ok(Pushed { first: seen == 0 })\n    }", "Ok(Pushed { first: stale == 0 })\n    }"),
         ],
         model: "call_queue::wake_up",
@@ -106,7 +118,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "first_of_three_is_stale",
         file: "queue.rs",
         edits: &[
-            ("let seen = self.head.fetch_or(caller.bit, AcqRel);", "let stale = self.head.load(Relaxed);\n        let seen = self.head.fetch_or(caller.bit, AcqRel);"),
+            (
+                "let seen = self.head.fetch_or(caller.bit, AcqRel);",
+                "let stale = self.head.load(Relaxed);\n        let seen = self.head.fetch_or(caller.bit, AcqRel);",
+            ),
             ("Ok(Pushed { first: seen == 0 })\n    }", "Ok(Pushed { first: stale == 0 })\n    }"),
         ],
         model: "call_queue::wake_up_by_three",
@@ -155,7 +170,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "only_call_ignores_posts",
         file: "queue.rs",
-        edits: &[("let lowest = self.word.trailing_zeros();", "let lowest = (self.word & !LIST).trailing_zeros();"), ("self.word.wrapping_shr(lowest) == 1)", "(self.word & !LIST).wrapping_shr(lowest) == 1)")],
+        edits: &[
+            (
+                "let lowest = self.word.trailing_zeros();",
+                "let lowest = (self.word & !LIST).trailing_zeros();",
+            ),
+            ("self.word.wrapping_shr(lowest) == 1)", "(self.word & !LIST).wrapping_shr(lowest) == 1)"),
+        ],
         model: "call_queue::single_call",
     },
     Mutant {
@@ -198,7 +219,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "batch_runs_call_twice",
         file: "queue.rs",
-        edits: &[("self.calls &= !(1 << caller);", "if self.next == 0 { self.calls &= !(1 << caller); } else { self.next = 0; }")],
+        edits: &[(
+            "self.calls &= !(1 << caller);",
+            "if self.next == 0 { self.calls &= !(1 << caller); } else { self.next = 0; }",
+        )],
         model: "call_queue::order",
     },
     Mutant {
