@@ -305,6 +305,8 @@ struct Here<'a> {
     initiator: Option<Initiator<'a, Host>>,
     late: Option<&'a Mark<Host>>,
     other: Option<Participant<'a, Host>>,
+    /// The mark of the initiator, if it begins another round as soon as this one is over.
+    again: Option<&'a Mark<Host>>,
     log: Vec<&'static str>,
 }
 
@@ -337,13 +339,18 @@ impl Attendant for Here<'_> {
             initiator: None,
             late: None,
             other: None,
+            again: None,
             log: Vec::new(),
             rendezvous: self.rendezvous,
             attendance: self.attendance,
         };
         self.attendance.attend(self.rendezvous, &mut nested);
         assert!(nested.log.is_empty(), "one handler on top of another");
-        let _ = self.initiator.as_mut().unwrap().step(0);
+        if self.initiator.as_mut().unwrap().step(0) == Action::Leave(Ending::Done)
+            && let Some(mark) = self.again.take()
+        {
+            self.initiator = self.rendezvous.begin(mark, 1, Job::Initiator, NEVER).ok();
+        }
         if let Some(mark) = self.late.take() {
             self.other = self.rendezvous.join(mark);
         } else if let Some(other) = &mut self.other {
@@ -366,6 +373,7 @@ fn a_handler_takes_part_and_leaves_things_as_they_were() {
         initiator: None,
         late: None,
         other: None,
+        again: None,
         log: Vec::new(),
     };
     attendance.attend(&rendezvous, &mut here);
@@ -376,6 +384,15 @@ fn a_handler_takes_part_and_leaves_things_as_they_were() {
     attendance.attend(&rendezvous, &mut here);
     assert_eq!(here.log, ["open", "mask", "synchronise", "close"]);
     assert!(!rendezvous.standing().lacks(attendance.mark()));
+    here.log.clear();
+    while here.initiator.as_mut().unwrap().step(0) != Action::Leave(Ending::Done) {}
+    // What waits is let in between two rounds, though this CPU come last to both.
+    here.initiator = rendezvous.begin(&own, 1, Job::Initiator, NEVER).ok();
+    here.again = Some(&own);
+    attendance.attend(&rendezvous, &mut here);
+    let both = ["open", "mask", "synchronise", "unmask", "mask", "synchronise", "close"];
+    assert!(here.again.is_none());
+    assert_eq!(here.log, both);
     here.log.clear();
     while here.initiator.as_mut().unwrap().step(0) != Action::Leave(Ending::Done) {}
     here.initiator = rendezvous.begin(&own, 2, Job::Each, NEVER).ok();
