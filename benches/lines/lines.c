@@ -19,9 +19,12 @@
  * For one TCG thread (-icount), aarch64, up to 64 vCPUs, and a QEMU whose program exports `current_cpu` and `qemu_get_cpu`, as Debian's does: since QEMU
  * 10.0 the vCPU that a plugin is told is, with one thread, the one that a block was translated for, not the one that executes it.
  *
- * Arguments: out=FILE, and show=OPERATION (a number): what counts in that operation is listed, access by access. The file:
+ * Arguments: out=FILE. show=OPERATION (a number): what counts in that operation is listed, access by access. instructions=on: those of all CPUs are
+ * counted too. at=ADDRESS:NUMBER, up to 16 times: the instruction at this virtual address is preceded by the mark of this number, for a kernel
+ * that has none of its own there. The file:
  *
  *   sample OPERATION CPU ALL.. OWN..          a run of an operation that CPU began: what all CPUs did, and it alone, in the order above
+ *   instructions OPERATION COUNT              behind each sample, with instructions=on: those between its marks, one mark included
  *   event OPERATION SAMPLE CPU WHAT PC AT     what was counted in the sample of that number, of that operation: the instruction's address is
  *                                             virtual, that of the memory physical
  */
@@ -49,6 +52,15 @@ EXPORTED int qemu_plugin_version = 4;
 static int cpu_count;
 static FILE *out;
 static int shown = -1;
+static bool counts_instructions;
+static uint64_t instructions;
+
+/* Where marks are that no instruction is. */
+static struct {
+    uint64_t pc;
+    unsigned number;
+} places[16];
+static size_t place_count;
 
 static void *allocate(void *old, size_t size)
 {
@@ -110,7 +122,7 @@ static size_t event_count, event_room;
 static struct {
     bool runs;
     unsigned cpu, ended;
-    uint64_t all[COLUMNS], own[COLUMNS];
+    uint64_t all[COLUMNS], own[COLUMNS], instructions;
 } operations[MARK_OPERATIONS];
 
 static void count(enum column column, uint64_t pc, uint64_t address)
@@ -212,6 +224,12 @@ ON(dsb, DSB)
 ON(isb, ISB)
 ON(gic, GIC)
 
+static void on_instruction(unsigned vcpu, void *data)
+{
+    (void)vcpu, (void)data;
+    instructions++;
+}
+
 static void on_mark(unsigned vcpu, void *data)
 {
     unsigned number = (uintptr_t)data & ~MARK_IS_END;
@@ -225,6 +243,7 @@ static void on_mark(unsigned vcpu, void *data)
         operations[number].cpu = cpu;
         memcpy(operations[number].all, all, sizeof all);
         memcpy(operations[number].own, own[cpu], sizeof own[cpu]);
+        operations[number].instructions = instructions;
     } else if (operations[number].runs) {
         unsigned caller = operations[number].cpu;
         operations[number].runs = false;
@@ -235,6 +254,8 @@ static void on_mark(unsigned vcpu, void *data)
         for (i = 0; i < COLUMNS; i++)
             fprintf(out, " %" PRIu64, own[caller][i] - operations[number].own[i]);
         fputc('\n', out);
+        if (counts_instructions)
+            fprintf(out, "instructions %u %" PRIu64 "\n", number, instructions - operations[number].instructions);
     }
 }
 
@@ -281,11 +302,11 @@ static bool is_gic(uint32_t word)
 
 static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *block)
 {
-    size_t i, instructions = qemu_plugin_tb_n_insns(block);
+    size_t i, place, length = qemu_plugin_tb_n_insns(block);
     uint32_t before = 0;
     (void)id;
     find_current();
-    for (i = 0; i < instructions; i++) {
+    for (i = 0; i < length; i++) {
         struct qemu_plugin_insn *instruction = qemu_plugin_tb_get_insn(block, i);
         uint64_t pc = qemu_plugin_insn_vaddr(instruction);
         qemu_plugin_vcpu_udata_cb_t call = NULL;
@@ -306,6 +327,12 @@ static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *block)
             call = on_mark;
             data = word >> 5 & 0xffff;
         }
+        for (place = 0; place < place_count; place++) {
+            if (places[place].pc == pc)
+                qemu_plugin_register_vcpu_insn_exec_cb(instruction, on_mark, QEMU_PLUGIN_CB_NO_REGS, (void *)(uintptr_t)places[place].number);
+        }
+        if (counts_instructions)
+            qemu_plugin_register_vcpu_insn_exec_cb(instruction, on_instruction, QEMU_PLUGIN_CB_NO_REGS, NULL);
         if (call)
             qemu_plugin_register_vcpu_insn_exec_cb(instruction, call, QEMU_PLUGIN_CB_NO_REGS, (void *)data);
         qemu_plugin_register_vcpu_mem_cb(instruction, on_access, QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_RW,
@@ -354,6 +381,11 @@ EXPORTED int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, i
             out = fopen(argv[i] + 4, "w");
             if (!out)
                 return refuse("cannot write %s", argv[i] + 4);
+        } else if (!strcmp(argv[i], "instructions=on")) {
+            counts_instructions = true;
+        } else if (place_count < sizeof places / sizeof *places
+                   && sscanf(argv[i], "at=%" SCNx64 ":%u", &places[place_count].pc, &places[place_count].number) == 2) {
+            place_count++;
         } else if (sscanf(argv[i], "show=%d", &shown) != 1 || shown < 0 || shown >= MARK_OPERATIONS) {
             return refuse("what is %s?", argv[i]);
         }

@@ -20,11 +20,11 @@ fetching() {
     ) 8>"${TREES%/*}/fetch.lock" >&2
 }
 
-# Open an apt in directory $1 that believes to run on an arm64 machine with nothing installed and that knows the suites $2
-# (words), of which the component $3 (default main): neither the architectures nor the package lists of this system change, and no
-# privileges are needed. Its options go to the array `apt_options`.
+# Open an apt in directory $1 that believes to run on a machine of the architecture $4 (default arm64) with nothing installed and
+# that knows the suites $2 (words), of which the component $3 (default main): neither the architectures nor the package lists of
+# this system change, and no privileges are needed. Its options go to the array `apt_options`.
 open_apt() {
-    local dir=$1 component=${3:-main} sources tool
+    local dir=$1 component=${3:-main} architecture=${4:-arm64} sources tool
     for tool in apt-get apt-cache dpkg-deb; do
         command -v "$tool" >/dev/null || die "$tool is missing: these files come out of Debian packages, which takes apt and dpkg"
     done
@@ -35,8 +35,8 @@ open_apt() {
     printf '%s\n' "${sources/Components: main/Components: $component}" >"$dir/debian.sources"
     apt_options=(
         -q -q
-        -o APT::Architecture=arm64
-        -o APT::Architectures=arm64
+        -o "APT::Architecture=$architecture"
+        -o "APT::Architectures=$architecture"
         -o "Dir::Etc::SourceList=$dir/debian.sources"
         -o Dir::Etc::SourceParts=/dev/null
         -o "Dir::State=$dir/state"

@@ -139,7 +139,7 @@ shell_scripts() {
         *.sh) files+=("$file") ;;
         *) [[ $(head -n 1 -- "$file" | tr -d '\0') != '#!'*sh ]] || files+=("$file") ;;
         esac
-    done < <(find "$ROOT/scripts" "$ROOT/platform" "$ROOT/tests" "$ROOT/.ci" -name target -prune -o -type f \
+    done < <(find "$ROOT/scripts" "$ROOT/platform" "$ROOT/tests" "$ROOT/benches" "$ROOT/.ci" -name target -prune -o -type f \
         \( -name '*.sh' -o ! -name '*.*' \) -print0 | sort -z)
     say "${#files[@]} scripts"
     shellcheck -x -P SCRIPTDIR "${files[@]}"

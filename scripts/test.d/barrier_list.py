@@ -15,7 +15,7 @@ from house import without_comments, without_generics, without_tests
 
 # One instruction, as it stands in a line of assembly: a barrier, or an access that may have an order of its own.
 INSTRUCTION = re.compile(r"(?:[.\w]+:\s*)*(?:(isb|sb|sevl?|csdb|p?ssbb)(?:\s+sy)?|(dsb|dmb)\s+(\S+))$")
-ACCESS = re.compile(r"(?:[.\w]+:\s*)*((?:ldap?r|stlr|ldaxr|stlxr|ldxr|stxr|ldadd|cas|swp)(?:al|a|l)?[bh]?)\s")
+ACCESS = re.compile(r"(?:[.\w]+:\s*)*((?:ldap?r|stlr|ldaxr|stlxr|ldxr|stxr|ldadd|ldset|ldclr|cas|swp)(?:al|a|l)?[bh]?)\s")
 # The functions of arch/ that are one instruction each, and the one that has its barriers around its loop.
 CALL = r"(?:isb|sb|sevl?|d[sm]b_\w+|clean_invalidate(?:_value)?)"
 # What stands in Rust: the first that matches counts.

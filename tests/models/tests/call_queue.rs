@@ -324,11 +324,11 @@ fn open_against_push() {
         let sender = {
             let bell = Rc::clone(&bell);
             target.spawn(move |target| {
-                let accepted = [target.call(0, 1), target.post(0, 2)];
-                for accepted in accepted {
+                let heard = |accepted: bool| {
                     assert!(!accepted || bell.load(Relaxed) == 1, "accepted, and then nobody to ring for");
-                }
-                accepted
+                    accepted
+                };
+                [heard(target.call(0, 1)), heard(target.post(0, 2))]
             })
         };
         bell.store(1, Relaxed);
