@@ -185,9 +185,11 @@ impl HardwareLimit {
 
 /// Ticks of the counter in `duration`, rounded up; saturates.
 pub(crate) fn to_ticks(duration: Duration) -> u64 {
-    let frequency = u128::from(FREQUENCY.load(Ordering::Relaxed));
-    let ticks = (duration.as_nanos() * frequency).div_ceil(1_000_000_000);
-    u64::try_from(ticks).unwrap_or(u64::MAX)
+    const NANOS: u64 = 1_000_000_000;
+    let frequency = FREQUENCY.load(Ordering::Relaxed);
+    // The frequency has 32 bits, and there are 30 bits of nanoseconds.
+    let fraction = (u64::from(duration.subsec_nanos()) * frequency).div_ceil(NANOS);
+    duration.as_secs().saturating_mul(frequency).saturating_add(fraction)
 }
 
 /// The time that `ticks` of the counter take.
@@ -275,6 +277,9 @@ static TOLD: AtomicU8 = AtomicU8::new(CounterErrata::NONE.bits());
 pub(crate) fn tell_errata() {
     let errata = timer::worked_around();
     // Relaxed: who says it is no matter.
+    if errata.is_within(CounterErrata::from_bits(TOLD.load(Ordering::Relaxed))) {
+        return;
+    }
     let told = CounterErrata::from_bits(TOLD.fetch_or(errata.bits(), Ordering::Relaxed));
     if !errata.is_within(told) {
         for name in errata.names().filter(|name| told.names().all(|other| other != *name)) {

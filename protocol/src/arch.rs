@@ -14,6 +14,11 @@ pub trait Word: Sync {
     fn new(value: u64) -> Self;
     /// Reads the word.
     fn load(&self, order: Ordering) -> u64;
+    /// A relaxed [`Self::load`] for one who is about to change the word: its line may be fetched as for a store.
+    #[inline(always)]
+    fn load_to_change(&self) -> u64 {
+        self.load(Ordering::Relaxed)
+    }
     /// Writes the word.
     fn store(&self, value: u64, order: Ordering);
     /// Writes the word and returns what it held.

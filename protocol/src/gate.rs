@@ -1,9 +1,10 @@
 //! The panic gate: one word that decides who reports and who parks.
 //!
-//! However many CPUs fail at once, one of them takes the [`Gate`] and reports; the others are counted and
-//! stop. The gate is never given back: a machine that has begun to stop does not start again.
+//! However many CPUs fail at once, one of them takes the [`Gate`] and reports; the others stop. The gate is never given back: a machine
+//! that has begun to stop does not start again. Those that stop leave the word as it is, which all of them read: what became of each
+//! says its own [`Parked`](crate::Parked).
 //!
-//! The word holds the owner in bits 63:32, the phase in 31:24 and the number of CPUs that stopped in 23:0.
+//! The word holds the owner in bits 63:32 and the phase in 31:24.
 
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 
@@ -11,7 +12,6 @@ use crate::{Arch, Word};
 
 const OWNER_SHIFT: u32 = 32;
 const PHASE_SHIFT: u32 = 24;
-const COUNT_MASK: u32 = (1 << PHASE_SHIFT) - 1;
 
 /// How far the owner of the gate has come. Only ever moves forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,7 +56,7 @@ pub enum Entry {
     /// After [`Gate::enter`]: it failed again. In `Stopping` and `Reporting` it writes one line without any
     /// help and goes on to the final action; in `Acting` it writes the line and parks; in `Mute` it parks.
     Nested(Phase),
-    /// Another CPU has the gate. This one has been counted, and parks.
+    /// Another CPU has the gate. This one parks.
     Other,
 }
 
@@ -64,51 +64,41 @@ pub enum Entry {
 struct Fields {
     owner: u32,
     phase: Phase,
-    count: u32,
 }
 
 impl Fields {
     const fn from_bits(bits: u64) -> Self {
         let low = bits as u32;
-        Self {
-            owner: (bits >> OWNER_SHIFT) as u32,
-            phase: Phase::from_byte((low >> PHASE_SHIFT) as u8),
-            count: low & COUNT_MASK,
-        }
+        Self { owner: (bits >> OWNER_SHIFT) as u32, phase: Phase::from_byte((low >> PHASE_SHIFT) as u8) }
     }
 
     const fn to_bits(self) -> u64 {
-        (self.owner as u64) << OWNER_SHIFT | (self.phase as u64) << PHASE_SHIFT | self.count as u64
+        (self.owner as u64) << OWNER_SHIFT | (self.phase as u64) << PHASE_SHIFT
     }
 
     const fn is_other(self, me: u32) -> bool {
         !matches!(self.phase, Phase::Free) && self.owner != me
     }
 
-    /// One more CPU has stopped. The count stays at its maximum rather than run into the phase.
-    fn counted(self) -> Self {
-        Self { count: (self.count + 1).min(COUNT_MASK), ..self }
-    }
-
     /// What a panic of `me` makes of the gate.
     fn after_panic(self, me: u32) -> (Self, Entry) {
         if self.is_other(me) {
-            return (self.counted(), Entry::Other);
+            return (self, Entry::Other);
         }
         let (phase, entry) = match self.phase {
             Phase::Free | Phase::Halting => (Phase::Stopping, Entry::Reporter),
             Phase::Stopping | Phase::Reporting => (Phase::Acting, Entry::Nested(self.phase)),
             Phase::Acting | Phase::Mute => (Phase::Mute, Entry::Nested(self.phase)),
         };
-        (Self { owner: me, phase, ..self }, entry)
+        (Self { owner: me, phase }, entry)
     }
 
     /// What a wish of `me` to stop the others makes of the gate.
     fn after_halt(self, me: u32) -> (Self, Entry) {
         if self.is_other(me) {
-            (self.counted(), Entry::Other)
+            (self, Entry::Other)
         } else if self.phase == Phase::Free {
-            (Self { owner: me, phase: Phase::Halting, ..self }, Entry::Reporter)
+            (Self { owner: me, phase: Phase::Halting }, Entry::Reporter)
         } else {
             (self, Entry::Nested(self.phase))
         }
@@ -120,8 +110,8 @@ impl Fields {
 /// A CPU is known here by a number of its own choice, unique and always the same: its MPIDR affinity packed
 /// into 32 bits, because in a panic nothing that lies in memory can be trusted to tell who one is.
 ///
-/// No loop here can be kept going by others for long: what makes a compare-exchange fail is another CPU that
-/// takes the gate, which happens once, or one that stops, which each CPU does once.
+/// No loop here can be kept going by others for long: what makes a compare-exchange fail is another CPU that takes the gate, which
+/// happens once.
 pub struct Gate<A: Arch> {
     word: A::Word,
 }
@@ -157,28 +147,20 @@ impl<A: Arch> Gate<A> {
         self.take(|held| held.after_halt(me))
     }
 
-    /// CPU `me` parks if another has the gate: counts it and returns `true`. `false`: the gate is free, or its
-    /// own.
-    ///
-    /// For a CPU that was told to stop, or noticed by itself that it should; not after an
-    /// [`Entry::Other`], which has counted it.
-    #[must_use = "a CPU that was counted has to park"]
-    pub fn join(&self, me: u32) -> bool {
-        let counted = |held: Fields| held.is_other(me).then(|| held.counted());
-        self.update(counted).is_ok()
-    }
-
     /// CPU `me`, the owner, has come to `phase`. `false`, and no effect, if it is not the owner or if that
     /// would be a step back.
     pub fn set_phase(&self, me: u32, phase: Phase) -> bool {
-        let forward = |held: Fields| {
-            let allowed = held.phase != Phase::Free && held.owner == me && held.phase < phase;
-            allowed.then_some(Fields { phase, ..held })
-        };
-        self.update(forward).is_ok()
+        let held = Fields::from_bits(self.word.load(Relaxed));
+        let allowed = held.phase != Phase::Free && held.owner == me && held.phase < phase;
+        if allowed {
+            // A plain store: nobody else writes the word of a gate that is taken. Relaxed: as in `take`.
+            self.word.store(Fields { phase, ..held }.to_bits(), Relaxed);
+        }
+        allowed
     }
 
-    /// Whether a CPU other than `me` has the gate: then `me` has to stop. For wait loops: one relaxed load.
+    /// Whether a CPU other than `me` has the gate: then `me` has to stop, whether it was told to or noticed by itself. For wait loops:
+    /// one relaxed load.
     ///
     /// Relaxed is enough in a loop, which will see the gate taken in the end and needs nothing else from its
     /// owner. A CPU that looks *once*, after it has made itself visible, needs a fence in between: that is
@@ -201,17 +183,14 @@ impl<A: Arch> Gate<A> {
         (held.phase != Phase::Free).then_some(held.owner)
     }
 
-    /// How many CPUs have come to the taken gate, by [`Self::enter`], [`Self::stop_begin`] or [`Self::join`].
-    #[must_use]
-    pub fn count(&self) -> u32 {
-        Fields::from_bits(self.word.load(Relaxed)).count
-    }
-
     fn take(&self, decide: impl Fn(Fields) -> (Fields, Entry)) -> Entry {
         // The first guess: one instruction less between the failure and the gate.
         let mut word = Self::FREE;
         loop {
             let (next, entry) = decide(Fields::from_bits(word));
+            if next.to_bits() == word {
+                return entry;
+            }
             // Relaxed: the word hands no data over; what its order has to give is the fence's business.
             match self.word.compare_exchange(word, next.to_bits(), Relaxed, Relaxed) {
                 Ok(_) => {
@@ -222,19 +201,6 @@ impl<A: Arch> Gate<A> {
                     }
                     return entry;
                 }
-                Err(now) => word = now,
-            }
-        }
-    }
-
-    fn update(&self, change: impl Fn(Fields) -> Option<Fields>) -> Result<(), Fields> {
-        let mut word = self.word.load(Relaxed);
-        loop {
-            let held = Fields::from_bits(word);
-            let next = change(held).ok_or(held)?;
-            // Relaxed: as in `take`.
-            match self.word.compare_exchange(word, next.to_bits(), Relaxed, Relaxed) {
-                Ok(_) => return Ok(()),
                 Err(now) => word = now,
             }
         }
@@ -255,19 +221,16 @@ mod tests {
     use crate::testing::Host;
 
     #[test]
-    fn the_first_reports_and_the_others_are_counted() {
+    fn the_first_reports_and_the_others_stop() {
         let gate = Gate::<Host>::new();
-        assert_eq!((gate.owner(), gate.phase(), gate.count()), (None, Phase::Free, 0));
+        assert_eq!((gate.owner(), gate.phase()), (None, Phase::Free));
         assert!(!gate.is_taken_by_other(0));
-        assert!(!gate.join(0));
         assert_eq!(gate.enter(u32::MAX), Entry::Reporter);
         assert_eq!(gate.enter(0), Entry::Other);
         assert_eq!(gate.stop_begin(1), Entry::Other);
-        assert!(gate.join(2));
-        assert!(!gate.join(u32::MAX));
         assert!(gate.is_taken_by_other(0));
         assert!(!gate.is_taken_by_other(u32::MAX));
-        assert_eq!((gate.owner(), gate.phase(), gate.count()), (Some(u32::MAX), Phase::Stopping, 3));
+        assert_eq!((gate.owner(), gate.phase()), (Some(u32::MAX), Phase::Stopping));
     }
 
     #[test]
@@ -279,7 +242,6 @@ mod tests {
         assert_eq!(gate.enter(0), Entry::Nested(Phase::Acting));
         assert_eq!(gate.enter(0), Entry::Nested(Phase::Mute));
         assert_eq!(gate.enter(0), Entry::Nested(Phase::Mute));
-        assert_eq!(gate.count(), 0);
     }
 
     #[test]
@@ -296,14 +258,6 @@ mod tests {
         assert!(!gate.set_phase(5, Phase::Acting), "it has come to it already");
         assert!(!gate.set_phase(5, Phase::Reporting));
         assert_eq!(gate.phase(), Phase::Acting);
-    }
-
-    #[test]
-    fn the_count_does_not_run_into_the_phase() {
-        let full = Fields { owner: 1, phase: Phase::Reporting, count: COUNT_MASK };
-        let gate = Gate::<Host>::from_parts(AtomicU64::new(full.to_bits()));
-        assert!(gate.join(0));
-        assert_eq!((gate.owner(), gate.phase(), gate.count()), (Some(1), Phase::Reporting, COUNT_MASK));
     }
 
     #[test]

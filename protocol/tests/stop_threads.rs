@@ -171,16 +171,7 @@ impl<'a> Life<'a> {
         let mut masked = false;
         for time in 0.. {
             match initiator.step(time) {
-                Action::OpenInterrupts => {
-                    if kind == Job::Each {
-                        add(&machine.jobs, u64::from(others) + 1);
-                    }
-                    assert_eq!(
-                        machine.cpus.iter().map(|cpu| cpu.jobs.read()).sum::<u64>(),
-                        machine.jobs.read()
-                    );
-                    masked = false;
-                }
+                Action::OpenInterrupts => panic!("they are open"),
                 Action::Wait => {
                     if !masked {
                         // An interrupt that comes late.
@@ -194,7 +185,14 @@ impl<'a> Life<'a> {
                     self.job(kind);
                     job(self);
                 }
-                Action::Leave(Ending::Done) => {
+                Action::Leave(Ending::Done | Ending::Overtaken) => {
+                    if kind == Job::Each {
+                        add(&machine.jobs, u64::from(others) + 1);
+                    }
+                    assert_eq!(
+                        machine.cpus.iter().map(|cpu| cpu.jobs.read()).sum::<u64>(),
+                        machine.jobs.read()
+                    );
                     machine.done.fetch_add(1, Ordering::Relaxed);
                     return true;
                 }

@@ -57,7 +57,9 @@ pub(crate) fn own_type() -> u64 {
 /// From now on caches are looked after as a CPU with this CTR_EL0 needs it too. By every CPU before it comes online.
 pub(crate) fn join(ctr: u64) {
     let _ = COMMON.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |common| {
-        Some(SEEN | if common & SEEN == 0 { meet(ctr, ctr) } else { meet(common, ctr) })
+        let all = SEEN | if common & SEEN == 0 { meet(ctr, ctr) } else { meet(common, ctr) };
+        // What every CPU reads is not written for nothing.
+        (all != common).then_some(all)
     });
 }
 

@@ -38,13 +38,31 @@ macro_rules! landing {
             fn $at_el2();
         }
         #[cfg(feature = "el2")]
-        let landing = if $crate::arch::regs::at_el2() { $at_el2 } else { $at_el1 };
+        let landing = if $crate::arch::regs::at_el2() {
+            $crate::arch::exception::address_of!($at_el2)
+        } else {
+            $crate::arch::exception::address_of!($at_el1)
+        };
         #[cfg(not(feature = "el2"))]
-        let landing = $at_el1;
-        landing as *const () as u64
+        let landing = $crate::arch::exception::address_of!($at_el1);
+        landing
     }};
 }
 pub(crate) use landing;
+
+/// The address of a routine, by its distance: the compiler would have it read from a table, of a line that is needed for nothing else.
+macro_rules! address_of {
+    ($routine:ident) => {{
+        let address: u64;
+        // SAFETY: computes an address.
+        unsafe {
+            core::arch::asm!("adrp {0}, {1}", "add {0}, {0}, :lo12:{1}", out(reg) address, sym $routine,
+                options(pure, nomem, nostack, preserves_flags));
+        }
+        address
+    }};
+}
+pub(crate) use address_of;
 
 /// `SPSR_ELx` of what goes on at this level on the stack of exceptions, everything masked.
 fn masked_above() -> u64 {

@@ -1,6 +1,7 @@
 //! The machine as the protocols see it.
 
 use super::timer;
+use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 use reveille_protocol::{Arch, Gate, Slot, Word};
 
@@ -50,6 +51,18 @@ impl Word for HwWord {
     #[inline(always)]
     fn load(&self, order: Ordering) -> u64 {
         self.0.load(order)
+    }
+
+    /// By an exclusive load, behind a hint that a store follows: the compare-exchange that does finds the line its own.
+    #[inline(always)]
+    fn load_to_change(&self) -> u64 {
+        let value;
+        // SAFETY: a load of an atomic. The exclusive monitor that it leaves behind is set anew, or cleared, before anybody relies on it.
+        unsafe {
+            asm!("prfm pstl1keep, [{at}]", "ldxr {value}, [{at}]", at = in(reg) self.0.as_ptr(), value = out(reg) value,
+                options(nostack, preserves_flags, readonly));
+        }
+        value
     }
 
     #[inline(always)]

@@ -262,7 +262,10 @@ fn change_sctlr(clear: u64, set: u64) {
 /// Turns FEAT_NMI on for this CPU, which has it, with `PSTATE.ALLINT` set: interrupts with superpriority stay out
 /// until [`daif_open`].
 pub(crate) fn enable_nmi() {
-    ALLINT.store(true, Ordering::Relaxed);
+    // What every CPU reads is not written for nothing.
+    if !ALLINT.load(Ordering::Relaxed) {
+        ALLINT.store(true, Ordering::Relaxed);
+    }
     allint_mask();
     change_sctlr(SCTLR_SPINTMASK, SCTLR_NMI);
 }

@@ -47,7 +47,8 @@ pub(crate) fn record(area: &Area) -> &Record {
     &Part::of(area).0.0
 }
 
-/// One start under way, kept in the area of the CPU that is started.
+/// One start under way, kept in the area of the CPU that is started. On lines of its own, which that CPU does not write.
+#[repr(align(64))]
 pub(crate) struct Start {
     /// Only the holder of the lifecycle lock looks.
     pub(super) state: RefCell<Option<Pending>>,

@@ -88,7 +88,7 @@ impl Lent {
     /// Where a `T` lies in the room.
     #[inline(always)]
     pub(super) fn room<T>(&self) -> *mut T {
-        const { assert!(Self::has_room_for::<T>()) };
+        debug_assert!(Self::has_room_for::<T>());
         self.room.get().cast()
     }
 }

@@ -9,7 +9,7 @@ use crate::clock::HardwareLimit;
 use crate::dt;
 use crate::masking::{self, BY_V2, BY_V3, BY_V3_HINT};
 use crate::percpu::CpuId;
-use crate::percpu::area::{self, Part};
+use crate::percpu::area::{self, Area, Part};
 use core::sync::atomic::{AtomicU8, Ordering};
 use spin::Once;
 
@@ -97,19 +97,28 @@ pub(crate) fn init_cpu(firmware_is_ours: bool) -> Result<(), GicError> {
         let (bit, grouped) = v2.init_cpu(firmware_is_ours);
         note_classes(grouped)?;
         part.target.store(TARGET_V2 | u64::from(bit), Ordering::Relaxed);
-        part.entry.store(V2, Ordering::Relaxed);
-        KIND.store(V2, Ordering::Relaxed);
+        note_kind(part, V2, V2);
         // SAFETY: this CPU's, set up just now, with `DAIF.I` set by whoever calls this: no guard is alive. `new` has mapped the interface.
         unsafe { masking::choose(area, BY_V2, v2::mask_address()) };
     } else if let Some(v3) = GIC_V3.get() {
         let (hint, grouped) = v3.init_cpu(part.redistributor.load(Ordering::Relaxed), firmware_is_ours)?;
         note_classes(grouped)?;
-        part.entry.store(if v3.has_nmi() { V3_NMI } else { V3 }, Ordering::Relaxed);
-        KIND.store(V3, Ordering::Relaxed);
+        note_kind(part, if v3.has_nmi() { V3_NMI } else { V3 }, V3);
         // SAFETY: as above, and the system registers of a GICv3 are on.
         unsafe { masking::choose(area, if hint { BY_V3_HINT } else { BY_V3 }, 0) };
     }
     Ok(())
+}
+
+/// This CPU, whose part it is, takes its interrupts by `entry`, and the controller is of this `kind`. In a later life both are known:
+/// others read them, and so they are not written again.
+fn note_kind(part: &CpuPart, entry: u8, kind: u8) {
+    if part.entry() != entry {
+        part.entry.store(entry, Ordering::Relaxed);
+    }
+    if self::kind() != kind {
+        KIND.store(kind, Ordering::Relaxed);
+    }
 }
 
 /// The binary point of this CPU is ours, or not: said before [`KIND`] is, by the boot CPU first.
@@ -148,6 +157,16 @@ pub(crate) fn silence() {
     match kind() {
         V3 => v3_cpu::silence(),
         V2 => v2::silence(),
+        _ => {}
+    }
+}
+
+/// The same on the CPU of `area`, which is this one and is handling an interrupt, or was a moment ago.
+#[inline(always)]
+pub(crate) fn silence_on(area: &Area) {
+    match CpuPart::of(area).entry() {
+        V2 => v2::silence(),
+        V3 | V3_NMI => v3_cpu::silence(),
         _ => {}
     }
 }

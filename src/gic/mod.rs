@@ -20,7 +20,7 @@ pub use common::{Priority, Trigger};
 pub(crate) use controller::{
     NmiReach, can_enable, disable, enable, find_cpu_parts, init, init_cpu, interrupts, is_active, is_pending,
     is_present, needs_feat_nmi, nmi_reach, prove, quiet_cpu, route, set_pending, set_priority, set_trigger,
-    silence, use_classes,
+    silence, silence_on, use_classes,
 };
 pub(crate) use number::{APPLICATION, NMI, Sgi, WAKE};
 pub(crate) use part::CpuPart;

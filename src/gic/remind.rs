@@ -31,7 +31,12 @@ impl Reminder {
 
     /// Interrupts those of `left` again, if it is time.
     pub(crate) fn look(&mut self, left: impl FnOnce() -> CpuSet) {
-        let now = Instant::now().ticks();
+        self.look_at(Instant::now().ticks(), left);
+    }
+
+    /// The same at `now`, ticks.
+    #[inline(always)]
+    pub(crate) fn look_at(&mut self, now: u64, left: impl FnOnce() -> CpuSet) {
         if now >= self.next {
             self.next = now.saturating_add(self.every);
             send_sgi_set(self.sgi, &left());

@@ -68,14 +68,14 @@ parts! {
     waiter: Waiter = sync::not_waiting(),
     /// What it is asked for that nothing holds back.
     nmi: nmi::Part = nmi::Part::new(),
+    /// How it is asked to leave. Apart from what it writes all the time itself.
+    leave: Requests = Requests::new(),
     /// Closures for its thread context.
     launch: Mailbox = Mailbox::new(),
     /// Callbacks under way in thread context.
     callbacks: Callbacks = Callbacks::new(),
     /// Interrupts, and time spent waiting for them.
     counts: count::Part = count::Part::new(),
-    /// How it is asked to leave.
-    leave: Requests = Requests::new(),
     /// What keeps it from leaving.
     holds: Holds = Holds::new(),
     /// Rounds of stop-machine.

@@ -11,8 +11,9 @@ use crate::launch::Mailbox;
 use crate::lifecycle::{
     Lifecycle, Stays, TIMERS, before_callbacks, ceases_to_wait, is_due, kept_by, requests,
 };
+use crate::percpu::CpuSet;
 use crate::percpu::area::{self, Area, Part as _};
-use crate::stop::{Round, StopError};
+use crate::stop::{self, Missed};
 use crate::{arch, call, gate, gic, irq, masking, percpu, psci, time};
 use reveille_protocol::{Job, Leaving, Snapshot, State};
 
@@ -100,38 +101,34 @@ fn try_leave(area: &'static Area, deadline: Deadline, may_leave: impl FnOnce() -
         return stay(area, HotplugError::Held(Hold::Timer));
     }
     let generation = area::slot(area).read().generation;
-    let others = percpu::online().without(area.id);
+    let mut may_leave = Some(may_leave);
+    let mut others = CpuSet::EMPTY;
     let mut kept = call::Kept::NONE;
     let mut refused = None;
     // Everyone else masks first. While this CPU still takes interrupts nobody can be between looking whether it is there
     // and telling it something; and then it masks too.
-    let left = Round::begin(&others, Job::Initiator, deadline).and_then(|mut round| {
-        round.run_masked(
-            || {
-                // Callbacks have run since it was last asked, and any of them may have set a timer, or stopped the others.
-                refused = match kept_by(area) {
-                    Some(hold) => Some(HotplugError::Held(hold)),
-                    None if is_last(area) => Some(HotplugError::LastCpu),
-                    None if !may_leave() => Some(HotplugError::Busy),
-                    None => None,
-                };
-                if refused.is_none() {
-                    // Nobody else writes the slot of a CPU that is online.
-                    let _ = area::slot(area).begin_leave(generation);
-                    kept = call::close(area);
-                }
-            },
-            false,
-        )
+    let left = stop::gather(&mut others, Job::Initiator, deadline, &mut || {
+        // Callbacks have run since it was last asked, and any of them may have set a timer, or stopped the others.
+        refused = match kept_by(area) {
+            Some(hold) => Some(HotplugError::Held(hold)),
+            None if is_last(area) => Some(HotplugError::LastCpu),
+            None if !may_leave.take().is_some_and(|may_leave| may_leave()) => Some(HotplugError::Busy),
+            None => None,
+        };
+        if refused.is_none() {
+            // Nobody else writes the slot of a CPU that is online.
+            let _ = area::slot(area).begin_leave(generation);
+            kept = call::close(area);
+        }
     });
     let masked = match (left, refused) {
         (Ok(masked), None) => masked,
-        (Ok(masked), refused) => {
+        (Ok(masked), Some(refused)) => {
             drop(masked);
-            return stay(area, refused.unwrap_or(HotplugError::Busy));
+            return stay(area, refused);
         }
-        (Err(StopError::TimedOut(missing)), _) => return stay(area, HotplugError::TimedOut(missing)),
-        (Err(_), _) => return stay(area, HotplugError::Busy),
+        (Err(Missed::Absent), _) => return stay(area, HotplugError::TimedOut(others)),
+        (Err(Missed::Busy), _) => return stay(area, HotplugError::Busy),
     };
     // Its next life has nothing to do with that.
     Holds::of(area).set_leaving(false);

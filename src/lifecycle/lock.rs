@@ -5,7 +5,7 @@ use crate::arch::{self, Hw, HwWord, regs};
 use crate::clock::Deadline;
 use crate::gic::{self, WAKE};
 use crate::holds::Holds;
-use crate::percpu::area::{self, Area, Part};
+use crate::percpu::area::{self, Area, Line, Part};
 use crate::{gate, masking};
 use core::time::Duration;
 use reveille_protocol::{Awaited, Holder, LifecycleLock, Snapshot, State, Tenure, Turns};
@@ -38,22 +38,33 @@ fn may_wait() -> Option<(Stays, u32)> {
 /// ([`may_wait`]), and only one that is `Alive` can become `Wedged`. What becomes of a holder that was online: it gives the
 /// lock back; it leaves with it, and its slot says so; it is parked, and then whoever stopped it takes over (a CPU parks itself only
 /// once it has stopped all others); or it comes out of reset, and that is a panic.
-static LOCK: LifecycleLock<Hw> = LifecycleLock::from_parts(HwWord::with(LifecycleLock::<Hw>::FREE));
+///
+/// The two are written one after the other, and so lie on one line, where nothing else is disturbed by that.
+static RIGHT: Line<(LifecycleLock<Hw>, Turns<Hw>)> = Line((
+    LifecycleLock::from_parts(HwWord::with(LifecycleLock::<Hw>::FREE)),
+    Turns::from_parts(HwWord::with(Turns::<Hw>::NOBODY), HwWord::with(Turns::<Hw>::NONE)),
+));
+
+/// The lock itself.
+fn lock() -> &'static LifecycleLock<Hw> {
+    &RIGHT.0.0
+}
 
 /// Who had the right last, and how many wait for it: a CPU that asks again and again, perhaps because one of those will not
 /// leave before it had its turn, must not keep it from all others.
-static TURNS: Turns<Hw> =
-    Turns::from_parts(HwWord::with(Turns::<Hw>::NOBODY), HwWord::with(Turns::<Hw>::NONE));
+fn turns() -> &'static Turns<Hw> {
+    &RIGHT.0.1
+}
 
 /// The CPU of `own`, which is the calling one, leaves, perhaps in the middle of its wait for the right.
 pub(crate) fn ceases_to_wait(own: &Area) {
-    TURNS.set_waiting(Holds::of(own).turn(), false);
+    turns().set_waiting(Holds::of(own).turn(), false);
 }
 
 /// How many CPUs wait for the right.
 #[cfg(feature = "fault-injection")]
 pub(crate) fn waiting() -> u64 {
-    TURNS.waiting()
+    turns().waiting()
 }
 
 /// The longest that a CPU lets others go first. They are awake, and need a few instructions.
@@ -157,7 +168,7 @@ impl Lifecycle {
             true
         };
         let turn = Holds::of(own).turn();
-        let tenure = TURNS.take(me.cpu, turn, is_over, go_on, || LOCK.try_acquire(me, slot).ok());
+        let tenure = turns().take(me.cpu, turn, is_over, go_on, || lock().try_acquire(me, slot).ok());
         tenure.map(|tenure| Self(Some(tenure), stays)).ok_or(Denied::Busy)
     }
 

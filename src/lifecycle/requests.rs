@@ -7,7 +7,8 @@ use crate::{launch, time};
 use core::time::Duration;
 use reveille_protocol::LeaveRequest;
 
-/// How one CPU is asked to leave.
+/// How one CPU is asked to leave. Its words lie on one line.
+#[repr(align(16))]
 pub(crate) struct Requests(LeaveRequest<Hw>);
 
 impl Requests {

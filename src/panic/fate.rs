@@ -124,12 +124,13 @@ impl fmt::Display for Fate {
 /// Asked again later it may know better: a CPU that had not stopped in time may have done so since.
 #[derive(Clone, Copy, Debug)]
 pub struct StopReport {
-    elapsed: Duration,
+    /// Ticks.
+    elapsed: u64,
 }
 
 impl StopReport {
     pub(super) fn now() -> Self {
-        Self { elapsed: to_duration(TICKS.load(Ordering::Relaxed)) }
+        Self { elapsed: TICKS.load(Ordering::Relaxed) }
     }
 
     /// What became of `cpu`.
@@ -158,7 +159,7 @@ impl StopReport {
 
     /// How long it took, from the gate to the last CPU that parked or the last deadline.
     pub fn elapsed(&self) -> Duration {
-        self.elapsed
+        to_duration(self.elapsed)
     }
 }
 
@@ -178,7 +179,7 @@ impl fmt::Display for StopReport {
             f,
             "{} CPUs: {parked} parked, {left} not stopped, {absent} not running, after {} us",
             area::areas().len(),
-            self.elapsed.as_micros()
+            self.elapsed().as_micros()
         )
     }
 }

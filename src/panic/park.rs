@@ -2,10 +2,12 @@
 
 use crate::arch::exception::{FatalFrame, IrqFrame, Registers, with_registers};
 use crate::arch::{self, HwGate, regs};
+use crate::launch::Mailbox;
 use crate::percpu::area::{self, Area, Part as _};
-use crate::{gate, gic};
+use crate::{call, gate, gic};
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use reveille_protocol::Phase;
 
 /// How a CPU came to park.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,7 +126,7 @@ pub(super) fn how(area: &Area) -> Option<ParkedBy> {
 pub(crate) fn stop_requested(how: ParkedBy, frame: &IrqFrame) {
     // One that is on its way to park was told twice.
     let mark = ParkMark::of(area::current());
-    if mark.by.load(Ordering::Relaxed) == 0 && gate::word().join(gate::me()) {
+    if mark.by.load(Ordering::Relaxed) == 0 && gate::is_taken_by_other() {
         mark.by.store(how as u8, Ordering::Relaxed);
         mark.elr.store(frame.pc(), Ordering::Relaxed);
         mark.spsr.store(frame.spsr(), Ordering::Relaxed);
@@ -135,11 +137,14 @@ pub(crate) fn stop_requested(how: ParkedBy, frame: &IrqFrame) {
 /// The end of a CPU that was stopped by an interrupt: `frame` is what it was doing.
 #[unsafe(link_section = ".never_patch")]
 pub(crate) fn stopped(frame: &mut FatalFrame) -> ! {
-    let mark = ParkMark::of(area::current());
+    let area = area::current();
+    let mark = ParkMark::of(area);
     frame.elr = mark.elr.load(Ordering::Relaxed);
     frame.spsr = mark.spsr.load(Ordering::Relaxed);
     let how = ParkedBy::from_byte(mark.by.load(Ordering::Relaxed)).unwrap_or(ParkedBy::Sgi);
-    park(how, Evidence::Stopped(frame))
+    regs::mask_all();
+    gic::silence_on(area);
+    park_on(area, how, Evidence::Stopped(frame))
 }
 
 /// This CPU saw by itself that it should stop: it parks if somebody else has the gate.
@@ -150,15 +155,15 @@ pub(crate) fn stop_noticed() {
 
 #[unsafe(link_section = ".never_patch")]
 extern "C" fn join(_: *const HwGate, registers: &Registers) {
-    // A thread that is moved in between would park another CPU than the one that it has counted: the stopper, perhaps.
+    // A thread that is moved in between would park another CPU than the one that it has asked for: the stopper, perhaps.
     let daif = regs::daif_mask();
-    if gate::word().join(gate::me()) {
+    if gate::is_taken_by_other() {
         park(ParkedBy::Gate, Evidence::Call(registers));
     }
     regs::daif_restore(daif);
 }
 
-/// Parks this CPU, which has been counted at the gate, or was given up before there was one.
+/// Parks this CPU, which has found another one to have the gate, or was given up before there was one.
 #[inline(always)]
 pub(super) fn park_here(how: ParkedBy) -> ! {
     #[unsafe(link_section = ".never_patch")]
@@ -198,8 +203,37 @@ pub(super) fn park(how: ParkedBy, evidence: Evidence<'_>) -> ! {
     regs::mask_all();
     gic::silence();
     if let Some(area) = area::find_current() {
-        // SAFETY: this CPU's own, found by its affinity; this function does not return, and what the evidence refers to is its caller's.
-        unsafe { area::parked(area).park(how as u8, || ParkMark::of(area).set(evidence)) };
+        park_on(area, how, evidence)
     }
     arch::park()
+}
+
+/// The same on the CPU of `area`, which is this one, masks everything, and takes no interrupt.
+#[inline(always)]
+fn park_on(area: &'static Area, how: ParkedBy, evidence: Evidence<'_>) -> ! {
+    let leave = || {
+        ParkMark::of(area).set(evidence);
+        // Who has failed, or is being reported on, touches no more than it must.
+        let closes = how != ParkedBy::OwnPanic && gate::word().phase() == Phase::Halting;
+        if closes {
+            condemn(area);
+        }
+        closes
+    };
+    // SAFETY: this CPU's own; this function does not return, and what the evidence refers to is its caller's.
+    unsafe { area::parked(area).park(how as u8, leave) };
+    arch::park()
+}
+
+/// Closes what may be sent to the CPU of `area`: which is the calling one, and parks now, or one that has parked.
+///
+/// It takes nothing from its queues and its launch slot any more, and opens none. Its mark, whose Release `is_set` has seen, was the last
+/// word of one that has parked, so another CPU may do this for it. Who waits for it there is parked too, or about to be, or that is a panic
+/// of the CPU that is left.
+///
+/// Not of the text that is never patched: one that has not parked is gathered for that, or nothing is patched.
+#[inline(never)]
+pub(super) fn condemn(area: &'static Area) {
+    Mailbox::of(area).condemn();
+    call::condemn(area);
 }

@@ -1,14 +1,13 @@
 //! Stopping every other CPU.
 
 use super::fate::{self, StopReport};
-use super::park::{ParkedBy, park_here};
+use super::park::{ParkedBy, condemn, park_here};
 use crate::arch::{self, regs};
 use crate::clock::{Deadline, Instant};
 use crate::gic::{self, NMI, Reminder, Sgi, SgiBatch};
-use crate::launch::Mailbox;
 use crate::percpu::CpuSet;
-use crate::percpu::area::{self, Area, Part as _};
-use crate::{call, gate, masking, nmi};
+use crate::percpu::area::{self, Area};
+use crate::{gate, masking, nmi};
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use reveille_machine::BootArgs;
@@ -33,7 +32,7 @@ pub(super) fn sgi_time() -> Deadline {
 /// Whether the CPU of `area` may be running code of the image.
 #[inline(always)]
 fn is_running(area: &Area) -> bool {
-    !area::parked(area).is_set() && area::slot(area).read().state.is_live()
+    !area::parked(area).is_set() && area::slot(area).is_live()
 }
 
 /// Whether another CPU may be running code of the image.
@@ -41,19 +40,10 @@ fn others_run() -> bool {
     area::areas().iter().any(|area| area.mpidr != regs::affinity() && is_running(area))
 }
 
-/// Closes what may be sent to the CPU of `area`, which is parked.
-///
-/// Its mark, whose Release `is_set` has seen, was its last word: it takes nothing from its queues and its launch slot any more,
-/// and opens none, so they may be closed for it. Who waits for it there is parked too, or that is a panic of this CPU.
-#[inline]
-fn condemn(area: &'static Area) {
-    Mailbox::of(area).condemn();
-    call::condemn(area);
-}
-
-/// The same for all CPUs that are parked.
+/// Closes what may be sent to the CPUs that have parked, and have not done so themselves.
 pub(super) fn condemn_parked() {
-    area::areas().iter().filter(|area| area::parked(area).is_set()).for_each(condemn);
+    let is_open = |area: &&Area| area::parked(area).is_set() && !area::parked(area).has_closed();
+    area::areas().iter().filter(is_open).for_each(condemn);
 }
 
 /// Stops every other CPU. The caller has the gate: from the moment it took it nobody comes online any more.
@@ -70,20 +60,15 @@ pub(super) fn stop_all(limit: Deadline, nmi: Duration, close: bool) {
     {
         let mut batch = SgiBatch::new(STOP);
         for area in area::areas() {
-            // A start that has not arrived is called off; one that has is `Alive`, and stopped like any other.
-            let state = area::slot(area).revoke_if_kicked().state;
-            if state.is_live() && area.mpidr != own {
-                if !area::parked(area).is_set() {
-                    left.insert(area.id);
-                    batch.add(area);
-                } else if close {
-                    condemn(area);
-                }
+            // A start that has not arrived is called off; one that has is `Alive`, and stopped like any other. One that has parked
+            // before is told in vain: to find that out here would take the line on which the others are about to say that they have.
+            if area::slot(area).is_live_when_revoked() && area.mpidr != own {
+                left.insert(area.id);
+                batch.add(area);
             }
         }
     }
-    await_parked(&mut left, STOP, limit, close);
-    if !left.is_empty() {
+    if !await_parked(&mut left, STOP, limit, close) {
         gic::send_sgi_set(NMI, &left);
         await_parked(&mut left, NMI, Deadline::after(nmi), close);
     }
@@ -105,29 +90,35 @@ pub(super) fn stop_bare() {
     }
 }
 
-/// Waits until none of `left`, which were sent `sgi`, runs any more or the time is up; leaves in it those that may. One that was
-/// leaving the system may be `Gone` instead of parked.
-fn await_parked(left: &mut CpuSet, sgi: Sgi, limit: Deadline, close: bool) {
+/// Waits until none of `left`, which were sent `sgi`, runs any more or the time is up; leaves in it those that may. Whether none does.
+/// One that was leaving the system may be `Gone` instead of parked.
+///
+/// For one after the other: all are on their way, and of those that have parked when they are looked at each costs a look.
+fn await_parked(left: &mut CpuSet, sgi: Sgi, limit: Deadline, close: bool) -> bool {
     let mut reminder = Reminder::new(sgi, limit);
+    let mut in_time = true;
     // A CPU that waits in WFE looks at the gate.
     arch::sev();
-    loop {
-        for cpu in left.iter() {
-            let area = area::of(cpu);
-            if !is_running(area) {
-                left.remove(cpu);
-                if close {
-                    condemn(area);
-                }
+    for area in area::areas() {
+        if !left.contains(area.id) {
+            continue;
+        }
+        while in_time && is_running(area) {
+            let now = Instant::now();
+            in_time = now < limit.instant();
+            reminder.look_at(now.ticks(), || left.iter().filter(|cpu| is_running(area::of(*cpu))).collect());
+            // Not WFE: on a CPU that was restarted under the runtime the event stream is off, and nothing would end it.
+            arch::yield_now();
+        }
+        // Once the time is up each has one look more.
+        if in_time || !is_running(area) {
+            left.remove(area.id);
+            if close && !area::parked(area).has_closed() {
+                condemn(area);
             }
         }
-        if left.is_empty() || limit.has_passed() {
-            return;
-        }
-        reminder.look(|| *left);
-        // Not WFE: on a CPU that was restarted under the runtime the event stream is off, and nothing would end it.
-        arch::yield_now();
     }
+    in_time || left.is_empty()
 }
 
 /// Stops every other CPU for good, without a panic: afterwards this one has the machine to itself.

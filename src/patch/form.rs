@@ -70,8 +70,11 @@ pub(crate) fn ensure_smp(lock: &Lifecycle) -> bool {
 /// Chooses the form for one CPU if there is one and no other can come to run without being started. Failing to is no
 /// error: the form for several is always right.
 pub(crate) fn settle(lock: &Lifecycle) {
-    let alone = Survey::of(area::areas().iter().map(|area| area::slot(area).read())) == Survey::Alone;
-    if alone
+    // Most often there are two, and then the others need no look.
+    let several = area::areas().iter().filter(|area| area::slot(area).is_online()).nth(1).is_some();
+    let survey = || Survey::of(area::areas().iter().map(|area| area::slot(area).read()));
+    if !several
+        && survey() == Survey::Alone
         && !is_alone()
         && let Err(error) = Batch::new().enable(&ALONE).apply_locked(lock, Deadline::after(GATHER))
     {

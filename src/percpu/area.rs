@@ -208,13 +208,14 @@ impl Parked {
         Self(reveille_protocol::Parked::from_parts(HwWord::with(reveille_protocol::Parked::<Hw>::NOT)))
     }
 
-    /// This CPU parks; `how` is not 0. `leave` writes down what it leaves behind, before anyone can ask for it.
+    /// This CPU parks; `how` is not 0. `leave` writes down what it leaves behind, before anyone can ask for it, and says whether it has
+    /// closed what others could send to it.
     ///
     /// # Safety
     ///
     /// It is the calling CPU's, which never leaves the frames that what it leaves refers to.
     #[inline(always)]
-    pub(crate) unsafe fn park(&self, how: u8, leave: impl FnOnce()) {
+    pub(crate) unsafe fn park(&self, how: u8, leave: impl FnOnce() -> bool) {
         self.0.park(how, leave);
     }
 
@@ -222,6 +223,12 @@ impl Parked {
     #[inline(always)]
     pub(crate) fn how(&self) -> Option<u8> {
         self.0.how()
+    }
+
+    /// Whether it parked, and has closed what others could send to it.
+    #[inline(always)]
+    pub(crate) fn has_closed(&self) -> bool {
+        self.0.has_closed()
     }
 
     /// Whether it parked; as [`Self::how`].

@@ -4,21 +4,22 @@ use super::each::EACH;
 use super::error::StopError;
 use crate::arch::{self, Hw, HwWord, regs};
 use crate::clock::{Deadline, Instant, to_duration, to_ticks};
-use crate::gic::{self, REMIND, Sgi};
+use crate::gic::{REMIND, Reminder, Sgi, SgiBatch};
 use crate::percpu::CpuSet;
-use crate::percpu::area::{self, Area, Part as _};
+use crate::percpu::area::{self, Area, Line, Part as _};
 use crate::{gate, masking};
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use reveille_machine::BootArgs;
 use reveille_protocol::{Action, Attendance, Attendant, Ending, Initiator, Job, Mark, Rendezvous};
 
-static RENDEZVOUS: Rendezvous<Hw> = Rendezvous::from_parts(HwWord::with(Rendezvous::<Hw>::IDLE));
+/// Alone on its line: it goes from CPU to CPU, and what lies beside it would go along.
+static RENDEZVOUS: Line<Rendezvous<Hw>> = Line(Rendezvous::from_parts(HwWord::with(Rendezvous::<Hw>::IDLE)));
 
 /// A round of stop-machine has begun.
 pub(crate) const GATHER: Sgi = Sgi::new(3);
 
-/// Time that the CPUs have to go on after the job, if the bootarg `stop_wait_ms` does not say otherwise.
+/// Time that the CPUs have to come to the end of a job for each, if the bootarg `stop_wait_ms` does not say otherwise.
 const PATIENCE: Duration = Duration::from_secs(10);
 static PATIENCE_TICKS: AtomicU64 = AtomicU64::new(u64::MAX);
 
@@ -51,7 +52,7 @@ pub(crate) const fn part() -> Part {
 #[unsafe(link_section = ".never_patch")]
 #[inline(never)]
 pub(crate) fn participate(area: &'static Area) {
-    Part::of(area).attend(&RENDEZVOUS, &mut Here { area, limit: 0 });
+    Part::of(area).attend(&RENDEZVOUS.0, &mut Here { area, limit: 0 });
 }
 
 /// This CPU in the round of another, and when a wait for who was stopped is given up, ticks; 0: there is none.
@@ -118,7 +119,7 @@ impl Attendant for Here {
 fn end_without_the_stopped(limit: &mut u64) {
     gate::poll();
     if gate::is_alone() {
-        return RENDEZVOUS.condemn();
+        return RENDEZVOUS.0.condemn();
     }
     if gate::is_stopper() {
         if *limit == 0 {
@@ -131,24 +132,73 @@ fn end_without_the_stopped(limit: &mut u64) {
     }
 }
 
+/// Why a round did not come to its job.
+#[derive(Clone, Copy)]
+pub(crate) enum Missed {
+    /// Another one was under way until the deadline.
+    Busy,
+    /// Not all came.
+    Absent,
+}
+
+impl Missed {
+    /// The same for whoever wanted the round; `absent` is what [`gather`] has left there.
+    #[cold]
+    pub(crate) fn error(self, absent: &CpuSet) -> StopError {
+        match self {
+            Self::Busy => StopError::Busy,
+            Self::Absent => StopError::TimedOut(*absent),
+        }
+    }
+}
+
+/// Gathers all CPUs that are online, and has `job` done when all have come and masked. Interrupts stay masked until what comes back is
+/// dropped. The caller has the lifecycle lock, or acts for who has. In thread context, interrupts open.
+///
+/// `others` is empty, and what is left there after [`Missed::Absent`] are those who did not come. (It lies with the caller because a set
+/// is large, and nothing here is to be moved about.)
+#[inline(never)]
+pub(crate) fn gather(
+    others: &mut CpuSet,
+    kind: Job,
+    deadline: Deadline,
+    job: &mut dyn FnMut(),
+) -> Result<Option<masking::Masked>, Missed> {
+    let mut round = Round::begin(others, kind, deadline).ok_or(Missed::Busy)?;
+    match round.run(deadline, job) {
+        Some(masked) => Ok(Some(masked)),
+        None => {
+            let absent = round.absent();
+            *others = absent;
+            Err(Missed::Absent)
+        }
+    }
+}
+
 /// A round, seen from the CPU that began it.
-pub(crate) struct Round<'a> {
+struct Round<'a> {
     initiator: Initiator<'static, Hw>,
     others: &'a CpuSet,
     own: &'static Area,
 }
 
 impl<'a> Round<'a> {
-    /// Tells all `others` to come. The caller has the lifecycle lock, or acts for who has, and `others` are all CPUs that
-    /// are online beside it. In thread context, interrupts open.
-    pub(crate) fn begin(others: &'a CpuSet, job: Job, deadline: Deadline) -> Result<Self, StopError> {
+    /// Tells all other CPUs to come that are online. `None`: there is another round until `deadline`.
+    #[inline(always)]
+    fn begin(others: &'a mut CpuSet, kind: Job, deadline: Deadline) -> Option<Self> {
         let own = area::current();
+        let mut count = 0;
+        for area in area::areas() {
+            if area::is_online(area) && !core::ptr::eq(area, own) {
+                others.insert(area.id);
+                count += 1;
+            }
+        }
         let mut limit = 0;
         let initiator = loop {
-            match RENDEZVOUS.begin(Part::of(own).mark(), others.len() as u16, job, deadline.instant().ticks())
-            {
+            match RENDEZVOUS.0.begin(Part::of(own).mark(), count, kind, deadline.instant().ticks()) {
                 Ok(initiator) => break initiator,
-                Err(_) if deadline.has_passed() => return Err(StopError::Busy),
+                Err(_) if deadline.has_passed() => return None,
                 // A CPU that was asked to leave gathers the others for who asked, who may have given up and let go of the lock
                 // since. Its round ends by itself, and needs this CPU, whose interrupts are open.
                 Err(_) => {
@@ -159,60 +209,52 @@ impl<'a> Round<'a> {
                 }
             }
         };
-        gic::send_sgi_set(GATHER, others);
-        Ok(Self { initiator, others, own })
+        let mut batch = SgiBatch::new(GATHER);
+        for area in area::areas() {
+            if others.contains(area.id) {
+                batch.add(area);
+            }
+        }
+        drop(batch);
+        Some(Self { initiator, others, own })
     }
 
-    /// Sees the round through: `job` runs once all have come and masked, unless the round is called off.
-    pub(crate) fn run(mut self, job: impl FnOnce()) -> Result<(), StopError> {
-        self.run_masked(job, true).map(|_| ())
-    }
-
-    /// The same; with `open` false interrupts stay masked after the job, and the mask is handed to the caller.
-    pub(crate) fn run_masked(
-        &mut self,
-        job: impl FnOnce(),
-        open: bool,
-    ) -> Result<Option<masking::Masked>, StopError> {
-        let mut job = Some(job);
+    /// Sees the round through: `job` runs once all have come and masked. `None`: the round was called off.
+    #[inline(always)]
+    fn run(&mut self, deadline: Deadline, job: &mut dyn FnMut()) -> Option<masking::Masked> {
         let mut masked = None;
-        let mut remind_at = Instant::now() + REMIND;
-        let mut give_up_at = u64::MAX;
+        let mut reminder = Reminder::new(GATHER, deadline);
+        let mut ran = false;
+        let mut give_up_at = None;
         loop {
-            let now = Instant::now();
-            match self.initiator.step(now.ticks()) {
-                Action::OpenInterrupts => {
-                    if open {
-                        masked = None;
-                    }
-                }
-                Action::Mask => masked = Some(masking::mask()),
+            let now = Instant::now().ticks();
+            match self.initiator.step(now) {
+                Action::Mask => masked = Some(masking::mask_on(self.own)),
                 Action::RunJob => {
-                    if let Some(job) = job.take() {
-                        job();
-                    }
+                    job();
                     // What the job has changed, this CPU fetches anew too.
                     arch::isb();
-                    give_up_at = end_of_patience();
+                    ran = true;
                 }
                 Action::Wait => {
                     if gate::is_stopping() && self.is_left_alone() {
                         continue;
                     }
-                    if now >= remind_at {
-                        remind_at = now + REMIND;
-                        gic::send_sgi_set(GATHER, &self.missing());
+                    reminder.look_at(now, || self.missing());
+                    if ran {
+                        assert!(
+                            now < *give_up_at.get_or_insert_with(end_of_patience),
+                            "stop-machine: cpus {} do not go on after the job ({:?})",
+                            self.missing(),
+                            self.initiator.standing().stage
+                        );
                     }
-                    assert!(
-                        now.ticks() < give_up_at,
-                        "stop-machine: cpus {} do not go on after the job ({:?})",
-                        self.missing(),
-                        self.initiator.standing().stage
-                    );
                     arch::yield_now();
                 }
-                Action::Leave(Ending::Done) => return Ok(masked),
-                Action::Leave(Ending::Aborted) => return Err(StopError::TimedOut(self.absent())),
+                // The others', not the initiator's.
+                Action::OpenInterrupts => {}
+                Action::Leave(Ending::Aborted) => return None,
+                Action::Leave(Ending::Done | Ending::Overtaken) => return masked,
             }
         }
     }
@@ -232,12 +274,16 @@ impl<'a> Round<'a> {
     }
 
     /// The CPUs that the stage waits for; for a moment also one that has just acknowledged.
+    #[cold]
+    #[inline(never)]
     fn missing(&self) -> CpuSet {
         let standing = self.initiator.standing();
         self.others.iter().filter(|cpu| standing.lacks(Part::of(area::of(*cpu)).mark())).collect()
     }
 
     /// Who was missing when the round was called off.
+    #[cold]
+    #[inline(never)]
     fn absent(&self) -> CpuSet {
         let left = usize::from(self.initiator.standing().left);
         // Marks follow acknowledgements within a few instructions of their CPU; but that one may be held up, so this

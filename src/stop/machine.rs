@@ -2,26 +2,22 @@
 
 use super::each::EACH;
 use super::error::StopError;
-use super::gather::Round;
+use super::gather::gather;
 use crate::clock::Deadline;
 use crate::lifecycle::Lifecycle;
-use crate::percpu::{self, CpuId};
+use crate::percpu::{self, CpuId, CpuSet};
 use reveille_protocol::Job;
 
 /// Runs `f` while every other online CPU waits with interrupts masked, and brings its value back.
 ///
 /// Calls are served until all have come. `f` runs on the calling CPU, with interrupts masked; it must be short, and may
 /// take no lock but [`SpinLock`](crate::sync::SpinLock)s. NMI-class interrupts still come through everywhere.
-/// Afterwards every CPU has synchronised its instruction stream.
+/// Before it runs anything else every CPU synchronises its instruction stream.
 ///
 /// # Errors
 ///
 /// [`StopError::TimedOut`]: some CPU did not come, or did not mask, before `deadline`: `f` did not run, and nobody waits
 /// any more. [`StopError::Busy`], [`StopError::WouldDeadlock`].
-///
-/// # Panics
-///
-/// If a CPU does not go on after `f` has run, for ten seconds (bootarg `stop_wait_ms`).
 pub fn stop_machine<R, F: FnOnce() -> R>(deadline: impl Into<Deadline>, f: F) -> Result<R, StopError> {
     let deadline = deadline.into();
     // Goes after the lock: what it has captured may do anything as it is dropped, and wait for that lock.
@@ -40,11 +36,13 @@ pub(crate) fn stop_machine_locked<R, F: FnOnce() -> R>(
     deadline: Deadline,
     f: F,
 ) -> Result<R, StopError> {
-    let others = percpu::online().without(percpu::current());
     let mut f = Some(f);
     let mut result = None;
-    let round = Round::begin(&others, Job::Initiator, deadline)?;
-    round.run(|| result = f.take().map(|f| f()))?;
+    let mut others = CpuSet::EMPTY;
+    if let Err(missed) = gather(&mut others, Job::Initiator, deadline, &mut || result = f.take().map(|f| f()))
+    {
+        return Err(missed.error(&others));
+    }
     // A round that was not called off has run its job.
     result.ok_or(StopError::Busy)
 }
@@ -55,12 +53,19 @@ pub(crate) fn stop_machine_locked<R, F: FnOnce() -> R>(
 /// # Errors
 ///
 /// As for [`stop_machine`].
+///
+/// # Panics
+///
+/// If a CPU does not come to the end of `f`, for ten seconds (bootarg `stop_wait_ms`) after this one has.
 pub fn stop_machine_each<F: Fn(CpuId) + Sync>(deadline: impl Into<Deadline>, f: F) -> Result<(), StopError> {
     let deadline = deadline.into();
     let _lock = Lifecycle::lock(deadline)?;
-    let others = percpu::online().without(percpu::current());
     let call = |cpu| f(cpu);
     // SAFETY: the lock is ours, so no round that runs a job for each is under way, and the job is taken back before `f` goes.
     let _job = unsafe { EACH.set(&call) };
-    Round::begin(&others, Job::Each, deadline)?.run(|| f(percpu::current()))
+    let mut others = CpuSet::EMPTY;
+    match gather(&mut others, Job::Each, deadline, &mut || f(percpu::current())) {
+        Ok(_) => Ok(()),
+        Err(missed) => Err(missed.error(&others)),
+    }
 }

@@ -10,6 +10,6 @@ mod gather;
 mod machine;
 
 pub use error::StopError;
-pub(crate) use gather::{GATHER, Part, Round, init, part, participate, patience};
+pub(crate) use gather::{GATHER, Missed, Part, gather, init, part, participate, patience};
 pub(crate) use machine::stop_machine_locked;
 pub use machine::{stop_machine, stop_machine_each};

@@ -54,6 +54,22 @@ impl<A: Arch> Slot<A> {
         self.word.load(Acquire) as u32 == State::Online as u32
     }
 
+    /// Whether [`Self::read`] finds it in a state that [is live](State::is_live).
+    #[inline]
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        // Most are online.
+        self.is_online() || self.read().state.is_live()
+    }
+
+    /// [`Self::revoke_if_kicked`], and whether the CPU is live then.
+    #[inline]
+    #[must_use]
+    pub fn is_live_when_revoked(&self) -> bool {
+        // Most are online.
+        self.is_online() || self.revoke_if_kicked().state.is_live()
+    }
+
     /// Calls off whatever start is under way, for one who holds no token: the panic reporter. Returns what the
     /// slot holds afterwards, which is never `Kicked`.
     pub fn revoke_if_kicked(&self) -> Snapshot {
@@ -116,6 +132,7 @@ pub(super) mod tests {
         for state in State::ALL {
             for generation in [0, 1, u32::MAX] {
                 assert_eq!(slot(generation, 0, state).is_online(), state == State::Online);
+                assert_eq!(slot(generation, 0, state).is_live(), state.is_live());
             }
         }
     }

@@ -8,6 +8,7 @@
 use core::sync::atomic::Ordering::Relaxed;
 
 use super::mark::Mark;
+use super::participant::Participant;
 use super::round::{Action, Rendezvous};
 use crate::{Arch, Word};
 
@@ -68,38 +69,48 @@ impl<A: Arch> Attendance<A> {
         }
         self.attends.store(1, Relaxed);
         cpu.open();
-        loop {
-            // Masked from before the look: one that finds nothing is the last, and an interrupt for a round that begins behind it
-            // must not find the handler under way.
-            let mask = cpu.mask();
-            let Some(mut round) = rendezvous.join(&self.mark) else {
-                // Closed to the end.
-                cpu.close(mask);
-                return self.attends.store(Self::IDLE, Relaxed);
-            };
-            let mut mask = Some(mask);
-            loop {
-                match round.step() {
-                    Action::OpenInterrupts => {
-                        if let Some(mask) = mask.take() {
-                            cpu.unmask(mask);
-                        }
-                    }
-                    Action::Mask => {
-                        if mask.is_none() {
-                            mask = Some(cpu.mask());
-                        }
-                    }
-                    Action::Wait => cpu.wait(),
-                    Action::RunJob => cpu.run_job(),
-                    Action::Leave(_) => break,
-                }
-            }
+        // Masked from before the look: one that finds nothing is the last, and an interrupt for a round that begins behind it
+        // must not find the handler under way.
+        let mut mask = cpu.mask();
+        let mut round = rendezvous.join(&self.mark);
+        while let Some(mut joined) = round {
+            mask = Self::see_through(&mut joined, mask, cpu);
             cpu.synchronise();
-            if let Some(mask) = mask {
+            round = rendezvous.join(&self.mark);
+            if round.is_some() {
+                // Between two rounds whatever waits is let in, though this CPU be the last to come to each.
                 cpu.unmask(mask);
+                mask = cpu.mask();
             }
         }
+        // Closed to the end.
+        cpu.close(mask);
+        self.attends.store(Self::IDLE, Relaxed);
+    }
+
+    /// From the joining to the end of a round, after which interrupts are masked.
+    #[inline(always)]
+    fn see_through<C: Attendant>(round: &mut Participant<'_, A>, mask: C::Mask, cpu: &mut C) -> C::Mask {
+        let mut mask = Some(mask);
+        loop {
+            match round.step() {
+                Action::OpenInterrupts => {
+                    if let Some(mask) = mask.take() {
+                        cpu.unmask(mask);
+                    }
+                }
+                Action::Mask => {
+                    if mask.is_none() {
+                        mask = Some(cpu.mask());
+                    }
+                }
+                Action::Wait => cpu.wait(),
+                Action::RunJob => cpu.run_job(),
+                Action::Leave(_) => break,
+            }
+        }
+        // One that was called off may leave them open.
+        mask.unwrap_or_else(|| cpu.mask())
     }
 }
 

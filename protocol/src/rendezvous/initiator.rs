@@ -1,10 +1,10 @@
 //! The CPU that began a round.
 
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::Ordering::{Relaxed, Release};
 
 use super::mark::{Mark, Standing};
 use super::round::{Action, Ending, Rendezvous};
-use super::word::{Fields, Job, ROUND_MASK, Stage};
+use super::word::{Fields, Job, ROUND_MASK, Stage, is_each, round_of, stage_of};
 use crate::{Arch, Word};
 
 impl<A: Arch> Rendezvous<A> {
@@ -31,24 +31,21 @@ impl<A: Arch> Rendezvous<A> {
         assert!(others <= Self::MAX_OTHERS, "more CPUs than a round has room for");
         // Relaxed: whoever gave the caller the right to begin has seen the last round end.
         let word = self.word.load(Relaxed);
-        let last = Fields::from_bits(word);
-        if !matches!(last.stage, Stage::Idle | Stage::Aborted) {
-            return Err(Standing::new(last));
+        if !matches!(stage_of(word), Stage::Idle | Stage::Aborted) {
+            return Err(Standing::new(Fields::from_bits(word)));
         }
-        let round = (last.round + 1) & ROUND_MASK;
-        let first = Fields { round, job, stage: Stage::Idle, others, left: 0 }.enter(Stage::Prepare);
+        let round = (round_of(word) + 1) & ROUND_MASK;
+        let first =
+            Fields { round, job, stage: Stage::Idle, others, left: 0 }.enter(Stage::Prepare).to_bits();
         // Before the round is there to be joined: an interrupt of this CPU must not join it.
         let before = mark.read();
         mark.set(round, Stage::MaskInactive);
-        // Relaxed: the job is handed over when this CPU acknowledges that it has masked, which begins `Run`.
-        match self.word.compare_exchange(word, first.to_bits(), Relaxed, Relaxed) {
-            Ok(_) => Ok(Initiator {
-                rendezvous: self,
-                mark,
-                deadline,
-                standing: Standing::new(first),
-                place: Leading::Gathering,
-            }),
+        // Relaxed: the job is handed over with `Run`. A CPU that was masked in the last round and sees this one first sees all the
+        // same what that one's job has left behind: a read-modify-write passes on the Release with which it ended.
+        match self.word.compare_exchange(word, first, Relaxed, Relaxed) {
+            Ok(_) => {
+                Ok(Initiator { rendezvous: self, mark, deadline, seen: first, place: Leading::Gathering })
+            }
             Err(now) => {
                 // It is another's, and perhaps of the same number.
                 mark.restore(before);
@@ -64,7 +61,6 @@ enum Leading {
     Masking,
     Running,
     Ran,
-    Free,
     Ended(Ending),
 }
 
@@ -76,8 +72,8 @@ pub struct Initiator<'a, A: Arch> {
     rendezvous: &'a Rendezvous<A>,
     mark: &'a Mark<A>,
     deadline: u64,
-    /// As of the last step; when the round was called off, how it stood then.
-    standing: Standing,
+    /// The word as of the last step; when the round was called off, as it stood then.
+    seen: u64,
     place: Leading,
 }
 
@@ -86,45 +82,73 @@ impl<A: Arch> Initiator<'_, A> {
     /// does not change any more.
     #[must_use]
     pub fn standing(&self) -> Standing {
-        self.standing
+        Standing::new(Fields::from_bits(self.seen))
     }
 
     /// Says what to do next, having acknowledged what was done since the last step. `now` is the time: the round is
     /// called off if it has not come to the job by the deadline.
     ///
-    /// [`Action::RunJob`] comes at most once. After it the round cannot be called off, and how long to wait is the
-    /// caller's to decide.
+    /// [`Action::RunJob`] comes at most once. After it the round cannot be called off, and how long to wait for others who do it too
+    /// is the caller's to decide. One who does it alone waits for nobody: the others go on as soon as they see that it is over, and
+    /// come to no later round before that.
+    #[inline(always)]
     pub fn step(&mut self, now: u64) -> Action {
-        if let Leading::Ended(ending) = self.place {
-            return Action::Leave(ending);
-        }
-        let mut seen = self.rendezvous.load();
-        if self.is_gathering() && now >= self.deadline {
-            self.abort(seen);
-            return Action::Leave(Ending::Aborted);
-        }
-        let (place, action) = match (self.place, seen.stage) {
-            (Leading::Gathering, Stage::MaskActive) => (Leading::Masking, Action::Mask),
-            (Leading::Masking, Stage::MaskActive) => {
-                // Cannot fail: the stage waits for this CPU alone.
-                let _ = self.rendezvous.acknowledge(seen);
-                self.mark.set(seen.round, Stage::MaskActive);
-                seen = seen.acknowledged();
-                (Leading::Running, Action::RunJob)
+        match self.place {
+            Leading::Gathering | Leading::Masking if now >= self.deadline => {
+                self.abort();
+                Action::Leave(Ending::Aborted)
             }
-            (Leading::Running, Stage::Run) => {
-                let _ = self.rendezvous.acknowledge(seen);
-                // The next stage does not wait for this CPU.
-                self.mark.set(seen.round, Stage::Exit);
-                (Leading::Ran, Action::Wait)
+            Leading::Gathering => {
+                self.seen = self.rendezvous.load();
+                if stage_of(self.seen) != Stage::MaskActive {
+                    return Action::Wait;
+                }
+                self.place = Leading::Masking;
+                Action::Mask
             }
-            (Leading::Ran, Stage::Exit | Stage::Idle) => (Leading::Free, Action::OpenInterrupts),
-            (Leading::Free, Stage::Idle) => (Leading::Ended(Ending::Done), Action::Leave(Ending::Done)),
-            (place, _) => (place, Action::Wait),
-        };
-        self.place = place;
-        self.standing = Standing::new(seen);
-        action
+            Leading::Masking => {
+                self.mark.set(round_of(self.seen), Stage::MaskActive);
+                if is_each(self.seen) {
+                    // Release: pairs with the Acquire of each participant, which looks at the job.
+                    self.go_on(Stage::Run, Release);
+                }
+                self.place = Leading::Running;
+                Action::RunJob
+            }
+            Leading::Running => self.finish(),
+            Leading::Ran => {
+                self.seen = self.rendezvous.load();
+                if stage_of(self.seen) != Stage::Idle {
+                    return Action::Wait;
+                }
+                self.place = Leading::Ended(Ending::Done);
+                Action::Leave(Ending::Done)
+            }
+            Leading::Ended(ending) => Action::Leave(ending),
+        }
+    }
+
+    /// This CPU has done the job.
+    #[inline(always)]
+    fn finish(&mut self) -> Action {
+        if !is_each(self.seen) {
+            // Release: pairs with the Acquire of each participant, which sees what the job has written.
+            self.go_on(Stage::Idle, Release);
+            self.place = Leading::Ended(Ending::Done);
+            return Action::Leave(Ending::Done);
+        }
+        // Cannot fail: the stage does not end without this CPU.
+        let _ = self.rendezvous.acknowledge(self.seen);
+        self.mark.set(round_of(self.seen), Stage::Run);
+        self.place = Leading::Ran;
+        Action::Wait
+    }
+
+    /// The next stage begins. A plain store: all participants wait for this CPU, and no other round can begin.
+    #[inline(always)]
+    fn go_on(&mut self, stage: Stage, order: core::sync::atomic::Ordering) {
+        self.seen = Fields::from_bits(self.seen).enter(stage).to_bits();
+        self.rendezvous.word.store(self.seen, order);
     }
 
     /// Goes on without the participants, in any stage: they were stopped for good, and this is the only CPU that is left. What it
@@ -132,34 +156,37 @@ impl<A: Arch> Initiator<'_, A> {
     #[cold]
     #[inline(never)]
     pub fn go_on_alone(&mut self) {
-        let seen = Fields::from_bits(self.rendezvous.word.load(Relaxed));
         let stage = match self.place {
             Leading::Gathering | Leading::Masking => Stage::MaskActive,
-            Leading::Running => Stage::Run,
-            Leading::Ran | Leading::Free => Stage::Idle,
+            Leading::Running if is_each(self.seen) => Stage::Run,
+            Leading::Running => Stage::MaskActive,
+            Leading::Ran => Stage::Idle,
             Leading::Ended(_) => return,
         };
+        self.seen = Fields { others: 0, ..Fields::from_bits(self.seen) }.enter(stage).to_bits();
         // A plain store: nobody else is left to write. Relaxed: whoever has stopped them has seen all that they ever wrote.
-        self.rendezvous.word.store(Fields { others: 0, ..seen }.enter(stage).to_bits(), Relaxed);
+        self.rendezvous.word.store(self.seen, Relaxed);
     }
 
     fn is_gathering(&self) -> bool {
         matches!(self.place, Leading::Gathering | Leading::Masking)
     }
 
-    /// Calls the round off, which gathers and when last looked at was `seen`.
-    fn abort(&mut self, mut seen: Fields) {
+    /// Calls the round off, which gathers.
+    #[cold]
+    #[inline(never)]
+    fn abort(&mut self) {
+        self.seen = self.rendezvous.word.load(Relaxed);
         loop {
-            let aborted = seen.aborted().to_bits();
+            let aborted = Fields::from_bits(self.seen).aborted().to_bits();
             // Relaxed: hands nothing over. The job, which nobody has looked at, stays with this CPU.
-            match self.rendezvous.word.compare_exchange(seen.to_bits(), aborted, Relaxed, Relaxed) {
+            match self.rendezvous.word.compare_exchange(self.seen, aborted, Relaxed, Relaxed) {
                 Ok(_) => break,
                 // A participant has acknowledged, which each does twice at most. Only this CPU can take the round
-                // on to `Run`.
-                Err(now) => seen = Fields::from_bits(now),
+                // on to the job.
+                Err(now) => self.seen = now,
             }
         }
-        self.standing = Standing::new(seen);
         self.place = Leading::Ended(Ending::Aborted);
     }
 }
@@ -167,7 +194,7 @@ impl<A: Arch> Initiator<'_, A> {
 impl<A: Arch> Drop for Initiator<'_, A> {
     fn drop(&mut self) {
         if self.is_gathering() {
-            self.abort(self.rendezvous.load());
+            self.abort();
         }
     }
 }

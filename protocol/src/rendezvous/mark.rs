@@ -2,7 +2,7 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use super::word::{Fields, Job, Stage};
+use super::word::{Fields, Stage};
 use crate::{Arch, Word};
 
 const MARK_SHIFT: u32 = 8;
@@ -66,12 +66,11 @@ pub struct Standing {
     pub stage: Stage,
     /// How many CPUs the stage still waits for.
     pub left: u16,
-    job: Job,
 }
 
 impl Standing {
     pub(super) const fn new(fields: Fields) -> Self {
-        Self { round: fields.round, stage: fields.stage, left: fields.left, job: fields.job }
+        Self { round: fields.round, stage: fields.stage, left: fields.left }
     }
 
     /// Whether the stage waits for the CPU with this mark, one of those that are in the round.
@@ -80,15 +79,12 @@ impl Standing {
     /// moment one may be found that has just acknowledged. If exactly [`left`](Self::left) CPUs are found, they are
     /// the right ones; if more, look again.
     ///
-    /// While the initiator alone does the job, nobody is found.
     #[must_use]
     pub fn lacks<A: Arch>(&self, mark: &Mark<A>) -> bool {
-        let wanted = match (self.stage, self.job) {
-            (Stage::Idle | Stage::Aborted, _) => return false,
-            (Stage::Run, Job::Initiator) => Stage::MaskActive,
-            (stage, _) => stage,
-        };
+        if matches!(self.stage, Stage::Idle | Stage::Aborted) {
+            return false;
+        }
         let mark = mark.read();
-        mark >> MARK_SHIFT != self.round || (mark as u8) < wanted as u8
+        mark >> MARK_SHIFT != self.round || (mark as u8) < self.stage as u8
     }
 }

@@ -8,14 +8,17 @@
 //! |---|---|---|
 //! | `Prepare` | each participant, by joining | those that have joined go on serving interrupts |
 //! | `MaskInactive` | each participant, having masked its interrupts | the initiator goes on serving interrupts |
-//! | `MaskActive` | the initiator, having masked its own | wait, masked |
-//! | `Run` | the initiator, and for a [`Job::Each`] every participant, having done the job | wait, masked |
-//! | `Exit` | each participant, about to leave | the initiator is free |
+//! | `MaskActive` | the initiator, having masked its own, and for a [`Job::Initiator`] having done the job | wait, masked |
+//! | `Run` | for a [`Job::Each`] every CPU, having done the job | wait, masked |
+//!
+//! Then the round is over. A participant sees that, or that another round has begun, and goes; nobody waits for it to do so. It
+//! executes nothing in between but its wait, masked, and no later round comes to its job without this CPU: so nobody can tell it from
+//! one that has gone.
 //!
 //! The initiator masks last. While it still serves interrupts, no other CPU can be in the middle of anything that
-//! began with a look at which CPUs there are; so it may, in `Run`, cease to be one of them.
+//! began with a look at which CPUs there are; so it may, in its job, cease to be one of them.
 //!
-//! Nothing has happened before `Run`. Until then the initiator may call the round off when its deadline has
+//! Nothing has happened before the job. Until then the initiator may call the round off when its deadline has
 //! passed: `Aborted`. That competes, on one word, with every join and acknowledgement, and each of these names its
 //! round. So a CPU was counted before the round was called off, or it was not and never will be; in particular a
 //! CPU that comes late to one round is not counted in the next by mistake, but may join that one in its own

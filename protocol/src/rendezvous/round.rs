@@ -3,7 +3,7 @@
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::mark::Standing;
-use super::word::{COUNT_MASK, Fields, Stage};
+use super::word::{COUNT_MASK, Fields, Stage, acknowledged, same_stage};
 use crate::{Arch, Word};
 
 /// What a CPU in a round is to do before its next step.
@@ -12,8 +12,7 @@ use crate::{Arch, Word};
 pub enum Action {
     /// Unmask interrupts.
     ///
-    /// For a participant, once at most, when it has joined and others have not: it serves calls until it is told
-    /// to mask. For the initiator, when the job is over: it may unmask, unless it is about to leave the system.
+    /// For a participant, once at most, when it has joined and others have not: it serves calls until it is told to mask.
     OpenInterrupts,
     /// Nothing but pass the time.
     Wait,
@@ -21,7 +20,8 @@ pub enum Action {
     Mask,
     /// Do the job. The next step acknowledges.
     RunJob,
-    /// The round is over for this CPU. It restores its interrupts to what they were before.
+    /// The round is over for this CPU. It restores its interrupts to what they were before; the initiator need not, if it is about to
+    /// leave the system.
     Leave(Ending),
 }
 
@@ -32,6 +32,9 @@ pub enum Ending {
     Done,
     /// The round was called off: the job was not done, and never will be.
     Aborted,
+    /// For a participant alone: while it was away the round ended, and another one has begun. It had masked. Whether the initiator has
+    /// done its job meanwhile, or called the round off, it does not know; if it has, this CPU sees what that left behind.
+    Overtaken,
 }
 
 /// The word through which all CPUs are gathered.
@@ -77,26 +80,27 @@ impl<A: Arch> Rendezvous<A> {
 
     /// Acknowledges `seen`, or what has become of it as long as that is the same stage of the same round. `Err`: it
     /// is not.
-    pub(super) fn acknowledge(&self, mut seen: Fields) -> Result<(), Fields> {
-        let (round, stage) = (seen.round, seen.stage);
-        while (seen.round, seen.stage) == (round, stage) {
+    #[inline(always)]
+    pub(super) fn acknowledge(&self, seen: u64) -> Result<(), u64> {
+        let mut now = seen;
+        while same_stage(now, seen) {
             // Release: pairs with the Acquire of whoever goes on when this stage is over, be it to the job, for which
             // it sees what all have written, or out of it, when it sees what the job has written. Being a
             // read-modify-write it also passes on the releases of those that came before.
-            match self.word.compare_exchange(seen.to_bits(), seen.acknowledged().to_bits(), Release, Relaxed)
-            {
+            match self.word.compare_exchange(now, acknowledged(now), Release, Relaxed) {
                 Ok(_) => return Ok(()),
-                // Each of the others can do this once, and the initiator once.
-                Err(now) => seen = Fields::from_bits(now),
+                // Each of the others can do this once.
+                Err(other) => now = other,
             }
         }
-        Err(seen)
+        Err(now)
     }
 
     /// What it holds now.
-    pub(super) fn load(&self) -> Fields {
-        // Acquire: see `acknowledge`.
-        Fields::from_bits(self.word.load(Acquire))
+    #[inline(always)]
+    pub(super) fn load(&self) -> u64 {
+        // Acquire: see `acknowledge`, and `Initiator::finish`.
+        self.word.load(Acquire)
     }
 }
 

@@ -20,12 +20,11 @@ pub enum Stage {
     MaskInactive = 2,
     /// The initiator masks its interrupts.
     MaskActive = 3,
-    /// The job is done. From here on the round cannot be called off.
+    /// Every CPU does the job. From here on the round cannot be called off. A job of the initiator's alone has no such stage: nobody
+    /// has anything to say to the others before it is done.
     Run = 4,
-    /// The job is over, and the participants leave.
-    Exit = 5,
     /// The round was called off. Nothing has happened.
-    Aborted = 6,
+    Aborted = 5,
 }
 
 impl Stage {
@@ -36,8 +35,7 @@ impl Stage {
             2 => Self::MaskInactive,
             3 => Self::MaskActive,
             4 => Self::Run,
-            5 => Self::Exit,
-            // 7 is memory gone bad. Nobody joins, and whoever was in the round leaves it.
+            // 6 and 7 are memory gone bad. Nobody joins, and whoever was in the round leaves it.
             _ => Self::Aborted,
         }
     }
@@ -52,7 +50,43 @@ pub enum Job {
     Each,
 }
 
-/// The word, taken apart.
+/// Which round a word is of.
+#[inline(always)]
+pub(super) const fn round_of(word: u64) -> u64 {
+    word >> ROUND_SHIFT
+}
+
+/// In which stage it is.
+#[inline(always)]
+pub(super) const fn stage_of(word: u64) -> Stage {
+    Stage::from_bits((word >> STAGE_SHIFT & 7) as u8)
+}
+
+/// Whether every CPU does the job.
+#[inline(always)]
+pub(super) const fn is_each(word: u64) -> bool {
+    word >> EACH_SHIFT & 1 != 0
+}
+
+/// Whether two words are of the same stage of the same round.
+#[inline(always)]
+pub(super) const fn same_stage(a: u64, b: u64) -> bool {
+    (a ^ b) >> STAGE_SHIFT == 0
+}
+
+/// What becomes of a word when one more CPU has acknowledged; the last one moves the round on.
+#[inline(always)]
+pub(super) const fn acknowledged(word: u64) -> u64 {
+    if word & COUNT_MASK > 1 { word - 1 } else { advanced(word) }
+}
+
+/// The beginning of the stage that follows.
+#[inline(never)]
+const fn advanced(word: u64) -> u64 {
+    Fields::from_bits(word).advanced().to_bits()
+}
+
+/// The word, taken apart: where that is not in anyone's way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fields {
     pub(super) round: u64,
@@ -65,9 +99,9 @@ pub(super) struct Fields {
 impl Fields {
     pub(super) const fn from_bits(bits: u64) -> Self {
         Self {
-            round: bits >> ROUND_SHIFT,
-            job: if bits >> EACH_SHIFT & 1 == 0 { Job::Initiator } else { Job::Each },
-            stage: Stage::from_bits((bits >> STAGE_SHIFT & 7) as u8),
+            round: round_of(bits),
+            job: if is_each(bits) { Job::Each } else { Job::Initiator },
+            stage: stage_of(bits),
             others: (bits >> OTHERS_SHIFT & COUNT_MASK) as u16,
             left: (bits & COUNT_MASK) as u16,
         }
@@ -85,29 +119,20 @@ impl Fields {
     pub(super) const fn enter(self, stage: Stage) -> Self {
         let left = match stage {
             Stage::Prepare if self.others == 0 => return self.enter(Stage::MaskActive),
-            Stage::Exit if self.others == 0 => return self.enter(Stage::Idle),
-            Stage::Prepare | Stage::MaskInactive | Stage::Exit => self.others,
+            Stage::Prepare | Stage::MaskInactive => self.others,
             Stage::MaskActive => 1,
-            Stage::Run => match self.job {
-                Job::Initiator => 1,
-                Job::Each => self.others + 1,
-            },
+            Stage::Run => self.others + 1,
             Stage::Idle | Stage::Aborted => 0,
         };
         Self { stage, left, ..self }
     }
 
-    /// One more CPU has acknowledged; the last one moves the round on.
-    pub(super) const fn acknowledged(self) -> Self {
-        if self.left > 1 {
-            return Self { left: self.left - 1, ..self };
-        }
+    /// All have acknowledged.
+    const fn advanced(self) -> Self {
         self.enter(match self.stage {
             Stage::Prepare => Stage::MaskInactive,
             Stage::MaskInactive => Stage::MaskActive,
-            Stage::MaskActive => Stage::Run,
-            Stage::Run => Stage::Exit,
-            Stage::Exit | Stage::Idle => Stage::Idle,
+            Stage::MaskActive | Stage::Run | Stage::Idle => Stage::Idle,
             Stage::Aborted => Stage::Aborted,
         })
     }

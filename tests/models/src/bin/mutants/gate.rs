@@ -30,48 +30,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
         model: "gate::one_reporter",
     },
     Mutant {
-        name: "gate_does_not_count_failures",
-        file: "gate.rs",
-        edits: &[("return (self.counted(), Entry::Other);", "return (self, Entry::Other);")],
-        model: "gate::one_reporter",
-    },
-    Mutant {
-        name: "gate_does_not_count_joins",
-        file: "gate.rs",
-        edits: &[(".then(|| held.counted())", ".then_some(held)")],
-        model: "gate::phases_against_join",
-    },
-    Mutant {
-        name: "gate_phase_without_check",
-        file: "gate.rs",
-        edits: &[(
-            "let next = change(held).ok_or(held)?;",
-            "let next = change(held).ok_or(held)?;
-             if next.phase != held.phase {
-                 self.word.store(next.to_bits(), Relaxed);
-                 return Ok(());
-             }",
-        )],
-        model: "gate::phases_against_failure",
-    },
-    Mutant {
         name: "gate_phase_of_anyone",
         file: "gate.rs",
         edits: &[("held.owner == me && held.phase < phase", "held.phase < phase")],
         model: "gate::phases_against_failure",
-    },
-    Mutant {
-        name: "gate_join_without_check",
-        file: "gate.rs",
-        edits: &[(
-            "let next = change(held).ok_or(held)?;",
-            "let next = change(held).ok_or(held)?;
-             if next.phase == held.phase {
-                 self.word.store(next.to_bits(), Relaxed);
-                 return Ok(());
-             }",
-        )],
-        model: "gate::phases_against_join",
     },
     Mutant {
         name: "gate_nested_without_end",
@@ -110,8 +72,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "parked_relaxed",
         file: "parked.rs",
         edits: &[(
-            "self.how.store(how.into(), Release);",
-            "self.how.store(how.into(), core::sync::atomic::Ordering::Relaxed);",
+            "self.how.store(u64::from(how) | closed, Release);",
+            "self.how.store(u64::from(how) | closed, core::sync::atomic::Ordering::Relaxed);",
         )],
         model: "gate::what_the_parked_left",
     },
@@ -125,8 +87,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "parked_before_it_leaves",
         file: "parked.rs",
         edits: &[
-            ("        leave();\n", ""),
-            ("self.how.store(how.into(), Release);", "self.how.store(how.into(), Release); leave();"),
+            ("        let closed = if leave() { Self::CLOSED } else { 0 };\n", ""),
+            (
+                "self.how.store(u64::from(how) | closed, Release);",
+                "self.how.store(u64::from(how) | Self::CLOSED, Release); leave();",
+            ),
         ],
         model: "gate::what_the_parked_left",
     },

@@ -63,10 +63,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "gathered_cpu_sees_the_old_site",
         file: "rendezvous/round.rs",
-        edits: &[(
-            "Fields::from_bits(self.word.load(Acquire))",
-            "Fields::from_bits(self.word.load({ let _ = Acquire; Relaxed }))",
-        )],
+        edits: &[("self.word.load(Acquire)", "self.word.load({ let _ = Acquire; Relaxed })")],
         model: "key_arrival::key_against_arrival",
     },
     Mutant {

@@ -9,20 +9,28 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "acknowledge_relaxed",
         file: "rendezvous/round.rs",
         edits: &[(
-            "seen.acknowledged().to_bits(), Release, Relaxed)",
-            "seen.acknowledged().to_bits(), Relaxed, Relaxed)",
+            "compare_exchange(now, acknowledged(now), Release, Relaxed)",
+            "compare_exchange(now, acknowledged(now), { let _ = Release; Relaxed }, Relaxed)",
         )],
         model: "stop_rendezvous::two_cpus",
     },
     Mutant {
         name: "run_relaxed",
         file: "rendezvous/initiator.rs",
-        edits: &[(
-            "// Cannot fail: the stage waits for this CPU alone.
-                let _ = self.rendezvous.acknowledge(seen);",
-            "let _ = self.rendezvous.word.compare_exchange(seen.to_bits(), seen.acknowledged().to_bits(), Relaxed, Relaxed);",
-        )],
+        edits: &[("self.go_on(Stage::Run, Release);", "self.go_on(Stage::Run, Relaxed);")],
         model: "stop_rendezvous::two_cpus_each",
+    },
+    Mutant {
+        name: "over_relaxed",
+        file: "rendezvous/initiator.rs",
+        edits: &[("self.go_on(Stage::Idle, Release);", "self.go_on(Stage::Idle, Relaxed);")],
+        model: "stop_rendezvous::two_cpus",
+    },
+    Mutant {
+        name: "overtaken_is_called_off",
+        file: "rendezvous/participant.rs",
+        edits: &[("return self.leave(Ending::Overtaken)", "return self.leave(Ending::Aborted)")],
+        model: "stop_rendezvous::back_to_back_one",
     },
     Mutant {
         name: "step_relaxed",
@@ -46,7 +54,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "alone_waits_for_the_others",
         file: "rendezvous/initiator.rs",
-        edits: &[("Fields { others: 0, ..seen }.enter(stage)", "seen.enter(stage)")],
+        edits: &[(
+            "Fields { others: 0, ..Fields::from_bits(self.seen) }.enter(stage)",
+            "Fields::from_bits(self.seen).enter(stage)",
+        )],
         model: "stop_rendezvous::left_by_its_participant_each",
     },
     Mutant {
@@ -62,7 +73,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "abort_by_store",
         file: "rendezvous/initiator.rs",
         edits: &[(
-            "match self.rendezvous.word.compare_exchange(seen.to_bits(), aborted, Relaxed, Relaxed) {",
+            "match self.rendezvous.word.compare_exchange(self.seen, aborted, Relaxed, Relaxed) {",
             "self.rendezvous.word.store(aborted, Relaxed);
              match Ok(0) {",
         )],
@@ -72,9 +83,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "acknowledge_by_store",
         file: "rendezvous/round.rs",
         edits: &[(
-            "match self.word.compare_exchange(seen.to_bits(), seen.acknowledged().to_bits(), Release, Relaxed)",
-            "self.word.store(seen.acknowledged().to_bits(), Release);
-             match Ok(0)",
+            "match self.word.compare_exchange(now, acknowledged(now), Release, Relaxed) {",
+            "self.word.store(acknowledged(now), Release);
+             match Ok(0) {",
         )],
         model: "stop_rendezvous::abort_in_mask_inactive",
     },
@@ -82,8 +93,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "join_by_store",
         file: "rendezvous/participant.rs",
         edits: &[(
-            "match self.word.compare_exchange(word, seen.acknowledged().to_bits(), Relaxed, Relaxed) {",
-            "self.word.store(seen.acknowledged().to_bits(), Relaxed);
+            "match self.word.compare_exchange(word, acknowledged(word), Relaxed, Relaxed) {",
+            "self.word.store(acknowledged(word), Relaxed);
              match Ok(0) {",
         )],
         model: "stop_rendezvous::from_prepare",
@@ -92,23 +103,23 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "acknowledge_whatever_the_round",
         file: "rendezvous/round.rs",
         edits: &[(
-            "while (seen.round, seen.stage) == (round, stage) {",
-            "while (seen.round, seen.stage) == (round, stage) || (Stage::Prepare..=Stage::MaskActive).contains(&seen.stage) {",
+            "while same_stage(now, seen) {",
+            "while same_stage(now, seen) || (Stage::Prepare..=Stage::MaskActive).contains(&super::word::stage_of(now)) {",
         )],
         model: "stop_rendezvous::latecomer",
     },
     Mutant {
         name: "stay_whatever_the_round",
         file: "rendezvous/participant.rs",
-        edits: &[("_ if seen.round != self.round => ", "_ if seen.round > self.round + 1 => ")],
+        edits: &[("_ if round_of(seen) != self.round => ", "_ if round_of(seen) > self.round + 1 => ")],
         model: "stop_rendezvous::latecomer",
     },
     Mutant {
         name: "join_a_dead_round",
         file: "rendezvous/participant.rs",
         edits: &[(
-            "if seen.stage != Stage::Prepare || ",
-            "if !matches!(seen.stage, Stage::Prepare | Stage::Aborted) || ",
+            "if stage_of(word) != Stage::Prepare || ",
+            "if !matches!(stage_of(word), Stage::Prepare | Stage::Aborted) || ",
         )],
         model: "stop_rendezvous::abort_in_prepare",
     },
@@ -117,24 +128,24 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "rendezvous/participant.rs",
         edits: &[(
             "Ok(_) => {
-                    mark.set(seen.round",
+                    mark.set(round",
             "Ok(_) | Err(_) => {
-                    mark.set(seen.round",
+                    mark.set(round",
         )],
         model: "stop_rendezvous::abort_in_prepare",
     },
     Mutant {
         name: "join_ones_own_round",
         file: "rendezvous/participant.rs",
-        edits: &[(" || mark.is_in(seen.round) {", " {")],
+        edits: &[(" || mark.is_in(round) {", " {")],
         model: "stop_rendezvous::two_initiators",
     },
     Mutant {
         name: "round_not_counted_up",
         file: "rendezvous/initiator.rs",
         edits: &[(
-            "let round = (last.round + 1) & ROUND_MASK;",
-            "let round = last.round.max(1) & ROUND_MASK;",
+            "let round = (round_of(word) + 1) & ROUND_MASK;",
+            "let round = round_of(word).max(1) & ROUND_MASK;",
         )],
         model: "stop_rendezvous::latecomer",
     },
@@ -142,8 +153,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "begin_by_store",
         file: "rendezvous/initiator.rs",
         edits: &[(
-            "match self.word.compare_exchange(word, first.to_bits(), Relaxed, Relaxed) {",
-            "self.word.store(first.to_bits(), Relaxed);
+            "match self.word.compare_exchange(word, first, Relaxed, Relaxed) {",
+            "self.word.store(first, Relaxed);
              match Ok(0) {",
         )],
         model: "stop_rendezvous::begin_against_begin",
@@ -157,19 +168,19 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "everyone_advances",
         file: "rendezvous/word.rs",
-        edits: &[("if self.left > 1 {", "if self.left > 1024 {")],
+        edits: &[("if word & COUNT_MASK > 1 {", "if word & COUNT_MASK > 1024 {")],
         model: "stop_rendezvous::from_mask_inactive",
     },
     Mutant {
         name: "nobody_advances",
         file: "rendezvous/word.rs",
-        edits: &[("if self.left > 1 {", "if self.left > 0 {")],
+        edits: &[("if word & COUNT_MASK > 1 {", "if word & COUNT_MASK > 0 {")],
         model: "stop_rendezvous::from_mask_inactive",
     },
     Mutant {
         name: "run_does_not_await_the_last",
         file: "rendezvous/word.rs",
-        edits: &[("Job::Each => self.others + 1,", "Job::Each => self.others,")],
+        edits: &[("Stage::Run => self.others + 1,", "Stage::Run => self.others,")],
         model: "stop_rendezvous::two_cpus_each",
     },
     // The rendezvous: what comes before what.
@@ -186,8 +197,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "job_read_when_masked",
         file: "rendezvous/participant.rs",
         edits: &[(
-            "(Place::Masked, Stage::Run) if seen.job",
-            "(Place::Masked, Stage::MaskActive | Stage::Run) if seen.job",
+            "(Place::Masked, Stage::Run) if is_each",
+            "(Place::Masked, Stage::MaskActive | Stage::Run) if is_each",
         )],
         model: "stop_rendezvous::abort_in_mask_active",
     },
@@ -195,15 +206,18 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "initiator_masks_with_the_others",
         file: "rendezvous/initiator.rs",
         edits: &[(
-            "(Leading::Gathering, Stage::MaskActive) =>",
-            "(Leading::Gathering, Stage::MaskInactive | Stage::MaskActive) =>",
+            "if stage_of(self.seen) != Stage::MaskActive {",
+            "if !matches!(stage_of(self.seen), Stage::MaskInactive | Stage::MaskActive) {",
         )],
         model: "stop_calls::served_while_gathering",
     },
     Mutant {
         name: "initiator_masks_first",
         file: "rendezvous/initiator.rs",
-        edits: &[("(Leading::Gathering, Stage::MaskActive) =>", "(Leading::Gathering, _) =>")],
+        edits: &[(
+            "if stage_of(self.seen) != Stage::MaskActive {",
+            "if stage_of(self.seen) == Stage::Aborted {",
+        )],
         model: "stop_rendezvous::two_cpus",
     },
     Mutant {
@@ -218,7 +232,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
                  }",
             ),
             ("(Place::Masking, Stage::MaskInactive) => {", "(Place::Masking, _) => {"),
-            ("if self.rendezvous.acknowledge(seen).is_err() {", "if seen.stage == Stage::Aborted {"),
+            ("if self.rendezvous.acknowledge(seen).is_err() {", "if stage_of(seen) == Stage::Aborted {"),
         ],
         model: "stop_rendezvous::two_cpus",
     },
@@ -226,12 +240,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "initiator_leaves_ungathered",
         file: "rendezvous/initiator.rs",
         edits: &[(
-            "(Leading::Gathering, Stage::MaskActive) => (Leading::Masking, Action::Mask),",
-            "(Leading::Gathering, Stage::Prepare | Stage::MaskInactive) => {
-                 self.rendezvous.word.store(Fields { stage: Stage::MaskActive, ..seen }.to_bits(), Relaxed);
-                 (Leading::Masking, Action::Mask)
+            "if stage_of(self.seen) != Stage::MaskActive {",
+            "if stage_of(self.seen) != Stage::MaskActive {
+                 self.go_on(Stage::MaskActive, Relaxed);
              }
-             (Leading::Gathering, Stage::MaskActive) => (Leading::Masking, Action::Mask),",
+             if stage_of(self.seen) == Stage::Aborted {",
         )],
         model: "stop_calls::down_against_call",
     },
@@ -239,37 +252,29 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "initiator_runs_at_once",
         file: "rendezvous/initiator.rs",
         edits: &[(
-            "(Leading::Masking, Stage::MaskActive) => {",
-            "(Leading::Gathering, _) => (Leading::Running, Action::RunJob),
-             (Leading::Masking, Stage::MaskActive) => {",
+            "self.place = Leading::Masking;
+                Action::Mask",
+            "self.place = Leading::Running;
+                Action::RunJob",
         )],
         model: "stop_rendezvous::two_cpus",
     },
     Mutant {
         name: "initiator_leaves_during_the_job",
         file: "rendezvous/initiator.rs",
-        edits: &[
-            (
-                "(Leading::Ran, Stage::Exit | Stage::Idle) =>",
-                "(Leading::Ran, Stage::Run | Stage::Exit | Stage::Idle) =>",
-            ),
-            ("(Leading::Free, Stage::Idle) =>", "(Leading::Free, _) =>"),
-        ],
+        edits: &[(
+            "if stage_of(self.seen) != Stage::Idle {",
+            "if !matches!(stage_of(self.seen), Stage::Run | Stage::Idle) {",
+        )],
         model: "stop_rendezvous::two_cpus_each",
-    },
-    Mutant {
-        name: "initiator_does_not_await_the_exit",
-        file: "rendezvous/initiator.rs",
-        edits: &[("(Leading::Free, Stage::Idle) =>", "(Leading::Free, Stage::Exit | Stage::Idle) =>")],
-        model: "stop_rendezvous::back_to_back",
     },
     Mutant {
         name: "participant_leaves_after_its_job",
         file: "rendezvous/participant.rs",
         edits: &[(
-            "(Place::Masked | Place::Ran, Stage::Exit) => {",
+            "(Place::Masked | Place::Ran, Stage::Idle) =>",
             "(Place::Ran, Stage::Run) => return self.leave(Ending::Done),
-             (Place::Masked | Place::Ran, Stage::Exit) => {",
+             (Place::Masked | Place::Ran, Stage::Idle) =>",
         )],
         model: "stop_rendezvous::two_cpus_each",
     },
@@ -277,8 +282,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "abort_after_run",
         file: "rendezvous/initiator.rs",
         edits: &[(
-            "matches!(self.place, Leading::Gathering | Leading::Masking)",
-            "matches!(self.place, Leading::Gathering | Leading::Masking | Leading::Running | Leading::Ran)",
+            "Leading::Gathering | Leading::Masking if now >=",
+            "Leading::Gathering | Leading::Masking | Leading::Running | Leading::Ran if now >=",
         )],
         model: "stop_rendezvous::late_in_run",
     },
@@ -286,8 +291,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "abort_in_prepare_only",
         file: "rendezvous/initiator.rs",
         edits: &[(
-            "if self.is_gathering() && now >= self.deadline {",
-            "if self.is_gathering() && now >= self.deadline && seen.stage == Stage::Prepare {",
+            "if now >= self.deadline =>",
+            "if now >= self.deadline && stage_of(self.rendezvous.load()) == Stage::Prepare =>",
         )],
         model: "stop_rendezvous::abort_in_mask_inactive",
     },
@@ -295,8 +300,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "abort_not_when_all_have_masked",
         file: "rendezvous/initiator.rs",
         edits: &[(
-            "if self.is_gathering() && now >= self.deadline {",
-            "if self.is_gathering() && now >= self.deadline && seen.stage != Stage::MaskActive {",
+            "if now >= self.deadline =>",
+            "if now >= self.deadline && stage_of(self.rendezvous.load()) != Stage::MaskActive =>",
         )],
         model: "stop_rendezvous::abort_in_mask_active",
     },
@@ -315,7 +320,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "mark_forgotten",
         file: "rendezvous/participant.rs",
         edits: &[(
-            "                    mark.set(seen.round, Stage::Prepare);
+            "                    mark.set(round, Stage::Prepare);
 ",
             "",
         )],
@@ -326,11 +331,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "attend_looks_before_it_masks",
         file: "rendezvous/attend.rs",
         edits: &[(
-            "            let mask = cpu.mask();
-            let Some(mut round) = rendezvous.join(&self.mark) else {",
-            "            let joined = rendezvous.join(&self.mark);
-            let mask = cpu.mask();
-            let Some(mut round) = joined else {",
+            "        let mut mask = cpu.mask();
+        let mut round = rendezvous.join(&self.mark);",
+            "        let mut round = rendezvous.join(&self.mark);
+        let mut mask = cpu.mask();",
         )],
         model: "stop_attend::on_its_heels",
     },
@@ -338,9 +342,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "attend_opens_behind_the_last_look",
         file: "rendezvous/attend.rs",
         edits: &[(
-            "                cpu.close(mask);
+            "        cpu.close(mask);
 ",
-            "                cpu.unmask(mask);
+            "        cpu.unmask(mask);
 ",
         )],
         model: "stop_attend::on_its_heels",
@@ -348,7 +352,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "attend_once_for_all",
         file: "rendezvous/attend.rs",
-        edits: &[("return self.attends.store(Self::IDLE, Relaxed);", "return;")],
+        edits: &[("        self.attends.store(Self::IDLE, Relaxed);\n", "")],
         model: "stop_attend::on_its_heels",
     },
     Mutant {
@@ -368,13 +372,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "rendezvous/attend.rs",
         edits: &[(
             "            cpu.synchronise();
-            if let Some(mask) = mask {
-                cpu.unmask(mask);
-            }",
-            "            if let Some(mask) = mask {
-                cpu.unmask(mask);
-            }
-            cpu.synchronise();",
+",
+            "            cpu.unmask(mask);
+            cpu.synchronise();
+            mask = cpu.mask();
+",
         )],
         model: "stop_attend::on_its_heels_each",
     },
