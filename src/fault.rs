@@ -12,7 +12,7 @@ pub use crate::life::fault::{
     lacks_instructions, leave, spoil_counter,
 };
 pub use crate::nmi::fault::while_noting;
-pub use crate::panic::fault::while_stopping;
+pub use crate::panic::fault::{parked_at_gate, while_stopping};
 pub use crate::patch::fault::{PATCH_WINDOW, patch_branch, patch_place, spoil, while_patching};
 pub use reveille_protocol::{Snapshot, State};
 

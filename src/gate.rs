@@ -7,7 +7,7 @@ use crate::arch::{HwGate, HwWord, regs};
 use crate::percpu::area::{self, Area};
 use reveille_protocol::{Phase, State};
 
-static GATE: HwGate = HwGate::from_parts(HwWord::with(HwGate::FREE));
+static GATE: HwGate = HwGate::from_parts(HwWord::with(HwGate::FREE), HwWord::with(HwGate::NOBODY));
 
 /// What becomes of a CPU that finds another one stopping the machine. Implemented once, for [`Machine`].
 pub(crate) trait Stop {

@@ -1,10 +1,11 @@
 //! The panic gate: one word that decides who reports and who parks.
 //!
-//! However many CPUs fail at once, one of them takes the [`Gate`] and reports; the others stop. The gate is never given back: a machine
-//! that has begun to stop does not start again. Those that stop leave the word as it is, which all of them read: what became of each
-//! says its own [`Parked`](crate::Parked).
+//! However many CPUs fail at once, one of them takes the [`Gate`] and reports; the others stop, and are counted as they park. The gate is
+//! never given back: a machine that has begun to stop does not start again. What became of each CPU says its own
+//! [`Parked`](crate::Parked).
 //!
-//! The word holds the owner in bits 63:32 and the phase in 31:24.
+//! The word holds the owner in bits 63:32 and the phase in 31:24. The counter is another word, on a line of its own: who parks writes
+//! there, while those that are still to stop read the word.
 
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 
@@ -114,21 +115,29 @@ impl Fields {
 /// happens once.
 pub struct Gate<A: Arch> {
     word: A::Word,
+    parked: Apart<A::Word>,
 }
+
+/// Away from its neighbours.
+#[repr(align(128))]
+struct Apart<T>(T);
 
 impl<A: Arch> Gate<A> {
     /// The word of a gate that nobody has.
     pub const FREE: u64 = 0;
 
-    /// A gate around a word that holds [`Self::FREE`]. For statics.
-    pub const fn from_parts(word: A::Word) -> Self {
-        Self { word }
+    /// The second of [`from_parts`](Self::from_parts)' words.
+    pub const NOBODY: u64 = 0;
+
+    /// A gate around a word that holds [`Self::FREE`] and one that holds [`Self::NOBODY`]. For statics.
+    pub const fn from_parts(word: A::Word, parked: A::Word) -> Self {
+        Self { word, parked: Apart(parked) }
     }
 
     /// A gate that nobody has.
     #[must_use]
     pub fn new() -> Self {
-        Self::from_parts(A::Word::new(Self::FREE))
+        Self::from_parts(A::Word::new(Self::FREE), A::Word::new(Self::NOBODY))
     }
 
     /// CPU `me` has failed.
@@ -157,6 +166,18 @@ impl<A: Arch> Gate<A> {
             self.word.store(Fields { phase, ..held }.to_bits(), Relaxed);
         }
         allowed
+    }
+
+    /// The calling CPU, which another one has stopped, parks: it is counted, once.
+    pub fn count_in(&self) {
+        // Relaxed: hands nothing over. What the CPU leaves behind is published by its `Parked`.
+        self.parked.0.fetch_add(1, Relaxed);
+    }
+
+    /// How many CPUs have parked at the gate.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.parked.0.load(Relaxed)
     }
 
     /// Whether a CPU other than `me` has the gate: then `me` has to stop, whether it was told to or noticed by itself. For wait loops:
@@ -221,13 +242,17 @@ mod tests {
     use crate::testing::Host;
 
     #[test]
-    fn the_first_reports_and_the_others_stop() {
+    fn the_first_reports_and_the_others_are_counted() {
         let gate = Gate::<Host>::new();
-        assert_eq!((gate.owner(), gate.phase()), (None, Phase::Free));
+        assert_eq!((gate.owner(), gate.phase(), gate.count()), (None, Phase::Free, 0));
         assert!(!gate.is_taken_by_other(0));
         assert_eq!(gate.enter(u32::MAX), Entry::Reporter);
         assert_eq!(gate.enter(0), Entry::Other);
         assert_eq!(gate.stop_begin(1), Entry::Other);
+        for parked in 1..3 {
+            gate.count_in();
+            assert_eq!(gate.count(), parked);
+        }
         assert!(gate.is_taken_by_other(0));
         assert!(!gate.is_taken_by_other(u32::MAX));
         assert_eq!((gate.owner(), gate.phase()), (Some(u32::MAX), Phase::Stopping));
@@ -262,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_corrupt_gate_is_taken() {
-        let gate = Gate::<Host>::from_parts(AtomicU64::new(0xff00_0000));
+        let gate = Gate::<Host>::from_parts(AtomicU64::new(0xff00_0000), AtomicU64::new(0));
         assert!(gate.is_taken_by_other(1));
         assert_eq!(gate.enter(0), Entry::Nested(Phase::Mute));
     }

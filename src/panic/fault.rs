@@ -1,5 +1,6 @@
 //! What the tests do in the middle of a stop.
 
+use crate::gate;
 use crate::hook::Hook;
 
 static WHILE_STOPPING: Hook<fn()> = Hook::none();
@@ -13,4 +14,9 @@ pub(super) fn about_to_stop() {
     if let Some(hook) = WHILE_STOPPING.take() {
         hook();
     }
+}
+
+/// How many CPUs have parked at the panic gate.
+pub fn parked_at_gate() -> u64 {
+    gate::word().count()
 }

@@ -205,6 +205,7 @@ pub(super) fn park(how: ParkedBy, evidence: Evidence<'_>) -> ! {
     if let Some(area) = area::find_current() {
         park_on(area, how, evidence)
     }
+    gate::word().count_in();
     arch::park()
 }
 
@@ -217,6 +218,10 @@ fn park_on(area: &'static Area, how: ParkedBy, evidence: Evidence<'_>) -> ! {
         let closes = how != ParkedBy::OwnPanic && gate::word().phase() == Phase::Halting;
         if closes {
             condemn(area);
+        }
+        // Before its mark, with which nothing of it is under way any more. Who was given up is not there because of the gate.
+        if how != ParkedBy::Wedged {
+            gate::word().count_in();
         }
         closes
     };

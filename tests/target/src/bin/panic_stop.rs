@@ -16,7 +16,7 @@ use reveille::hotplug::{self, HotplugError};
 use reveille::panic::{self, Fate};
 use reveille::sync::{Mutex, SpinLock};
 use reveille::time::Deadline;
-use reveille::{ExitCode, System, irq, nmi, println, stop_machine};
+use reveille::{ExitCode, System, fault, irq, nmi, println, stop_machine};
 use reveille_tests::{argument, check, eventually};
 
 reveille::entry!(main);
@@ -122,6 +122,8 @@ fn main(system: &'static System) -> ExitCode {
         check(right || Some(cpu) == holder && fate.is_parked(), "every CPU has the fate that it should have");
     }
     check(report.is_complete() && report.left().is_empty(), "all are stopped");
+    let parked = report.fates().filter(|(_, fate)| fate.is_parked()).count();
+    check(fault::parked_at_gate() == parked as u64, "each is counted at the gate, once");
     let alone = Deadline::after(Duration::from_millis(20));
     while !alone.has_passed() {
         core::hint::spin_loop();

@@ -30,6 +30,15 @@ pub(super) const MUTANTS: &[Mutant] = &[
         model: "gate::one_reporter",
     },
     Mutant {
+        name: "gate_count_load_then_store",
+        file: "gate.rs",
+        edits: &[(
+            "self.parked.0.fetch_add(1, Relaxed);",
+            "self.parked.0.store(self.parked.0.load(Relaxed) + 1, Relaxed);",
+        )],
+        model: "gate::one_reporter",
+    },
+    Mutant {
         name: "gate_phase_of_anyone",
         file: "gate.rs",
         edits: &[("held.owner == me && held.phase < phase", "held.phase < phase")],
