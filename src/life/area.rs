@@ -15,7 +15,6 @@ use crate::memory::stacks::{self, BOOT_STACKS, Layout, Stacks};
 use crate::panic::ParkMark;
 use crate::percpu::CpuId;
 use crate::percpu::area::{self, Header, Parked, Part, Slot, Storage};
-use crate::sync::{self, Waiter};
 use crate::time::Timers;
 use crate::{call, context, nmi, panic, stop, watchdog};
 use core::cell::UnsafeCell;
@@ -64,8 +63,6 @@ parts! {
     parked: Parked = Parked::new(),
     /// Where, and what it was doing.
     evidence: ParkMark = ParkMark::new(),
-    /// The lock for which it waits.
-    waiter: Waiter = sync::not_waiting(),
     /// What it is asked for that nothing holds back.
     nmi: nmi::Part = nmi::Part::new(),
     /// Closures for its thread context.
