@@ -15,6 +15,7 @@ use crate::memory::stacks::{self, BOOT_STACKS, Layout, Stacks};
 use crate::panic::ParkMark;
 use crate::percpu::CpuId;
 use crate::percpu::area::{self, Header, Parked, Part, Slot, Storage};
+use crate::sync::Section;
 use crate::time::Timers;
 use crate::{call, context, nmi, panic, stop, watchdog};
 use core::cell::UnsafeCell;
@@ -75,6 +76,8 @@ parts! {
     leave: Requests = Requests::new(),
     /// What keeps it from leaving.
     holds: Holds = Holds::new(),
+    /// Whether it is in a critical section.
+    section: Section = Section::new(),
     /// Rounds of stop-machine.
     stop: stop::Part = stop::part(),
     /// What runs below it.

@@ -24,6 +24,9 @@ pub(crate) use word::{ALONE, LSE};
 use crate::{arch, gate, masking};
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
+use core::sync::atomic::AtomicBool;
+#[cfg(feature = "critical-section")]
+use core::sync::atomic::Ordering;
 use reveille_protocol::{Fairness, Held, Move, Place, Seen};
 use word::HwLockWord;
 
@@ -67,6 +70,30 @@ impl<T: ?Sized> Place for Locked<'_, T> {
     #[inline(always)]
     fn turnstile(&self) -> &Turnstile {
         &self.0.turnstile
+    }
+}
+
+/// Whether one CPU is inside a critical section of the `critical-section` crate. Its own word, so that nobody who asks touches a line of another's.
+pub(crate) struct Section(
+    #[cfg_attr(not(feature = "critical-section"), expect(dead_code, reason = "nobody asks"))] AtomicBool,
+);
+
+impl Section {
+    /// Of a CPU that is not.
+    pub(crate) const fn new() -> Self {
+        Self(AtomicBool::new(false))
+    }
+}
+
+// Relaxed: the CPU itself writes and reads it, nobody else.
+#[cfg(feature = "critical-section")]
+impl Section {
+    fn is_inside(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn set_inside(&self, is_inside: bool) {
+        self.0.store(is_inside, Ordering::Relaxed);
     }
 }
 
