@@ -44,6 +44,7 @@ bad_options() {
     refused "cannot read the figures '/nonexistent'" "$ROOT/scripts/bench" --compare /nonexistent
     refused "--mask: 'none' is neither priority nor daif" "$ROOT/scripts/bench" --mask none
     refused 'not those of --mask' "$ROOT/scripts/bench" --mask daif --write
+    refused "--cpus: '4,x' is no list of numbers" "$ROOT/scripts/crowd" --cpus 4,x
     refused '--verify measures, --from does not' "$ROOT/scripts/bench" --verify --from "$ROOT/benches/figures.json"
 }
 check scripts/bad-options bad_options
