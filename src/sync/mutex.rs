@@ -85,6 +85,9 @@ impl<T: ?Sized> Mutex<T> {
     /// The same past those that have a claim and do not run.
     #[cold]
     fn claimed(&self) -> Option<MutexGuard<'_, T>> {
+        if self.turnstile.is_held() {
+            return None;
+        }
         let _masked = masking::mask_below_nmi()?;
         if super::is_free(&self.turnstile) { self.taken(|_| true) } else { None }
     }
