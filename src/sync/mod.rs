@@ -1,5 +1,8 @@
 //! Locks that mask interrupts for as long as they are held, and one for threads that does not.
 //!
+//! None of them is a queue: a lock that is free is taken by whoever runs, so that CPUs which a hypervisor runs in turns do not wait for each
+//! other's turn to run. Each is fair in bounds, which [`SpinLock`] states.
+//!
 //! With the feature `lock_api` they are there for the `lock_api` crate (0.4) too: `lock_api::Mutex<RawSpinLock, T>` is a [`SpinLock`],
 //! `lock_api::Mutex<RawMutex, T>` a [`Mutex`], with all that the crate has around a lock, such as guards of a part of the data. There is no lock for readers
 //! and writers.
