@@ -23,8 +23,7 @@ use crate::life::System;
 use crate::memory::stacks::{self, BOOT_GUARDS, BOOT_STACKS};
 use crate::percpu::CpuId;
 use crate::percpu::area::{self, Part};
-use crate::sync::Waiter;
-use crate::{arch, call, console, gic, irq, launch, lifecycle, masking, memory, nmi, panic, psci, stop};
+use crate::{call, console, gic, irq, launch, lifecycle, masking, memory, nmi, panic, psci, stop};
 use reveille_machine::{Ranges, TooManyRanges};
 
 /// The SGIs of the runtime that may get lost.
@@ -103,7 +102,6 @@ pub fn left_behind(cpu: CpuId) -> Option<&'static str> {
         (Holds::of(area).is_leaving(), "a mark of one that leaves"),
         (!lifecycle::requests(area).is_idle(), "a request to leave"),
         (lifecycle::waiting() != 0, "a mark of one that waits to start, stop or gather CPUs"),
-        (Waiter::of(area).is_waiting(), "a mark of one that waits for a lock"),
         (Holds::of(area).preemption().stays(), "a thread that stays put"),
         (launch::is_in_use(area), "a launched closure"),
         (!call::is_quiet(area), "a call"),

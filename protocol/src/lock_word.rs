@@ -2,12 +2,12 @@
 
 use core::sync::atomic::Ordering;
 
-/// The 32-bit word of a lock.
+/// A 32-bit word of a lock.
 ///
 /// A machine may have several forms of one operation, of which it chooses the one that suits it at the moment: plain ones for
-/// a single CPU, for example. All of them leave the word as the others would. So [`add`](Self::add) and
-/// [`replace`](Self::replace) are called with interrupts masked, that the form does not change in the middle of one, and none of
-/// them is asked for Acquire: what the plain form cannot give, [`fence`](Self::fence) does in every form.
+/// a single CPU, for example. All of them leave the word as the others would. So [`replace`](Self::replace) is called with interrupts
+/// masked, that the form does not change in the middle of one, and is not asked for Acquire: what the plain form cannot give,
+/// [`fence`](Self::fence) does in every form.
 pub trait LockWord: Sync {
     /// A word that holds `value`. Statics cannot call this: the locks also offer `const fn from_parts`.
     fn new(value: u32) -> Self;
@@ -15,10 +15,9 @@ pub trait LockWord: Sync {
     fn load(&self) -> u32;
     /// Writes the word. `order` is Relaxed or Release.
     fn store(&self, value: u32, order: Ordering);
-    /// Adds, wrapping, and returns what the word held before. `order` is Relaxed or Release.
-    fn add(&self, value: u32, order: Ordering) -> u32;
-    /// The same, Relaxed, in the form that goes with any other that a CPU may be in the middle of.
-    fn add_beside_any(&self, value: u32);
+    /// Writes 0 to the lowest byte alone, whatever becomes of the others meanwhile. `order` is Relaxed or Release. The same in every form, and
+    /// for whoever alone writes that byte.
+    fn clear_low_byte(&self, order: Ordering);
     /// Writes `new` if the word holds `current`. Relaxed.
     #[must_use]
     fn replace(&self, current: u32, new: u32) -> bool;

@@ -77,12 +77,8 @@ impl LockWord for AtomicU32 {
         self.store(value, order);
     }
 
-    fn add(&self, value: u32, order: Ordering) -> u32 {
-        self.fetch_add(value, order)
-    }
-
-    fn add_beside_any(&self, value: u32) {
-        self.fetch_add(value, Ordering::Relaxed);
+    fn clear_low_byte(&self, order: Ordering) {
+        self.fetch_and(!0xff, order);
     }
 
     fn replace(&self, current: u32, new: u32) -> bool {

@@ -44,6 +44,7 @@ bad_options() {
     refused "cannot read the figures '/nonexistent'" "$ROOT/scripts/bench" --compare /nonexistent
     refused "--mask: 'none' is neither priority nor daif" "$ROOT/scripts/bench" --mask none
     refused 'not those of --mask' "$ROOT/scripts/bench" --mask daif --write
+    refused "--cpus: '4,x' is no list of numbers" "$ROOT/scripts/crowd" --cpus 4,x
     refused '--verify measures, --from does not' "$ROOT/scripts/bench" --verify --from "$ROOT/benches/figures.json"
     refused "--show: there is no 'none', only sgi_floor, " "$ROOT/scripts/bench" --show none
     refused "--machine: '4' is not GIC:CPUS" "$ROOT/scripts/bench" --machine 4

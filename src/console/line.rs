@@ -54,24 +54,10 @@ pub fn print(arguments: fmt::Arguments<'_>) {
     drop(line);
 }
 
-/// The right to print a line, in its turn where this CPU has interrupts masked, else as it comes. `None`: nobody else prints any more.
+/// The right to print a line. `None`: nobody else prints any more.
 fn turn() -> Option<SpinGuard<'static, ()>> {
-    if masking::is_masked() {
-        // A function at NMI level may have stopped the others meanwhile.
-        return LINE.lock_unless_stopped();
-    }
-    loop {
-        if let Some(line) = LINE.try_lock() {
-            return Some(line);
-        }
-        gate::poll();
-        // A handler of this CPU may have stopped the others meanwhile, whoever has the line among them.
-        if gate::is_stopper() {
-            return None;
-        }
-        // Partner: the SEV of whoever gives the lock back.
-        arch::wfe();
-    }
+    // A function at NMI level, or a handler of this CPU, may have stopped the others meanwhile, whoever has the line among them.
+    if masking::is_masked() { LINE.lock_unless_stopped() } else { LINE.lock_openly() }
 }
 
 /// How often something was to be printed at NMI level since that was told last. Relaxed: a number, and nothing behind it.

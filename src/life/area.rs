@@ -15,7 +15,7 @@ use crate::memory::stacks::{self, BOOT_STACKS, Layout, Stacks};
 use crate::panic::ParkMark;
 use crate::percpu::CpuId;
 use crate::percpu::area::{self, Header, Parked, Part, Slot, Storage};
-use crate::sync::{self, Waiter};
+use crate::sync::Section;
 use crate::time::Timers;
 use crate::{call, context, nmi, panic, stop, watchdog};
 use core::cell::UnsafeCell;
@@ -64,8 +64,6 @@ parts! {
     parked: Parked = Parked::new(),
     /// Where, and what it was doing.
     evidence: ParkMark = ParkMark::new(),
-    /// The lock for which it waits.
-    waiter: Waiter = sync::not_waiting(),
     /// What it is asked for that nothing holds back.
     nmi: nmi::Part = nmi::Part::new(),
     /// How it is asked to leave. Apart from what it writes all the time itself.
@@ -78,6 +76,8 @@ parts! {
     counts: count::Part = count::Part::new(),
     /// What keeps it from leaving.
     holds: Holds = Holds::new(),
+    /// Whether it is in a critical section.
+    section: Section = Section::new(),
     /// Rounds of stop-machine.
     stop: stop::Part = stop::part(),
     /// What runs below it.

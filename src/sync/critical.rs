@@ -1,23 +1,15 @@
 //! The `critical-section` crate's global lock: interrupts masked, and one CPU at a time.
 
-use super::SpinLock;
-use crate::arch::regs;
+use super::{Section, SpinLock};
 use crate::masking;
-use crate::percpu::area;
-use core::sync::atomic::{AtomicU64, Ordering};
+use crate::percpu::area::{self, Part};
 use critical_section::{Impl, RawRestoreState};
 
 struct Global;
 critical_section::set_impl!(Global);
 
-/// Who holds the lock: affinity with bit 63 set; 0: nobody.
-static HOLDER: AtomicU64 = AtomicU64::new(0);
-/// Queues the CPUs that want it.
+/// One for all that want to be inside.
 static LOCK: SpinLock<()> = SpinLock::new(());
-
-fn me() -> u64 {
-    1 << 63 | regs::affinity()
-}
 
 /// The CPU held the lock already.
 const NESTED: u64 = 1;
@@ -28,12 +20,12 @@ const OUTERMOST: u64 = 0;
 unsafe impl Impl for Global {
     unsafe fn acquire() -> RawRestoreState {
         assert!(!masking::in_nmi(), "a critical section at NMI level");
-        // Relaxed: only this CPU can have written its own name, and nothing else read here is believed.
-        if area::here(|_| HOLDER.load(Ordering::Relaxed) == me()) {
+        // One that is inside is masked, and stays on its CPU.
+        if area::here(|own| Section::of(own).is_inside()) {
             return NESTED;
         }
         core::mem::forget(LOCK.lock());
-        HOLDER.store(me(), Ordering::Relaxed);
+        Section::of(area::current()).set_inside(true);
         OUTERMOST
     }
 
@@ -41,7 +33,7 @@ unsafe impl Impl for Global {
         if restore == NESTED {
             return;
         }
-        HOLDER.store(0, Ordering::Relaxed);
+        Section::of(area::current()).set_inside(false);
         // SAFETY: the matching `acquire` has taken it, on this CPU, and forgotten the guard.
         unsafe { LOCK.force_unlock() };
     }

@@ -1,5 +1,8 @@
 //! Locks that mask interrupts for as long as they are held, and one for threads that does not.
 //!
+//! None of them is a queue: a lock that is free is taken by whoever runs, so that CPUs which a hypervisor runs in turns do not wait for each
+//! other's turn to run. Each is fair in bounds, which [`SpinLock`] states.
+//!
 //! With the feature `lock_api` they are there for the `lock_api` crate (0.4) too: `lock_api::Mutex<RawSpinLock, T>` is a [`SpinLock`],
 //! `lock_api::Mutex<RawMutex, T>` a [`Mutex`], with all that the crate has around a lock, such as guards of a part of the data. There is no lock for readers
 //! and writers.
@@ -23,27 +26,29 @@ pub use mutex::{Mutex, MutexGuard};
 pub use raw::{RawMutex, RawSpinLock};
 pub(crate) use word::{ALONE, LSE};
 
-use crate::arch::{self, Hw, HwWord};
-use crate::percpu::area::{self, Area, Part};
-use crate::{gate, masking};
+use crate::{arch, gate, masking};
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
-use reveille_protocol::{Held, Place, Tickets};
+use core::sync::atomic::AtomicBool;
+#[cfg(feature = "critical-section")]
+use core::sync::atomic::Ordering;
+use reveille_protocol::{Fairness, Held, Move, Place, Seen};
 use word::HwLockWord;
 
 /// A lock for data that interrupt handlers use too: interrupts are masked while it is held.
 ///
-/// Fair: CPUs get it in the order in which they asked. A CPU that waits for it lets go of life when another
-/// panics, so a lock held by a CPU that was stopped holds up nobody.
+/// Whoever runs and finds it free takes it, so a CPU that a hypervisor has taken away holds up nobody unless it has the lock. That is fair within
+/// bounds: one that waits while sixteen others have had the lock is next, behind those that this has happened to before, for as long as it runs
+/// itself. A CPU that waits lets go of life when another panics, so a lock held by a CPU that was stopped holds up nobody.
 ///
 /// Taking a lock twice on one CPU never ends. At NMI level ([`nmi::on_each`](crate::nmi::on_each)) there are no locks: its holder may
 /// be what was interrupted.
 pub struct SpinLock<T: ?Sized> {
-    tickets: Tickets<HwLockWord>,
+    turnstile: Turnstile,
     data: UnsafeCell<T>,
 }
 
-// SAFETY: the tickets let one CPU at a time at the data.
+// SAFETY: the turnstile lets one CPU at a time at the data.
 unsafe impl<T: ?Sized + Send> Sync for SpinLock<T> {}
 // SAFETY: a lock is as movable as its data.
 unsafe impl<T: ?Sized + Send> Send for SpinLock<T> {}
@@ -61,37 +66,54 @@ pub(crate) enum Refused {
     Stopped,
 }
 
-/// A lock, for its own guard alone: whoever could come by the tickets could give it back.
+/// A lock, for its own guard alone: whoever could come by the turnstile could give it back.
 struct Locked<'a, T: ?Sized>(&'a SpinLock<T>);
 
 impl<T: ?Sized> Place for Locked<'_, T> {
     type Word = HwLockWord;
 
     #[inline(always)]
-    fn tickets(&self) -> &Tickets<HwLockWord> {
-        &self.0.tickets
+    fn turnstile(&self) -> &Turnstile {
+        &self.0.turnstile
     }
 }
 
-/// The lock, by the address of its tickets, for which one CPU waits.
-pub(crate) type Waiter = reveille_protocol::Waiter<Hw>;
+/// Whether one CPU is inside a critical section of the `critical-section` crate. Its own word, so that nobody who asks touches a line of another's.
+pub(crate) struct Section(
+    #[cfg_attr(not(feature = "critical-section"), expect(dead_code, reason = "nobody asks"))] AtomicBool,
+);
 
-/// Of a CPU that does not wait.
-pub(crate) const fn not_waiting() -> Waiter {
-    Waiter::from_parts(HwWord::with(Waiter::NOBODY), HwWord::with(Waiter::NOBODY))
+impl Section {
+    /// Of a CPU that is not.
+    pub(crate) const fn new() -> Self {
+        Self(AtomicBool::new(false))
+    }
 }
 
-fn number(tickets: &Tickets<HwLockWord>) -> u64 {
-    core::ptr::from_ref(tickets) as u64
+// Relaxed: the CPU itself writes and reads it, nobody else.
+#[cfg(feature = "critical-section")]
+impl Section {
+    fn is_inside(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn set_inside(&self, is_inside: bool) {
+        self.0.store(is_inside, Ordering::Relaxed);
+    }
+}
+
+/// The words of a lock.
+type Turnstile = reveille_protocol::Turnstile<HwLockWord>;
+
+/// Of a lock that is free.
+const fn free() -> Turnstile {
+    Turnstile::from_parts(HwLockWord::with(Turnstile::FREE), HwLockWord::with(0))
 }
 
 impl<T> SpinLock<T> {
     /// A free lock.
     pub const fn new(data: T) -> Self {
-        Self {
-            tickets: Tickets::from_parts(HwLockWord::with(Tickets::<HwLockWord>::FREE)),
-            data: UnsafeCell::new(data),
-        }
+        Self { turnstile: free(), data: UnsafeCell::new(data) }
     }
 }
 
@@ -109,25 +131,40 @@ impl<T: ?Sized> SpinLock<T> {
         }
     }
 
-    /// The same; `None` if it had to wait, and this CPU has stopped the others: whoever holds the lock does so for ever. Then nobody
-    /// gets it any more, as there is a ticket that is not given back.
+    /// The same; `None` if it had to wait, and this CPU has stopped the others: whoever holds the lock does so for ever.
     #[inline(always)]
     pub(crate) fn lock_unless_stopped(&self) -> Option<SpinGuard<'_, T>> {
         let Some(masked) = masking::mask_below_nmi() else { at_nmi_level() };
-        Held::lock(Locked(self), masked, |mine| comes(&self.tickets, mine)).map(SpinGuard)
+        Held::take(Locked(self), masked, || comes(&self.turnstile)).map(SpinGuard)
     }
 
     /// Waits for the lock wherever that has an end.
     pub(crate) fn lock_anywhere(&self) -> Result<SpinGuard<'_, T>, Refused> {
         let masked = masking::mask_below_nmi().ok_or(Refused::Nmi)?;
-        let held = Held::lock(Locked(self), masked, |mine| comes(&self.tickets, mine));
+        let held = Held::take(Locked(self), masked, || comes(&self.turnstile));
         held.map(SpinGuard).ok_or(Refused::Stopped)
     }
 
-    /// Takes the lock if it is free. At NMI level it never is.
+    /// Takes the lock if it is free, before any that wait. At NMI level it never is.
     pub fn try_lock(&self) -> Option<SpinGuard<'_, T>> {
         let masked = masking::mask_below_nmi()?;
-        Held::try_lock(Locked(self), masked, || pass_over_a_stopped(&self.tickets)).map(SpinGuard)
+        Held::take(Locked(self), masked, || is_free(&self.turnstile)).map(SpinGuard)
+    }
+
+    /// Waits for the lock with interrupts as they are between looks. `None`: this CPU has stopped the others meanwhile.
+    pub(crate) fn lock_openly(&self) -> Option<SpinGuard<'_, T>> {
+        let mut waiter = self.turnstile.waiter(Fairness::USUAL);
+        loop {
+            let change = match self.turnstile.see(&mut waiter) {
+                Move::Act(change) => change,
+                Move::Rest(seen) if rest(seen) => continue,
+                Move::Rest(_) => return None,
+            };
+            let masked = masking::mask_below_nmi()?;
+            if self.turnstile.act(&mut waiter, change) == Seen::Taken {
+                return Some(SpinGuard(Held::taken(Locked(self), masked)));
+            }
+        }
     }
 
     /// The data, past the lock.
@@ -143,30 +180,35 @@ impl<T: ?Sized> SpinLock<T> {
     }
 }
 
-/// Waits for the turn of ticket `mine`. `false`: it does not come, because this CPU has stopped the holder.
+/// Waits for the lock. `false`: it does not come, because this CPU has stopped the holder.
 #[cold]
 #[inline(never)]
-fn comes(tickets: &Tickets<HwLockWord>, mine: u16) -> bool {
-    let waiter = area::find_current().map(|area| (Waiter::of(area), number(tickets)));
-    tickets.wait(waiter, mine, || {
-        gate::poll();
-        if gate::is_stopper() && !pass_over_a_stopped(tickets) {
-            return false;
-        }
-        arch::wfe();
-        true
-    })
+fn comes(turnstile: &Turnstile) -> bool {
+    turnstile.wait(Fairness::USUAL, rest)
 }
 
-/// On the CPU that has stopped the others: if it is the turn of one of these that was still waiting, the next one has it.
+/// Takes a lock that is free, or will be when those that have a claim and do not run have been waited for.
 #[cold]
 #[inline(never)]
-fn pass_over_a_stopped(tickets: &Tickets<HwLockWord>) -> bool {
-    // What has parked has not come to use its turn, and never will.
-    let waits = |area: &Area, ticket| {
-        area::parked(area).is_set() && Waiter::of(area).waits_for(number(tickets), ticket)
-    };
-    gate::is_stopper() && tickets.pass_over(|ticket| area::areas().iter().any(|area| waits(area, ticket)))
+fn is_free(turnstile: &Turnstile) -> bool {
+    turnstile.wait(Fairness::USUAL.without_claim(), |seen| seen == Seen::Again && rest(seen))
+}
+
+/// Between two looks of a wait. `false`: another holds the lock, and this CPU has stopped it.
+#[inline(always)]
+fn rest(seen: Seen) -> bool {
+    gate::poll();
+    if seen == Seen::Held {
+        if gate::is_stopper() {
+            return false;
+        }
+        // Partner: the SEV of whoever gives the lock back.
+        arch::wfe();
+    } else {
+        // No event comes of a claim that is struck off, or taken up.
+        arch::yield_now();
+    }
+    true
 }
 
 #[cold]
@@ -200,8 +242,21 @@ impl<T: ?Sized> SpinLock<T> {
     #[inline]
     unsafe fn force_unlock(&self) {
         // The order of `Held`: a handler that comes as soon as interrupts are open finds the lock given back.
-        self.tickets.give_back();
+        self.turnstile.give_back();
         // SAFETY: the section of the guard (the caller's).
         drop(unsafe { masking::Masked::remembered() });
+    }
+}
+
+#[cfg(feature = "lock_api")]
+impl<T: ?Sized> SpinLock<T> {
+    /// Lets another take the lock, which was given back as the last of so many turns: returns when one has, or none seems to wait.
+    fn let_another(&self, turns: u32) {
+        for _ in 0..Fairness::USUAL.patience {
+            if self.turnstile.is_held() || self.turnstile.turns() != turns {
+                return;
+            }
+            arch::yield_now();
+        }
     }
 }

@@ -1,26 +1,30 @@
 //! A lock for thread context, held with interrupts open.
 
-use super::word::HwLockWord;
+use super::{Turnstile, free, rest};
+use crate::arch::regs;
 use crate::holds::Holds;
 use crate::percpu::area::{self, Area, Part};
-use crate::{arch, gate, masking};
+use crate::{gate, masking};
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
-use reveille_protocol::MutexWord;
+use reveille_protocol::{Fairness, Move, Seen};
 
 /// A lock for data that threads alone use: interrupts stay open while it is held.
+///
+/// Fair within the same bounds as a [`SpinLock`](super::SpinLock), for threads that are not interrupted; one that is, or is preempted, while it is next
+/// is passed over, and is next again when it goes on.
 ///
 /// A CPU that holds one is called and gathered like any other, but does not leave ([`Hold::Mutex`]). Not for
 /// interrupt handlers, callbacks, or sections with interrupts masked: [`Mutex::lock`] panics there.
 ///
 /// [`Hold::Mutex`]: crate::hotplug::Hold::Mutex
 pub struct Mutex<T: ?Sized> {
-    word: MutexWord<HwLockWord>,
+    turnstile: Turnstile,
     data: UnsafeCell<T>,
 }
 
-// SAFETY: the word lets one thread at a time at the data.
+// SAFETY: the turnstile lets one thread at a time at the data.
 unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
 // SAFETY: a lock is as movable as its data.
 unsafe impl<T: ?Sized + Send> Send for Mutex<T> {}
@@ -40,10 +44,7 @@ unsafe impl<T: ?Sized + Sync> Sync for MutexGuard<'_, T> {}
 impl<T> Mutex<T> {
     /// A free lock.
     pub const fn new(data: T) -> Self {
-        Self {
-            word: MutexWord::from_parts(HwLockWord::with(MutexWord::<HwLockWord>::FREE)),
-            data: UnsafeCell::new(data),
-        }
+        Self { turnstile: free(), data: UnsafeCell::new(data) }
     }
 }
 
@@ -57,25 +58,52 @@ impl<T: ?Sized> Mutex<T> {
     /// a context that nobody has resumed.
     pub fn lock(&self) -> MutexGuard<'_, T> {
         assert!(!masking::is_masked(), "Mutex::lock() with interrupts masked or in interrupt context");
+        if let Some(guard) = self.taken(Turnstile::try_take) {
+            return guard;
+        }
+        let mut waiter = self.turnstile.waiter(Fairness::USUAL);
         loop {
-            if let Some(guard) = self.try_lock() {
+            let change = match self.turnstile.see(&mut waiter) {
+                Move::Act(change) => change,
+                Move::Rest(seen) if rest(seen) => continue,
+                Move::Rest(_) => gate::waits_for_the_stopped(),
+            };
+            if let Some(guard) = self.taken(|words| words.act(&mut waiter, change) == Seen::Taken) {
                 return guard;
             }
-            gate::poll_for_another();
-            arch::wfe();
         }
     }
 
-    /// Takes the lock if it is free. At NMI level it never is.
+    /// Takes the lock if it is free, before any that wait. At NMI level it never is.
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-        // Masked for the word alone: the form of the operation cannot change in the middle of it.
-        let _masked = masking::mask_below_nmi()?;
-        if !self.word.try_take() {
+        if masking::in_nmi() {
             return None;
         }
-        let holder = area::current();
-        Holds::of(holder).add_mutex();
-        Some(MutexGuard { lock: self, holder, not_send: PhantomData })
+        self.taken(Turnstile::try_take).or_else(|| self.claimed())
+    }
+
+    /// The same past those that have a claim and do not run.
+    #[cold]
+    fn claimed(&self) -> Option<MutexGuard<'_, T>> {
+        if self.turnstile.is_held() {
+            return None;
+        }
+        let _masked = masking::mask_below_nmi()?;
+        if super::is_free(&self.turnstile) { self.taken(|_| true) } else { None }
+    }
+
+    /// The guard of this CPU, if `take` takes the lock. Masked for the words, as the form of the operation cannot change in the middle of it, and for the
+    /// hold, which is that of the CPU on which the thread is.
+    #[inline(always)]
+    fn taken(&self, take: impl FnOnce(&Turnstile) -> bool) -> Option<MutexGuard<'_, T>> {
+        let daif = regs::daif_mask();
+        let guard = take(&self.turnstile).then(|| {
+            let holder = area::current();
+            Holds::of(holder).add_mutex();
+            MutexGuard { lock: self, holder, not_send: PhantomData }
+        });
+        regs::daif_restore(daif);
+        guard
     }
 }
 
@@ -83,7 +111,7 @@ impl<T: ?Sized> Mutex<T> {
 impl<T: ?Sized> Mutex<T> {
     /// Whether somebody held it a moment ago.
     pub(super) fn is_held(&self) -> bool {
-        self.word.is_held()
+        self.turnstile.is_held()
     }
 
     /// The guard that was forgotten; the data says on which CPU it was made.
@@ -124,6 +152,6 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
 impl<T: ?Sized> Drop for MutexGuard<'_, T> {
     fn drop(&mut self) {
         Holds::of(self.holder).remove_mutex();
-        self.lock.word.give_back();
+        self.lock.turnstile.give_back();
     }
 }

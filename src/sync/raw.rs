@@ -9,7 +9,8 @@ use lock_api::GuardNoSend;
 ///
 /// Everything that is said of a `SpinLock` holds: interrupts are masked from before it is asked for until after it is given back, for as long as
 /// any guard of this CPU is alive, in whatever order they end; `lock` panics at NMI level, where `try_lock` never gets it, and where
-/// it would have to wait for a CPU that was stopped. It is fair, so `unlock` and `unlock_fair` are the same. `is_locked` says how it was a moment ago.
+/// it would have to wait for a CPU that was stopped. `unlock_fair` lets another that waits, and runs, have it first, for which it looks on for some microseconds where nobody
+/// waits. `is_locked` says how it was a moment ago.
 pub struct RawSpinLock(SpinLock<()>);
 
 // SAFETY: a `SpinLock` has one holder, and `lock` and `try_lock` keep its guard, by forgetting it, until `unlock`. A guard of `lock_api` stays on
@@ -37,16 +38,19 @@ unsafe impl lock_api::RawMutex for RawSpinLock {
 
     #[inline]
     fn is_locked(&self) -> bool {
-        self.0.tickets.is_held()
+        self.0.turnstile.is_held()
     }
 }
 
-// SAFETY: who asks next draws the next ticket, so whoever waits has the lock before.
+// SAFETY: it gives the lock back, and then lets another be faster than this CPU.
 unsafe impl lock_api::RawMutexFair for RawSpinLock {
     #[inline]
     unsafe fn unlock_fair(&self) {
+        // Read while it is this CPU's turn, which then ends.
+        let turns = self.0.turnstile.turns().wrapping_add(1);
         // SAFETY: the caller's.
         unsafe { lock_api::RawMutex::unlock(self) };
+        self.0.let_another(turns);
     }
 }
 

@@ -1,4 +1,4 @@
-//! The one word of a lock, in the form that suits the machine as it is: with one CPU running, with several, with LSE.
+//! The word of a lock, in the form that suits the machine as it is: with one CPU running, with several, with LSE.
 //!
 //! Which form is a matter of two static keys, so a lock costs no test of what the machine can do. All forms leave the word
 //! exactly as the others would; so a lock that is held while the form changes stays held, and is given back in the new
@@ -47,14 +47,13 @@ impl LockWord for HwLockWord {
         self.0.store(value, order);
     }
 
+    /// A store of one byte beside exclusives of the whole word: either it comes before such a pair, which sees it, or it ends the pair
+    /// without a store (Arm ARM B2.12.2); and beside a `cas`, which is one access.
     #[inline(always)]
-    fn add(&self, value: u32, order: Ordering) -> u32 {
-        add(&self.0, value, order)
-    }
-
-    #[inline(always)]
-    fn add_beside_any(&self, value: u32) {
-        self.0.fetch_add(value, Ordering::Relaxed);
+    fn clear_low_byte(&self, _: Ordering) {
+        // Release, which is at least what any caller asks for.
+        // SAFETY: one of the bytes of an atomic, the lowest of a little-endian word.
+        unsafe { asm!("stlrb wzr, [{at}]", at = in(reg) self.0.as_ptr(), options(nostack, preserves_flags)) };
     }
 
     #[inline(always)]
@@ -77,26 +76,6 @@ impl LockWord for HwLockWord {
 }
 
 #[inline(always)]
-fn add(word: &AtomicU32, value: u32, order: Ordering) -> u32 {
-    if ALONE.is_enabled() {
-        let old = word.load(Ordering::Relaxed);
-        word.store(old.wrapping_add(value), order);
-        return old;
-    }
-    if LSE.is_enabled() {
-        let old: u32;
-        // SAFETY: the key says that the CPUs have the instruction; the address is that of an atomic. Acquire and Release
-        // both, which is at least what any caller asks for.
-        unsafe {
-            asm!(".arch_extension lse", "ldaddal {value:w}, {old:w}, [{at}]", value = in(reg) value, old = lateout(reg) old,
-                at = in(reg) word.as_ptr(), options(nostack, preserves_flags));
-        }
-        return old;
-    }
-    word.fetch_add(value, order)
-}
-
-#[inline(always)]
 fn replace(word: &AtomicU32, current: u32, new: u32) -> bool {
     if ALONE.is_enabled() {
         let same = word.load(Ordering::Relaxed) == current;
@@ -107,7 +86,7 @@ fn replace(word: &AtomicU32, current: u32, new: u32) -> bool {
     }
     if LSE.is_enabled() {
         let mut seen = current;
-        // SAFETY: as in `add`.
+        // SAFETY: the key says that the CPUs have the instruction; the address is that of an atomic.
         unsafe {
             asm!(".arch_extension lse", "cas {seen:w}, {new:w}, [{at}]", seen = inout(reg) seen, new = in(reg) new,
                 at = in(reg) word.as_ptr(), options(nostack, preserves_flags));

@@ -133,12 +133,9 @@ impl LockWord for LoomLockWord {
         self.word.swap(value, order);
     }
 
-    fn add(&self, value: u32, order: Ordering) -> u32 {
-        self.word.fetch_add(value, order)
-    }
-
-    fn add_beside_any(&self, value: u32) {
-        self.word.fetch_add(value, Ordering::Relaxed);
+    /// As a whole, as loom knows no bytes: nobody reads the byte alone.
+    fn clear_low_byte(&self, order: Ordering) {
+        self.word.fetch_and(!0xff, order);
     }
 
     fn replace(&self, current: u32, new: u32) -> bool {

@@ -123,13 +123,9 @@ impl LockWord for StepLockWord {
         self.0.store(value, order);
     }
 
-    fn add(&self, value: u32, order: Ordering) -> u32 {
+    fn clear_low_byte(&self, order: Ordering) {
         between();
-        self.0.fetch_add(value, order)
-    }
-
-    fn add_beside_any(&self, value: u32) {
-        self.add(value, Ordering::Relaxed);
+        self.0.fetch_and(!0xff, order);
     }
 
     fn replace(&self, current: u32, new: u32) -> bool {

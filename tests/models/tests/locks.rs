@@ -1,4 +1,5 @@
-//! Models of the locks: tickets and their wrap, the word for thread context, and CPUs that are stopped while they wait.
+//! Models of the locks: one holder at a time, how often a waiter is passed, claims of those that do not run, CPUs that are stopped while they
+//! wait, and interrupts.
 
 #![cfg(not(target_os = "none"))]
 
@@ -7,29 +8,27 @@ use std::mem;
 use std::panic::{self, AssertUnwindSafe};
 use std::rc::Rc;
 
-use reveille_models::steps::{self, StepLockWord, Steps, between};
-use reveille_models::{Choices, LoomArch, LoomLockWord, Model, Payload, Tally, thread};
-use reveille_protocol::{Held, LockWord, MutexWord, Tickets, Waiter};
+use loom::sync::atomic::{Ordering, fence};
+use reveille_models::steps::{self, StepLockWord, between};
+use reveille_models::{Choices, LoomLockWord, Model, Payload, Tally, thread};
+use reveille_protocol::{Fairness, Held, Seen, Turnstile, Waiter};
 
-/// The next ticket to be drawn is the last before 0: both halves wrap.
-const LAST: u32 = 0xffff_ffff;
+/// A claim is made at once, and others have all patience with it.
+const CLAIMS: Fairness = Fairness { overtakings: 0, patience: u32::MAX };
+/// The same after one turn of another.
+const LATER: Fairness = Fairness { overtakings: 1, ..CLAIMS };
+/// No claims, nor patience with those of others.
+const STRIKES: Fairness = Fairness { overtakings: u32::MAX, patience: 0 };
 
 /// A lock, and what it guards.
 struct World {
-    lock: Tickets<LoomLockWord>,
-    mutex: MutexWord<LoomLockWord>,
-    waiter: Waiter<LoomArch>,
+    lock: Turnstile<LoomLockWord>,
     guarded: Payload,
 }
 
 impl World {
     fn new() -> Rc<Self> {
-        Rc::new(Self {
-            lock: Tickets::from_parts(LoomLockWord::new(LAST)),
-            mutex: MutexWord::new(),
-            waiter: Waiter::new(),
-            guarded: Payload::new(0),
-        })
+        Rc::new(Self { lock: Turnstile::new(), guarded: Payload::new(0) })
     }
 
     fn spawn<T: 'static>(self: &Rc<Self>, f: impl FnOnce(&Self) -> T + 'static) -> thread::JoinHandle<T> {
@@ -37,17 +36,17 @@ impl World {
         thread::spawn(move || f(&world))
     }
 
-    /// Waits for the lock. With it the ticket, if it had to.
-    fn lock(&self) -> (Held<&Tickets<LoomLockWord>, ()>, Option<u16>) {
-        let mut ticket = None;
-        let held = Held::lock(&self.lock, (), |mine| {
-            ticket = Some(mine);
-            self.lock.wait::<LoomArch>(None, mine, || {
+    /// Waits for the lock. With it, whether it had to.
+    fn lock(&self, fairness: Fairness) -> (Held<&Turnstile<LoomLockWord>, ()>, bool) {
+        let mut waited = false;
+        let held = Held::take(&self.lock, (), || {
+            self.lock.wait(fairness, |_| {
+                waited = true;
                 thread::yield_now();
                 true
             })
         });
-        (held.expect("waits until it comes"), ticket)
+        (held.expect("waits until it comes"), waited)
     }
 
     /// Something that only the holder of the lock may do. How often it was done before.
@@ -59,31 +58,100 @@ impl World {
 
     /// How often the lock was held, which it is not any more.
     fn counted(&self) -> u64 {
-        assert!(Held::try_lock(&self.lock, (), || false).is_some(), "nobody can have the lock again");
+        assert!(Held::take(&self.lock, (), || false).is_some(), "nobody can have the lock again");
         self.guarded.read()
     }
 }
 
-/// Two CPUs lock, one of them twice: each has the lock alone, and one that waits has it before whoever asks later.
+/// Two CPUs lock, one of them twice: each has the lock alone, whoever makes claims.
 ///
 /// Not three: of two that wait loom would let each wait for the other's next look, again and again.
 #[test]
-fn in_order() {
-    Model::new("locks/in_order", &["at once", "waited"]).preemptions(3).check(|tally| {
+fn one_at_a_time() {
+    Model::new("locks/one_at_a_time", &["at once", "waited"]).preemptions(3).check(|tally| {
         let world = World::new();
-        let locks = |world: &World| {
-            let (_held, ticket) = world.lock();
-            let count = world.count();
-            if let Some(ticket) = ticket {
-                assert_eq!(u64::from(ticket.wrapping_sub(LAST as u16)), count, "not its turn");
-            }
-            ticket.is_some()
+        let locks = |world: &World, fairness| {
+            let (_held, waited) = world.lock(fairness);
+            world.count();
+            waited
         };
-        let other = world.spawn(locks);
-        locks(&world);
-        locks(&world);
+        let other = world.spawn(move |world| locks(world, CLAIMS));
+        locks(&world, CLAIMS);
+        locks(&world, LATER);
         tally.hit(if other.join().unwrap() { "waited" } else { "at once" });
         assert_eq!(world.counted(), 3);
+    });
+}
+
+/// A CPU that waits makes a claim after one turn, while another takes the lock again and again: from its claim on nobody passes it.
+#[test]
+fn nobody_passes_a_claim() {
+    Model::new("locks/nobody_passes_a_claim", &["no claim", "claim"]).preemptions(2).check(|tally| {
+        let world = World::new();
+        let other = world.spawn(|world| {
+            let mut waiter = world.lock.waiter(LATER);
+            // The turn that was under way when it made its claim.
+            let mut current = None;
+            loop {
+                match world.lock.look(&mut waiter) {
+                    Seen::Taken => break,
+                    _ if waiter.has_claim() && current.is_none() => {
+                        // Who held the lock then has seen the turn before end, and handed that over with the word.
+                        fence(Ordering::Acquire);
+                        current = Some(world.lock.turns());
+                    }
+                    _ => thread::yield_now(),
+                }
+            }
+            let turn = world.lock.turns();
+            world.count();
+            world.lock.give_back();
+            if let Some(current) = current {
+                assert!(turn <= current + 1, "passed {} times", turn - current - 1);
+            }
+            current.is_some()
+        });
+        for _ in 0..3 {
+            let (_held, _) = world.lock(Fairness { overtakings: u32::MAX, ..CLAIMS });
+            world.count();
+        }
+        tally.hit(if other.join().unwrap() { "claim" } else { "no claim" });
+        assert_eq!(world.counted(), 4);
+    });
+}
+
+/// Two claims: the first is served first, and a third CPU that takes the lock if it is free passes neither.
+#[test]
+fn claims_in_their_order() {
+    Model::new("locks/claims_in_their_order", &["taken", "refused"]).preemptions(2).check(|tally| {
+        let world = World::new();
+        let (held, _) = world.lock(CLAIMS);
+        let [mut first, mut second] = [(); 2].map(|()| {
+            let mut waiter = world.lock.waiter(CLAIMS);
+            assert_eq!(world.lock.look(&mut waiter), Seen::Again);
+            assert!(waiter.has_claim());
+            waiter
+        });
+        let turn = |world: &World, waiter: &mut Waiter| {
+            while world.lock.look(waiter) != Seen::Taken {
+                thread::yield_now();
+            }
+            let count = world.count();
+            world.lock.give_back();
+            count
+        };
+        let other = world.spawn(move |world| turn(world, &mut second));
+        let tries = world.spawn(|world| {
+            let held = Held::take(&world.lock, (), || false);
+            held.is_some().then(|| world.count())
+        });
+        drop(held);
+        assert_eq!(turn(&world, &mut first), 0, "the first claim");
+        assert_eq!(other.join().unwrap(), 1, "the second");
+        let tried = tries.join().unwrap();
+        assert!(tried.is_none_or(|count| count == 2), "passes a claim");
+        tally.hit(if tried.is_some() { "taken" } else { "refused" });
+        assert_eq!(world.counted(), 2 + u64::from(tried.is_some()));
     });
 }
 
@@ -93,76 +161,44 @@ fn try_against_lock() {
     Model::new("locks/try_against_lock", &["taken", "refused"]).check(|tally| {
         let world = World::new();
         let other = world.spawn(|world| {
-            let (_held, _) = world.lock();
+            let (_held, _) = world.lock(CLAIMS);
             world.count();
         });
-        let taken = Held::try_lock(&world.lock, (), || false).map(|_held| world.count()).is_some();
+        let taken = Held::take(&world.lock, (), || false).map(|_held| world.count()).is_some();
         other.join().unwrap();
         assert_eq!(world.counted(), 1 + u64::from(taken));
         tally.hit(if taken { "taken" } else { "refused" });
     });
 }
 
-/// A CPU was stopped while it waited for the lock. The one that stopped it gives the lock back, and takes it again, while another
-/// that could not be stopped takes it too: the turn of the stopped one is passed over, and no other.
+/// A CPU has stopped after it made a claim. Another strikes that off and takes the lock, while a third takes it too; and the stopped one goes on
+/// just then, and has the lock in the end like any other.
 #[test]
-fn stopped_in_the_wait() {
-    const STOPPED: u64 = 7;
-    Model::new("locks/stopped_in_the_wait", &["first", "second"]).preemptions(3).check(|tally| {
+fn struck_off() {
+    Model::new("locks/struck_off", &["passed", "in time"]).preemptions(3).check(|tally| {
         let world = World::new();
-        let (held, _) = world.lock();
-        let parks =
-            || world.lock.wait(Some((&world.waiter, STOPPED)), 0, || panic::resume_unwind(Box::new(())));
-        let waits = || Held::lock(&world.lock, (), |ticket| ticket == 0 && parks());
-        assert!(panic::catch_unwind(AssertUnwindSafe(waits)).is_err(), "it parks in the wait");
+        let (held, _) = world.lock(CLAIMS);
+        let mut stopped = world.lock.waiter(CLAIMS);
+        assert_eq!(world.lock.look(&mut stopped), Seen::Again);
+        drop(held);
         let other = world.spawn(|world| {
-            let (_held, _) = world.lock();
+            let (_held, _) = world.lock(STRIKES);
             world.count()
         });
-        drop(held);
-        let held = Held::lock(&world.lock, (), |mine| {
-            world.lock.wait::<LoomArch>(None, mine, || {
-                if !world.lock.pass_over(|ticket| world.waiter.waits_for(STOPPED, ticket)) {
-                    thread::yield_now();
-                }
-                true
-            })
-        });
+        while world.lock.look(&mut stopped) != Seen::Taken {
+            thread::yield_now();
+        }
         let count = world.count();
-        drop(held);
+        world.lock.give_back();
         assert_eq!(other.join().unwrap(), 1 - count);
+        tally.hit(if count == 0 { "in time" } else { "passed" });
         assert_eq!(world.counted(), 2);
-        tally.hit(if count == 0 { "first" } else { "second" });
-    });
-}
-
-/// Two CPUs, and a lock for thread context.
-#[test]
-fn mutex() {
-    Model::new("locks/mutex", &["at_once", "waited"]).check(|tally| {
-        let world = World::new();
-        let locks = |world: &World| {
-            let mut waited = false;
-            while !world.mutex.try_take() {
-                waited = true;
-                thread::yield_now();
-            }
-            world.count();
-            world.mutex.give_back();
-            waited
-        };
-        let other = world.spawn(locks);
-        let waited = locks(&world);
-        other.join().unwrap();
-        assert_eq!(world.counted(), 2);
-        tally.hit(if waited { "waited" } else { "at_once" });
     });
 }
 
 /// One CPU, step by step.
 struct Cpu {
-    lock: Tickets<StepLockWord>,
-    waiter: Waiter<Steps>,
+    lock: Turnstile<StepLockWord>,
     /// Guards that hold interrupts back.
     masks: Cell<u32>,
     /// Interrupts that may still come.
@@ -175,8 +211,7 @@ struct Cpu {
 impl Cpu {
     fn new(choices: &mut Choices, interrupts: u32) -> Rc<Self> {
         Rc::new(Self {
-            lock: Tickets::new(),
-            waiter: Waiter::new(),
+            lock: Turnstile::new(),
             masks: Cell::new(0),
             interrupts: Cell::new(interrupts),
             is_given_back: Cell::new(false),
@@ -200,7 +235,7 @@ impl Cpu {
             return;
         }
         self.interrupts.set(self.interrupts.get() - 1);
-        drop(Held::lock(&self.lock, Mask::new(self), |_| panic!("waits for what it has interrupted")));
+        drop(Held::take(&self.lock, Mask::new(self), || panic!("waits for what it has interrupted")));
     }
 
     /// Another CPU gives the lock back, or this one is stopped.
@@ -243,10 +278,9 @@ fn free_before_interrupts_open() {
     let scenario = |choices: &mut Choices, tally: &Tally| {
         let cpu = Cpu::new(choices, 2);
         cpu.armed(Cpu::interrupt, || {
-            drop(Held::lock(&cpu.lock, Mask::new(&cpu), |_| panic!("waits for itself")));
-            let held = Held::try_lock(&cpu.lock, Mask::new(&cpu), || false);
-            assert!(held.is_some(), "refused by itself");
-            drop(held);
+            for _ in 0..2 {
+                drop(Held::take(&cpu.lock, Mask::new(&cpu), || panic!("waits for itself")));
+            }
         });
         tally.hit(["two", "one", "none"][cpu.interrupts.get() as usize]);
         *choices = cpu.choices.take();
@@ -255,19 +289,17 @@ fn free_before_interrupts_open() {
 }
 
 /// A CPU waits for the lock of another one, which gives it back or does not, and is stopped at any point. The CPU that has
-/// stopped it takes the lock, unless one of the two has it; or nobody can, where it was stopped before it was marked.
+/// stopped it takes the lock, unless one of the two has it.
 #[test]
 fn stopped_anywhere() {
-    const LOCK: u64 = 7;
-    const OUTCOMES: &[&str] = &["passed over", "not asked", "asked", "held", "held by the other"];
+    const OUTCOMES: &[&str] = &["free", "held", "held by the other"];
     let scenario = |choices: &mut Choices, tally: &Tally| {
         let cpu = Cpu::new(choices, 0);
-        mem::forget(Held::lock(&cpu.lock, (), |_| unreachable!("free")));
-        let (has_asked, has_entered) = (Cell::new(false), Cell::new(false));
-        let waits = |ticket| {
-            has_asked.set(true);
-            cpu.lock.wait(Some((&cpu.waiter, LOCK)), ticket, || {
-                if !cpu.is_given_back.get() {
+        mem::forget(Held::take(&cpu.lock, (), || unreachable!("free")));
+        let has_entered = Cell::new(false);
+        let waits = || {
+            cpu.lock.wait(CLAIMS, |seen| {
+                if seen == Seen::Held && !cpu.is_given_back.get() {
                     match cpu.pick(2) {
                         0 => cpu.give_back(),
                         _ => panic::resume_unwind(Box::new(())),
@@ -278,32 +310,25 @@ fn stopped_anywhere() {
         };
         let runs = || {
             between();
-            mem::forget(Held::lock(&cpu.lock, (), waits));
+            mem::forget(Held::take(&cpu.lock, (), waits));
             has_entered.set(true);
         };
         let stopped = panic::catch_unwind(AssertUnwindSafe(|| cpu.armed(Cpu::give_back_or_stop, runs)));
         assert!(stopped.is_err() || has_entered.get());
-        let passes = Cell::new(0);
-        let pass_over = || {
-            let passed = cpu.lock.pass_over(|ticket| cpu.waiter.waits_for(LOCK, ticket));
-            passes.set(passes.get() + u32::from(passed));
-            passed
-        };
-        let taken = Held::try_lock(&cpu.lock, (), pass_over).is_some();
-        let has_turn = cpu.is_given_back.get() && has_asked.get() && !has_entered.get();
-        assert!(passes.get() <= u32::from(has_turn), "passes over who has it");
-        tally.hit(match (taken, cpu.is_given_back.get(), has_entered.get()) {
-            (true, true, false) => {
-                if has_asked.get() {
-                    "passed over"
-                } else {
-                    "not asked"
-                }
-            }
-            (false, true, false) => "asked",
+        let mut looks = 0;
+        let taken = Held::take(&cpu.lock, (), || {
+            cpu.lock.wait(STRIKES, |seen| {
+                looks += 1;
+                assert!(looks < 4, "waits for the stopped");
+                seen == Seen::Again
+            })
+        });
+        tally.hit(match (taken.is_some(), cpu.is_given_back.get(), cpu.lock.is_held()) {
+            (true, true, true) => "free",
+            // It may have been stopped between the exchange and the guard.
             (false, true, true) => "held",
-            (false, false, false) => "held by the other",
-            other => panic!("two have it: {other:?}"),
+            (false, false, true) => "held by the other",
+            other => panic!("two have it, or nobody: {other:?}"),
         });
         *choices = cpu.choices.take();
     };

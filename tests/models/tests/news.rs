@@ -7,7 +7,8 @@ use std::rc::Rc;
 
 use reveille_models::{LoomArch, LoomLockWord, LoomWord, Model, Payload, thread};
 use reveille_protocol::{
-    Applied, Entrance, Gate, Held, News, NotOnline, Routes, Slot, Snapshot, State, Tickets, Wanted, Word,
+    Applied, Entrance, Fairness, Gate, Held, News, NotOnline, Routes, Slot, Snapshot, State, Turnstile,
+    Wanted, Word,
 };
 
 /// The interrupt that is registered.
@@ -160,7 +161,7 @@ fn taken_away() {
 
 /// The table of routes in its lock, and the slots of three CPUs.
 struct Table {
-    lock: Tickets<LoomLockWord>,
+    lock: Turnstile<LoomLockWord>,
     routes: RefCell<Routes<4>>,
     /// Where the controller sends each: written with the lock held.
     controller: [Payload; 4],
@@ -171,7 +172,7 @@ impl Table {
     fn new() -> Rc<Self> {
         let online = Snapshot { generation: 1, reason: 0, state: State::Online };
         Rc::new(Self {
-            lock: Tickets::new(),
+            lock: Turnstile::new(),
             routes: RefCell::new(Routes::new()),
             controller: [(); 4].map(|()| Payload::new(0)),
             slots: [(); 3].map(|()| Slot::from_parts(LoomWord::new(online.to_bits()))),
@@ -184,8 +185,8 @@ impl Table {
     }
 
     fn locked<R>(&self, f: impl FnOnce(&mut Routes<4>) -> R) -> R {
-        let held = Held::lock(&self.lock, (), |ticket| {
-            self.lock.wait::<LoomArch>(None, ticket, || {
+        let held = Held::take(&self.lock, (), || {
+            self.lock.wait(Fairness::USUAL.without_claim(), |_| {
                 thread::yield_now();
                 true
             })

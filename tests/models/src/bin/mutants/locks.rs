@@ -5,100 +5,138 @@ use super::Mutant;
 /// The table.
 pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
-        name: "ticket_given_back_relaxed",
-        file: "tickets.rs",
+        name: "turn_given_back_relaxed",
+        file: "turnstile.rs",
         edits: &[(
-            "self.word.add(serve_next(seen), Release);",
-            "self.word.add(serve_next(seen), { let _ = Release; Relaxed });",
+            "self.word.clear_low_byte(Release);",
+            "self.word.clear_low_byte({ let _ = Release; Relaxed });",
         )],
-        model: "locks::in_order",
+        model: "locks::one_at_a_time",
     },
     Mutant {
-        name: "ticket_given_back_by_store",
-        file: "tickets.rs",
+        name: "given_back_with_the_claims",
+        file: "turnstile.rs",
+        edits: &[("self.word.clear_low_byte(Release);", "self.word.store(Self::FREE, Release);")],
+        model: "locks::claims_in_their_order",
+    },
+    Mutant {
+        name: "free_lock_taken_without_fence",
+        file: "turnstile.rs",
         edits: &[(
-            "self.word.add(serve_next(seen), Release);",
-            "self.word.store(seen.wrapping_add(serve_next(seen)), Release);",
+            "        // Acquire: pairs with `give_back`. A fence, because the form for a single CPU has none.
+        W::fence(Acquire);",
+            "        let _ = Acquire;",
         )],
-        model: "locks::in_order",
+        model: "locks::one_at_a_time",
     },
     Mutant {
-        name: "ticket_served_with_a_carry",
-        file: "tickets.rs",
-        edits: &[("(next as u32).wrapping_sub(served(word) as u32)", "next as u32 * 0 + 1")],
-        model: "locks::in_order",
-    },
-    Mutant {
-        name: "ticket_lock_without_fence",
-        file: "tickets.rs",
-        edits: &[("P::Word::fence(Acquire);", "let _ = Acquire;")],
-        model: "locks::in_order",
-    },
-    Mutant {
-        name: "ticket_that_does_not_wait",
-        file: "tickets.rs",
+        name: "waited_for_without_fence",
+        file: "turnstile.rs",
         edits: &[(
-            "if served(drawn) != mine && !comes(mine) {",
-            "if served(drawn) == mine.wrapping_add(9) && !comes(mine) {",
+            "                // As in `try_take`.
+                W::fence(Acquire);",
+            "                let _ = Acquire;",
         )],
-        model: "locks::in_order",
+        model: "locks::one_at_a_time",
     },
     Mutant {
-        name: "try_lock_draws_in_any_case",
-        file: "tickets.rs",
+        name: "free_lock_check_then_store",
+        file: "turnstile.rs",
         edits: &[(
-            "if !word.replace(seen, seen.wrapping_add(NEXT)) {",
-            "if word.add(NEXT, Relaxed) != seen {",
-        )],
-        model: "locks::try_against_lock",
-    },
-    Mutant {
-        name: "try_lock_of_a_held_lock",
-        file: "tickets.rs",
-        edits: &[(
-            "while next(seen) != served(seen) {",
-            "while next(seen) == served(seen).wrapping_add(9) {",
+            "if !self.word.replace(Self::FREE, HELD) {",
+            "if self.word.load() != Self::FREE {
+            return false;
+        }
+        self.word.store(HELD, Relaxed);
+        if false {",
         )],
         model: "locks::try_against_lock",
     },
     Mutant {
-        name: "passed_over_by_store",
-        file: "tickets.rs",
+        name: "change_check_then_store",
+        file: "turnstile.rs",
         edits: &[(
-            "self.word.add_beside_any(serve_next(seen));",
-            "self.word.store(seen.wrapping_add(serve_next(seen)), Relaxed);",
+            "if !self.word.replace(change.seen, change.new) {",
+            "if self.word.load() != change.seen {
+            return Seen::Again;
+        }
+        self.word.store(change.new, Relaxed);
+        if false {",
         )],
-        model: "locks::stopped_in_the_wait",
+        model: "locks::one_at_a_time",
     },
     Mutant {
-        name: "passed_over_whoever_it_is",
-        file: "tickets.rs",
-        edits: &[(
-            "let stopped = is_stopped(served(seen));",
-            "let stopped = is_stopped(served(seen)) || next(seen) != served(seen);",
-        )],
-        model: "locks::stopped_in_the_wait",
+        name: "taken_past_the_claims",
+        file: "turnstile.rs",
+        edits: &[("if !is_held(seen) && (is_first || !has_claims(seen)) {", "if !is_held(seen) {")],
+        model: "locks::nobody_passes_a_claim",
     },
     Mutant {
-        name: "waiter_marked_by_its_lock_first",
-        file: "tickets.rs",
+        name: "free_as_long_as_it_is_claimed",
+        file: "turnstile.rs",
         edits: &[(
-            "        self.ticket.store(u64::from(ticket), Relaxed);
-        self.lock.store(lock, Relaxed);",
-            "        self.lock.store(lock, Relaxed);
-        self.ticket.store(u64::from(ticket), Relaxed);",
+            "if !is_held(seen) && (is_first || !has_claims(seen)) {",
+            "if is_first || !is_held(seen) && !has_claims(seen) {",
+        )],
+        model: "locks::one_at_a_time",
+    },
+    Mutant {
+        name: "claim_of_another",
+        file: "turnstile.rs",
+        edits: &[(
+            "let is_first = waiter.claim == Some(served(seen));",
+            "let is_first = waiter.claim.is_some();",
+        )],
+        model: "locks::claims_in_their_order",
+    },
+    Mutant {
+        name: "claim_that_is_never_over",
+        file: "turnstile.rs",
+        edits: &[(
+            "let claims = if is_first { without_first(seen) } else { 0 };",
+            "let claims = seen & !0xff;",
+        )],
+        model: "locks::one_at_a_time",
+    },
+    Mutant {
+        name: "no_claim_however_often_passed",
+        file: "turnstile.rs",
+        edits: &[(
+            "waiter.passed >= waiter.fairness.overtakings",
+            "waiter.passed >= waiter.fairness.overtakings + 9",
+        )],
+        model: "locks::nobody_passes_a_claim",
+    },
+    Mutant {
+        name: "turns_are_not_counted",
+        file: "turnstile.rs",
+        edits: &[("self.turns.load().wrapping_add(1)", "self.turns.load()")],
+        model: "locks::nobody_passes_a_claim",
+    },
+    Mutant {
+        name: "no_patience",
+        file: "turnstile.rs",
+        edits: &[("if waiter.looks <= waiter.fairness.patience {", "if waiter.looks == 0 {")],
+        model: "locks::nobody_passes_a_claim",
+    },
+    Mutant {
+        name: "patience_for_ever",
+        file: "turnstile.rs",
+        edits: &[(
+            "if waiter.looks <= waiter.fairness.patience {",
+            "if waiter.looks <= waiter.fairness.patience + 9 {",
         )],
         model: "locks::stopped_anywhere",
     },
     Mutant {
-        name: "waiter_marked_for_ever",
-        file: "tickets.rs",
-        edits: &[("            waiter.end();", "            let _ = waiter;")],
-        model: "locks::stopped_anywhere",
+        name: "struck_off_and_taken_at_once",
+        file: "turnstile.rs",
+        edits: &[("new: without_first(seen), end: End::StruckOff", "new: HELD, end: End::StruckOff")],
+        model: "locks::struck_off",
     },
     Mutant {
         name: "interrupts_open_before_the_lock_is_free",
-        file: "tickets.rs",
+        file: "turnstile.rs",
         edits: &[(
             "    turn: Turn<P>,
     _mask: M,",
@@ -106,33 +144,5 @@ pub(super) const MUTANTS: &[Mutant] = &[
     turn: Turn<P>,",
         )],
         model: "locks::free_before_interrupts_open",
-    },
-    Mutant {
-        name: "mutex_given_back_relaxed",
-        file: "mutex.rs",
-        edits: &[(
-            "self.word.store(Self::FREE, Release);",
-            "self.word.store(Self::FREE, { let _ = Release; core::sync::atomic::Ordering::Relaxed });",
-        )],
-        model: "locks::mutex",
-    },
-    Mutant {
-        name: "mutex_without_fence",
-        file: "mutex.rs",
-        edits: &[("W::fence(Acquire);", "let _ = Acquire;")],
-        model: "locks::mutex",
-    },
-    Mutant {
-        name: "mutex_check_then_store",
-        file: "mutex.rs",
-        edits: &[(
-            "if !self.word.replace(Self::FREE, HELD) {",
-            "if self.word.load() == HELD {
-             return false;
-         }
-         self.word.store(HELD, Release);
-         if false {",
-        )],
-        model: "locks::mutex",
     },
 ];
