@@ -23,7 +23,7 @@ use crate::life::System;
 use crate::memory::stacks::{self, BOOT_GUARDS, BOOT_STACKS};
 use crate::percpu::CpuId;
 use crate::percpu::area::{self, Part};
-use crate::{call, console, gic, irq, launch, lifecycle, masking, memory, nmi, panic, psci, stop};
+use crate::{arch, call, console, gic, irq, launch, lifecycle, masking, memory, nmi, panic, psci, stop};
 use reveille_machine::{Ranges, TooManyRanges};
 
 /// The SGIs of the runtime that may get lost.
