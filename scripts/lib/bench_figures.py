@@ -19,8 +19,8 @@ import bench_lines
 import bench_plot
 
 LIMIT = 0.03
-# Times the floor, for a synchronous call: scripts/bench has it as a bar too.
-AIM = 1.6
+# Times the floor, for a synchronous call, by the version of the GIC: scripts/bench has it as bars too.
+AIM = {2: 1.5, 3: 1.3}
 # Between these stand tables, in README.md the first one, in docs/performance.md both.
 MARKS = {
     "figures": ("<!-- figures: scripts/bench --write -->\n", "<!-- end of figures -->\n"),
@@ -131,9 +131,9 @@ def aim(figures):
     for gic, cpus in columns(figures):
         count, floor = figures.get(("sync_call", gic, cpus)), figures.get(("sgi_floor", gic, cpus))
         if cpus > 1 and count and floor:
-            (kept if count <= AIM * floor else missed).append(f"{machine_name(gic, cpus)} ({count / floor:.2f})")
+            (kept if count <= AIM[gic] * floor else missed).append(f"{machine_name(gic, cpus)} ({count / floor:.2f})")
     return [
-        f"A `sync_call` of another CPU is meant to cost at most {AIM} times the floor.",
+        f"A `sync_call` of another CPU is meant to cost at most {AIM[3]} times the floor on GICv3, and {AIM[2]} on GICv2.",
         f"- It does: {'; '.join(kept) or 'nowhere'}.",
         f"- It does not: {'; '.join(missed) or 'nowhere'}.",
     ]

@@ -69,7 +69,7 @@ check bench/bars --limit 900 bench
 bench_lines() {
     local machine only=()
     for machine; do only+=(--machine "$machine"); done
-    "$ROOT/scripts/bench" --lines --jobs 1 "${only[@]}" --compare "$ROOT/benches/figures.json" --json "$DIR/lines.json"
+    "$ROOT/scripts/bench" --lines --jobs 1 "${only[@]}" --check --compare "$ROOT/benches/figures.json" --json "$DIR/lines.json"
     python3 - "$DIR/lines.json" "$@" <<'TEXT'
 import json
 import sys
@@ -106,6 +106,8 @@ check bench/lines-everywhere --full --limit 900 bench_lines
 bench_pages() {
     local figures=$ROOT/benches/figures.json script=$ROOT/scripts/lib/bench_figures.py hint='run scripts/bench --from benches/figures.json --write'
     python3 "$script" plot "$figures" | diff -- "$ROOT/docs/bench.svg" - || fail "docs/bench.svg is of other figures: $hint"
+    python3 "$ROOT/scripts/lib/bench_growth.py" "$figures" | diff -- "$ROOT/docs/growth.svg" - \
+        || fail "docs/growth.svg is of other figures: $hint"
     python3 "$script" readme "$figures" "$ROOT/README.md" | diff -u -- "$ROOT/README.md" - \
         || fail "the table in README.md is of other figures: $hint"
     python3 "$script" page "$figures" "$ROOT/docs/performance.md" | diff -u -- "$ROOT/docs/performance.md" - \
