@@ -81,6 +81,14 @@ impl<A: Arch> Summons<A> {
         self.word.load(Relaxed) & STATE == IDLE
     }
 
+    /// The summons that the CPU is at, if there is one. After `None` all that it did for those that are over is visible.
+    #[must_use]
+    pub fn running(&self) -> Option<Asked<'_, A>> {
+        // Acquire: pairs with the end of `Answering`.
+        let now = self.word.load(Acquire);
+        (now & STATE == RUNNING).then_some(Asked { summons: self, word: now & !STATE | ASKED })
+    }
+
     /// The summons to run `what` of which the caller has kept the number, [`Asked::into_serial`].
     pub fn asked(&self, serial: u32, what: u32) -> Asked<'_, A> {
         Asked {

@@ -207,9 +207,30 @@ pub(crate) fn answer(area: &Area, frame: &IrqFrame) {
     match answering.what() {
         NOTE => Part::of(area).note.take(frame),
         what => {
+            // Whoever has changed code, and finds that this CPU is at nothing (`await_begun`), has the new code run here: that it was taken up is
+            // seen before anything of it is fetched.
+            arch::dsb_ish();
+            arch::isb();
             // SAFETY: beside `NOTE` only `on_each` asks, and for what `offset_of_function` gave it.
             let f = unsafe { memory::function_at(what) };
             Masking::of(area).at_nmi_level(f);
+        }
+    }
+}
+
+/// Waits until every function is over that a CPU has begun at NMI level before this was called. The caller has changed code, and that is
+/// complete, for all CPUs: a function that begins later runs the new one.
+///
+/// # Panics
+///
+/// If one does not end for `limit`.
+pub(crate) fn await_begun(limit: Duration) {
+    let deadline = Deadline::after(limit);
+    for area in area::areas() {
+        let Some(asked) = Part::of(area).summons.running() else { continue };
+        while asked.progress() == Progress::Running {
+            assert!(!deadline.has_passed(), "cpu {}: a function at NMI level does not end", area.id);
+            pause();
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::percpu::area::{self, Area, Part as _};
 use crate::{call, gate, gic};
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use reveille_protocol::Phase;
+use reveille_protocol::{Phase, State};
 
 /// How a CPU came to park.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,9 +214,14 @@ pub(super) fn park(how: ParkedBy, evidence: Evidence<'_>) -> ! {
 fn park_on(area: &'static Area, how: ParkedBy, evidence: Evidence<'_>) -> ! {
     let leave = || {
         ParkMark::of(area).set(evidence);
-        // Who has failed, or is being reported on, touches no more than it must.
-        let closes = how != ParkedBy::OwnPanic && gate::word().phase() == Phase::Halting;
+        // Who has failed, or is being reported on, touches no more than it must; nor does one that never was online, and may lack what others
+        // have.
+        let closes = how != ParkedBy::OwnPanic
+            && gate::word().phase() == Phase::Halting
+            && matches!(area::slot(area).read().state, State::Online | State::Dying);
         if closes {
+            // It may have been gathered while code was changed, and have come here without going on.
+            arch::isb();
             condemn(area);
         }
         // Before its mark, with which nothing of it is under way any more. Who was given up is not there because of the gate.
@@ -236,7 +241,7 @@ fn park_on(area: &'static Area, how: ParkedBy, evidence: Evidence<'_>) -> ! {
 /// word of one that has parked, so another CPU may do this for it. Who waits for it there is parked too, or about to be, or that is a panic
 /// of the CPU that is left.
 ///
-/// Not of the text that is never patched: one that has not parked is gathered for that, or nothing is patched.
+/// Not of the text that is never patched: nothing is patched meanwhile, as one that has not parked would be gathered for that.
 #[inline(never)]
 pub(super) fn condemn(area: &'static Area) {
     Mailbox::of(area).condemn();

@@ -5,9 +5,9 @@ use super::{PatchError, SiteFault};
 use crate::clock::Deadline;
 use crate::key::{Key, KeyState, SiteEntry, entries};
 use crate::lifecycle::{self, Lifecycle};
-use crate::memory;
 use crate::percpu::{CpuId, area};
 use crate::stop::{StopError, stop_machine_locked};
+use crate::{memory, nmi};
 use core::time::Duration;
 use reveille_protocol::Survey;
 
@@ -132,7 +132,7 @@ impl Batch {
 
     /// Makes all changes, and says how many sites were patched. From thread context, interrupts open.
     ///
-    /// When it returns, no CPU will take the old branch any more. Keys that have their value already are left alone.
+    /// When it returns, no CPU will take the old branch any more, nor is it in what an NMI-level function did there. Keys that have their value already are left alone.
     ///
     /// # Errors
     ///
@@ -150,7 +150,10 @@ impl Batch {
             self.note();
             return Ok(0);
         }
-        stop_machine_locked(lock, deadline, || self.write())?
+        let sites = stop_machine_locked(lock, deadline, || self.write())??;
+        // Those at NMI level were not gathered: they came in between.
+        nmi::await_begun(GATHER);
+        Ok(sites)
     }
 
     /// Checks, then writes. All other CPUs are gathered.

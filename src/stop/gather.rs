@@ -187,15 +187,17 @@ impl<'a> Round<'a> {
     #[inline(always)]
     fn begin(others: &'a mut CpuSet, kind: Job, deadline: Deadline) -> Option<Self> {
         let own = area::current();
-        let mut count = 0;
-        for area in area::areas() {
-            if area::is_online(area) && !core::ptr::eq(area, own) {
-                others.insert(area.id);
-                count += 1;
-            }
-        }
         let mut limit = 0;
         let initiator = loop {
+            // Anew each time: one whose round this waited for may have left in it.
+            *others = CpuSet::EMPTY;
+            let mut count = 0;
+            for area in area::areas() {
+                if area::is_online(area) && !core::ptr::eq(area, own) {
+                    others.insert(area.id);
+                    count += 1;
+                }
+            }
             match RENDEZVOUS.0.begin(Part::of(own).mark(), count, kind, deadline.instant().ticks()) {
                 Ok(initiator) => break initiator,
                 Err(_) if deadline.has_passed() => return None,

@@ -4,9 +4,10 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
-use reveille_models::{LoomArch, Model, Payload, thread};
-use reveille_protocol::{Summons, SummonsProgress as Progress};
+use reveille_models::{LoomArch, LoomWord, Model, Payload, thread};
+use reveille_protocol::{Arch, Summons, SummonsProgress as Progress, Word};
 
 struct World {
     summons: Summons<LoomArch>,
@@ -103,6 +104,50 @@ fn two_ask() {
             (false, 2) => "both",
             (false, 1) => "one",
             (false, _) => "none",
+        });
+    });
+}
+
+/// A CPU takes up what it was asked for, and goes by old code as long as there is any, with what belongs to that. Another changes the code meanwhile,
+/// waits for what has begun, and takes the rest away. The fences are what makes the code new for all, and what comes before a function.
+#[test]
+fn code_changed_under_way() {
+    Model::new("summons/code_changed_under_way", &["old", "new", "not_yet"]).check(|tally| {
+        struct World {
+            summons: Summons<LoomArch>,
+            code: LoomWord,
+            rest: Payload,
+        }
+        let world = Rc::new(World { summons: Summons::new(), code: LoomWord::new(0), rest: Payload::new(1) });
+        let _ = world.summons.ask(0).expect("nobody else asks").into_serial();
+        let target = thread::spawn({
+            let world = Rc::clone(&world);
+            move || {
+                let answering = world.summons.take().expect("asked");
+                LoomArch::fence(SeqCst);
+                let old = world.code.load(Relaxed) == 0;
+                if old {
+                    assert_eq!(world.rest.read(), 1);
+                }
+                drop(answering);
+                old
+            }
+        });
+        world.code.store(1, Relaxed);
+        LoomArch::fence(SeqCst);
+        let begun = world.summons.running();
+        let waits = begun.is_some();
+        if let Some(asked) = begun {
+            while asked.progress() == Progress::Running {
+                thread::yield_now();
+            }
+        }
+        world.rest.write(0);
+        let old = target.join().unwrap();
+        tally.hit(match (old, waits) {
+            (true, _) => "old",
+            (false, true) => "new",
+            (false, false) => "not_yet",
         });
     });
 }

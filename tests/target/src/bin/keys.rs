@@ -16,7 +16,8 @@ use reveille::cpu::{self, CpuId};
 use reveille::fault::{self, State};
 use reveille::irq::Trigger;
 use reveille::patch::{Batch, PatchError, Site, SiteFault, sites};
-use reveille::{ExitCode, StopError, System, call, hotplug, irq, println, static_key, stop_machine};
+use reveille::time::Deadline;
+use reveille::{ExitCode, StopError, System, call, hotplug, irq, nmi, println, static_key, stop_machine};
 use reveille_tests::{Random, argument, check, come_to_idle, eventually, pause, raise};
 
 reveille::entry!(
@@ -67,6 +68,7 @@ fn main(system: &'static System) -> ExitCode {
     check(inside == Ok(Err(PatchError::Stop(StopError::WouldDeadlock))), "not in a callback");
     refused();
     never_writable();
+    nmi_level_is_over();
     one_instruction();
     let toggles = toggles(rounds);
     println!("keys: {toggles} toggles, {} looks, {} sites", LOOPS.load(Ordering::Relaxed), sites().count());
@@ -341,6 +343,36 @@ fn never_writable() {
     }
     fault::while_patching(None);
     check(HOOKS.load(Ordering::Relaxed) == 4, "the test has looked during each patch");
+}
+
+/// A function at NMI level that begins while others are gathered, and takes its time, is waited for: it may have gone by what was there before.
+fn nmi_level_is_over() {
+    static INSIDE: AtomicU64 = AtomicU64::new(0);
+    static RAN: AtomicU64 = AtomicU64::new(0);
+    fn takes_long() {
+        INSIDE.fetch_add(1, Ordering::Relaxed);
+        RAN.fetch_add(1, Ordering::Relaxed);
+        let end = Deadline::after(Duration::from_millis(250));
+        while !end.has_passed() {
+            core::hint::spin_loop();
+        }
+        INSIDE.fetch_sub(1, Ordering::Relaxed);
+    }
+    fn inside() {
+        // They are still at it when it returns.
+        let _ = nmi::on_each(&cpu::online().without(cpu::current()), takes_long);
+    }
+    fault::while_patching(Some(inside));
+    check(FAST.enable() == Ok(1), "it is toggled");
+    let inside = INSIDE.load(Ordering::Relaxed);
+    fault::while_patching(None);
+    check(inside == 0, "when it returns, no function is left that had begun");
+    check(FAST.disable() == Ok(1), "and toggled again");
+    let others = cpu::online().len() as u64 - 1;
+    check(
+        [0, others].contains(&RAN.load(Ordering::Relaxed)),
+        "it ran everywhere, or NMIs do not get through",
+    );
 }
 
 /// Writes to the text, or to where it was writable, after it was patched.

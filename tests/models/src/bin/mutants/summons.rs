@@ -5,6 +5,24 @@ use super::Mutant;
 /// The table.
 pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
+        name: "running_relaxed",
+        file: "summons.rs",
+        edits: &[(
+            "let now = self.word.load(Acquire);\n        (now & STATE",
+            "let now = self.word.load(Relaxed);\n        (now & STATE",
+        )],
+        model: "summons::code_changed_under_way",
+    },
+    Mutant {
+        name: "running_is_overlooked",
+        file: "summons.rs",
+        edits: &[(
+            "(now & STATE == RUNNING).then_some(",
+            "(now & STATE == RUNNING && serial(now) == 0).then_some(",
+        )],
+        model: "summons::code_changed_under_way",
+    },
+    Mutant {
         name: "summons_ask_relaxed",
         file: "summons.rs",
         edits: &[(
