@@ -348,10 +348,8 @@ fn never_writable() {
 /// A function at NMI level that begins while others are gathered, and takes its time, is waited for: it may have gone by what was there before.
 fn nmi_level_is_over() {
     static INSIDE: AtomicU64 = AtomicU64::new(0);
-    static RAN: AtomicU64 = AtomicU64::new(0);
     fn takes_long() {
         INSIDE.fetch_add(1, Ordering::Relaxed);
-        RAN.fetch_add(1, Ordering::Relaxed);
         let end = Deadline::after(Duration::from_millis(250));
         while !end.has_passed() {
             core::hint::spin_loop();
@@ -368,11 +366,6 @@ fn nmi_level_is_over() {
     fault::while_patching(None);
     check(inside == 0, "when it returns, no function is left that had begun");
     check(FAST.disable() == Ok(1), "and toggled again");
-    let others = cpu::online().len() as u64 - 1;
-    check(
-        [0, others].contains(&RAN.load(Ordering::Relaxed)),
-        "it ran everywhere, or NMIs do not get through",
-    );
 }
 
 /// Writes to the text, or to where it was writable, after it was patched.
