@@ -218,7 +218,7 @@ fn park_on(area: &'static Area, how: ParkedBy, evidence: Evidence<'_>) -> ! {
         // have.
         let closes = how != ParkedBy::OwnPanic
             && gate::word().phase() == Phase::Halting
-            && matches!(area::slot(area).read().state, State::Online | State::Dying);
+            && (area::slot(area).is_online() || area::slot(area).read().state == State::Dying);
         if closes {
             // It may have been gathered while code was changed, and have come here without going on.
             arch::isb();
