@@ -581,5 +581,5 @@ mod refused_too {
 //= made/stop-report | E0451 | field `elapsed` of struct `StopReport` is private
 #[cfg(refused = "made/stop-report")]
 fn refused() {
-    let _ = panic::StopReport { elapsed: SOON };
+    let _ = panic::StopReport { elapsed: 0 };
 }
