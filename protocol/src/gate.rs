@@ -9,6 +9,7 @@
 
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 
+use crate::apart::Apart;
 use crate::{Arch, Word};
 
 const OWNER_SHIFT: u32 = 32;
@@ -117,10 +118,6 @@ pub struct Gate<A: Arch> {
     word: A::Word,
     parked: Apart<A::Word>,
 }
-
-/// Away from its neighbours.
-#[repr(align(128))]
-struct Apart<T>(T);
 
 impl<A: Arch> Gate<A> {
     /// The word of a gate that nobody has.

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod alarm;
+mod apart;
 mod arch;
 mod bells;
 mod deadline_call;

@@ -14,19 +14,16 @@
 
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
+use crate::apart::Apart;
 use crate::{Arch, Word};
 
 /// The pool of one sender.
 pub struct Pool<A: Arch> {
     /// Free nodes. Touched by the sender alone.
     free: A::Word,
-    /// Nodes that were put back since the sender last looked.
+    /// Nodes that were put back since the sender last looked: apart, so that the sender's word stays in its cache while others put nodes back.
     returned: Apart<A::Word>,
 }
-
-/// Away from its neighbours: the sender's word stays in the sender's cache while others put nodes back.
-#[repr(align(128))]
-struct Apart<T>(T);
 
 impl<A: Arch> Pool<A> {
     /// How many nodes a pool has room for.

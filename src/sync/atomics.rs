@@ -6,7 +6,7 @@
 //! they change (Arm ARM B2.2.5), so an operation may happen in any context; a CPU without the instructions executes none before it was
 //! checked ([`forgo_lse`](crate::patch)).
 
-use crate::arch::{Hw, rarely, timer};
+use crate::arch::{Hw, rarely};
 use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 use reveille_protocol::{Arch, Word};
@@ -24,7 +24,7 @@ impl Arch for Atomics {
 
     #[inline(always)]
     fn now() -> u64 {
-        timer::counter()
+        Hw::now()
     }
 
     #[inline(always)]
