@@ -4,7 +4,7 @@
 #![no_main]
 
 use core::arch::{asm, global_asm};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use reveille::context::{self, Ended, Ready, Scheduler};
 use reveille::exception::{self, EnterError, Frame, Handlers, Kind, Outcome};
@@ -15,6 +15,8 @@ use reveille_tests::{argument, check, eventually};
 
 reveille::entry!(main, exceptions = Host, scheduler = Once);
 
+/// The thread that has switched away for the one with a guest.
+static HOME: SpinLock<Option<Ready>> = SpinLock::new(None);
 /// Who is to run at the end of the next interrupt, and who was preempted for that.
 static NEXT: SpinLock<Option<Ready>> = SpinLock::new(None);
 static PREEMPTED: SpinLock<Option<Ready>> = SpinLock::new(None);
@@ -39,12 +41,17 @@ impl Scheduler for Once {
 fn runs_a_guest() {
     let mut frame = guest(guest_spins);
     frame.x[8] = 0x8888_8888;
-    enter(&mut frame);
+    enter_after(&mut frame, || {
+        *NEXT.lock() = HOME.lock().take();
+        time::after(Duration::ZERO, || ()).expect("a timer");
+    });
     core::hint::black_box(());
 }
 
 static HVCS: AtomicU64 = AtomicU64::new(0);
 static IRQS: AtomicU64 = AtomicU64::new(0);
+/// Whether guests stay when they are interrupted.
+static STAY: AtomicBool = AtomicBool::new(false);
 
 struct Host;
 
@@ -66,7 +73,8 @@ unsafe impl Handlers for Host {
     }
 
     fn lower_irq(_: &mut Frame) -> Outcome {
-        if IRQS.fetch_add(1, Ordering::Relaxed) % 8 == 7 { Outcome::Leave } else { Outcome::Resume }
+        let leaves = IRQS.fetch_add(1, Ordering::Relaxed) % 8 == 7 && !STAY.load(Ordering::Relaxed);
+        if leaves { Outcome::Leave } else { Outcome::Resume }
     }
 }
 
@@ -102,9 +110,15 @@ fn guest(at: unsafe extern "C" fn()) -> Frame {
 }
 
 fn enter(frame: &mut Frame) -> Kind {
+    enter_after(frame, || ())
+}
+
+/// The same, with `last` just before: an interrupt that is sent from there on comes in the guest.
+fn enter_after(frame: &mut Frame, last: impl FnOnce()) -> Kind {
     let mut told = None;
     let before = || {
         check(irq::is_masked(), "nothing comes between");
+        last();
         // SAFETY: HCR_EL2.RW, and IMO, FMO, AMO: a guest in AArch64, whose interrupts are ours.
         unsafe { asm!("msr hcr_el2, {}", "isb", in(reg) (1_u64 << 31) | 0b111 << 3, options(nostack)) };
     };
@@ -165,26 +179,28 @@ fn main(system: &'static System) -> ExitCode {
         }
         check(reveille::stop_machine(Duration::from_secs(10), || ()).is_ok(), "a round while guests run");
     }
-    let _ = time::after(Duration::ZERO, || ());
     println!("below: {calls} calls, {} interrupts of guests", IRQS.load(Ordering::Relaxed));
     if system.arg("panic").is_some() {
-        IRQS.store(1 << 40, Ordering::Relaxed);
+        static ENTERED: AtomicU64 = AtomicU64::new(0);
+        STAY.store(true, Ordering::Relaxed);
         let stack = Stack::new("a guest's thread", 16384).expect("a stack");
         let ready = context::new(stack, runs_a_guest).expect("room");
-        time::after(Duration::from_millis(5), || ()).expect("a timer");
         check(
-            context::switch(ready, |home| *NEXT.lock() = Some(home)).is_ok(),
+            context::switch(ready, |home| *HOME.lock() = Some(home)).is_ok(),
             "back at the end of an interrupt",
         );
         for cpu in cpu::online().without(cpu::current()) {
-            let _ = cpu::launch(cpu, || {
-                let mut frame = guest(guest_spins);
-                frame.x[7] = 0x7777_7777;
-                IRQS.store(1 << 40, Ordering::Relaxed);
-                enter(&mut frame);
+            eventually("launched again", || {
+                cpu::launch(cpu, || {
+                    let mut frame = guest(guest_spins);
+                    frame.x[7] = 0x7777_7777;
+                    enter_after(&mut frame, || _ = ENTERED.fetch_add(1, Ordering::Relaxed));
+                })
+                .is_ok()
             });
         }
-        time::after(Duration::from_millis(50), || panic!("with guests")).expect("a timer");
+        eventually("all are in their guests", || ENTERED.load(Ordering::Relaxed) == others);
+        time::after(Duration::ZERO, || panic!("with guests")).expect("a timer");
         loop {
             cpu::idle();
         }
