@@ -50,7 +50,7 @@ pub use hotplug::{AlreadyAsked, Asking, LeaveRequest, Leaving, Progress};
 pub use launch::{Filling, LaunchRefusal, LaunchSlot, LaunchState, Running};
 pub use lifecycle::{Holder, LifecycleLock, Tenure};
 pub use lock_word::LockWord;
-pub use masking::{Left, MaskDepth};
+pub use masking::MaskDepth;
 pub use news::{Applied, News, Wanted};
 pub use parked::Parked;
 pub use pool::Pool;

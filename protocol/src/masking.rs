@@ -39,34 +39,6 @@ pub struct MaskDepth<A: Arch> {
     word: A::Word,
 }
 
-/// What is left when a guard has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "the last guard lowers the mask"]
-pub struct Left(u64);
-
-impl Left {
-    /// The tag.
-    #[inline(always)]
-    #[must_use]
-    pub const fn tag(self) -> u64 {
-        self.0 & (NMI - 1)
-    }
-
-    /// Nobody: the mask is to be lowered.
-    #[inline(always)]
-    #[must_use]
-    pub const fn is_nobody(self) -> bool {
-        !is_held(self.0)
-    }
-
-    /// The same, where the tag is this.
-    #[inline(always)]
-    #[must_use]
-    pub const fn is_nobody_but(self, tag: u64) -> bool {
-        self.0 == tag
-    }
-}
-
 // Relaxed throughout: no other CPU looks, and an interrupt of the CPU itself comes between two instructions.
 impl<A: Arch> MaskDepth<A> {
     /// The word of a CPU that holds nothing back, and of tag 0.
@@ -170,12 +142,13 @@ impl<A: Arch> MaskDepth<A> {
         true
     }
 
-    /// One guard less.
+    /// One guard less. The tag if it was the last: then the mask is to be lowered.
     #[inline(always)]
-    pub fn end(&self) -> Left {
+    #[must_use = "the last guard lowers the mask"]
+    pub fn end(&self) -> Option<u64> {
         let left = self.word.load(Relaxed).wrapping_add(ONE);
         self.word.store(left, Relaxed);
-        Left(left)
+        (!is_held(left)).then_some(left)
     }
 
     /// Runs `f` at NMI level. With it ends every section that began there: the count is as it was, and so is the mask, which `look` reads
@@ -217,11 +190,9 @@ mod tests {
         assert!(!MaskDepth::begin_if_open(|| (), || &depth));
         assert!(!MaskDepth::begin(|| (), || &depth));
         assert!(depth.is_held() && !depth.is_nmi());
-        assert!(!depth.end().is_nobody());
-        assert!(!depth.end().is_nobody_but(5));
-        let left = depth.end();
-        assert!(left.is_nobody() && left.is_nobody_but(5) && !left.is_nobody_but(4));
-        assert_eq!((left.tag(), depth.tag()), (5, 5));
+        assert_eq!(depth.end(), None);
+        assert_eq!(depth.end(), None);
+        assert_eq!((depth.end(), depth.tag()), (Some(5), 5));
         assert!(!depth.is_held());
     }
 
@@ -237,8 +208,7 @@ mod tests {
                 // Not the first, whatever was interrupted; and never the last.
                 assert!(!MaskDepth::begin(|| (), || &depth));
                 assert!(!MaskDepth::begin(|| (), || &depth));
-                let left = depth.end();
-                assert!(!left.is_nobody() && !left.is_nobody_but(0));
+                assert_eq!(depth.end(), None);
                 9
             };
             assert_eq!(depth.at_nmi_level(|| 2, |found| mask = found, at_nmi_level), 9);

@@ -1,15 +1,15 @@
 //! Holding interrupts back on the calling CPU, for as long as somebody wants it.
 
-use super::how::{BY_DAIF, BY_V2, BY_V3, BY_V3_HINT, is_v3};
+use super::how::{ANY_V3_BIT, BY_DAIF, BY_V2, V2_BIT, is_plain_v3, is_v3};
 use super::priority::{self, MASK, OPEN};
 use crate::arch::exception::IrqFrame;
 use crate::arch::regs::DAIF_I;
-use crate::arch::{Hw, HwWord, rarely, regs};
+use crate::arch::{Hw, HwWord, regs};
 use crate::percpu::area;
 use core::arch::asm;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU64, Ordering};
-use reveille_protocol::{Left, MaskDepth};
+use reveille_protocol::MaskDepth;
 
 /// One CPU's part: how it holds interrupts back (one of the `BY_` numbers, as the tag), and how many guards have it do so. Touched by that
 /// CPU alone, which may be interrupted at any point: see [`MaskDepth`].
@@ -22,8 +22,7 @@ pub(crate) struct Masking {
     pmr: AtomicU64,
 }
 
-const _: () =
-    assert!(BY_DAIF == MaskDepth::<Hw>::OPEN && BY_V2 == 2 && BY_V3 & 1 == 1 && BY_V3_HINT & 1 == 1);
+const _: () = assert!(BY_DAIF == MaskDepth::<Hw>::OPEN);
 
 // Relaxed throughout: see above.
 impl Masking {
@@ -178,49 +177,57 @@ impl Masking {
     /// One guard less.
     #[inline(always)]
     pub(crate) fn end(&self) {
-        let left = self.depth.end();
-        if left.is_nobody_but(BY_V3) {
-            priority::write_v3(OPEN.into());
-        } else if left.is_nobody() {
-            rarely();
-            self.lower_otherwise(left);
+        if let Some(how) = self.depth.end() {
+            self.lower(how);
         }
     }
 
     /// The same with `DAIF` left as it is: at the end of a handler, which has closed it.
     #[inline(always)]
     pub(crate) fn end_closed(&self) {
-        let left = self.depth.end();
-        if left.is_nobody() && left.tag() != BY_DAIF {
-            self.lower_otherwise(left);
+        match self.depth.end() {
+            None | Some(BY_DAIF) => {}
+            Some(how) => self.lower(how),
         }
     }
 
-    /// Lowers the mask, whatever it is, when nobody is `left`.
+    /// Lowers the mask when the last guard has ended.
+    #[inline(always)]
+    fn lower(&self, how: u64) {
+        if is_plain_v3(how) {
+            priority::write_v3(OPEN.into());
+        } else {
+            self.lower_otherwise(how);
+        }
+    }
+
+    /// The same, `how` being any way.
     ///
     /// In assembly, because guards end all over the place, and the compiler has them end in a function of its own, for twice the
     /// instructions, where it takes their end for more than a handful.
     #[inline(always)]
-    fn lower_otherwise(&self, left: Left) {
+    fn lower_otherwise(&self, how: u64) {
         // SAFETY: the mask that the tag says: `DAIF` goes back to what the first guard found; `pmr` is the address of the priority mask of
         // a GICv2, mapped for ever; ICC_PMR_EL1 exists where there is a GICv3, and where that is also a hint for the redistributor a DSB
         // follows (as in `priority::write_v3_hint`). Not `nomem`: nothing moves out of a masked section.
         unsafe {
             asm!(
-                "cbnz {left}, 2f",
+                "tbnz {how}, #{V2}, 2f",
+                "tbnz {how}, #{ANY_V3}, 3f",
                 "ldr {masking}, [{masking}, #{DAIF}]",
                 "msr daif, {masking}",
                 "b 4f",
-                "2: tbnz {left}, #0, 3f",
-                "ldr {masking}, [{masking}, #{PMR}]",
-                "str {open:w}, [{masking}]",
-                "b 4f",
                 "3: msr S3_0_C4_C6_0, {open}",
                 "dsb sy",
+                "b 4f",
+                "2: ldr {masking}, [{masking}, #{PMR}]",
+                "str {open:w}, [{masking}]",
                 "4:",
-                left = in(reg) left.tag(),
+                how = in(reg) how,
                 open = in(reg) u64::from(OPEN),
                 masking = inout(reg) self => _,
+                V2 = const V2_BIT,
+                ANY_V3 = const ANY_V3_BIT,
                 DAIF = const offset_of!(Self, daif),
                 PMR = const offset_of!(Self, pmr),
                 options(nostack, preserves_flags)
