@@ -66,7 +66,7 @@ impl Cpu {
 
     fn end(&self) {
         self.count(-1);
-        if self.depth.end().is_nobody() {
+        if self.depth.end().is_some() {
             between();
             self.raised.set(false);
         }
@@ -271,7 +271,7 @@ impl Two {
 
     fn end(&self) {
         let on = self.on.get();
-        if self.depths[on].end().is_nobody() {
+        if self.depths[on].end().is_some() {
             between();
             assert_eq!(self.on.get(), on, "it has not moved");
             self.raised[on].set(false);
@@ -286,7 +286,7 @@ impl Two {
         }
         self.moves.set(self.moves.get() - 1);
         // What ran on the other one is open when it is preempted, too.
-        if self.other_is_masked.replace(false) && self.depths[1 - on].end().is_nobody() {
+        if self.other_is_masked.replace(false) && self.depths[1 - on].end().is_some() {
             self.raised[1 - on].set(false);
         }
         self.on.set(1 - on);

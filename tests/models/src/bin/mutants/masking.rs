@@ -59,12 +59,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "masking_next_to_last_lowers",
         file: "masking.rs",
-        edits: &[(
-            "    pub const fn is_nobody(self) -> bool {
-        !is_held(self.0)",
-            "    pub const fn is_nobody(self) -> bool {
-        !is_held(self.0.wrapping_add(ONE))",
-        )],
+        edits: &[("(!is_held(left)).then_some(left)", "(!is_held(left.wrapping_add(ONE))).then_some(left)")],
         model: "masking::masked_while_one_is_alive",
     },
     Mutant {
