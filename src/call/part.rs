@@ -188,23 +188,16 @@ impl Part {
         unsafe { &*self.queues_out.add(target.index()) }
     }
 
-    /// Calls `f` with the queues of this CPU, whose area it is, in the order of the blocks of senders.
+    /// The queues of the CPU of `area`, in the order of the blocks of senders.
     #[inline(always)]
-    pub(super) fn each_own_queue(area: &Area, f: impl Fn(&'static QueueLine, &'static Block)) {
-        let mut index = area.id.index();
-        for block in Self::of(area).blocks {
-            if let Some(line) = Self::of(area).queues.get(index) {
-                f(line, block);
-            }
-            index += area::areas().len();
-        }
-    }
-
-    /// The queues of this CPU, whose area it is, in the order of the blocks of senders.
     pub(super) fn own_queues(area: &Area) -> impl Iterator<Item = (&'static QueueLine, &'static Block)> {
-        let part = Self::of(area);
-        let count = part.queues.len() / part.blocks.len().max(1);
-        part.queues.iter().skip(area.id.index()).step_by(count.max(1)).zip(part.blocks)
+        let Self { queues, blocks, .. } = *Self::of(area);
+        let mut index = area.id.index();
+        blocks.iter().filter_map(move |block| {
+            let line = queues.get(index)?;
+            index += area::areas().len();
+            Some((line, block))
+        })
     }
 }
 

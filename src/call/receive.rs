@@ -60,16 +60,16 @@ pub(crate) fn drain_as(area: &'static Area, look: Look) {
 #[cold]
 #[inline(never)]
 fn drain_each(area: &'static Area) {
-    Part::each_own_queue(area, |line, block| {
+    for (line, block) in Part::own_queues(area) {
         if line.queue.is_empty() {
-            return;
+            continue;
         }
         let taken = line.queue.take();
         match taken.only_call() {
             Some(place) => run_call(area, block.sender(place as usize).lent),
             None => run_all(area, block, taken),
         }
-    });
+    }
 }
 
 /// Runs a batch. Nothing is locked meanwhile.
@@ -147,7 +147,7 @@ pub(crate) fn condemn(area: &'static Area) {
     if let Some(line) = Part::of(area).only_queue {
         return condemn(line, Part::of(area).block);
     }
-    Part::each_own_queue(area, condemn);
+    Part::own_queues(area).for_each(|(line, block)| condemn(line, block));
 }
 
 /// What these closures have captured is lost with them. The nodes are their senders' again, who may be the one that is left.
