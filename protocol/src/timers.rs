@@ -64,7 +64,7 @@ impl<A: Arch> TimerEntry<A> {
 pub struct TimerTable<A: Arch, const N: usize> {
     entries: [TimerEntry<A>; N],
     /// A bit for each entry that is set, so that nobody walks over those that are not; what others may look at. For its own CPU none is
-    /// set without its bit: one that was stopped has lost it before it is free.
+    /// set without its bit.
     running: A::Word,
 }
 
@@ -110,7 +110,7 @@ impl<A: Arch, const N: usize> TimerTable<A, N> {
     /// Sets a timer for `due`. `None`: as many are set as there can be. By its own CPU; what the timer stands for is put in place before
     /// anyone hears of it.
     pub fn set(&self, due: u64) -> Option<TimerUse> {
-        // Relaxed: a hint, the entry tells.
+        // Relaxed: only this CPU sets bits. While who has stopped the last use of an entry has not taken its bit away, it is not used again.
         for (index, entry) in self.at(Self::ALL & !self.running.load(Relaxed)) {
             // Acquire: pairs with `free`.
             let word = entry.word.load(Acquire);
@@ -119,7 +119,7 @@ impl<A: Arch, const N: usize> TimerTable<A, N> {
                 entry.due.set(due);
                 // Relaxed: who stops it has heard of it in another way. Nobody else writes an entry that is free.
                 entry.word.store(set, Relaxed);
-                // Relaxed: as in `are_running`. If somebody has stopped the last use, its bit was gone before `free`.
+                // Relaxed: as in `are_running`. The bit was clear, so that nobody is about to take it away.
                 self.running.fetch_or(1 << index, Relaxed);
                 return Some(TimerUse { index, set });
             }
@@ -227,7 +227,7 @@ impl<A: Arch, const N: usize> TimerTable<A, N> {
 
     /// The entry is set no longer.
     fn unmark(&self, index: usize) {
-        // Relaxed: as in `are_running`. `free` comes behind it, so that it is not the bit of the next use.
+        // Relaxed: as in `are_running`. It is not the bit of the next use: see `set`.
         self.running.fetch_and(!(1 << index), Relaxed);
     }
 }

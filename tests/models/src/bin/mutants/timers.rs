@@ -81,18 +81,21 @@ pub(super) const MUTANTS: &[Mutant] = &[
         model: "timers::cancel_against_clear",
     },
     Mutant {
-        name: "timer_unmarked_once_it_is_free",
+        name: "timer_set_while_its_last_use_is_marked",
         file: "timers.rs",
-        edits: &[(
-            "        self.unmark(timer.index);
+        edits: &[
+            ("self.at(Self::ALL & !self.running.load(Relaxed))", "self.at(Self::ALL)"),
+            (
+                "        self.unmark(timer.index);
         discard();
         entry.free(timer.set);
 ",
-            "        discard();
+                "        discard();
         entry.free(timer.set);
         self.unmark(timer.index);
 ",
-        )],
+            ),
+        ],
         model: "timers::cancel_against_run",
     },
 ];
