@@ -15,6 +15,7 @@
 
 use core::array;
 use core::cell::Cell;
+use core::iter;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use crate::{Arch, Word};
@@ -59,10 +60,11 @@ impl<A: Arch> TimerEntry<A> {
     }
 }
 
-/// The timers of one CPU, `N` at most.
+/// The timers of one CPU, `N` at most, which is from 1 to 64.
 pub struct TimerTable<A: Arch, const N: usize> {
     entries: [TimerEntry<A>; N],
-    /// How many are set: what others may look at.
+    /// A bit for each entry that is set, so that nobody walks over those that are not; what others may look at. For its own CPU none is
+    /// set without its bit.
     running: A::Word,
 }
 
@@ -85,6 +87,11 @@ impl TimerUse {
 impl<A: Arch, const N: usize> TimerTable<A, N> {
     /// The words of [`from_parts`](Self::from_parts).
     pub const NONE: u64 = 0;
+    /// The bits of all entries.
+    const ALL: u64 = {
+        assert!(N >= 1 && N <= 64, "a bit for each entry");
+        u64::MAX >> (64 - N)
+    };
 
     /// Around words that hold [`Self::NONE`]. For statics.
     pub const fn from_parts(entries: [TimerEntry<A>; N], running: A::Word) -> Self {
@@ -103,7 +110,8 @@ impl<A: Arch, const N: usize> TimerTable<A, N> {
     /// Sets a timer for `due`. `None`: as many are set as there can be. By its own CPU; what the timer stands for is put in place before
     /// anyone hears of it.
     pub fn set(&self, due: u64) -> Option<TimerUse> {
-        for (index, entry) in self.entries.iter().enumerate() {
+        // Relaxed: only this CPU sets bits. While who has stopped the last use of an entry has not taken its bit away, it is not used again.
+        for (index, entry) in self.at(Self::ALL & !self.running.load(Relaxed)) {
             // Acquire: pairs with `free`.
             let word = entry.word.load(Acquire);
             if word & STATE == FREE {
@@ -111,7 +119,8 @@ impl<A: Arch, const N: usize> TimerTable<A, N> {
                 entry.due.set(due);
                 // Relaxed: who stops it has heard of it in another way. Nobody else writes an entry that is free.
                 entry.word.store(set, Relaxed);
-                self.count(1);
+                // Relaxed: as in `are_running`. The bit was clear, so that nobody is about to take it away.
+                self.running.fetch_or(1 << index, Relaxed);
                 return Some(TimerUse { index, set });
             }
         }
@@ -136,7 +145,7 @@ impl<A: Arch, const N: usize> TimerTable<A, N> {
         if !entry.take(timer.set, EMPTIED) {
             return false;
         }
-        self.count(u64::MAX);
+        self.unmark(timer.index);
         discard();
         entry.free(timer.set);
         true
@@ -146,8 +155,7 @@ impl<A: Arch, const N: usize> TimerTable<A, N> {
     /// before another is set. By its own CPU.
     pub fn take_due(&self, now: u64) -> Option<usize> {
         loop {
-            let dues = self.entries.iter().enumerate();
-            let (due, index) = dues.filter_map(|(index, entry)| Some((entry.due()?, index))).min()?;
+            let (due, index) = self.dues().min()?;
             if due > now {
                 return None;
             }
@@ -155,7 +163,7 @@ impl<A: Arch, const N: usize> TimerTable<A, N> {
             // It cannot be set but by this CPU. If it was stopped just now, the next one is the first.
             let set = entry.word.load(Relaxed);
             if set & STATE == SET && entry.take(set, FREE) {
-                self.count(u64::MAX);
+                self.unmark(index);
                 return Some(index);
             }
         }
@@ -164,23 +172,36 @@ impl<A: Arch, const N: usize> TimerTable<A, N> {
     /// When the first is due.
     #[must_use]
     pub fn first_due(&self) -> Option<u64> {
-        self.dues().min()
+        self.dues().map(|(due, _)| due).min()
     }
 
     /// Whether any is due later than `until`.
     #[must_use]
     pub fn run_beyond(&self, until: u64) -> bool {
-        self.dues().any(|due| due > until)
+        self.dues().any(|(due, _)| due > until)
     }
 
-    fn dues(&self) -> impl Iterator<Item = u64> {
-        self.entries.iter().filter_map(TimerEntry::due)
+    /// When each that is set is due, and its number. By its own CPU.
+    fn dues(&self) -> impl Iterator<Item = (u64, usize)> {
+        // Relaxed: this CPU's own bits, some of which others may be taking away.
+        self.at(self.running.load(Relaxed)).filter_map(|(index, entry)| Some((entry.due()?, index)))
+    }
+
+    /// The entries of `bits`, with their numbers.
+    fn at(&self, mut bits: u64) -> impl Iterator<Item = (usize, &TimerEntry<A>)> {
+        iter::from_fn(move || {
+            // 64, of which there is no entry, once none is left.
+            let index = bits.trailing_zeros() as usize;
+            let entry = self.entries.get(index)?;
+            bits &= bits - 1;
+            Some((index, entry))
+        })
     }
 
     /// Whether any is set. Certain on its own CPU in thread context, if nobody stops one just now; from elsewhere good for a report.
     #[must_use]
     pub fn are_running(&self) -> bool {
-        // Relaxed: a number, which hands over nothing.
+        // Relaxed: bits, which hand over nothing.
         self.running.load(Relaxed) != 0
     }
 
@@ -192,7 +213,7 @@ impl<A: Arch, const N: usize> TimerTable<A, N> {
             // Acquire: pairs with `free`.
             let word = entry.word.load(Acquire);
             match word & STATE {
-                SET if entry.take(word, EMPTIED) => self.count(u64::MAX),
+                SET if entry.take(word, EMPTIED) => self.unmark(index),
                 // Relaxed: nobody else writes an entry that is free.
                 FREE => entry.word.store(word | EMPTIED, Relaxed),
                 _ => return None,
@@ -204,9 +225,10 @@ impl<A: Arch, const N: usize> TimerTable<A, N> {
         taken().for_each(|(index, word)| self.entries[index].free(word));
     }
 
-    fn count(&self, more: u64) {
-        // Relaxed: as in `are_running`.
-        self.running.fetch_add(more, Relaxed);
+    /// The entry is set no longer.
+    fn unmark(&self, index: usize) {
+        // Relaxed: as in `are_running`. It is not the bit of the next use: see `set`.
+        self.running.fetch_and(!(1 << index), Relaxed);
     }
 }
 

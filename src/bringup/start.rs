@@ -88,8 +88,9 @@ fn start(lock: &Lifecycle, areas: &'static [Area], deadline: Deadline, span: Dur
             }
         }
     };
+    let online = to_ticks(span);
     for area in areas {
-        begin(lock, area, limits(deadline, span));
+        begin(lock, area, limits(deadline, online));
     }
     wait();
     let lacks_atomics =
@@ -97,7 +98,7 @@ fn start(lock: &Lifecycle, areas: &'static [Area], deadline: Deadline, span: Dur
     // What only some have is not used: the locks go without, and then these come once more. Nobody has to a second time.
     if areas.iter().any(|area| lacks_atomics(&area)) && patch::forgo_lse(lock) {
         for area in areas.iter().filter(lacks_atomics) {
-            begin(lock, area, limits(Deadline::after(span), span));
+            begin(lock, area, limits(Deadline::after(span), online));
         }
         wait();
     }
@@ -110,8 +111,10 @@ fn start(lock: &Lifecycle, areas: &'static [Area], deadline: Deadline, span: Dur
     }
 }
 
-fn limits(deadline: Deadline, span: Duration) -> Limits {
-    let limits = Limits { arrive: to_ticks(deadline.remaining()), online: to_ticks(span) };
+/// To arrive by `deadline`, and to be online within `online` ticks of that.
+fn limits(deadline: Deadline, online: u64) -> Limits {
+    let arrive = deadline.instant().ticks().saturating_sub(Instant::now().ticks());
+    let limits = Limits { arrive, online };
     #[cfg(feature = "fault-injection")]
     let limits = super::fault::adjusted(limits);
     limits

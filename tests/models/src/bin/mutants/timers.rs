@@ -67,7 +67,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "timers_cleared_that_are_stopped",
         file: "timers.rs",
         edits: &[(
-            "SET if entry.take(word, EMPTIED) => self.count(u64::MAX),",
+            "SET if entry.take(word, EMPTIED) => self.unmark(index),",
             "SET => {
                     entry.take(word, EMPTIED);
                 }",
@@ -79,5 +79,23 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "timers.rs",
         edits: &[("FREE => entry.word.store(word | EMPTIED, Relaxed),", "FREE => {}")],
         model: "timers::cancel_against_clear",
+    },
+    Mutant {
+        name: "timer_set_while_its_last_use_is_marked",
+        file: "timers.rs",
+        edits: &[
+            ("self.at(Self::ALL & !self.running.load(Relaxed))", "self.at(Self::ALL)"),
+            (
+                "        self.unmark(timer.index);
+        discard();
+        entry.free(timer.set);
+",
+                "        discard();
+        entry.free(timer.set);
+        self.unmark(timer.index);
+",
+            ),
+        ],
+        model: "timers::cancel_against_run",
     },
 ];
