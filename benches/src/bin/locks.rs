@@ -1,8 +1,8 @@
 //! What a lock moves that all CPUs want at once. `scripts/bench --locks` runs it, with the plugin of `benches/lines/`: one acquisition after the
 //! other stands between the marks of `lock`, as many for each of [`LOCKS`], in their order.
 //!
-//! Each CPU takes the lock again and again, and lets every other have its turn once while it holds it and once when it has given it back. So all of
-//! them look at a lock that is held, and at one that is free, as on a machine where they run at the same time.
+//! Each CPU takes the lock again and again, and lets every other have its turn once while it holds it and once when it has given it back. So all
+//! others look at each lock that is held. One that is given back has gone to the first that looks before the next one does: two never try at once.
 
 #![no_std]
 #![no_main]
