@@ -30,7 +30,7 @@ CALLER_ALONE = ("post",)
 # There and back, on and off: two of them between the marks.
 PAIRS = ("wake", "context_switch", "key_toggle")
 # In the order in which benches/src/bin/locks.rs takes them.
-LOCKS = ("test-and-set", "ticket", "SpinLock", "Mutex")
+LOCKS = ("test-and-set", "rush", "ticket", "SpinLock", "Mutex")
 
 
 def fail(text):

@@ -2,7 +2,7 @@
 //! other stands between the marks of `lock`, as many for each of [`LOCKS`], in their order.
 //!
 //! Each CPU takes the lock again and again, and lets every other have its turn once while it holds it and once when it has given it back. So all
-//! others look at each lock that is held. One that is given back has gone to the first that looks before the next one does: two never try at once.
+//! others look at each lock that is held. One that is given back has gone to the first that looks before the next one does: two never try at once, but for the rush.
 
 #![no_std]
 #![no_main]
@@ -24,21 +24,28 @@ const LOCK: u32 = marks::number("lock");
 #[repr(align(64))]
 struct Apart<T>(T);
 
-/// Whoever finds it free has it.
-struct TestAndSet {
+/// Whoever finds it free has it. With `RUSH` the others have a turn between its look and its try, so that all see the same free lock, and try.
+struct TestAndSet<const RUSH: bool> {
     is_held: AtomicBool,
     count: UnsafeCell<u64>,
 }
 
 // SAFETY: one CPU at a time is at the count, by the flag.
-unsafe impl Sync for TestAndSet {}
+unsafe impl<const RUSH: bool> Sync for TestAndSet<RUSH> {}
 
-impl TestAndSet {
+impl<const RUSH: bool> TestAndSet<RUSH> {
+    const fn new() -> Self {
+        Self { is_held: AtomicBool::new(false), count: UnsafeCell::new(0) }
+    }
+
     fn with<R>(&self, f: impl FnOnce(&mut u64) -> R) -> R {
         let _masked = irq::mask();
         // Acquire: pairs with the Release below.
         while self.is_held.swap(true, Ordering::Acquire) {
             while self.is_held.load(Ordering::Relaxed) {
+                give_way();
+            }
+            if RUSH {
                 give_way();
             }
         }
@@ -75,16 +82,17 @@ impl Ticket {
     }
 }
 
-static TEST_AND_SET: Apart<TestAndSet> =
-    Apart(TestAndSet { is_held: AtomicBool::new(false), count: UnsafeCell::new(0) });
+static TEST_AND_SET: Apart<TestAndSet<false>> = Apart(TestAndSet::new());
+static RUSH: Apart<TestAndSet<true>> = Apart(TestAndSet::new());
 static TICKET: Apart<Ticket> =
     Apart(Ticket { next: AtomicU32::new(0), served: AtomicU32::new(0), count: UnsafeCell::new(0) });
 static SPIN: Apart<SpinLock<u64>> = Apart(SpinLock::new(0));
 static MUTEX: Apart<Mutex<u64>> = Apart(Mutex::new(0));
 
 /// In the order in which `scripts/lib/bench_lines.py` names them. Each takes its lock once, and says how often that was done.
-const LOCKS: [fn(Window) -> u64; 4] = [
+const LOCKS: [fn(Window) -> u64; 5] = [
     |window| TEST_AND_SET.0.with(|count| window.hold(count)),
+    |window| RUSH.0.with(|count| window.hold(count)),
     |window| TICKET.0.with(|count| window.hold(count)),
     |window| window.hold(&mut SPIN.0.lock()),
     |window| window.hold(&mut MUTEX.0.lock()),
