@@ -9,7 +9,7 @@
     bench_figures.py page FIGURES PAGE   docs/performance.md with its tables replaced
     bench_figures.py plot FIGURES        the plot, as SVG
 
-FIGURES, OLD and NEW are files as scripts/bench --json writes them: `lines` in them is what bench_lines.py knows. The same figures make the same text, byte by byte.
+FIGURES, OLD and NEW are files as scripts/bench --json writes them: `lines` and `locks` in them are what bench_lines.py knows. The same figures make the same text, byte by byte.
 """
 
 import json
@@ -21,10 +21,11 @@ import bench_plot
 LIMIT = 0.03
 # Times the floor, for a synchronous call, by the version of the GIC: scripts/bench has it as bars too.
 AIM = {2: 1.5, 3: 1.3}
-# Between these stand tables, in README.md the first one, in docs/performance.md both.
+# Between these stand tables, in README.md the first one, in docs/performance.md all.
 MARKS = {
     "figures": ("<!-- figures: scripts/bench --write -->\n", "<!-- end of figures -->\n"),
     "lines": ("<!-- lines: scripts/bench --lines --write -->\n", "<!-- end of lines -->\n"),
+    "locks": ("<!-- locks: scripts/bench --locks --write -->\n", "<!-- end of locks -->\n"),
 }
 # The machine of the README, and the operations that are there: GIC and CPUs.
 FRONT_MACHINE = (3, 4)
@@ -225,6 +226,22 @@ def line_tables(path):
     return "\n".join(out) + "\n"
 
 
+def lock_table(path):
+    """Moves and upgrades of an acquisition that all CPUs want, lock by lock."""
+    data, figures = bench_lines.read(path, "locks")
+    machines = columns(figures)
+    names = dict.fromkeys(name for name, _, _ in figures)
+    out = [
+        f"Counted with QEMU {data.get('qemu', '?')} and Rust {data.get('rust', '?')}. Moves + upgrades of an acquisition:",
+        "",
+        "| lock | " + " | ".join(machine_name(*machine) for machine in machines) + " |",
+        "|---|" + "---:|" * len(machines),
+    ]
+    for name in names:
+        out.append(f"| {name} | " + " | ".join(moved(figures.get((name, *machine))) for machine in machines) + " |")
+    return "\n".join(out) + "\n"
+
+
 def replaced(path, tables):
     """The text of the file with these tables between their marks."""
     try:
@@ -255,8 +272,8 @@ def merge(old_path, new_path):
     def versions(part):
         return f'"qemu": {json.dumps(part["qemu"])}, "rust": {json.dumps(part["rust"])}, "results": {listed(part["results"])}'
 
-    lines = f', "lines": {{{versions(data["lines"])}}}' if "lines" in data else ""
-    return f"{{{versions(data)}{lines}}}\n"
+    rest = "".join(f', "{part}": {{{versions(data[part])}}}' for part in ("lines", "locks") if part in data)
+    return f"{{{versions(data)}{rest}}}\n"
 
 
 def plotted(path):
@@ -281,7 +298,7 @@ def main():
         case ["readme", figures, path]:
             sys.stdout.write(replaced(path, {"figures": front(figures)}))
         case ["page", figures, path]:
-            sys.stdout.write(replaced(path, {"figures": table(figures), "lines": line_tables(figures)}))
+            sys.stdout.write(replaced(path, {"figures": table(figures), "lines": line_tables(figures), "locks": lock_table(figures)}))
         case ["plot", figures]:
             sys.stdout.write(plotted(figures))
         case _:

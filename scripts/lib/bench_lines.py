@@ -2,14 +2,15 @@
 """What scripts/bench --lines does with what the plugin of benches/lines/ has counted.
 
     bench_lines.py rows OPERATIONS LISTING GIC CPUS      the figures of a LISTING, a line each: NAME GIC CPUS and for each column MEDIAN:MIN:MAX
-    bench_lines.py list FIGURES                          the same of the lines of FIGURES
-    bench_lines.py versions FIGURES                      the versions of QEMU and of Rust that they were counted with, a line each
-    bench_lines.py table ROWS BARS QEMU RUST JSON        the table, to be read; and the figures as JSON; exit code 1 if a bar is missed
-    bench_lines.py compare OLD NEW [MACHINE..]           tells what changed; exit code 1 if anything got worse by more than 3 % or is gone
+    bench_lines.py locks OPERATIONS LISTING GIC CPUS     the same of the locks, with MEAN in place of MEDIAN
+    bench_lines.py list PART FIGURES                     the same of this part of FIGURES
+    bench_lines.py versions PART FIGURES                 the versions of QEMU and of Rust that they were counted with, a line each
+    bench_lines.py table PART ROWS BARS QEMU RUST JSON   the table, to be read; and the figures as JSON; exit code 1 if a bar is missed
+    bench_lines.py compare PART OLD NEW [MACHINE..]      tells what changed; exit code 1 if anything got worse by more than 3 % or is gone
     bench_lines.py number OPERATIONS NAME                the number of an operation
     bench_lines.py show OPERATIONS LISTING NAME GIC CPUS ELF LOADED NM    one run, access by access, with the places in the source
 
-OPERATIONS is benches/lines/operations.h. FIGURES, OLD and NEW have `lines`, as scripts/bench --lines --json writes it. MACHINE is GIC:CPUS.
+OPERATIONS is benches/lines/operations.h. FIGURES, OLD and NEW have PART, `lines` or `locks`, as scripts/bench --PART --json writes it. MACHINE is GIC:CPUS.
 """
 
 import bisect
@@ -28,6 +29,8 @@ LIMIT = 0.03
 CALLER_ALONE = ("post",)
 # There and back, on and off: two of them between the marks.
 PAIRS = ("wake", "context_switch", "key_toggle")
+# In the order in which benches/src/bin/locks.rs takes them.
+LOCKS = ("test-and-set", "rush", "ticket", "SpinLock", "Mutex")
 
 
 def fail(text):
@@ -86,6 +89,18 @@ def rows(operations_path, listing, gic, cpus):
         print(names[number], gic, cpus, *cells)
 
 
+def locks(operations_path, listing, gic, cpus):
+    """Each acquisition is a run of `lock`; there are as many of each lock."""
+    number = number_of(operations_path, "lock")
+    runs = [everyone for operation, everyone, _ in samples(listing) if operation == number]
+    length, rest = divmod(len(runs), len(LOCKS))
+    if rest or not length:
+        fail(f"{len(runs)} acquisitions are not as many for each of {len(LOCKS)} locks")
+    for at, name in enumerate(LOCKS):
+        columns = zip(*runs[at * length : (at + 1) * length])
+        print(name, gic, cpus, *(f"{plain(sum(column) / length)}:{min(column)}:{max(column)}" for column in columns))
+
+
 def figure(text):
     return float(text) if "." in text else int(text)
 
@@ -100,11 +115,11 @@ def read_rows(path):
     return figures
 
 
-def read(path):
-    """The lines in a file of figures: the versions, and (name, gic, cpus) to a list of (median, least, most)."""
+def read(path, part="lines"):
+    """This part of a file of figures: the versions, and (name, gic, cpus) to a list of (median, least, most)."""
     try:
         with open(path, encoding="utf-8") as file:
-            data = json.load(file)["lines"]
+            data = json.load(file)[part]
         figures = {}
         for result in data["results"]:
             cells = [
@@ -114,12 +129,12 @@ def read(path):
     except OSError as error:
         fail(f"cannot read '{path}': {error}")
     except (ValueError, TypeError, KeyError, AttributeError):
-        fail(f"'{path}' has no 'lines' as scripts/bench --lines --json writes them")
+        fail(f"'{path}' has no '{part}' as scripts/bench --{part} --json writes them")
     return data, figures
 
 
 def as_json(figures, qemu, rust):
-    """The part `lines` of a file of figures. `min` and `max` are there where not every run was the same."""
+    """The part of a file of figures. `min` and `max` are there where not every run was the same."""
     results = []
     for (name, gic, cpus), cells in figures.items():
         result = {"name": name, "gic": gic, "cpus": cpus} | {key: cell[0] for key, cell in zip(KEYS, cells)}
@@ -130,7 +145,7 @@ def as_json(figures, qemu, rust):
     return {"qemu": qemu, "rust": rust, "results": results}
 
 
-def table(path, bars, qemu, rust, json_path):
+def table(part, path, bars, qemu, rust, json_path):
     figures = read_rows(path)
     limits = {}
     for line in bars.splitlines():
@@ -154,13 +169,13 @@ def table(path, bars, qemu, rust, json_path):
         missed += 1
     print(f"counted with QEMU {qemu}, Rust {rust}; lines: moves and upgrades")
     with open(json_path, "w", encoding="utf-8") as file:
-        json.dump({"lines": as_json(figures, qemu, rust)}, file)
+        json.dump({part: as_json(figures, qemu, rust)}, file)
     sys.exit(1 if missed else 0)
 
 
-def compare(old_path, new_path, machines):
-    old_data, old = read(old_path)
-    new_data, new = read(new_path)
+def compare(part, old_path, new_path, machines):
+    old_data, old = read(old_path, part)
+    new_data, new = read(new_path, part)
     if machines:
         old = {key: cells for key, cells in old.items() if f"{key[1]}:{key[2]}" in machines}
     worse = 0
@@ -280,17 +295,19 @@ def main():
     match sys.argv[1:]:
         case ["rows", names, listing, gic, cpus]:
             rows(names, listing, int(gic), int(cpus))
-        case ["list", path]:
-            for (name, gic, cpus), cells in read(path)[1].items():
+        case ["locks", names, listing, gic, cpus]:
+            locks(names, listing, int(gic), int(cpus))
+        case ["list", part, path]:
+            for (name, gic, cpus), cells in read(path, part)[1].items():
                 print(name, gic, cpus, *(":".join(map(str, cell)) for cell in cells))
-        case ["versions", path]:
-            data, _ = read(path)
+        case ["versions", part, path]:
+            data, _ = read(path, part)
             print(data.get("qemu", "unknown"))
             print(data.get("rust", "unknown"))
-        case ["table", path, bars, qemu, rust, json_path]:
-            table(path, bars, qemu, rust, json_path)
-        case ["compare", old, new, *machines]:
-            compare(old, new, machines)
+        case ["table", part, path, bars, qemu, rust, json_path]:
+            table(part, path, bars, qemu, rust, json_path)
+        case ["compare", part, old, new, *machines]:
+            compare(part, old, new, machines)
         case ["number", names, name]:
             print(number_of(names, name))
         case ["show", names, listing, name, gic, cpus, elf, loaded, nm]:

@@ -102,6 +102,15 @@ TEXT
 check bench/lines --limit 600 bench_lines 3:4 2:4
 check bench/lines-everywhere --full --limit 900 bench_lines
 
+# The lines of locks that all CPUs want. bench_locks MACHINE..: on these alone.
+bench_locks() {
+    local machine only=()
+    for machine; do only+=(--machine "$machine"); done
+    "$ROOT/scripts/bench" --locks --jobs 1 "${only[@]}" --compare "$ROOT/benches/figures.json"
+}
+check bench/locks --limit 600 bench_locks 3:2 3:8
+check bench/locks-everywhere --full --limit 900 bench_locks
+
 # The plot and the tables of the pages are made of the committed figures.
 bench_pages() {
     local figures=$ROOT/benches/figures.json script=$ROOT/scripts/lib/bench_figures.py hint='run scripts/bench --from benches/figures.json --write'
@@ -144,12 +153,12 @@ bench_compare() {
     printf '%s\n' 'same 3 4 4:4:4 1:1:2 0:0:0 0:0:0 0:0:0 0:0:0 0:0:0' 'worse 3 4 4:4:4 1:1:1 2:2:2 0:0:0 0:0:0 0:0:0 0:0:0' \
         'gone 3 4 1:1:1 0:0:0 0:0:0 0:0:0 0:0:0 0:0:0 0:0:0' 'same 3 8 4:4:4 1:1:1 0:0:0 0:0:0 0:0:0 0:0:0 0:0:0' >"$DIR/rows.old"
     printf '%s\n' 'same 3 4 4:3:4 1:1:1 0:0:0 0:0:0 0:0:0 0:0:0 0:0:0' 'worse 3 4 5:4:5 0.5:0:1 2:2:2 1:1:1 0:0:0 0:0:0 0:0:0' >"$DIR/rows.new"
-    python3 "$script" table "$DIR/rows.old" '' 10 1 "$DIR/old" || fail 'there is no bar'
-    python3 "$script" table "$DIR/rows.new" $'same 3 4 5\nworse 3 4 5' 10 1 "$DIR/new" >"$DIR/said" || rc=$?
+    python3 "$script" table lines "$DIR/rows.old" '' 10 1 "$DIR/old" || fail 'there is no bar'
+    python3 "$script" table lines "$DIR/rows.new" $'same 3 4 5\nworse 3 4 5' 10 1 "$DIR/new" >"$DIR/said" || rc=$?
     cat -- "$DIR/said"
     [[ $rc == 1 && $(grep -c ' ok$' "$DIR/said") == 1 && $(grep -c '^worse .*  5.5 .* OVER$' "$DIR/said") == 1 ]] || fail 'not what the bars say'
     rc=0
-    python3 "$script" compare "$DIR/old" "$DIR/new" 3:4 >"$DIR/said" || rc=$?
+    python3 "$script" compare lines "$DIR/old" "$DIR/new" 3:4 >"$DIR/said" || rc=$?
     cat -- "$DIR/said"
     diff <(sed '$d; s/  */ /g' "$DIR/said") <(printf '%s\n' 'worse worse GICv3 4 CPUs: moves 4 -> 5' \
         'better worse GICv3 4 CPUs: upgrades 1 -> 0.5' 'worse worse GICv3 4 CPUs: dsb 0 -> 1' \
@@ -161,5 +170,6 @@ check bench/compare bench_compare
 bench_verified() {
     "$ROOT/scripts/bench" --verify
     "$ROOT/scripts/bench" --verify --lines
+    "$ROOT/scripts/bench" --verify --locks
 }
 check bench/repeatable --full --limit 1800 bench_verified
