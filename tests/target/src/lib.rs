@@ -96,11 +96,16 @@ mod checks {
         Duration::from_millis(SHORT.load(Ordering::Relaxed))
     }
 
+    /// Whether CPUs of this machine run all the time, but for what they wait for: without the bootarg `short_ms`.
+    pub fn run_all_the_time() -> bool {
+        !WAITS.load(Ordering::Relaxed)
+    }
+
     /// Makes `time`, which was too short for a CPU that takes part, twice as long, and says whether that may be tried: where CPUs do not
     /// run all the time (bootarg `short_ms`), up to half a minute.
     pub fn longer(time: &mut Duration) -> bool {
         *time *= 2;
-        WAITS.load(Ordering::Relaxed) && *time < Duration::from_secs(30)
+        !run_all_the_time() && *time < Duration::from_secs(30)
     }
 
     /// Waits until `done`, at most half a minute or what [`set_patience`] says.
@@ -165,7 +170,7 @@ mod checks {
 
 pub use checks::{
     Random, argument, check, come_to_idle, eventually, launch, longer, nothing_left, on_all_others, pause,
-    raise, set_patience, set_short, short,
+    raise, run_all_the_time, set_patience, set_short, short,
 };
 
 pub mod books;

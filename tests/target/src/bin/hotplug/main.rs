@@ -24,7 +24,7 @@ use reveille::sync::{Mutex, SpinLock};
 use reveille::time::{self, Deadline, Instant, TimerError};
 use reveille::{ExitCode, StopError, System, println, stop_machine, stop_machine_each};
 use reveille_tests::shim::{self, Plan};
-use reveille_tests::{check, eventually, longer, nothing_left, pause, set_short, short};
+use reveille_tests::{check, eventually, longer, nothing_left, pause, run_all_the_time, set_short, short};
 
 reveille::entry!(
     main,
@@ -512,8 +512,8 @@ fn turns(cpu: CpuId) {
     up(cpu);
     let (gathered, overtaken) = (GATHERED.load(Ordering::Relaxed), OVERTAKEN.load(Ordering::Relaxed));
     println!("hotplug: {gathered} turns, {overtaken} of them after more than three of another CPU");
-    // It may be asked before it says that it waits.
-    check(overtaken * 4 < gathered, "it has its turn when it waits for one");
+    // It may be asked before it says that it waits: how often that is depends on the host, if that lets CPUs wait.
+    check(overtaken * 4 < gathered || !run_all_the_time(), "it has its turn when it waits for one");
 }
 
 /// A CPU that waits for its own call is no more at an offline point than one that computes.
