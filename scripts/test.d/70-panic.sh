@@ -142,7 +142,7 @@ panic_before_mmu() {
     parked_in "$elf" --plant "$symbol" --stopped "$who" -- "$@"
 }
 check panic/before-mmu/boot panic_before_mmu all reveille_early_tables
-check panic/before-mmu/secondary panic_before_mmu others reveille_try --append deadline_ms=800 --append case=bringup \
+check panic/before-mmu/secondary panic_before_mmu others reveille_try --append deadline_ms=300 --append case=bringup \
     --append us=3000000 --append reveille.panic=park
 
 # A panic as early as there is Rust, before the CPUs of the machine are known: a report all the same.

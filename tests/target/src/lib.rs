@@ -3,7 +3,7 @@
 #![no_std]
 
 mod checks {
-    use core::sync::atomic::{AtomicU64, Ordering};
+    use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
     use core::time::Duration;
     use reveille::cpu::{self, CpuId};
     use reveille::time::Deadline;
@@ -81,15 +81,31 @@ mod checks {
     /// How long [`short`] is, ms.
     static SHORT: AtomicU64 = AtomicU64::new(0);
 
+    /// The bootarg `short_ms` was there.
+    static WAITS: AtomicBool = AtomicBool::new(false);
+
     /// Sets what [`short`] says: the bootarg `short_ms`, for machines whose CPUs do not run all the time, or `default`.
     pub fn set_short(system: &System, default: Duration) {
         let wanted = system.arg("short_ms").and_then(|ms| ms.parse().ok());
+        WAITS.store(wanted.is_some(), Ordering::Relaxed);
         SHORT.store(wanted.unwrap_or(default.as_millis() as u64), Ordering::Relaxed);
     }
 
     /// A time that is to run out, with enough in it for what does not take part in that.
     pub fn short() -> Duration {
         Duration::from_millis(SHORT.load(Ordering::Relaxed))
+    }
+
+    /// Whether CPUs of this machine run all the time, but for what they wait for: without the bootarg `short_ms`.
+    pub fn run_all_the_time() -> bool {
+        !WAITS.load(Ordering::Relaxed)
+    }
+
+    /// Makes `time`, which was too short for a CPU that takes part, twice as long, and says whether that may be tried: where CPUs do not
+    /// run all the time (bootarg `short_ms`), up to half a minute.
+    pub fn longer(time: &mut Duration) -> bool {
+        *time *= 2;
+        !run_all_the_time() && *time < Duration::from_secs(30)
     }
 
     /// Waits until `done`, at most half a minute or what [`set_patience`] says.
@@ -153,8 +169,8 @@ mod checks {
 }
 
 pub use checks::{
-    Random, argument, check, come_to_idle, eventually, launch, nothing_left, on_all_others, pause, raise,
-    set_patience, set_short, short,
+    Random, argument, check, come_to_idle, eventually, launch, longer, nothing_left, on_all_others, pause,
+    raise, run_all_the_time, set_patience, set_short, short,
 };
 
 pub mod books;

@@ -396,6 +396,10 @@ fn come_and_go() {
             FOUND_BELL.ring(target) == Rung::Offline && TICK.of(target).due().is_none(),
             "gone, it hears nothing",
         );
+        let not_heard = NOT_HEARD.load(Ordering::Relaxed);
+        eventually("nor do the others reach it", || {
+            ringers.is_empty() || NOT_HEARD.load(Ordering::Relaxed) > not_heard
+        });
         let ticks = TICKS.of(target).load(Ordering::Relaxed);
         check(bringup::cpu_up(target, LONG) == Verdict::Online, "it comes back");
         check(call::on(target, || TICK.due().is_none()) == Ok(true), "its alarm is not set");

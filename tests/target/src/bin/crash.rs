@@ -22,6 +22,9 @@ use reveille_tests::{argument, check, eventually};
 
 reveille::entry!(main);
 
+/// More than a CPU takes to come, however busy its host is.
+const LONG: Duration = Duration::from_secs(60);
+
 /// The CPU that is to fail has the lock.
 static HELD: AtomicBool = AtomicBool::new(false);
 static LOCK: SpinLock<u32> = SpinLock::new(0);
@@ -139,7 +142,7 @@ fn occupy(what: &str) {
         "calling" => calling,
         "gone" => {
             let down = set.iter().last().unwrap_or(CpuId::BOOT);
-            check(hotplug::cpu_down(down, Duration::from_secs(5)).is_ok(), "a CPU can leave");
+            check(hotplug::cpu_down(down, LONG).is_ok(), "a CPU can leave");
             return;
         }
         // Each in its own way; and one of them spins on the lock that this CPU is about to take.
@@ -352,7 +355,7 @@ fn fail(system: &'static System, case: &str) {
             let _ = nmi::on_each(&[cpu::current()].into_iter().collect(), || panic!("in an NMI"));
         }
         "stop-machine" => {
-            let _ = stop_machine(Duration::from_secs(5), || panic!("with the machine stopped"));
+            let _ = stop_machine(LONG, || panic!("with the machine stopped"));
         }
         "printing" => println!("a line that ends in {}", Panics),
         "message" => panic!("a message that ends in {}", Panics),

@@ -236,13 +236,15 @@ fn main(system: &'static System) -> ExitCode {
             hold_masked(two);
             let stop = || {
                 stop_others();
-                come_to(1);
+                come_to(2);
             };
-            check(time::after(Duration::from_millis(50), stop).is_ok(), "a timer can be set");
-            let round = || _ = stop_machine(LONG, || ());
-            launch(one, round);
+            // Neither comes before the other CPU is at it, however long that takes.
+            let masked = irq::mask();
+            have_begin_round(one);
+            check(time::after(Duration::from_millis(20), stop).is_ok(), "a timer can be set");
+            drop(masked);
             // It is gathered here, and the timer comes in the handler of that.
-            wait_for(1);
+            wait_for(2);
         }
         // In the job of its own.
         "round-own" => {

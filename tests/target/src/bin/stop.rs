@@ -9,7 +9,7 @@ use core::time::Duration;
 use reveille::cpu::{self, CpuId, CpuSet};
 use reveille::{ExitCode, StopError, System, call, irq, println, stop_machine, stop_machine_each, time};
 use reveille_tests::{
-    Random, argument, check, eventually, nothing_left, on_all_others, pause, set_short, short,
+    Random, argument, check, eventually, longer, nothing_left, on_all_others, pause, set_short, short,
 };
 
 reveille::entry!(main);
@@ -159,14 +159,30 @@ fn job() -> u64 {
     JOBS.fetch_add(1, Ordering::Relaxed) + 1
 }
 
+/// A round is called off that takes `time`, for want of `missing`, which are named. Where a host keeps others waiting as well, and they
+/// are named too: once more, with more time.
+fn is_called_off(missing: CpuSet) -> bool {
+    let mut time = short();
+    loop {
+        match stop_machine(time, job) {
+            Err(StopError::TimedOut(named)) if named == missing => return true,
+            Err(StopError::TimedOut(named)) if includes(named, missing) && longer(&mut time) => {}
+            _ => return false,
+        }
+    }
+}
+
+fn includes(all: CpuSet, some: CpuSet) -> bool {
+    some.iter().all(|cpu| all.contains(cpu))
+}
+
 /// A CPU that stays masked: the round is called off and names it; everyone goes on; the next round works.
 fn called_off() {
     let others = cpu::online().without(cpu::current());
     for cpu in others {
         hold(cpu);
         let before = JOBS.load(Ordering::Relaxed);
-        let result = stop_machine(short(), job);
-        check(result == Err(StopError::TimedOut(one(cpu))), "a round without it is called off, and names it");
+        check(is_called_off(one(cpu)), "a round without it is called off, and names it");
         check(stop_machine_each(short(), |_| _ = job()).is_err(), "and so is a round for each");
         check(JOBS.load(Ordering::Relaxed) == before, "the job of a round that was called off never runs");
         let_go(cpu);
@@ -194,13 +210,13 @@ fn latecomers() {
         hold(later);
         let mut both = one(late);
         both.insert(later);
-        check(stop_machine(short(), job) == Err(StopError::TimedOut(both)), "two are missing");
+        check(is_called_off(both), "two are missing");
         // One comes now, and finds nothing to join. It does not stand in for the other in the next round.
         let_go(late);
         eventually("the first goes on unharmed", || has_gone_on(late));
         let before = JOBS.load(Ordering::Relaxed);
         for _ in 0..3 {
-            check(stop_machine(short(), job) == Err(StopError::TimedOut(one(later))), "one is missing");
+            check(is_called_off(one(later)), "one is missing");
         }
         // The other comes in the middle of a round, while everyone waits for it.
         let timer = time::after(Duration::from_millis(2), move || let_go(later));
@@ -218,32 +234,43 @@ fn held_by_a_callback() {
     if victim == last {
         return;
     }
-    // Nobody can be past `Prepare` while this one is masked.
-    hold(last);
-    INSIDE.store(0, Ordering::Relaxed);
-    let timer = time::after(Duration::from_millis(2), move || {
-        let posted = call::post(victim, || {
-            INSIDE.store(1, Ordering::Relaxed);
-            while INSIDE.load(Ordering::Relaxed) != 2 {
+    let mut time = 2 * short();
+    loop {
+        // Nobody can be past `Prepare` while this one is masked.
+        hold(last);
+        INSIDE.store(0, Ordering::Relaxed);
+        let timer = time::after(Duration::from_millis(2), move || {
+            let posted = call::post(victim, || {
+                INSIDE.store(1, Ordering::Relaxed);
+                while INSIDE.load(Ordering::Relaxed) != 2 {
+                    pause();
+                }
+                INSIDE.store(3, Ordering::Relaxed);
+            });
+            check(posted.is_ok(), "a handler may post in the middle of a round");
+            while INSIDE.load(Ordering::Relaxed) == 0 {
                 pause();
             }
-            INSIDE.store(3, Ordering::Relaxed);
+            let_go(last);
         });
-        check(posted.is_ok(), "a handler may post in the middle of a round");
-        while INSIDE.load(Ordering::Relaxed) == 0 {
-            pause();
+        check(timer.is_ok(), "a timer can be set");
+        let before = JOBS.load(Ordering::Relaxed);
+        let result = stop_machine(time, job);
+        let served = INSIDE.load(Ordering::Relaxed) == 1;
+        eventually("the call comes", || INSIDE.load(Ordering::Relaxed) == 1);
+        INSIDE.store(2, Ordering::Relaxed);
+        eventually("the callback ends", || INSIDE.load(Ordering::Relaxed) == 3);
+        check(stop_machine(LONG, job) == Ok(before + 1), "the next round is complete");
+        eventually("the other goes on", || has_gone_on(last));
+        match result {
+            Err(StopError::TimedOut(named)) if named == one(victim) && served => return,
+            // A host that kept this CPU waiting, or others.
+            Err(StopError::TimedOut(_)) if longer(&mut time) => {}
+            _ => {
+                panic!("one that has joined serves calls: {served}; it cannot mask, and is named: {result:?}")
+            }
         }
-        let_go(last);
-    });
-    check(timer.is_ok(), "a timer can be set");
-    let before = JOBS.load(Ordering::Relaxed);
-    let result = stop_machine(2 * short(), job);
-    check(INSIDE.load(Ordering::Relaxed) == 1, "a CPU that has joined serves calls");
-    check(result == Err(StopError::TimedOut(one(victim))), "it cannot mask, and is named");
-    INSIDE.store(2, Ordering::Relaxed);
-    eventually("the callback ends", || INSIDE.load(Ordering::Relaxed) == 3);
-    check(stop_machine(LONG, job) == Ok(before + 1), "the next round is complete");
-    eventually("the other goes on", || has_gone_on(last));
+    }
 }
 
 /// A callback that waits for its sender, which has been gathered: the round is called off, and nobody hangs.
@@ -274,7 +301,7 @@ fn gate_of_a_gathered_cpu() {
         .is_ok()
     });
     eventually("the victim waits at the gate", || GATE.load(Ordering::Relaxed) == 1);
-    check(stop_machine(short(), job) == Err(StopError::TimedOut(one(victim))), "a hang becomes an abort");
+    check(is_called_off(one(victim)), "a hang becomes an abort");
     GATE.store(2, Ordering::Relaxed);
     eventually("the gate opens", || GATE.load(Ordering::Relaxed) == 4);
     check(stop_machine(LONG, || 7) == Ok(7), "the next round is complete");

@@ -24,7 +24,7 @@ use reveille::sync::{Mutex, SpinLock};
 use reveille::time::{self, Deadline, Instant, TimerError};
 use reveille::{ExitCode, StopError, System, println, stop_machine, stop_machine_each};
 use reveille_tests::shim::{self, Plan};
-use reveille_tests::{check, eventually, nothing_left, pause, set_short, short};
+use reveille_tests::{check, eventually, longer, nothing_left, pause, run_all_the_time, set_short, short};
 
 reveille::entry!(
     main,
@@ -374,6 +374,19 @@ fn up(cpu: CpuId) {
     check(call::on(cpu, cpu::current) == Ok(cpu), "a CPU that came back answers");
 }
 
+/// Asks `cpu` to leave, for a short time, in vain, and says why. Where hosts keep CPUs waiting it may have come to nothing in that time,
+/// which is not what `wanted` says: then once more, for longer.
+fn stays(cpu: CpuId, mut time: Duration, wanted: HotplugError) -> HotplugError {
+    loop {
+        let Err(error) = hotplug::cpu_down(cpu, time) else { panic!("cpu {cpu} leaves, but for {wanted:?}") };
+        let slow =
+            matches!(error, HotplugError::Held(Hold::NotIdle | Hold::Callback) | HotplugError::TimedOut(_));
+        if error == wanted || !slow || !longer(&mut time) {
+            return error;
+        }
+    }
+}
+
 fn refusals(cpu: CpuId) {
     check(hotplug::cpu_down(CpuId::BOOT, short()) == Err(HotplugError::Held(Hold::Main)), "main is a hold");
     static HOLD: AtomicU64 = AtomicU64::new(1);
@@ -433,8 +446,8 @@ fn holds(cpu: CpuId) {
     ];
     for (order, hold) in cases {
         tell(cpu, order);
-        let held = hotplug::cpu_down(cpu, short());
-        assert!(held == Err(HotplugError::Held(hold)), "{order:?}: {held:?}");
+        let held = stays(cpu, short(), HotplugError::Held(hold));
+        assert!(held == HotplugError::Held(hold), "{order:?}: {held:?}");
         check(call::on(cpu, cpu::current) == Ok(cpu), "it stays, and works on");
         let_go_soon();
         down(cpu);
@@ -499,8 +512,8 @@ fn turns(cpu: CpuId) {
     up(cpu);
     let (gathered, overtaken) = (GATHERED.load(Ordering::Relaxed), OVERTAKEN.load(Ordering::Relaxed));
     println!("hotplug: {gathered} turns, {overtaken} of them after more than three of another CPU");
-    // It may be asked before it says that it waits.
-    check(overtaken * 4 < gathered, "it has its turn when it waits for one");
+    // It may be asked before it says that it waits: how often that is depends on the host, if that lets CPUs wait.
+    check(overtaken * 4 < gathered || !run_all_the_time(), "it has its turn when it waits for one");
 }
 
 /// A CPU that waits for its own call is no more at an offline point than one that computes.
@@ -632,10 +645,8 @@ fn periodic_tick(cpu: CpuId) {
     ticks_on();
     STUBBORN.store(true, Ordering::Relaxed);
     let before = (came(), went());
-    check(
-        hotplug::cpu_down(cpu, short()) == Err(HotplugError::Held(Hold::Timer)),
-        "one that nobody ends keeps its CPU",
-    );
+    let held = HotplugError::Held(Hold::Timer);
+    check(stays(cpu, short(), held) == held, "one that nobody ends keeps its CPU");
     check(call::on(cpu, cpu::current) == Ok(cpu), "which goes on");
     settle(cpu);
     check(went() > before.1 && came() - before.0 == went() - before.1, "its callbacks have run in pairs");
@@ -723,8 +734,8 @@ fn where_nobody_waits(cpu: CpuId) {
     // and when the way down does, for want of one who comes.
     if let Some(third) = others.iter().next() {
         let masked = Masked::begin(third);
-        let result = hotplug::cpu_down(cpu, short() * 2);
-        check(result == Err(HotplugError::TimedOut([third].into_iter().collect())), "one does not come");
+        let missing = HotplugError::TimedOut([third].into_iter().collect());
+        check(stays(cpu, short() * 2, missing) == missing, "one does not come");
         settle(cpu);
         masked.end();
     }
@@ -766,9 +777,14 @@ impl Masked {
 fn gate(cpu: CpuId, sender: CpuId) {
     static GATE: AtomicU64 = AtomicU64::new(0);
     let caller = cpu::online().without(CpuId::BOOT).without(cpu).without(sender).iter().next();
-    for _ in 0..5 {
+    let mut rounds = 0;
+    let mut time = short();
+    while rounds < 5 {
         static RAN: AtomicU64 = AtomicU64::new(0);
+        /// How far the caller is: 1 it calls, 2 the call has come back.
         static SERVED: AtomicU64 = AtomicU64::new(0);
+        /// It was not accepted.
+        static TOO_LATE: AtomicU64 = AtomicU64::new(0);
         RAN.store(0, Ordering::Relaxed);
         GATE.store(0, Ordering::Relaxed);
         SERVED.store(0, Ordering::Relaxed);
@@ -779,7 +795,14 @@ fn gate(cpu: CpuId, sender: CpuId) {
                 cpu::launch(caller, move || {
                     eventually("the CPU is about to leave", at_door);
                     SERVED.store(1, Ordering::Relaxed);
-                    check(call::on(cpu, || 5) == Ok(5), "a call that was accepted is served");
+                    let ran = AtomicU64::new(0);
+                    let served = call::on(cpu, || {
+                        ran.store(1, Ordering::Relaxed);
+                        5
+                    });
+                    let too_late = served == Err(CallError::Offline) && ran.load(Ordering::Relaxed) == 0;
+                    check(served == Ok(5) || too_late, "a call that was accepted is served");
+                    TOO_LATE.fetch_add(too_late.into(), Ordering::Relaxed);
                     SERVED.store(2, Ordering::Relaxed);
                 })
                 .is_ok()
@@ -805,7 +828,7 @@ fn gate(cpu: CpuId, sender: CpuId) {
                 check(posted.is_ok(), "the CPU is still online");
                 if caller.is_some() {
                     eventually("the caller calls", || SERVED.load(Ordering::Relaxed) == 1);
-                    // What it takes from there to the queue.
+                    // What it takes from there to the queue, if its host lets it.
                     let until = Deadline::after(Duration::from_millis(2));
                     while !until.has_passed() {
                         pause();
@@ -827,6 +850,10 @@ fn gate(cpu: CpuId, sender: CpuId) {
         settle(sender);
         caller.into_iter().for_each(settle);
         up(cpu);
+        // One that was too late has not seen what this is about.
+        let too_late = TOO_LATE.swap(0, Ordering::Relaxed) != 0;
+        check(!too_late || longer(&mut time), "a call comes in time now and then");
+        rounds += u64::from(!too_late);
     }
 }
 
@@ -838,12 +865,8 @@ fn settle(cpu: CpuId) {
 fn called_off(cpu: CpuId, masked: CpuId) {
     let third = Masked::begin(masked);
     let (came, went) = (CAME.of(cpu).load(Ordering::Relaxed), WENT.of(cpu).load(Ordering::Relaxed));
-    let result = hotplug::cpu_down(cpu, short());
-    let missing = [masked].into_iter().collect();
-    check(
-        result == Err(HotplugError::TimedOut(missing)),
-        "it is called off, for want of the one that is masked",
-    );
+    let missing = HotplugError::TimedOut([masked].into_iter().collect());
+    check(stays(cpu, short(), missing) == missing, "it is called off, for want of the one that is masked");
     check(cpu::online().contains(cpu), "the CPU stays");
     check(call::on(cpu, || 3) == Ok(3), "takes calls");
     settle(cpu);
