@@ -73,10 +73,11 @@ boot_row() {
     if [[ ${options//\$dir/} == *\$[a-z]* || $image == *\$* ]]; then
         table_error "$place" "case '$name': a variable that the last column does not set"
     fi
-    local word cpus=4 timeout=120 single=no previous=''
+    local word cpus=4 host=$CPUS_HERE timeout=120 single=no previous=''
     for word in $options; do
         case $previous in
         --cpus) cpus=$word ;;
+        --host-cpus) host=$word ;;
         --timeout) timeout=$word ;;
         esac
         case $word in
@@ -85,7 +86,7 @@ boot_row() {
         previous=$word
     done
     [[ $single == no ]] || cpus=1
-    ((cpus <= CPUS_HERE)) || cpus=$CPUS_HERE
+    ((cpus <= host)) || cpus=$host
     case_weights+=("$cpus")
     case_limits+=($((timeout + 30)))
     case_calls+=('')

@@ -25,6 +25,20 @@ free_port() {
     die "no free port from 1234 to 1333 for the debugger"
 }
 
+# The first N of the host's CPUs that this process may use, for taskset: host_cpus N
+host_cpus() {
+    local allowed first last part cpu list=()
+    allowed=$(taskset -cp "$BASHPID") || die "cannot tell the CPUs of this host"
+    for part in $(tr ',' ' ' <<<"${allowed##*: }"); do
+        first=${part%-*} last=${part#*-}
+        for ((cpu = first; cpu <= last && ${#list[@]} < $1; cpu++)); do
+            list+=("$cpu")
+        done
+    done
+    local IFS=,
+    echo "${list[*]}"
+}
+
 # Fill the array `qemu` with the command: compose ELF IMAGE [LOG]
 compose() {
     local elf=$1 image=$2 log=${3:-} console=stdio,id=console uart
@@ -32,6 +46,7 @@ compose() {
     [[ $opt_interactive != yes ]] || console+=,mux=on,signal=off
     [[ -z $log ]] || console+=,logfile=${log//,/,,}
     qemu=("$QEMU")
+    [[ -z $opt_host_cpus ]] || qemu=(taskset -c "$(host_cpus "$opt_host_cpus")" "$QEMU")
     board_serial=0
     board_qemu "$elf" "$image"
     # No default devices: the machine is the board alone, and QEMU asks for no ROM files of network cards.

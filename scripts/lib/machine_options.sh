@@ -5,7 +5,7 @@
 
 # Empty means: not given, so the board decides.
 opt_board=virt opt_cpus='' opt_gic='' opt_el='' opt_cpu='' opt_memory=''
-opt_append='' opt_at='' opt_dtb='' opt_timeout=''
+opt_append='' opt_at='' opt_dtb='' opt_timeout='' opt_host_cpus=''
 opt_firmware='' opt_console=''
 opt_gdb=no opt_print=no opt_icount=no opt_interactive=''
 opt_qemu=()
@@ -27,6 +27,8 @@ machine_help() {
                     `booti` starts the image; raspi4: tf-a, which brings PSCI
   --console NAME    raspi4: mini (default), the mini UART that its tree names, or pl011
   --icount          count instructions: one per nanosecond of guest time, the same on every run
+  --host-cpus N     run QEMU on N CPUs of this host alone: if they are fewer than the machine's, these wait for each other, as
+                    under a hypervisor that has more to run
   --interactive     the guest gets every key of this terminal, Ctrl-C included; Ctrl-A X ends QEMU, Ctrl-A C switches to its own
                     monitor. The example monitor does so by itself at a terminal; --no-interactive: it does not
   --timeout S       end the run after S seconds (default 120; 0 is never; with --gdb or --interactive the default is never)
@@ -65,6 +67,7 @@ parse_machine_options() {
         --console | --console=*) option_value "$@" && opt_console=$VALUE ;;
         --timeout | --timeout=*) number_value 0 999999 "$@" && opt_timeout=$VALUE ;;
         --icount) opt_icount=yes ;;
+        --host-cpus | --host-cpus=*) number_value 1 "$CPUS_HERE" "$@" && opt_host_cpus=$VALUE ;;
         --interactive) opt_interactive=yes ;;
         --no-interactive) opt_interactive=no ;;
         --gdb) opt_gdb=yes ;;
@@ -100,6 +103,7 @@ machine_words() {
     [[ -z $opt_firmware ]] || MACHINE_WORDS+=(--firmware "$opt_firmware")
     [[ -z $opt_console ]] || MACHINE_WORDS+=(--console "$opt_console")
     [[ $opt_icount == no ]] || MACHINE_WORDS+=(--icount)
+    [[ -z $opt_host_cpus ]] || MACHINE_WORDS+=(--host-cpus "$opt_host_cpus")
     [[ -z $opt_timeout ]] || MACHINE_WORDS+=(--timeout "$opt_timeout")
     ((${#opt_qemu[@]} == 0)) || MACHINE_WORDS+=(-- "${opt_qemu[@]}")
 }

@@ -15,6 +15,7 @@ bad_options() {
     refused "--cpu: QEMU has no model 'pentium'" "$run" --cpu pentium
     refused "--memory: 'lots' is not a size" "$run" --memory lots
     refused "--timeout: 'x' is not a number" "$run" --timeout x
+    refused "--host-cpus: 0 is outside 1 to" "$run" --host-cpus 0
     refused "--target: unknown 'x86_64-unknown-linux-gnu'; there are: aarch64" "$run" --target x86_64-unknown-linux-gnu
     refused "--features: unknown 'el4'; there are: .*el2" "$run" --features el4
     refused "--board: unknown 'toaster'; there are: .*virt" "$run" --board toaster

@@ -15,18 +15,30 @@ static REMIND_TICKS: AtomicU64 = AtomicU64::new(u64::MAX);
 /// Sends an SGI again, from time to time.
 pub(crate) struct Reminder {
     sgi: Sgi,
-    /// Ticks.
+    /// Ticks, from the next time on; doubled each time, up to the most.
     every: u64,
+    most: u64,
     next: u64,
 }
 
 impl Reminder {
     /// For an SGI that is sent now, and is waited for until `limit`: it is sent again before a tenth of that time is over.
     pub(crate) fn new(sgi: Sgi, limit: Deadline) -> Self {
+        Self::starting(sgi, u64::MAX, limit)
+    }
+
+    /// The same, sent again after `first` at the latest, and then less and less often, as that is.
+    pub(crate) fn early(sgi: Sgi, first: Duration, limit: Deadline) -> Self {
+        Self::starting(sgi, to_ticks(first), limit)
+    }
+
+    #[inline(always)]
+    fn starting(sgi: Sgi, first: u64, limit: Deadline) -> Self {
         let now = Instant::now().ticks();
         let left = limit.instant().ticks().saturating_sub(now);
-        let every = REMIND_TICKS.load(Ordering::Relaxed).min(left / 10);
-        Self { sgi, every, next: now.saturating_add(every) }
+        let most = REMIND_TICKS.load(Ordering::Relaxed).min(left / 10);
+        let every = first.min(most);
+        Self { sgi, every, most, next: now.saturating_add(every) }
     }
 
     /// Interrupts those of `left` again, if it is time.
@@ -38,6 +50,7 @@ impl Reminder {
     #[inline(always)]
     pub(crate) fn look_at(&mut self, now: u64, left: impl FnOnce() -> CpuSet) {
         if now >= self.next {
+            self.every = self.every.saturating_mul(2).min(self.most);
             self.next = now.saturating_add(self.every);
             send_sgi_set(self.sgi, &left());
         }

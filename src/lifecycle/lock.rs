@@ -67,8 +67,9 @@ pub(crate) fn waiting() -> u64 {
     turns().waiting()
 }
 
-/// The longest that a CPU lets others go first. They are awake, and need a few instructions.
-const TURN: Duration = Duration::from_millis(1);
+/// The longest that a CPU lets others go first. They are awake, and need a few instructions; but a hypervisor may have taken their CPUs away,
+/// and gives them back after some milliseconds each. Half of the time that the CPU has, if that is less.
+const TURN: Duration = Duration::from_millis(50);
 
 /// The slot of `area` as it counts. One that this CPU has stopped has left for good.
 #[inline(always)]
@@ -154,8 +155,8 @@ impl Lifecycle {
         let me = Holder { cpu: own.id.index() as u32, generation };
         let mut until = None;
         // Those that this CPU has stopped have no turn any more.
-        let is_over =
-            || gate::is_stopper() || until.get_or_insert_with(|| Deadline::after(TURN)).has_passed();
+        let let_go_first = || Deadline::after(TURN.min(deadline.remaining() / 2));
+        let is_over = || gate::is_stopper() || until.get_or_insert_with(let_go_first).has_passed();
         let go_on = |awaited| {
             gate::poll();
             if deadline.has_passed() || !meanwhile(own) {

@@ -52,13 +52,23 @@ pub(crate) const fn part() -> Part {
 #[unsafe(link_section = ".never_patch")]
 #[inline(never)]
 pub(crate) fn participate(area: &'static Area) {
-    Part::of(area).attend(&RENDEZVOUS.0, &mut Here { area, limit: 0 });
+    Part::of(area).attend(&RENDEZVOUS.0, &mut Here { area, limit: 0, since: 0 });
 }
 
-/// This CPU in the round of another, and when a wait for who was stopped is given up, ticks; 0: there is none.
+/// For so long rounds on each other's heels may keep a CPU from its thread.
+const TIRED_AFTER: Duration = Duration::from_millis(1);
+/// For so long it is not kept from it then: less than [`REMIND_FIRST`].
+const REST: Duration = Duration::from_micros(200);
+/// Who does not come to a round is told of it again after so long at the latest, and later less and less often.
+const REMIND_FIRST: Duration = Duration::from_micros(250);
+
+/// This CPU in the round of another.
 struct Here {
     area: &'static Area,
+    /// When a wait for who was stopped is given up, ticks; 0: there is none.
     limit: u64,
+    /// When the first round began that followed on the heels of another, ticks; 0: there is none.
+    since: u64,
 }
 
 impl Attendant for Here {
@@ -104,6 +114,28 @@ impl Attendant for Here {
     #[inline(always)]
     fn synchronise(&mut self) {
         arch::isb();
+    }
+
+    #[cold]
+    fn is_tired(&mut self) -> bool {
+        let now = Instant::now().ticks();
+        if self.since == 0 {
+            self.since = now;
+        }
+        now.saturating_sub(self.since) >= to_ticks(TIRED_AFTER)
+    }
+
+    #[cold]
+    fn rest(&mut self) -> u64 {
+        // Never one of the numbers that mean something else.
+        Instant::now().ticks().saturating_add(to_ticks(REST)).max(2)
+    }
+
+    #[cold]
+    fn has_rested(&mut self, until: u64) -> bool {
+        let left = until.saturating_sub(Instant::now().ticks());
+        // More than there was at first: of a life with another counter.
+        left == 0 || left > to_ticks(REST)
     }
 }
 
@@ -225,7 +257,7 @@ impl<'a> Round<'a> {
     #[inline(always)]
     fn run(&mut self, deadline: Deadline, job: &mut dyn FnMut()) -> Option<masking::Masked> {
         let mut masked = None;
-        let mut reminder = Reminder::new(GATHER, deadline);
+        let mut reminder = Reminder::early(GATHER, REMIND_FIRST, deadline);
         let mut ran = false;
         let mut give_up_at = None;
         loop {

@@ -4,6 +4,10 @@
 //! middle returns at once, and the loop of the handler that is under way joins that round: the stack holds one handler, however
 //! many rounds there are. The last look for a round is masked, and behind it interrupts stay closed until the handler
 //! has returned: one for a round that begins then comes after the return.
+//!
+//! Rounds may follow each other faster than a CPU gets out of its handler, and where a hypervisor has it wait they do: so that
+//! they do not keep its thread out for ever, a CPU that is tired of them goes back to that after the round that it is in, and takes part in none
+//! for a while, as if their interrupts had been lost. Whoever begins a round sends another after such a time.
 
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -30,18 +34,26 @@ pub trait Attendant {
     fn wait(&mut self);
     /// The round is over, and whatever it has changed counts for this CPU before anything can interrupt it.
     fn synchronise(&mut self);
+    /// It has joined another round on the heels of one. Whether it has had enough: then it sees that one through, and rests.
+    fn is_tired(&mut self) -> bool;
+    /// Until when it rests, from now on, in numbers of the caller's above 1.
+    fn rest(&mut self) -> u64;
+    /// Whether that is over.
+    fn has_rested(&mut self, until: u64) -> bool;
 }
 
 /// One CPU's part in rounds.
 pub struct Attendance<A: Arch> {
     mark: Mark<A>,
-    /// Whether its handler is under way. Touched by its CPU alone.
+    /// Whether its handler is under way, or until when it rests. Touched by its CPU alone.
     attends: A::Word,
 }
 
 impl<A: Arch> Attendance<A> {
     /// The second of [`from_parts`](Self::from_parts)' words.
     pub const IDLE: u64 = 0;
+    /// Its handler is under way.
+    const ATTENDS: u64 = 1;
 
     /// Around a word that holds [`Mark::NONE`] and one that holds [`Self::IDLE`]. For statics.
     pub const fn from_parts(mark: A::Word, attends: A::Word) -> Self {
@@ -64,28 +76,40 @@ impl<A: Arch> Attendance<A> {
     #[inline(always)]
     pub fn attend(&self, rendezvous: &Rendezvous<A>, cpu: &mut impl Attendant) {
         // Relaxed, here and below: no other CPU looks.
-        if self.attends.load(Relaxed) != Self::IDLE {
+        let state = self.attends.load(Relaxed);
+        if state != Self::IDLE && !Self::has_rested(state, cpu) {
             return;
         }
-        self.attends.store(1, Relaxed);
+        self.attends.store(Self::ATTENDS, Relaxed);
         cpu.open();
         // Masked from before the look: one that finds nothing is the last, and an interrupt for a round that begins behind it
         // must not find the handler under way.
         let mut mask = cpu.mask();
         let mut round = rendezvous.join(&self.mark);
+        let mut is_last = false;
         while let Some(mut joined) = round {
             mask = Self::see_through(&mut joined, mask, cpu);
             cpu.synchronise();
+            if is_last {
+                break;
+            }
             round = rendezvous.join(&self.mark);
             if round.is_some() {
                 // Between two rounds whatever waits is let in, though this CPU be the last to come to each.
                 cpu.unmask(mask);
                 mask = cpu.mask();
+                is_last = cpu.is_tired();
             }
         }
         // Closed to the end.
         cpu.close(mask);
-        self.attends.store(Self::IDLE, Relaxed);
+        self.attends.store(if is_last { cpu.rest() } else { Self::IDLE }, Relaxed);
+    }
+
+    /// Whether a CPU in this state, which is not idle, has rested.
+    #[cold]
+    fn has_rested(state: u64, cpu: &mut impl Attendant) -> bool {
+        state != Self::ATTENDS && cpu.has_rested(state)
     }
 
     /// From the joining to the end of a round, after which interrupts are masked.

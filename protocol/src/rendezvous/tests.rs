@@ -305,8 +305,12 @@ struct Here<'a> {
     initiator: Option<Initiator<'a, Host>>,
     late: Option<&'a Mark<Host>>,
     other: Option<Participant<'a, Host>>,
-    /// The mark of the initiator, if it begins another round as soon as this one is over.
+    /// The mark of the initiator, if it begins another round as soon as this one is over, and how often.
     again: Option<&'a Mark<Host>>,
+    times: u32,
+    /// How many rounds on each other's heels it takes part in until it is tired; and whether it has rested.
+    until_tired: u32,
+    has_rested: bool,
     log: Vec<&'static str>,
 }
 
@@ -335,20 +339,14 @@ impl Attendant for Here<'_> {
 
     fn wait(&mut self) {
         // Told again in the middle.
-        let mut nested = Here {
-            initiator: None,
-            late: None,
-            other: None,
-            again: None,
-            log: Vec::new(),
-            rendezvous: self.rendezvous,
-            attendance: self.attendance,
-        };
+        let mut nested = Here::new(self.rendezvous, self.attendance);
         self.attendance.attend(self.rendezvous, &mut nested);
         assert!(nested.log.is_empty(), "one handler on top of another");
         if self.initiator.as_mut().unwrap().step(0) == Action::Leave(Ending::Done)
-            && let Some(mark) = self.again.take()
+            && let Some(mark) = self.again
         {
+            self.times -= 1;
+            self.again = self.again.filter(|_| self.times != 0);
             self.initiator = self.rendezvous.begin(mark, 1, Job::Initiator, NEVER).ok();
         }
         if let Some(mark) = self.late.take() {
@@ -361,21 +359,45 @@ impl Attendant for Here<'_> {
     fn synchronise(&mut self) {
         self.log.push("synchronise");
     }
+
+    fn is_tired(&mut self) -> bool {
+        self.until_tired -= 1;
+        self.until_tired == 0
+    }
+
+    fn rest(&mut self) -> u64 {
+        self.log.push("rest");
+        7
+    }
+
+    fn has_rested(&mut self, until: u64) -> bool {
+        assert_eq!(until, 7);
+        self.has_rested
+    }
+}
+
+impl<'a> Here<'a> {
+    fn new(rendezvous: &'a Rendezvous<Host>, attendance: &'a Attendance<Host>) -> Self {
+        Self {
+            rendezvous,
+            attendance,
+            initiator: None,
+            late: None,
+            other: None,
+            again: None,
+            times: 1,
+            until_tired: u32::MAX,
+            has_rested: false,
+            log: Vec::new(),
+        }
+    }
 }
 
 #[test]
 fn a_handler_takes_part_and_leaves_things_as_they_were() {
     let (rendezvous, attendance) = (Rendezvous::new(), Attendance::new());
     let (own, late) = (Mark::new(), Mark::new());
-    let mut here = Here {
-        rendezvous: &rendezvous,
-        attendance: &attendance,
-        initiator: None,
-        late: None,
-        other: None,
-        again: None,
-        log: Vec::new(),
-    };
+    let mut here = Here::new(&rendezvous, &attendance);
     attendance.attend(&rendezvous, &mut here);
     assert_eq!(here.log, ["open", "mask", "close"], "a round that there is not");
     here.log.clear();
@@ -401,4 +423,29 @@ fn a_handler_takes_part_and_leaves_things_as_they_were() {
     let begins = ["open", "mask", "unmask", "mask", "run"];
     let ends = ["synchronise", "close"];
     assert_eq!(here.log, [begins.as_slice(), ends.as_slice()].concat());
+}
+
+#[test]
+fn one_that_is_tired_of_rounds_rests() {
+    let (rendezvous, attendance) = (Rendezvous::new(), Attendance::new());
+    let own = Mark::new();
+    let mut here = Here::new(&rendezvous, &attendance);
+    here.initiator = rendezvous.begin(&own, 1, Job::Initiator, NEVER).ok();
+    (here.again, here.times, here.until_tired) = (Some(&own), 9, 2);
+    attendance.attend(&rendezvous, &mut here);
+    let again = ["unmask", "mask", "synchronise"];
+    assert_eq!(
+        here.log,
+        [&["open", "mask", "synchronise"], again.as_slice(), &again, &["close", "rest"]].concat()
+    );
+    assert_eq!(here.times, 6, "it was in three rounds, and another has begun");
+    assert!(rendezvous.standing().lacks(attendance.mark()), "which it has not joined");
+    // Until it has rested it does not come.
+    here.log.clear();
+    attendance.attend(&rendezvous, &mut here);
+    assert!(here.log.is_empty());
+    (here.has_rested, here.again) = (true, None);
+    attendance.attend(&rendezvous, &mut here);
+    assert_eq!(here.log, ["open", "mask", "synchronise", "close"]);
+    assert!(!rendezvous.standing().lacks(attendance.mark()));
 }

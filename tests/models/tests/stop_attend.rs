@@ -34,6 +34,12 @@ struct World {
     rounds: Cell<u32>,
     done: Cell<u32>,
     job: Job,
+    /// One round on the heels of another is all that the CPU takes part in before it rests.
+    tires: bool,
+    /// The rounds that it has joined so in the handler that is under way.
+    joined: Cell<u32>,
+    rests: Cell<bool>,
+    has_rested: Cell<bool>,
     /// The round of the initiator.
     leading: RefCell<Option<Initiator<'static, Steps>>>,
     choices: RefCell<Choices>,
@@ -126,6 +132,8 @@ impl Attendant for Cpu {
     fn open(&mut self) {
         self.0.handlers.set(self.0.handlers.get() + 1);
         assert_eq!(self.0.handlers.get(), 1, "one handler on top of another");
+        assert!(!self.0.rests.get(), "its thread is interrupted again");
+        self.0.joined.set(0);
         self.0.closed.set(false);
         between();
     }
@@ -153,11 +161,33 @@ impl Attendant for Cpu {
         self.0.has_run.set(false);
         between();
     }
+
+    fn is_tired(&mut self) -> bool {
+        self.0.joined.set(self.0.joined.get() + 1);
+        assert!(!self.0.tires || self.0.joined.get() == 1, "it goes on, though it is tired");
+        self.0.tires
+    }
+
+    fn rest(&mut self) -> u64 {
+        assert!(self.0.is_masked(), "it does not come to its rest");
+        self.0.rests.set(true);
+        self.0.has_rested.set(true);
+        7
+    }
+
+    fn has_rested(&mut self, until: u64) -> bool {
+        assert_eq!(until, 7);
+        if self.0.pick(2) == 0 {
+            self.0.rests.set(false);
+        }
+        !self.0.rests.get()
+    }
 }
 
 /// Rounds of another CPU, one on the heels of the other; some are called off. The CPU joins each of which it is told, by one
-/// handler at a time, and in the end its interrupts are open.
-fn rounds(job: Job, rounds: u32, steps: u32) -> impl FnMut(&mut Choices, &Tally) {
+/// handler at a time, and in the end its interrupts are open. Where it tires of them its thread has its turn, and then it comes when it is told
+/// again.
+fn rounds(job: Job, rounds: u32, steps: u32, tires: bool) -> impl FnMut(&mut Choices, &Tally) {
     move |choices, tally| {
         // Never freed, as the initiator borrows from it: it is small.
         let world: &'static World = Box::leak(Box::new(World {
@@ -173,6 +203,10 @@ fn rounds(job: Job, rounds: u32, steps: u32) -> impl FnMut(&mut Choices, &Tally)
             rounds: Cell::new(rounds),
             done: Cell::new(0),
             job,
+            tires,
+            joined: Cell::new(0),
+            rests: Cell::new(false),
+            has_rested: Cell::new(false),
             leading: RefCell::new(None),
             choices: RefCell::new(mem::take(choices)),
         }));
@@ -180,7 +214,10 @@ fn rounds(job: Job, rounds: u32, steps: u32) -> impl FnMut(&mut Choices, &Tally)
             // In thread context: whatever the initiator does, the CPU follows.
             world.lead(0);
             let waits_for_it = world.rendezvous.standing().stage == Stage::Prepare && !world.told.get();
-            assert!(!waits_for_it, "the CPU was told of a round, and does not come");
+            if waits_for_it {
+                assert!(world.rests.take(), "the CPU was told of a round, and does not come");
+                world.told.set(true);
+            }
             world.take();
             assert!(!world.is_masked() && world.handlers.get() == 0, "not as it was");
             if world.rounds.get() == 0 && world.leading.borrow().is_none() {
@@ -188,6 +225,9 @@ fn rounds(job: Job, rounds: u32, steps: u32) -> impl FnMut(&mut Choices, &Tally)
             }
         }
         assert!(!world.told.get());
+        if world.has_rested.get() {
+            tally.hit("rested");
+        }
         tally.hit(match world.done.get() {
             done if done == rounds => "all done",
             0 => "none done",
@@ -202,11 +242,18 @@ const OUTCOMES: &[&str] = &["all done", "some done", "none done"];
 /// Two rounds in which the initiator alone does the job.
 #[test]
 fn on_its_heels() {
-    Model::new("stop_attend/on_its_heels", OUTCOMES).check_choices(rounds(Job::Initiator, 2, 3));
+    Model::new("stop_attend/on_its_heels", OUTCOMES).check_choices(rounds(Job::Initiator, 2, 3, false));
 }
 
 /// Two in which every CPU does.
 #[test]
 fn on_its_heels_each() {
-    Model::new("stop_attend/on_its_heels_each", OUTCOMES).check_choices(rounds(Job::Each, 2, 3));
+    Model::new("stop_attend/on_its_heels_each", OUTCOMES).check_choices(rounds(Job::Each, 2, 3, false));
+}
+
+/// Three rounds, of which the CPU takes part in two at a stretch and then rests.
+#[test]
+fn tired() {
+    let outcomes = &["all done", "some done", "none done", "rested"];
+    Model::new("stop_attend/tired", outcomes).check_choices(rounds(Job::Initiator, 3, 3, true));
 }

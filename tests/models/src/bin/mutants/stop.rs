@@ -352,14 +352,35 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "attend_once_for_all",
         file: "rendezvous/attend.rs",
-        edits: &[("        self.attends.store(Self::IDLE, Relaxed);\n", "")],
+        edits: &[(
+            "        self.attends.store(if is_last { cpu.rest() } else { Self::IDLE }, Relaxed);\n",
+            "",
+        )],
         model: "stop_attend::on_its_heels",
     },
     Mutant {
         name: "attend_twice_at_once",
         file: "rendezvous/attend.rs",
-        edits: &[("if self.attends.load(Relaxed) != Self::IDLE {", "if self.attends.load(Relaxed) == 9 {")],
+        edits: &[("if state != Self::IDLE &&", "if state == 9 &&")],
         model: "stop_attend::on_its_heels",
+    },
+    Mutant {
+        name: "attend_never_tired",
+        file: "rendezvous/attend.rs",
+        edits: &[("            if is_last {\n                break;\n            }\n", "")],
+        model: "stop_attend::tired",
+    },
+    Mutant {
+        name: "attend_no_rest",
+        file: "rendezvous/attend.rs",
+        edits: &[("state != Self::ATTENDS && cpu.has_rested(state)", "state != Self::ATTENDS")],
+        model: "stop_attend::tired",
+    },
+    Mutant {
+        name: "attend_rests_for_ever",
+        file: "rendezvous/attend.rs",
+        edits: &[("state != Self::ATTENDS && cpu.has_rested(state)", "false")],
+        model: "stop_attend::tired",
     },
     Mutant {
         name: "attend_without_masking",
