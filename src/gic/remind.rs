@@ -15,7 +15,7 @@ static REMIND_TICKS: AtomicU64 = AtomicU64::new(u64::MAX);
 /// Sends an SGI again, from time to time.
 pub(crate) struct Reminder {
     sgi: Sgi,
-    /// Ticks, from the next time on; doubled each time, up to the most.
+    /// Ticks, from the last time to the next; doubled each time, up to the most, which is a tenth of what any clock counts to.
     every: u64,
     most: u64,
     next: u64,
@@ -24,20 +24,21 @@ pub(crate) struct Reminder {
 impl Reminder {
     /// For an SGI that is sent now, and is waited for until `limit`: it is sent again before a tenth of that time is over.
     pub(crate) fn new(sgi: Sgi, limit: Deadline) -> Self {
-        Self::starting(sgi, u64::MAX, limit)
+        Self::starting(sgi, 0, limit)
     }
 
-    /// The same, sent again after `first` at the latest, and then less and less often, as that is.
-    pub(crate) fn early(sgi: Sgi, first: Duration, limit: Deadline) -> Self {
-        Self::starting(sgi, to_ticks(first), limit)
+    /// The same, but first after a 32nd of that time, then after twice that, and so on.
+    #[inline(always)]
+    pub(crate) fn early(sgi: Sgi, limit: Deadline) -> Self {
+        Self::starting(sgi, 5, limit)
     }
 
     #[inline(always)]
-    fn starting(sgi: Sgi, first: u64, limit: Deadline) -> Self {
+    fn starting(sgi: Sgi, halvings: u32, limit: Deadline) -> Self {
         let now = Instant::now().ticks();
         let left = limit.instant().ticks().saturating_sub(now);
         let most = REMIND_TICKS.load(Ordering::Relaxed).min(left / 10);
-        let every = first.min(most);
+        let every = most >> halvings;
         Self { sgi, every, most, next: now.saturating_add(every) }
     }
 
@@ -50,7 +51,7 @@ impl Reminder {
     #[inline(always)]
     pub(crate) fn look_at(&mut self, now: u64, left: impl FnOnce() -> CpuSet) {
         if now >= self.next {
-            self.every = self.every.saturating_mul(2).min(self.most);
+            self.every = (2 * self.every + 1).min(self.most);
             self.next = now.saturating_add(self.every);
             send_sgi_set(self.sgi, &left());
         }

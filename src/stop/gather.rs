@@ -57,10 +57,8 @@ pub(crate) fn participate(area: &'static Area) {
 
 /// For so long rounds on each other's heels may keep a CPU from its thread.
 const TIRED_AFTER: Duration = Duration::from_millis(1);
-/// For so long it is not kept from it then: less than [`REMIND_FIRST`].
+/// For so long it is not kept from it then: until it is told again, if not for the first time, of a round that has not come to its job.
 const REST: Duration = Duration::from_micros(200);
-/// Who does not come to a round is told of it again after so long at the latest, and later less and less often.
-const REMIND_FIRST: Duration = Duration::from_micros(250);
 
 /// This CPU in the round of another.
 struct Here {
@@ -121,6 +119,7 @@ impl Attendant for Here {
         let now = Instant::now().ticks();
         if self.since == 0 {
             self.since = now;
+            return false;
         }
         now.saturating_sub(self.since) >= to_ticks(TIRED_AFTER)
     }
@@ -257,7 +256,7 @@ impl<'a> Round<'a> {
     #[inline(always)]
     fn run(&mut self, deadline: Deadline, job: &mut dyn FnMut()) -> Option<masking::Masked> {
         let mut masked = None;
-        let mut reminder = Reminder::early(GATHER, REMIND_FIRST, deadline);
+        let mut reminder = Reminder::early(GATHER, deadline);
         let mut ran = false;
         let mut give_up_at = None;
         loop {

@@ -14,6 +14,9 @@ use reveille_protocol::Job;
 /// take no lock but [`SpinLock`](crate::sync::SpinLock)s. NMI-class interrupts still come through everywhere.
 /// Before it runs anything else every CPU synchronises its instruction stream.
 ///
+/// A CPU that such rounds, one on the heels of the other, have kept from its thread for a millisecond is left alone for 0.2 ms, for which the
+/// next round waits.
+///
 /// # Errors
 ///
 /// [`StopError::TimedOut`]: some CPU did not come, or did not mask, before `deadline`: `f` did not run, and nobody waits
