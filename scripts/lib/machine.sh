@@ -25,18 +25,19 @@ free_port() {
     die "no free port from 1234 to 1333 for the debugger"
 }
 
-# The first N of the host's CPUs that this process may use, for taskset: host_cpus N
+# N of the host's CPUs that this process may use, for taskset; which, goes by the number of the process: host_cpus N
 host_cpus() {
     local allowed first last part cpu list=()
     allowed=$(taskset -cp "$BASHPID") || die "cannot tell the CPUs of this host"
     for part in $(tr ',' ' ' <<<"${allowed##*: }"); do
         first=${part%-*} last=${part#*-}
-        for ((cpu = first; cpu <= last && ${#list[@]} < $1; cpu++)); do
+        for ((cpu = first; cpu <= last; cpu++)); do
             list+=("$cpu")
         done
     done
-    local IFS=,
-    echo "${list[*]}"
+    first=$(($$ % ${#list[@]}))
+    list=("${list[@]:first}" "${list[@]:0:first}")
+    join , "${list[@]:0:$1}"
 }
 
 # Fill the array `qemu` with the command: compose ELF IMAGE [LOG]

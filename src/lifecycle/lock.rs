@@ -68,8 +68,11 @@ pub(crate) fn waiting() -> u64 {
 }
 
 /// The longest that a CPU lets others go first. They are awake, and need a few instructions; but a hypervisor may have taken their CPUs away,
-/// and gives them back after some milliseconds each. Half of the time that the CPU has, if that is less.
+/// and gives them back after some milliseconds each.
 const TURN: Duration = Duration::from_millis(50);
+/// The longest for one that has no more time than twice that, and half of its time where it has more: who has none at all is not first for
+/// that reason.
+const SHORT_TURN: Duration = Duration::from_millis(1);
 
 /// The slot of `area` as it counts. One that this CPU has stopped has left for good.
 #[inline(always)]
@@ -155,7 +158,7 @@ impl Lifecycle {
         let me = Holder { cpu: own.id.index() as u32, generation };
         let mut until = None;
         // Those that this CPU has stopped have no turn any more.
-        let let_go_first = || Deadline::after(TURN.min(deadline.remaining() / 2));
+        let let_go_first = || Deadline::after(TURN.min(SHORT_TURN.max(deadline.remaining() / 2)));
         let is_over = || gate::is_stopper() || until.get_or_insert_with(let_go_first).has_passed();
         let go_on = |awaited| {
             gate::poll();
