@@ -15,7 +15,7 @@ static REMIND_TICKS: AtomicU64 = AtomicU64::new(u64::MAX);
 /// Sends an SGI again, from time to time.
 pub(crate) struct Reminder {
     sgi: Sgi,
-    /// Ticks, from the last time to the next; doubled each time, up to the most, which is a tenth of what any clock counts to.
+    /// Ticks from the last time to the next: about doubled each time, up to `most`, which is so far from the end of a u64 that it can be.
     every: u64,
     most: u64,
     next: u64,

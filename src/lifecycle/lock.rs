@@ -70,8 +70,8 @@ pub(crate) fn waiting() -> u64 {
 /// The longest that a CPU lets others go first. They are awake, and need a few instructions; but a hypervisor may have taken their CPUs away,
 /// and gives them back after some milliseconds each.
 const TURN: Duration = Duration::from_millis(50);
-/// The longest for one that has no more time than twice that, and half of its time where it has more: who has none at all is not first for
-/// that reason.
+/// The least of that, where half of the time that the CPU has is less than [`TURN`]. Not nothing: a CPU that has no time at all would never let
+/// anyone go first.
 const SHORT_TURN: Duration = Duration::from_millis(1);
 
 /// The slot of `area` as it counts. One that this CPU has stopped has left for good.

@@ -6,9 +6,9 @@ use crate::arch::rarely;
 
 /// By `DAIF.I` and nothing else.
 pub(crate) const BY_DAIF: u64 = 0;
-/// By that of a GICv3, ICC_PMR_EL1.
+/// By the priority mask of a GICv3, ICC_PMR_EL1.
 pub(crate) const BY_V3: u64 = ANY_V3 | PLAIN_V3;
-/// By that of a GICv3 where it is also a hint for forwarding (ICC_CTLR_EL1.PMHE).
+/// The same where that is also a hint for forwarding (ICC_CTLR_EL1.PMHE).
 pub(crate) const BY_V3_HINT: u64 = ANY_V3;
 /// By the priority mask of a GICv2, a device register.
 pub(crate) const BY_V2: u64 = 1 << V2_BIT;
