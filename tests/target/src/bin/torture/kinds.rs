@@ -65,7 +65,7 @@ names! {
         /// One of the two, with a deadline that is likely to pass.
         StopLate "stop_late" 24,
         /// Another CPU is taken down.
-        Down "down" 27,
+        Down "down" 30,
         /// The CPU takes itself down.
         Leave "leave" 24,
         /// A CPU is brought up.
