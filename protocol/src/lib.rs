@@ -12,8 +12,10 @@ mod apart;
 mod arch;
 mod bells;
 mod deadline_call;
+mod doze;
 mod gate;
 mod handshake;
+mod hosting;
 mod hotplug;
 mod launch;
 mod lifecycle;
@@ -41,11 +43,13 @@ pub use alarm::AlarmDue;
 pub use arch::{Arch, Word};
 pub use bells::{Bells, Deaf, Rung};
 pub use deadline_call::{DeadlineCall, DeadlineState, Pending, Started, Ticket};
+pub use doze::Doze;
 pub use gate::{Entry, Gate, Phase};
 pub use handshake::{
     Arrival, Booter, Claim, Entrance, Judgement, Kicked, Limits, Outcome, RESTARTED, Refusal, Slot, Snapshot,
     State, Step, Token, Verdict,
 };
+pub use hosting::Hosting;
 pub use hotplug::{AlreadyAsked, Asking, LeaveRequest, Leaving, Progress};
 pub use launch::{Filling, LaunchRefusal, LaunchSlot, LaunchState, Running};
 pub use lifecycle::{Holder, LifecycleLock, Tenure};
