@@ -4,12 +4,15 @@ pub use crate::launch::{LAUNCH_BYTES, LaunchError, launch};
 #[doc(hidden)]
 pub use crate::life::Options;
 pub use crate::life::{
-    BYTES_PER_CPU, Leaving, become_secondary, bytes_per_cpu, idle, idle_loop, offline_point, wake,
+    BYTES_PER_CPU, Leaving, become_secondary, bytes_per_cpu, idle, idle_loop, idle_unless, is_home,
+    offline_point, wake,
 };
 #[doc(hidden)]
 pub use crate::memory::stacks::Layout;
 pub use crate::memory::stacks::Stacks;
-pub use crate::percpu::{CpuId, CpuSet, Iter, MAX_CPUS, PerCpu, current, get, mpidr, online, possible};
+pub use crate::percpu::{
+    CpuId, CpuSet, Iter, MAX_CPUS, PerCpu, current, get, is_online, mpidr, online, possible,
+};
 pub use reveille_protocol::State;
 
 use crate::bringup::Verdict;
@@ -46,13 +49,13 @@ pub struct Status {
 }
 
 /// What the report of a panic, or of [`nmi::backtrace`](crate::nmi::backtrace), says that this CPU does, from now on: a thread of the application's, a vCPU. `None`:
-/// nothing. From any context.
+/// nothing. What it was before comes back. From any context; who changes it in a handler gives it back as it was.
 ///
 /// ```ignore
 /// cpu::set_label(Some(&"vcpu 3 of guest 1"));
 /// ```
-pub fn set_label(label: Option<&'static &'static str>) {
-    area::here(|own| own.set_label(label));
+pub fn set_label(label: Option<&'static &'static str>) -> Option<&'static &'static str> {
+    area::here(|own| own.set_label(label))
 }
 
 /// How `cpu` looks.

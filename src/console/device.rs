@@ -57,6 +57,11 @@ pub(crate) fn write_raw(text: &str) {
     with_uart(|uart| uart.send_text(text));
 }
 
+/// Sends bytes as they are, whoever may be sending something else.
+pub(super) fn write_bytes(bytes: &[u8]) {
+    with_uart(|uart| uart.send_bytes(bytes));
+}
+
 /// Waits, a bounded time, until everything printed has left the machine.
 pub(crate) fn flush() {
     with_uart(Uart::flush);

@@ -1,6 +1,6 @@
 //! What is printed: a line at a time, each in one piece.
 
-use super::device::write_raw;
+use super::device::{write_bytes, write_raw};
 use crate::arch::{self, regs};
 use crate::clock::Deadline;
 use crate::percpu::area;
@@ -28,9 +28,23 @@ impl Write for Writer {
 /// What [`print!`](crate::print) calls.
 #[doc(hidden)]
 pub fn print(arguments: fmt::Arguments<'_>) {
+    print_with(|writer| {
+        // The writer never fails; a `Display` that does has said so in its own output.
+        let _ = writer.write_fmt(arguments);
+    });
+}
+
+/// Sends `bytes` to the console as they are, in one piece, and nothing else in between.
+///
+/// From any context, at the price of [`print!`](crate::print); at NMI level they are dropped.
+pub fn write(bytes: &[u8]) {
+    print_with(|_| write_bytes(bytes));
+}
+
+fn print_with(send: impl FnOnce(&mut Writer)) {
     // Who has stopped the others prints past the lock: one of them may hold it.
     if gate::is_stopper() {
-        return print_raw(arguments);
+        return send(&mut Writer);
     }
     if masking::in_nmi() {
         // The line may be this CPU's own.
@@ -42,14 +56,12 @@ pub fn print(arguments: fmt::Arguments<'_>) {
     // Relaxed: only this CPU can have written its own name, and nothing else read here is believed.
     if area::here(|_| PRINTER.load(Ordering::Relaxed) == me()) {
         // What this CPU is printing prints something itself: in the middle of its line. Interrupts have been masked since.
-        let _ = Writer.write_fmt(arguments);
-        return;
+        return send(&mut Writer);
     }
-    let Some(line) = turn() else { return print_raw(arguments) };
+    let Some(line) = turn() else { return send(&mut Writer) };
     PRINTER.store(me(), Ordering::Relaxed);
     tell_dropped();
-    // The writer never fails; a `Display` that does has said so in its own output.
-    let _ = Writer.write_fmt(arguments);
+    send(&mut Writer);
     PRINTER.store(0, Ordering::Relaxed);
     drop(line);
 }

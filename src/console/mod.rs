@@ -19,5 +19,6 @@ pub(crate) use device::{flush, give_up_if_busy, init, write_raw};
 pub use input::{InputError, listen, read_byte};
 #[doc(hidden)]
 pub use line::print;
+pub use line::write;
 pub(crate) use line::{print_before, print_raw};
 pub(crate) use logger::init as init_log;

@@ -137,6 +137,11 @@ impl Uart {
         }
     }
 
+    /// Sends bytes as they are.
+    pub(super) fn send_bytes(&self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.send(*byte));
+    }
+
     fn send(&self, byte: u8) {
         match self.model {
             Model::Pl011 => {

@@ -11,7 +11,7 @@ use crate::lifecycle::{self, Stays};
 use crate::masking::Masking;
 use crate::percpu::CpuId;
 use crate::percpu::area::{self, Part as _};
-use crate::{call, gate, irq, time};
+use crate::{call, gate, irq, masking, time};
 
 /// Runs what was launched on this CPU, or waits until an interrupt has been handled.
 ///
@@ -30,6 +30,23 @@ use crate::{call, gate, irq, time};
 ///
 /// If interrupts are masked, or in interrupt context: nothing could ever wake it.
 pub fn idle() {
+    idle_unless(|| false);
+}
+
+/// As [`idle()`], but for the wait: that is left out if `is_busy` says so.
+///
+/// `is_busy` is asked last, behind the closing of interrupts: what an interrupt handler or a call on this CPU, or another CPU that then
+/// [wakes](wake) this one, makes true after it was asked ends the wait. It is not asked where there is something else to do. It is to be short: what
+/// could stop this CPU may have to wait for it. It may raise no exceptions, and what it panics with is a panic like any other.
+///
+/// So a loop that has work, and should not wait, still runs what was launched on its CPU, and leaves if that was asked to, by
+/// `idle_unless(|| true)`.
+///
+/// # Panics
+///
+/// As [`idle()`].
+#[inline]
+pub fn idle_unless(is_busy: impl FnOnce() -> bool) {
     let Some((area, _stays)) = Stays::unless_home() else { panic!("cpu::idle() with interrupts masked") };
     gate::poll();
     leaving::check(area);
@@ -41,21 +58,19 @@ pub fn idle() {
     if is_home && Mailbox::of(area).run_one() {
         return;
     }
-    let close = || {
-        // By `DAIF.I` alone: an interrupt that comes stays pending, and a WFI does not wait while one is, masked so or not (Arm
-        // ARM D1.6.2).
-        let daif = regs::daif_mask();
-        // A callback or a handler has run since, and nothing could end a WFI behind a guard that it has forgotten.
-        assert!(!Masking::of(area).is_held(), "cpu::idle() with interrupts masked");
-        daif
-    };
+    // By `DAIF.I` alone: an interrupt that comes stays pending, and a WFI does not wait while one is, masked so or not (Arm
+    // ARM D1.6.2).
+    let close = regs::daif_mask;
     let has_work = || {
         is_home && Mailbox::of(area).is_waiting()
             || call::is_pending(area, look)
             || lifecycle::is_due(area)
             || gate::is_taken_by_other()
+            || is_busy()
     };
     let wait = || {
+        // Callbacks and handlers have run since, and `is_busy`, and nothing could end a WFI behind a guard that one of them has forgotten.
+        assert!(!Masking::of(area).is_held(), "cpu::idle() with interrupts masked");
         // What is told after this look comes with an interrupt, which is pending then; or that is lost, and the timer comes.
         irq::look(area, apply_news);
         time::look_around();
@@ -84,6 +99,13 @@ pub fn idle_loop(_: CpuId) -> ! {
     loop {
         idle();
     }
+}
+
+/// Whether this is what the CPU runs by itself - `main`, the secondary function, a launched closure - in thread context with interrupts
+/// open: a thread that is never moved to another CPU. `false` in a [context](crate::context) of the application's, in handlers and callbacks, and with
+/// interrupts masked.
+pub fn is_home() -> bool {
+    masking::open_here(|own| !Holds::of(own).is_away()).unwrap_or(false)
 }
 
 /// Makes `cpu` leave its current or next WFI. Does nothing if `cpu` is not online.

@@ -34,7 +34,7 @@ mod unfit;
 
 pub use area::{BYTES_PER_CPU, bytes_per_cpu};
 pub(crate) use count::waited;
-pub use idle::{idle, idle_loop, offline_point, wake};
+pub use idle::{idle, idle_loop, idle_unless, is_home, offline_point, wake};
 pub use options::Leaving;
 #[doc(hidden)]
 pub use options::Options;

@@ -166,13 +166,17 @@ impl Header {
         unsafe { self.label.load(Ordering::Relaxed).as_ref() }.copied()
     }
 
-    /// The same from now on.
-    pub(crate) fn set_label(&self, label: Option<&'static &'static str>) {
-        // Relaxed: what it leads to is constant.
+    /// The same from now on. What it was comes back. For its own CPU.
+    #[inline(always)]
+    pub(crate) fn set_label(&self, label: Option<&'static &'static str>) -> Option<&'static &'static str> {
+        // Relaxed: what it leads to is constant. No read-modify-write: a handler that comes in between leaves it as it was.
+        let before = self.label.load(Ordering::Relaxed);
         self.label.store(
             label.map_or(core::ptr::null_mut(), |label| core::ptr::from_ref(label).cast_mut()),
             Ordering::Relaxed,
         );
+        // SAFETY: as in `label`.
+        unsafe { before.as_ref() }
     }
 
     /// From its next life on this CPU, which is the calling one, uses its thread stack below `sp` alone: what lies above is

@@ -7,4 +7,4 @@ mod names;
 pub use crate::cpu_set::{CpuId, CpuSet, Iter, MAX_CPUS};
 pub use local::PerCpu;
 pub(crate) use local::template_range;
-pub use names::{current, get, mpidr, online, possible};
+pub use names::{current, get, is_online, mpidr, online, possible};

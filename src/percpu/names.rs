@@ -24,6 +24,12 @@ pub fn online() -> CpuSet {
     area::areas().iter().filter(|area| area::is_online(area)).map(|area| area.id).collect()
 }
 
+/// Whether `cpu` is online: a look at that CPU alone, where [`online`] looks at all. As old.
+#[inline]
+pub fn is_online(cpu: CpuId) -> bool {
+    area::is_online(area::of(cpu))
+}
+
 /// The affinity of `cpu` as the device tree and PSCI write it: Aff3 at bits 39:32, Aff2 to Aff0 at 23:0
 /// (Arm ARM, MPIDR_EL1).
 pub fn mpidr(cpu: CpuId) -> u64 {
