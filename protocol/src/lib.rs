@@ -12,6 +12,7 @@ mod apart;
 mod arch;
 mod bells;
 mod deadline_call;
+mod door;
 mod doze;
 mod gate;
 mod handshake;
@@ -43,6 +44,7 @@ pub use alarm::AlarmDue;
 pub use arch::{Arch, Word};
 pub use bells::{Bells, Deaf, Rung};
 pub use deadline_call::{DeadlineCall, DeadlineState, Pending, Started, Ticket};
+pub use door::{Door, DoorClosed, Inside};
 pub use doze::Doze;
 pub use gate::{Entry, Gate, Phase};
 pub use handshake::{

@@ -1,0 +1,72 @@
+//! embassy's executors on every CPU that [`reveille`] runs.
+//!
+//! Each CPU has an executor of thread mode, in its idle loop, and one of interrupt mode, on a doorbell, for what is to pre-empt. Any CPU
+//! [spawns](spawner) to any, and tasks wake tasks wherever they are. The time driver is here too: sleepers are woken by the alarm of their CPU.
+//!
+//! ```ignore
+//! reveille::entry!(main, leaving = reveille_embassy::EXECUTORS);
+//!
+//! fn main(system: &'static System) -> ExitCode {
+//!     system.bring_up_all(system.deadline());
+//!     reveille_embassy::run(|spawner| spawner.spawn(hello().unwrap()))
+//! }
+//!
+//! reveille_embassy::task! {
+//!     async fn hello() {
+//!         Timer::after_millis(10).await;
+//!         println!("hello from cpu {}", cpu::current());
+//!     }
+//! }
+//! ```
+//!
+//! # Waking and sleeping
+//!
+//! A CPU whose tasks all wait is in WFI, and takes no interrupt for them. To wake a task queues it, and tells its CPU by one bit of one word; whoever finds
+//! that asleep, and he alone, sends an SGI. So many wakes of a CPU cost one SGI at most, and those of one that is awake none. The CPU lies down by a
+//! compare-exchange of that word, with interrupts closed: no wake is lost between the last poll and the WFI. An SGI that is lost costs time, as any:
+//! the CPU looks around at least as often as the bootarg `idle_ms` says.
+//!
+//! # CPUs that leave
+//!
+//! | tasks | when their CPU is asked to leave |
+//! |---|---|
+//! | of `#[embassy_executor::task]`, and of [`task!`] without `movable` | it stays until they are over: `Err(Held(Application(name)))` names one. They learn of it by [`leaving`] |
+//! | of [`task!`] with `movable` | they go on on another CPU that runs executors, sleepers among them, and go back when theirs does; or they are like the others, if the CPU's [`Policy`] says so |
+//!
+//! A CPU that leaves takes no new tasks: they come back in [`Refused`]. (embassy's own `SendSpawner`, from inside of a task, knows nothing of that. What it spawns to
+//! a CPU that has left waits until that is back.)
+//!
+//! # Contexts
+//!
+//! Tasks are woken and spawned from any context, but for NMI level, where they can be woken and not spawned, and cannot be asked to sleep. A task in thread
+//! mode is polled in thread context, interrupts open, with its CPU [pinned](reveille::hotplug::pin); a task in interrupt mode in interrupt context. Where the application has
+//! [contexts](reveille::context), executors run in what each CPU runs by itself, and can be preempted there.
+
+#![no_std]
+#![deny(unsafe_op_in_unsafe_fn)]
+
+mod console;
+mod hotplug;
+mod interrupt;
+mod leaving;
+mod mutex;
+mod node;
+mod pend;
+mod roll;
+mod run;
+mod spawn;
+mod task;
+mod time;
+mod word;
+
+pub use console::{Console, ConsoleError};
+#[doc(hidden)]
+pub use embassy_executor;
+pub use hotplug::{Policy, set_policy};
+pub use leaving::{Leaving, leaving};
+pub use mutex::SpinRawMutex;
+pub use run::{EXECUTORS, run, with_spawner};
+pub use spawn::{CpuSpawner, Refused, Why, spawner};
+pub use task::MovableToken;
+#[doc(hidden)]
+pub use task::{Movable, Named, movable, named};

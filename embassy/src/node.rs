@@ -1,0 +1,256 @@
+//! What each CPU has: its executors, what it is told, and who is there.
+
+use crate::roll::Roll;
+use crate::time::Queue;
+use crate::word::{CpuWord, Cpus};
+use core::cell::{Cell, UnsafeCell};
+use core::mem::MaybeUninit;
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use embassy_executor::raw;
+use reveille::cpu::{self, CpuId, MAX_CPUS};
+use reveille::hotplug::Pin;
+use reveille::irq;
+use reveille_protocol::{Door, Doze, Hosting};
+use spin::Once;
+
+/// Tasks that stay on their CPU are to be polled.
+pub(crate) const LOCAL: u32 = 1;
+/// Tasks of this CPU's that may move are.
+pub(crate) const MOVABLE: u32 = 2;
+/// Those of another CPU, which has left, are.
+pub(crate) const GUESTS: u32 = 4;
+/// Another CPU wants its tasks back.
+pub(crate) const HANDBACK: u32 = 8;
+
+/// Which of a CPU's executors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub(crate) enum Kind {
+    /// Thread mode, of tasks that stay.
+    Local,
+    /// Thread mode, of tasks that may move.
+    Movable,
+    /// Interrupt mode.
+    Interrupt,
+}
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::Local, Self::Movable, Self::Interrupt];
+
+    /// Whether its tasks stay on their CPU.
+    pub(crate) fn stays(self) -> bool {
+        self != Self::Movable
+    }
+}
+
+/// What one CPU has. Never moved or freed.
+#[repr(C, align(128))]
+pub(crate) struct Node {
+    // One line of those who wake tasks.
+    local: raw::Executor,
+    pub(crate) doze: Doze<Cpus>,
+    movable: raw::Executor,
+    /// Who polls the movable tasks.
+    pub(crate) hosting: Hosting<Cpus>,
+    interrupt: raw::Executor,
+    pub(crate) cpu: CpuId,
+
+    /// Tasks that stay on this CPU; closed while it leaves, and until it comes back.
+    pub(crate) door: Door<Cpus>,
+    /// Tasks that may move.
+    pub(crate) movables: AtomicU64,
+    /// CPUs whose movable tasks are to be polled here: a bit for each.
+    guests: [AtomicU64; MAX_CPUS / 64],
+    /// What happens to movable tasks when the CPU leaves.
+    pub(crate) policy: AtomicU8,
+    /// How often the CPU was asked to leave.
+    pub(crate) asked: AtomicU64,
+    /// Whether its loop runs, and takes the movable tasks of CPUs that leave.
+    pub(crate) serves: AtomicBool,
+    /// Its tasks that have a name.
+    pub(crate) tasks: Roll,
+    /// Tasks here that want to know when the CPU is asked to leave.
+    pub(crate) leavers: Roll,
+    /// Its sleepers.
+    pub(crate) queue: Queue,
+
+    // For its own CPU alone.
+    /// Its thread-mode executors are being polled.
+    pub(crate) polls: Cell<bool>,
+    /// So is that of interrupt mode.
+    pub(crate) interrupted: Cell<bool>,
+    /// And is to be once more.
+    pub(crate) again: Cell<bool>,
+    /// Keeps the CPU from leaving, as a task came after it was asked.
+    pub(crate) pin: Cell<Option<Pin>>,
+}
+
+// SAFETY: the executors may be woken and spawned to from any CPU; they are polled by one at a time: `local` and `interrupt` by their own, each guarded
+// by its flag against itself, `movable` by its host (`Hosting`). The cells, and the `Pin` in one, are touched by their own CPU alone, each in one kind of context: `polls` in its home thread,
+// `interrupted` and `again` in interrupt context, `pin` in hotplug callbacks.
+unsafe impl Sync for Node {}
+
+/// Where a node is made.
+struct Place {
+    made: Once<()>,
+    node: UnsafeCell<MaybeUninit<Node>>,
+}
+
+// SAFETY: the node is written once, by who makes it, before `made` says so, and shared after that; it is `Sync`, and what it is made of may be made on any CPU.
+unsafe impl Sync for Place {}
+
+reveille::percpu! {
+    static PLACES: Place = Place { made: Once::new(), node: UnsafeCell::new(MaybeUninit::uninit()) };
+}
+
+impl Node {
+    /// That of `cpu`. Made by whoever asks first.
+    ///
+    /// # Panics
+    ///
+    /// At NMI level if nobody has asked yet.
+    #[inline]
+    pub(crate) fn of(cpu: CpuId) -> &'static Self {
+        Self::at(PLACES.of(cpu), cpu)
+    }
+
+    /// That of `cpu`, if anybody has asked yet.
+    pub(crate) fn if_made(cpu: CpuId) -> Option<&'static Self> {
+        PLACES.of(cpu).made.is_completed().then(|| Self::of(cpu))
+    }
+
+    /// That of the calling CPU, for a thread that is not moved, in interrupt context, or with interrupts masked.
+    #[inline]
+    pub(crate) fn here() -> &'static Self {
+        Self::of(cpu::current())
+    }
+
+    #[inline]
+    fn at(place: &'static Place, cpu: CpuId) -> &'static Self {
+        if !place.made.is_completed() {
+            make(place, cpu);
+        }
+        // SAFETY: made, and only shared since.
+        unsafe { (*place.node.get()).assume_init_ref() }
+    }
+
+    fn new(cpu: CpuId, own: *const Self) -> Self {
+        let executor =
+            |kind: Kind| raw::Executor::new(own.map_addr(|at| at | kind as usize).cast_mut().cast());
+        Self {
+            local: executor(Kind::Local),
+            doze: Doze::from_parts(CpuWord::with(Doze::<Cpus>::AWAKE)),
+            movable: executor(Kind::Movable),
+            hosting: Hosting::from_parts(CpuWord::with(Hosting::<Cpus>::hosted_by(cpu.index() as u32))),
+            interrupt: executor(Kind::Interrupt),
+            cpu,
+            door: Door::from_parts(CpuWord::with(Door::<Cpus>::OPEN)),
+            movables: AtomicU64::new(0),
+            guests: [const { AtomicU64::new(0) }; MAX_CPUS / 64],
+            policy: AtomicU8::new(0),
+            asked: AtomicU64::new(0),
+            serves: AtomicBool::new(false),
+            tasks: Roll::new(),
+            leavers: Roll::new(),
+            queue: Queue::new(),
+            polls: Cell::new(false),
+            interrupted: Cell::new(false),
+            again: Cell::new(false),
+            pin: Cell::new(None),
+        }
+    }
+
+    /// The one of its executors.
+    #[inline(always)]
+    pub(crate) fn executor(&'static self, kind: Kind) -> &'static raw::Executor {
+        match kind {
+            Kind::Local => &self.local,
+            Kind::Movable => &self.movable,
+            Kind::Interrupt => &self.interrupt,
+        }
+    }
+
+    /// Its number.
+    #[inline(always)]
+    pub(crate) fn index(&self) -> u32 {
+        self.cpu.index() as u32
+    }
+
+    /// Tells its CPU's loop of work, which was queued before. From any context.
+    #[inline(always)]
+    pub(crate) fn tell(&self, bits: u32) {
+        // On that CPU itself the wait is over, or has not begun: it waits with interrupts closed, so nothing but what is at NMI level runs there meanwhile.
+        if self.doze.raise(bits) && (cpu::current() != self.cpu || irq::in_nmi()) {
+            cpu::wake(self.cpu);
+        }
+    }
+
+    /// Tells its CPU's loop that the movable tasks of `of` are to be polled, which it hosts.
+    pub(crate) fn tell_of_guest(&self, of: u32) {
+        if of == self.index() {
+            return self.tell(MOVABLE);
+        }
+        let (word, bit) = (of as usize / 64, of % 64);
+        // Relaxed: the bit that is raised hands it over.
+        self.guests[word].fetch_or(1 << bit, Ordering::Relaxed);
+        self.tell(GUESTS);
+    }
+
+    /// Takes the CPUs whose movable tasks are to be polled here.
+    pub(crate) fn take_guests(&self, mut each: impl FnMut(CpuId)) {
+        for (word, bits) in self.guests.iter().enumerate() {
+            // Relaxed: `Doze` has handed it over. Looked at first, as most are empty.
+            if bits.load(Ordering::Relaxed) == 0 {
+                continue;
+            }
+            let mut rest = bits.swap(0, Ordering::Relaxed);
+            while rest != 0 {
+                let index = word * 64 + rest.trailing_zeros() as usize;
+                rest &= rest - 1;
+                if let Some(cpu) = cpu::get(index) {
+                    each(cpu);
+                }
+            }
+        }
+    }
+
+    /// The CPU and kind of the executor with this id, as embassy numbers them: the lower half of its address.
+    pub(crate) fn of_executor(id: u32) -> Option<(&'static Self, Kind)> {
+        let is_one = |node: &'static Self| {
+            Kind::ALL.into_iter().find(|kind| ptr::from_ref(node.executor(*kind)).addr() as u32 == id)
+        };
+        let own = Self::if_made(cpu::current()).into_iter();
+        let all = cpu::possible();
+        own.chain(all.iter().filter_map(Self::if_made)).find_map(|node| is_one(node).map(|kind| (node, kind)))
+    }
+
+    /// What the context of an executor stands for.
+    ///
+    /// # Safety
+    ///
+    /// It is one that [`new`](Self::new) gave to an executor of a node that was made.
+    #[inline(always)]
+    pub(crate) unsafe fn of_context(context: *mut ()) -> (&'static Self, Kind) {
+        let kind = match context.addr() & 3 {
+            0 => Kind::Local,
+            1 => Kind::Movable,
+            _ => Kind::Interrupt,
+        };
+        // SAFETY: the node's own address, with the kind in the lowest bits, which are 0 in that; the node is there for ever.
+        let node = unsafe { NonNull::new_unchecked(context.map_addr(|at| at & !3)).cast().as_ref() };
+        (node, kind)
+    }
+}
+
+#[cold]
+fn make(place: &'static Place, cpu: CpuId) {
+    assert!(!irq::in_nmi(), "reveille-embassy is used at NMI level before it has begun");
+    // A handler of this CPU might want it too, and wait for ever.
+    let _masked = irq::mask();
+    place.made.call_once(|| {
+        let node = place.node.get().cast::<Node>();
+        // SAFETY: once, before anybody refers to it.
+        unsafe { node.write(Node::new(cpu, node)) };
+    });
+}

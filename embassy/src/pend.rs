@@ -1,0 +1,62 @@
+//! What embassy's executors call: when one has something to poll, and, by its tracing hooks, when tasks come and go.
+
+use crate::interrupt;
+use crate::node::{Kind, LOCAL, Node};
+use core::sync::atomic::Ordering;
+
+/// An executor whose queue was empty has something to poll. From any context.
+#[unsafe(export_name = "__pender")]
+fn pender(context: *mut ()) {
+    // SAFETY: embassy gives back what the executor was made with, and all of this image are those of nodes, which this crate makes: another
+    // crate that makes one of its own would need a pender of its own, of which there can be one.
+    let (node, kind) = unsafe { Node::of_context(context) };
+    match kind {
+        Kind::Local => node.tell(LOCAL),
+        Kind::Movable => {
+            let host = node.hosting.host();
+            // The machine has each CPU that hosts.
+            if let Some(cpu) = reveille::cpu::get(host as usize) {
+                Node::of(cpu).tell_of_guest(node.index());
+            }
+        }
+        Kind::Interrupt => interrupt::pend(node),
+    }
+}
+
+/// A task was spawned.
+#[unsafe(no_mangle)]
+fn _embassy_trace_task_new(executor: u32, _task: u32) {
+    let Some((node, kind)) = Node::of_executor(executor) else { return };
+    if kind.stays() {
+        node.door.add();
+    } else {
+        // Relaxed, here and below: a number, which its host looks at, who polls what adds to it.
+        node.movables.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A task is over.
+#[unsafe(no_mangle)]
+fn _embassy_trace_task_end(executor: u32, _task: u32) {
+    let Some((node, kind)) = Node::of_executor(executor) else { return };
+    if kind.stays() {
+        node.door.leave();
+    } else {
+        node.movables.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[unsafe(no_mangle)]
+fn _embassy_trace_poll_start(_executor: u32) {}
+
+#[unsafe(no_mangle)]
+fn _embassy_trace_task_exec_begin(_executor: u32, _task: u32) {}
+
+#[unsafe(no_mangle)]
+fn _embassy_trace_task_exec_end(_executor: u32, _task: u32) {}
+
+#[unsafe(no_mangle)]
+fn _embassy_trace_task_ready_begin(_executor: u32, _task: u32) {}
+
+#[unsafe(no_mangle)]
+fn _embassy_trace_executor_idle(_executor: u32) {}

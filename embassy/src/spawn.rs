@@ -1,0 +1,130 @@
+//! Spawning to any CPU.
+
+use crate::hotplug;
+use crate::node::{Kind, Node};
+use crate::task::MovableToken;
+use core::fmt;
+use embassy_executor::SpawnToken;
+use reveille::cpu::{self, CpuId};
+
+/// Spawns tasks to the executors of one CPU, from any.
+#[derive(Clone, Copy, Debug)]
+pub struct CpuSpawner {
+    cpu: CpuId,
+}
+
+/// The one of `cpu`'s executors. From any context but NMI level.
+pub fn spawner(cpu: CpuId) -> CpuSpawner {
+    hotplug::begin();
+    CpuSpawner { cpu }
+}
+
+/// A task was not spawned, as its CPU takes none. It comes back inside, and is to be spawned elsewhere: embassy's tokens cannot be dropped.
+#[must_use = "the task is to be spawned elsewhere"]
+pub struct Refused<T> {
+    token: T,
+    cpu: CpuId,
+    why: Why,
+}
+
+/// Why a CPU takes no tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Why {
+    /// It is not online.
+    Offline,
+    /// It is about to leave.
+    Leaving,
+}
+
+impl<T> Refused<T> {
+    /// The task.
+    pub fn into_token(self) -> T {
+        self.token
+    }
+
+    /// Why it was not spawned.
+    pub fn why(&self) -> Why {
+        self.why
+    }
+}
+
+impl<T> fmt::Debug for Refused<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refused").field("cpu", &self.cpu).field("why", &self.why).finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Display for Refused<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why = match self.why {
+            Why::Offline => "is not online",
+            Why::Leaving => "is leaving",
+        };
+        write!(f, "a task was not spawned: cpu {} {why}", self.cpu)
+    }
+}
+
+impl CpuSpawner {
+    /// Its CPU.
+    pub fn cpu(self) -> CpuId {
+        self.cpu
+    }
+
+    /// Spawns a task in thread mode: it runs there, and keeps the CPU from leaving, until it is over. From any context but NMI level.
+    ///
+    /// The CPU polls it when it runs its executors ([`EXECUTORS`](crate::EXECUTORS), [`run`](crate::run)).
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`], with the task.
+    pub fn spawn<S: Send>(self, token: SpawnToken<S>) -> Result<(), Refused<SpawnToken<S>>> {
+        self.spawn_to(Kind::Local, token)
+    }
+
+    /// Spawns a task in interrupt mode: it runs there in interrupt context, whatever the CPU's thread does, and keeps the CPU from leaving until
+    /// it is over. From any context but NMI level.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`], with the task.
+    pub fn spawn_interrupt<S: Send>(self, token: SpawnToken<S>) -> Result<(), Refused<SpawnToken<S>>> {
+        self.spawn_to(Kind::Interrupt, token)
+    }
+
+    /// Spawns a task in thread mode that moves to another CPU when this one leaves, or keeps it, as its [`Policy`](crate::Policy) says. From any
+    /// context but NMI level.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`], with the task.
+    pub fn spawn_movable<S>(self, token: MovableToken<S>) -> Result<(), Refused<MovableToken<S>>> {
+        let (token, node) = self.enter(token)?;
+        // As from the CPU itself: a movable task is `Send`.
+        node.executor(Kind::Movable).spawner().spawn(token.into_inner());
+        node.door.leave();
+        Ok(())
+    }
+
+    fn spawn_to<S: Send>(self, kind: Kind, token: SpawnToken<S>) -> Result<(), Refused<SpawnToken<S>>> {
+        let (token, node) = self.enter(token)?;
+        node.executor(kind).spawner().make_send().spawn(token);
+        // It counts itself.
+        node.door.leave();
+        Ok(())
+    }
+
+    /// Keeps the CPU from leaving, or gives the token back.
+    fn enter<T>(self, token: T) -> Result<(T, &'static Node), Refused<T>> {
+        let node = Node::of(self.cpu);
+        let refused = |token, why| Err(Refused { token, cpu: self.cpu, why });
+        if node.door.enter().is_err() {
+            return refused(token, if cpu::is_online(self.cpu) { Why::Leaving } else { Why::Offline });
+        }
+        if !cpu::is_online(self.cpu) {
+            node.door.leave();
+            return refused(token, Why::Offline);
+        }
+        Ok((token, node))
+    }
+}
