@@ -23,27 +23,58 @@ choose_image() {
 check_image_options() {
     opt_target=${opt_target:-$(default_target)}
     check_target "$opt_target"
-    opt_features=$(normal_features "$opt_kind" "$opt_features")
+    opt_features=$(normal_features "$opt_kind" "$opt_features" "$opt_name")
 }
 
-# The names of examples, or of the on-target tests (the binaries of the package in tests/target), in order.
-image_names() {
-    local kind=$1 dir=$ROOT/examples manifest=$ROOT/Cargo.toml section=example file
+# The folders of the packages that have images of a kind: examples, on-target tests, or one of the kinds that `build_images` knows besides.
+image_folders() {
+    case $1 in
+    example) printf '%s\n' . embassy ;;
+    test) printf '%s\n' tests/target ;;
+    shim) printf '%s\n' tests/shim ;;
+    bench) printf '%s\n' benches ;;
+    esac
+}
+
+# The folder of the package that has this image: image_folder KIND [NAME]. Without a name, or where none has it, the first.
+image_folder() {
+    local folder folders names
+    mapfile -t folders < <(image_folders "$1")
+    for folder in "${folders[@]:1}"; do
+        mapfile -t names < <(folder_images "$1" "$folder")
+        if among "${2:-}" "${names[@]}"; then
+            printf '%s\n' "$folder"
+            return
+        fi
+    done
+    printf '%s\n' "${folders[0]}"
+}
+
+# The images of a kind in such a folder.
+folder_images() {
+    local kind=$1 folder=$ROOT/$2 section=example file
+    local dir=$folder/examples manifest=$folder/Cargo.toml
     if [[ $kind == test ]]; then
-        dir=$ROOT/tests/target/src/bin manifest=$ROOT/tests/target/Cargo.toml section=bin
+        dir=$folder/src/bin section=bin
     fi
-    {
-        for file in "$dir"/*.rs "$dir"/*/main.rs; do
-            [[ -f $file ]] || continue
-            file=${file%/main.rs}
-            file=${file##*/}
-            printf '%s\n' "${file%.rs}"
-        done
-        # Those that the manifest names because they lie elsewhere.
-        [[ ! -f $manifest ]] || awk -v section="[[$section]]" '
-            /^\[/ { inside = ($0 == section) }
-            inside && /^name *=/ { gsub(/.*= *"|".*/, ""); print }' "$manifest"
-    } | sort -u
+    for file in "$dir"/*.rs "$dir"/*/main.rs; do
+        [[ -f $file ]] || continue
+        file=${file%/main.rs}
+        file=${file##*/}
+        printf '%s\n' "${file%.rs}"
+    done
+    # Those that the manifest names because they lie elsewhere.
+    [[ ! -f $manifest ]] || awk -v section="[[$section]]" '
+        /^\[/ { inside = ($0 == section) }
+        inside && /^name *=/ { gsub(/.*= *"|".*/, ""); print }' "$manifest"
+}
+
+# The names of examples, or of on-target tests, in order.
+image_names() {
+    local folder
+    while read -r folder; do
+        folder_images "$1" "$folder"
+    done < <(image_folders "$1") | sort -u
 }
 
 check_image_name() {
@@ -83,26 +114,32 @@ manifest_features() {
     awk '/^\[/ { inside = ($0 == "[features]") } inside && /^[A-Za-z0-9_-]+ *=/ { sub(/ *=.*/, ""); print }' "$1"
 }
 
-# Sort a list of features (separated by commas or spaces) and refuse one that does not exist.
-# A test image may be built with a feature of the runtime that its own package does not name.
+# The feature names of the package of an image, if that is not the runtime itself: own_features KIND [NAME]
+own_features() {
+    local folder
+    folder=$(image_folder "$@")
+    [[ $folder == . ]] || manifest_features "$ROOT/$folder/Cargo.toml"
+}
+
+# Sort a list of features (separated by commas or spaces) and refuse one that does not exist: normal_features KIND LIST [NAME]
+# An image may be built with a feature of the runtime that its own package does not name.
 normal_features() {
-    local kind=$1 list=${2//,/ } known own=() feature out=()
-    mapfile -t known < <(manifest_features "$ROOT/Cargo.toml")
-    [[ $kind != test ]] || mapfile -t own < <(manifest_features "$ROOT/tests/target/Cargo.toml")
+    local list=${2//,/ } all feature out=()
+    mapfile -t all < <({ manifest_features "$ROOT/Cargo.toml" && own_features "$1" "${3:-}"; } | sort -u)
     for feature in $list; do
-        among "$feature" "${known[@]}" "${own[@]}" \
-            || usage_error "--features: unknown '$feature'; there are: $(join ', ' "${known[@]}" "${own[@]}")"
+        among "$feature" "${all[@]}" || usage_error "--features: unknown '$feature'; there are: $(join ', ' "${all[@]}")"
         out+=("$feature")
     done
     ((${#out[@]} == 0)) || printf '%s\n' "${out[@]}" | sort -u | paste -sd , -
 }
 
-# The same list as cargo wants it.
+# The same list as cargo wants it: cargo_features KIND LIST [NAME]
 cargo_features() {
-    local kind=$1 list=${2//,/ } own=() feature out=()
-    [[ $kind != test ]] || mapfile -t own < <(manifest_features "$ROOT/tests/target/Cargo.toml")
+    local list=${2//,/ } own feature out=() folder
+    folder=$(image_folder "$1" "${3:-}")
+    mapfile -t own < <(own_features "$1" "${3:-}")
     for feature in $list; do
-        if [[ $kind == test ]] && ! among "$feature" "${own[@]}"; then
+        if [[ $folder != . ]] && ! among "$feature" "${own[@]}"; then
             feature=reveille/$feature
         fi
         out+=("$feature")
@@ -157,23 +194,36 @@ copy_image() {
     keep_image "$elf" "$to"
 }
 
-# Build images of one kind in one call: build_images KIND TARGET FEATURES PROFILE NAME..
-# Beside examples and tests there are the kinds `bench` and `shim`, each a package with a program of the same name.
+# Build images of one kind, those of one package in one call: build_images KIND TARGET FEATURES PROFILE NAME..
+# Beside examples and tests there are the kinds `bench` and `shim`, each a package with programs that are called by their names.
 # Prints the absolute path of each ELF, in the order of the names; cargo's own output goes to stderr.
 build_images() {
-    local kind=$1 target=$2 features=$3 profile=$4
+    local kind=$1 target=$2 features=$3 profile=$4 folder name
+    local -A names=() elves=()
     shift 4
-    local command=(cargo build --profile "$profile" --target "$target" --message-format=json-render-diagnostics) name
-    local package=reveille-$kind sort=--bin messages path
-    case $kind in
-    example) package=reveille sort=--example ;;
-    test) package=reveille-tests ;;
-    esac
+    for name; do
+        names[$(image_folder "$kind" "$name")]+=" $name"
+    done
+    for folder in "${!names[@]}"; do
+        # shellcheck disable=SC2086 # a list
+        build_in "$folder" "$kind" "$target" "$features" "$profile" ${names[$folder]}
+    done
+    for name; do
+        printf '%s\n' "${elves[$name]}"
+    done
+}
+
+# For build_images: puts the paths into its `elves`. build_in FOLDER KIND TARGET FEATURES PROFILE NAME..
+build_in() {
+    local folder=$1 kind=$2 target=$3 features=$4 profile=$5 sort=--bin messages path name
+    shift 5
+    local command=(cargo build --profile "$profile" --target "$target" --message-format=json-render-diagnostics)
+    [[ $kind != example ]] || sort=--example
     # shellcheck disable=SC2207 # one word or none
     command+=($(cargo_locked))
-    command+=(-p "$package")
+    command+=(-p "$(package_in "$ROOT/$folder")")
     for name; do command+=("$sort" "$name"); done
-    [[ -z $features ]] || command+=(--features "$(cargo_features "$kind" "$features")")
+    [[ -z $features ]] || command+=(--features "$(cargo_features "$kind" "$features" "$1")")
     messages=$(in_root "${command[@]}" </dev/null) || {
         say "$PROGRAM: the build failed: $(quoted "${command[@]}")"
         exit "$EXIT_BUILD"
@@ -181,6 +231,11 @@ build_images() {
     for name; do
         path=$(sed -nE "s/^.*\"reason\":\"compiler-artifact\".*\"name\":\"$name\".*\"executable\":\"([^\"]+)\".*\$/\1/p" <<<"$messages" | tail -n 1)
         [[ -f $path ]] || die "cargo built $name but did not say where"
-        printf '%s\n' "$path"
+        elves[$name]=$path
     done
+}
+
+# The name of the package in a folder.
+package_in() {
+    awk '/^\[/ { inside = ($0 == "[package]") } inside && /^name *=/ { gsub(/.*= *"|".*/, ""); print }' "$1/Cargo.toml"
 }

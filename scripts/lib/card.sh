@@ -50,6 +50,7 @@ card_check() {
     board_file "$opt_board" BOARD
     declare -F board_card >/dev/null || usage_error "BOARD: $opt_board boots from no card that this could make"
     check_image_name example "$card_example"
+    opt_name=$card_example
     check_image_options
     [[ $card_append != *$'\n'* ]] || usage_error '--append: more than one line'
 }
