@@ -162,7 +162,7 @@ async fn game(tokens: u64, rounds: u64) -> bool {
     // The ring is whole all the time.
     let last = cpus.iter().last().unwrap_or(CpuId::BOOT);
     if last != CpuId::BOOT {
-        match leave_and_return(last, period).await {
+        match leave_and_return(last, 2 * tokens, period).await {
             Ok(Verdict::Online) => {}
             Ok(verdict) => {
                 println!("cpu {last} does not come back: {verdict:?}");
@@ -194,11 +194,13 @@ async fn game(tokens: u64, rounds: u64) -> bool {
     good && EARLY.load(Ordering::Relaxed) == 0
 }
 
-/// Takes `cpu` down, waits until its tokens are passed on elsewhere, and brings it back, with its clock.
-async fn leave_and_return(cpu: CpuId, period: Duration) -> Result<Verdict, HotplugError> {
+/// Takes `cpu` down, waits until there were so many passes for it elsewhere, and brings it back, with its clock.
+async fn leave_and_return(cpu: CpuId, passes: u64, period: Duration) -> Result<Verdict, HotplugError> {
     // Neither of the two awaits: while they wait all tasks of this CPU in thread mode do.
     cpu_down(cpu, PATIENCE)?;
-    PASSED_ELSEWHERE.wait().await;
+    while ELSEWHERE.load(Ordering::Relaxed) < passes {
+        PASSED_ELSEWHERE.wait().await;
+    }
     let verdict = cpu_up(cpu, PATIENCE);
     if verdict == Verdict::Online {
         spawner(cpu).spawn(clock(period).unwrap()).unwrap();
