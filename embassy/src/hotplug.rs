@@ -25,14 +25,19 @@ pub fn set_policy(cpu: CpuId, policy: Policy) {
 /// Begins, once: the doorbell and the callbacks.
 pub(crate) fn begin() {
     static BEGUN: AtomicBool = AtomicBool::new(false);
-    // Relaxed: both are behind locks, or atomic, themselves.
-    if BEGUN.load(Ordering::Relaxed) || BEGUN.swap(true, Ordering::Relaxed) {
+    static REGISTERED: AtomicBool = AtomicBool::new(false);
+    // Relaxed, all of them: the bell and the callbacks have words and locks of their own.
+    if BEGUN.load(Ordering::Relaxed) {
         return;
     }
+    // Whoever comes at the same time sees to it too, and has it when this returns.
     interrupt::register();
-    if let Err(error) = register_callbacks(Callbacks { online, offline, asked }) {
+    if !REGISTERED.swap(true, Ordering::Relaxed)
+        && let Err(error) = register_callbacks(Callbacks { online, offline, asked })
+    {
         panic!("reveille-embassy: {error}");
     }
+    BEGUN.store(true, Ordering::Relaxed);
 }
 
 /// The loop of `node`'s CPU begins: its own movable tasks are to come back.

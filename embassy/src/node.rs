@@ -5,7 +5,7 @@ use crate::time::Queue;
 use crate::word::{CpuWord, Cpus};
 use core::cell::{Cell, UnsafeCell};
 use core::mem::MaybeUninit;
-use core::ptr::{self, NonNull};
+use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use embassy_executor::raw;
 use reveille::cpu::{self, CpuId, MAX_CPUS};
@@ -135,9 +135,10 @@ impl Node {
         unsafe { (*place.node.get()).assume_init_ref() }
     }
 
-    fn new(cpu: CpuId, own: *const Self) -> Self {
+    fn new(cpu: CpuId) -> Self {
+        // What the pender is told: a number, as anybody may make an executor with any context.
         let executor =
-            |kind: Kind| raw::Executor::new(own.map_addr(|at| at | kind as usize).cast_mut().cast());
+            |kind: Kind| raw::Executor::new(ptr::without_provenance_mut(cpu.index() << 2 | kind as usize));
         Self {
             local: executor(Kind::Local),
             doze: Doze::from_parts(CpuWord::with(Doze::<Cpus>::AWAKE)),
@@ -225,21 +226,16 @@ impl Node {
         own.chain(all.iter().filter_map(Self::if_made)).find_map(|node| is_one(node).map(|kind| (node, kind)))
     }
 
-    /// What the context of an executor stands for.
-    ///
-    /// # Safety
-    ///
-    /// It is one that [`new`](Self::new) gave to an executor of a node that was made.
+    /// What the context of an executor stands for, if it is that of a node.
     #[inline(always)]
-    pub(crate) unsafe fn of_context(context: *mut ()) -> (&'static Self, Kind) {
+    pub(crate) fn of_context(context: *mut ()) -> Option<(&'static Self, Kind)> {
         let kind = match context.addr() & 3 {
             0 => Kind::Local,
             1 => Kind::Movable,
-            _ => Kind::Interrupt,
+            2 => Kind::Interrupt,
+            _ => return None,
         };
-        // SAFETY: the node's own address, with the kind in the lowest bits, which are 0 in that; the node is there for ever.
-        let node = unsafe { NonNull::new_unchecked(context.map_addr(|at| at & !3)).cast().as_ref() };
-        (node, kind)
+        Some((Self::of(cpu::get(context.addr() >> 2)?), kind))
     }
 }
 
@@ -251,6 +247,6 @@ fn make(place: &'static Place, cpu: CpuId) {
     place.made.call_once(|| {
         let node = place.node.get().cast::<Node>();
         // SAFETY: once, before anybody refers to it.
-        unsafe { node.write(Node::new(cpu, node)) };
+        unsafe { node.write(Node::new(cpu)) };
     });
 }

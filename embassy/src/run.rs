@@ -38,7 +38,7 @@ pub fn run(init: impl FnOnce(Spawner)) -> ! {
 ///
 /// # Panics
 ///
-/// As [`run`].
+/// Anywhere but in what the CPU runs by itself, in thread context with interrupts open ([`cpu::is_home`]).
 pub fn with_spawner<R>(f: impl FnOnce(Spawner) -> R) -> R {
     f(spawner(begin()))
 }
@@ -55,9 +55,7 @@ fn begin() -> &'static Node {
         "a thread-mode executor runs in what its CPU runs by itself, with interrupts open"
     );
     hotplug::begin();
-    let node = Node::here();
-    assert!(!node.polls.get(), "an executor cannot be run in one of its tasks");
-    node
+    Node::here()
 }
 
 /// Polls what there is to poll, and waits where there is nothing, for the rest of this CPU's life.

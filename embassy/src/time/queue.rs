@@ -8,7 +8,7 @@ use crate::node::Node;
 use core::sync::atomic::{AtomicBool, Ordering};
 use reveille::cpu;
 use reveille::sync::SpinLock;
-use reveille::time::{Alarm, TimerError};
+use reveille::time::{Alarm, Instant, TimerError};
 
 /// So many are woken with interrupts masked at a time.
 const BATCH: usize = 32;
@@ -168,8 +168,6 @@ pub(crate) fn hand_over(node: &'static Node, next: Option<&'static Node>) {
 /// The CPU of `node`, which is the calling one, comes, or stays. With interrupts masked.
 pub(crate) fn open(node: &'static Node) {
     node.queue.sleepers.lock().closed = None;
-    // Whatever was left to do while it was not there.
-    if let Err(error) = ALARM.set(reveille::time::Instant::now()) {
-        log::warn!("reveille-embassy: cpu {}: no task can sleep here: {error}", node.cpu);
-    }
+    // Whatever was left to do while it was not there. Where there is no timer, whoever wants to sleep is told.
+    let _ = ALARM.set(Instant::now());
 }
