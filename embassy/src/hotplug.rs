@@ -32,6 +32,7 @@ pub(crate) fn begin() {
     }
     // Whoever comes at the same time sees to it too, and has it when this returns.
     interrupt::register();
+    time::register();
     if !REGISTERED.swap(true, Ordering::Relaxed)
         && let Err(error) = register_callbacks(Callbacks { online, offline, asked })
     {
@@ -132,7 +133,7 @@ fn offline(cpu: CpuId) {
     let next = successor(node);
     // Without a successor there are no tasks: each is for its own CPU again.
     each_hosted(node, |of| give(node, of, Some(next.unwrap_or(of).index())));
-    time::hand_over(node, next);
+    time::hand_over(cpu, next.map(|next| next.cpu));
 }
 
 /// The CPU is about to be online, or stays. With interrupts masked.
@@ -140,6 +141,7 @@ fn online(cpu: CpuId) -> Result<(), ()> {
     let node = Node::of(cpu);
     node.door.open();
     drop(node.pin.take());
-    time::open(node);
+    time::open(cpu);
+    interrupt::arrive();
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! What each CPU has: its executors, what it is told, and who is there.
 
+use crate::kind::Kind;
 use crate::roll::Roll;
-use crate::time::Queue;
 use crate::word::{CpuWord, Cpus};
 use core::cell::{Cell, UnsafeCell};
 use core::mem::MaybeUninit;
@@ -22,27 +22,6 @@ pub(crate) const MOVABLE: u32 = 2;
 pub(crate) const GUESTS: u32 = 4;
 /// Another CPU wants its tasks back.
 pub(crate) const HANDBACK: u32 = 8;
-
-/// Which of a CPU's executors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(usize)]
-pub(crate) enum Kind {
-    /// Thread mode, of tasks that stay.
-    Local,
-    /// Thread mode, of tasks that may move.
-    Movable,
-    /// Interrupt mode.
-    Interrupt,
-}
-
-impl Kind {
-    const ALL: [Self; 3] = [Self::Local, Self::Movable, Self::Interrupt];
-
-    /// Whether its tasks stay on their CPU.
-    pub(crate) fn stays(self) -> bool {
-        self != Self::Movable
-    }
-}
 
 /// What one CPU has. Never moved or freed.
 #[repr(C, align(128))]
@@ -72,8 +51,6 @@ pub(crate) struct Node {
     pub(crate) tasks: Roll,
     /// Tasks here that want to know when the CPU is asked to leave.
     pub(crate) leavers: Roll,
-    /// Its sleepers.
-    pub(crate) queue: Queue,
 
     // For its own CPU alone.
     /// Its thread-mode executors are being polled.
@@ -154,7 +131,6 @@ impl Node {
             serves: AtomicBool::new(false),
             tasks: Roll::new(),
             leavers: Roll::new(),
-            queue: Queue::new(),
             polls: Cell::new(false),
             interrupted: Cell::new(false),
             again: Cell::new(false),

@@ -1,7 +1,8 @@
 //! What embassy's executors call: when one has something to poll, and, by its tracing hooks, when tasks come and go.
 
 use crate::interrupt;
-use crate::node::{Kind, LOCAL, Node};
+use crate::kind::Kind;
+use crate::node::{LOCAL, Node};
 use core::sync::atomic::Ordering;
 
 /// An executor whose queue was empty has something to poll. From any context.

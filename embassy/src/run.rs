@@ -1,7 +1,8 @@
 //! Thread mode: the loop of each CPU.
 
 use crate::hotplug;
-use crate::node::{GUESTS, HANDBACK, Kind, LOCAL, MOVABLE, Node};
+use crate::kind::Kind;
+use crate::node::{GUESTS, HANDBACK, LOCAL, MOVABLE, Node};
 use core::sync::atomic::Ordering;
 use embassy_executor::Spawner;
 use reveille::cpu::{self, CpuId, Leaving};

@@ -1,6 +1,7 @@
 //! Tasks that have a name, and tasks that move.
 
-use crate::node::{Kind, Node};
+use crate::kind::Kind;
+use crate::node::Node;
 use crate::roll::Entry;
 use crate::time::task_of;
 use core::pin::Pin;
