@@ -76,7 +76,7 @@ start_machine() {
     local qemu=() gdb_port=''
 
     # What one talks to.
-    if [[ -z $opt_interactive && ${elf##*/} == monitor && -t 0 && -t 1 && $opt_icount == no ]]; then
+    if [[ -z $opt_interactive && ${elf##*/} =~ ^(monitor|async_server)$ && -t 0 && -t 1 && $opt_icount == no ]]; then
         opt_interactive=yes
     fi
 

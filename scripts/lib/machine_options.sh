@@ -30,7 +30,7 @@ machine_help() {
   --host-cpus N     run QEMU on N CPUs of this host alone: if they are fewer than the machine's, these wait for each other, as
                     under a hypervisor that has more to run
   --interactive     the guest gets every key of this terminal, Ctrl-C included; Ctrl-A X ends QEMU, Ctrl-A C switches to its own
-                    monitor. The example monitor does so by itself at a terminal; --no-interactive: it does not
+                    monitor. The examples monitor and async_server do so by themselves at a terminal; --no-interactive: they do not
   --timeout S       end the run after S seconds (default 120; 0 is never; with --gdb or --interactive the default is never)
   --gdb             wait for a debugger; the command to start one is printed
   --print           print the QEMU command as one line, and do not run it
