@@ -33,9 +33,9 @@ const DEPTH: usize = 8;
 /// How often the task in interrupt mode is to be polled.
 const BEATS: u64 = 10;
 /// Time for a CPU to go, or to come.
-const PATIENCE: core::time::Duration = core::time::Duration::from_secs(10);
+const PATIENCE: core::time::Duration = core::time::Duration::from_secs(30);
 /// Time for everything.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(90);
 
 struct Token {
     /// The CPU at whose inbox it began, and is to end.
