@@ -125,9 +125,12 @@ cargo_run() {
 }
 check scripts/cargo-run cargo_run
 
-# The program of the README, as a reader would copy it: four files beside a clone. readme_program OPTION.. of cargo run.
+# The programs of the README, as a reader would copy them: four files beside a clone. The blocks of code that these are, and what the last
+# line says: readme_program BLOCK,BLOCK,BLOCK,BLOCK LINE OPTION.. of cargo run.
 readme_program() {
-    local file block=0 rc=0 beside
+    local file block blocks line=$2 rc=0 beside
+    IFS=, read -ra blocks <<<"$1"
+    shift 2
     # Outside of this workspace, as theirs is.
     beside=$(mktemp -d)
     # shellcheck disable=SC2064 # this folder
@@ -135,12 +138,9 @@ readme_program() {
     mkdir -p -- "$beside/hello/src" "$beside/hello/.cargo"
     ln -s -- "$ROOT" "$beside/reveille"
     for file in Cargo.toml .cargo/config.toml rust-toolchain.toml src/main.rs; do
-        block=$((block + 1))
-        awk -v wanted="$block" '
-            /^## / { here = $0 == "## A program of your own" }
-            here && /^```(toml|rust)$/ { number++; copies = number == wanted; next }
-            /^```$/ { copies = 0 }
-            copies' "$ROOT/README.md" >"$beside/hello/$file"
+        block=${blocks[0]}
+        blocks=("${blocks[@]:1}")
+        readme_block "$block" >"$beside/hello/$file"
         [[ -s $beside/hello/$file ]] || fail "the README has no $file"
     done
     # The versions that everything else here is tested with.
@@ -149,10 +149,27 @@ readme_program() {
         >"$DIR/console" <&- || rc=$?
     cat -- "$DIR/console"
     ((rc == 0)) || fail "exit code $rc"
-    tr -d '\r' <"$DIR/console" | grep -qx 'the ids of the CPUs online add up to 6' || fail 'not what the README says'
+    [[ $(tr -d '\r' <"$DIR/console" | tail -n 1) == "$line" ]] || fail 'not what the README says'
 }
-check scripts/readme-program --limit 900 readme_program --release
-check scripts/readme-program/dev --full --limit 900 readme_program
+
+# A block of code of the README's section about programs, by its number.
+readme_block() {
+    awk -v wanted="$1" '
+        /^## / { here = $0 == "## A program of your own" }
+        here && /^```(toml|rust)$/ { number++; copies = number == wanted; next }
+        /^```$/ { copies = 0 }
+        copies' "$ROOT/README.md"
+}
+check scripts/readme-program --limit 900 readme_program 1,2,3,4 'the ids of the CPUs online add up to 6' --release
+check scripts/readme-program/async --limit 900 readme_program 5,2,3,6 'hello from cpu 3' --release
+check scripts/readme-program/dev --full --limit 900 readme_program 1,2,3,4 'the ids of the CPUs online add up to 6'
+check scripts/readme-program/async/dev --full --limit 900 readme_program 5,2,3,6 'hello from cpu 3'
+
+# The one with async is an example here, too.
+readme_example() {
+    readme_block 6 | diff -u - <(sed '1,/^$/d' "$ROOT/embassy/examples/async_hello.rs") || fail 'not what embassy/examples/async_hello.rs has'
+}
+check docs/async-example readme_example
 
 # The debugger finds the code where the image was loaded: it stops in a function of the runtime.
 debugger() {
