@@ -17,6 +17,13 @@ check clippy/el2 clippy_target aarch64-unknown-none-softfloat el2
 check clippy/el2+fault-injection+heap+lock_api clippy_target aarch64-unknown-none-softfloat el2,fault-injection,heap,lock_api
 check clippy/simd clippy_target aarch64-unknown-none ''
 
+# The crate for embassy with its examples: apart, as it has the runtime built with a feature of its own.
+clippy_embassy() {
+    run_cargo clippy -p reveille-embassy --lib --examples --target aarch64-unknown-none-softfloat -- -D warnings
+    run_cargo clippy -p reveille-embassy --lib --examples --target aarch64-unknown-none --no-default-features --features el2,defmt -- -D warnings
+}
+check clippy/embassy clippy_embassy
+
 # What runs on the host: the protocols and the machine's description with their tests, the models, the tree reader's tests.
 clippy_host() {
     local host
