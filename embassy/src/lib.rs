@@ -64,7 +64,7 @@ pub use console::{Console, ConsoleError};
 #[doc(hidden)]
 pub use embassy_executor;
 pub use hotplug::{Policy, set_policy};
-pub use leaving::{Leaving, leaving};
+pub use leaving::{UntilLeaving, leaving};
 pub use mutex::SpinRawMutex;
 pub use run::{EXECUTORS, run, with_spawner};
 pub use spawn::{CpuSpawner, Refused, Why, spawner};
