@@ -69,6 +69,8 @@ struct Done {
     polled: [u32; 2],
     /// How often it lay down.
     sleeps: u64,
+    /// How often there was nothing to take when a WFI had ended.
+    in_vain: u64,
 }
 
 impl World {
@@ -91,14 +93,18 @@ impl World {
 
     /// The loop, until it would wait for ever.
     fn run(&self, wfi: &mut Wfi) -> Done {
-        let mut done = Done { polled: [0; 2], sleeps: 0 };
+        let mut done = Done { polled: [0; 2], sleeps: 0, in_vain: 0 };
+        let mut slept = false;
         loop {
             let queues = self.doze.take();
+            done.in_vain += u64::from(slept && queues == 0);
+            slept = false;
             if queues != 0 {
                 self.poll(queues, &mut done.polled);
             } else if self.doze.lie_down() {
                 done.sleeps += 1;
-                if !wfi.wait() {
+                slept = wfi.wait();
+                if !slept {
                     return done;
                 }
             }
@@ -129,9 +135,10 @@ fn two(order: Ordering, queues: [usize; 2], sgis: Sgis, strays: u32) -> (Wfi, Do
     (wfi, done)
 }
 
-/// Each SGI was sent to a loop that slept, and woke it.
+/// Each SGI was sent to a loop that slept, and woke it to do something.
 fn none_in_vain((wfi, done): (Wfi, Done), tally: &Tally) {
     assert_eq!((wfi.sent, wfi.woken), (done.sleeps - 1, done.sleeps - 1), "SGIs that woke nobody");
+    assert_eq!(done.in_vain, 0, "woken in vain");
     tally.hit(match wfi.sent {
         0 => "awake",
         1 => "woken once",

@@ -109,7 +109,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "self.word.compare_exchange(Self::AWAKE, ASLEEP, Relaxed, Relaxed).is_ok()",
             "self.word.fetch_or(ASLEEP, Relaxed) & ASLEEP == 0",
         )],
-        model: "doze::sgi_lost",
+        model: "doze::one_queue",
     },
     Mutant {
         name: "doze_does_not_tell_that_it_lies",
@@ -154,14 +154,5 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "                        if self.wake() && false {",
         )],
         model: "doze::interrupted_once",
-    },
-    Mutant {
-        name: "doze_not_taken_after_a_wait",
-        file: CALLERS,
-        edits: &[(
-            "                if !wfi.wait() {",
-            "                if !wfi.wait() || self.doze.lie_down() {",
-        )],
-        model: "doze::woken_by_something_else",
     },
 ];
