@@ -66,11 +66,11 @@ impl World {
     /// A round of the loop of this CPU. `false`: it was told nothing.
     fn round(&self, own: u32) -> bool {
         let bits = self.dozes[own as usize].take();
-        if bits & READY != 0 && self.hosting.host() == own {
-            self.poll(own, || {});
-        }
         if bits & HANDBACK != 0 {
             self.give(own, None);
+        }
+        if bits & READY != 0 && self.hosting.host() == own {
+            self.poll(own, || {});
         }
         bits != 0
     }
@@ -127,6 +127,7 @@ fn hand_over() {
         world.poll(OWNER, || world.wake(1));
         assert_eq!(world.give(OWNER, Some(FIRST)), Some(FIRST));
         assert_eq!(world.give(OWNER, Some(LAST)), None, "given away twice");
+        world.round(OWNER);
         waker.join().unwrap();
         heir.join().unwrap();
         world.end(&[FIRST], 2);

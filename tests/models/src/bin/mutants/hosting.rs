@@ -174,7 +174,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "polled_by_who_is_not_the_host",
         file: CALLERS,
         edits: &[("bits & READY != 0 && self.hosting.host() == own", "bits & READY != 0")],
-        model: "hosting::hand_back",
+        model: "hosting::hand_over",
     },
     Mutant {
         name: "host_not_told_that_it_is_wanted",
