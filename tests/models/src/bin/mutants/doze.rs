@@ -78,7 +78,19 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "doze_stays_asleep",
         file: "doze.rs",
         edits: &[("self.word.swap(Self::AWAKE, Acquire)", "self.word.fetch_and(ASLEEP, Acquire)")],
-        model: "doze::one_queue",
+        model: "doze::woken_by_something_else",
+    },
+    Mutant {
+        name: "doze_forgets_what_was_raised_while_it_slept",
+        file: "doze.rs",
+        edits: &[(
+            "        self.word.swap(Self::AWAKE, Acquire) as u32",
+            "        match self.word.swap(Self::AWAKE, Acquire) {
+            seen if seen & ASLEEP != 0 => 0,
+            seen => seen as u32,
+        }",
+        )],
+        model: "doze::sgi_lost",
     },
     Mutant {
         name: "doze_lies_down_without_a_look",
@@ -153,6 +165,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "                        if self.wake() {",
             "                        if self.wake() && false {",
         )],
-        model: "doze::interrupted_once",
+        model: "doze::interrupted_again_and_again",
     },
 ];

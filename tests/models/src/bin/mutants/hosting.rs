@@ -10,7 +10,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "host_read_relaxed",
         file: "hosting.rs",
-        edits: &[("host_of(self.word.load(Acquire))", "host_of(self.word.load(core::sync::atomic::Ordering::Relaxed))")],
+        edits: &[("host_of(self.word.load(Acquire))", "host_of(self.word.load(Relaxed))")],
         model: "hosting::hand_over",
     },
     Mutant {
@@ -153,7 +153,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "new_host_not_told",
         file: CALLERS,
         edits: &[("        self.tell(new, READY);\n", "")],
-        model: "hosting::hand_over",
+        model: "hosting::handed_on",
     },
     Mutant {
         name: "new_host_told_before_it_is",
