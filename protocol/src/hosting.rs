@@ -90,7 +90,7 @@ impl<A: Arch> Hosting<A> {
         }
     }
 
-    /// `cpu` does not want it any more: it leaves. `true`: it is the host, by now.
+    /// `cpu` does not want it any more: it leaves. `true`: it is the host, by now. If it stays after all, it has to want again.
     #[must_use = "a host that leaves gives away what it hosts"]
     pub fn forgo(&self, cpu: u32) -> bool {
         // Relaxed, as the exchange: what older hosts did goes with the word to the next one that works. A value that is old still says that
@@ -114,7 +114,7 @@ impl<A: Arch> Hosting<A> {
     /// or there is nobody to give it to. Between two rounds.
     #[must_use = "the new host is to be told"]
     pub fn give(&self, own: u32, to: Option<u32>) -> Option<u32> {
-        // Relaxed: only the host changes who that is, and what wants it has told the host so.
+        // Relaxed: only the host changes who that is, and who wants it has told the host so.
         let mut word = self.word.load(Relaxed);
         loop {
             if host_of(word) != own {

@@ -103,9 +103,9 @@ impl World {
         }
     }
 
-    /// All is over but for these CPUs, which are told nothing new any more. Each task was polled once.
+    /// All is over, but for what these CPUs have been told. Each task is polled once.
     fn end(&self, cpus: &[u32], tasks: usize) {
-        while cpus.iter().fold(false, |told, cpu| self.round(*cpu) || told) {}
+        while cpus.iter().any(|cpu| self.round(*cpu)) {}
         assert_eq!(self.ready.swap(0, AcqRel), 0, "ready, and not polled");
         for polled in &self.polled[..tasks] {
             assert_eq!(polled.read(), 1, "not polled exactly once");
@@ -114,7 +114,8 @@ impl World {
     }
 }
 
-/// The host leaves, while somebody wakes a task; so did a task of its own in its last round, of which it was told alone.
+/// The host leaves, while somebody wakes a task; so did a task of its own in its last round, of which it was told alone. What
+/// it is told later it takes no notice of.
 #[test]
 fn hand_over() {
     Model::new("hosting/hand_over", &["by the old host", "by the new host"]).check(|tally| {
@@ -135,7 +136,7 @@ fn hand_over() {
     });
 }
 
-/// So does the next host, after it.
+/// The host leaves, and the next one after it.
 #[test]
 fn handed_on() {
     Model::new("hosting/handed_on", &["by the first", "by the second", "by the third"]).check(|tally| {
