@@ -48,6 +48,11 @@ pub fn with_spawner<R>(f: impl FnOnce(Spawner) -> R) -> R {
     f(spawner(begin()))
 }
 
+/// Whether there is something to poll in thread mode on `cpu`, as far as it was told: for a scheduler, which resumes the CPU's home then. From any context but NMI level.
+pub fn has_work(cpu: CpuId) -> bool {
+    Node::of(cpu).doze.is_raised()
+}
+
 /// That of this CPU, which is at home: what a task captures stays in that one thread, moved or not.
 fn spawner(node: &'static Node) -> Spawner {
     node.executor(Kind::Local).spawner()

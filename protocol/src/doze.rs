@@ -56,6 +56,13 @@ impl<A: Arch> Doze<A> {
         self.word.swap(Self::AWAKE, Acquire) as u32
     }
 
+    /// Whether anything was raised. For who decides what its CPU does; the loop itself takes.
+    #[inline(always)]
+    pub fn is_raised(&self) -> bool {
+        // Relaxed: good for a guess.
+        self.word.load(Relaxed) & !ASLEEP != 0
+    }
+
     /// The loop is about to wait. `false`: there is something to take. With interrupts closed, until the wait is over.
     #[inline(always)]
     #[must_use = "a loop that has something to do does not wait"]
