@@ -15,7 +15,7 @@ reveille_embassy::task! {
         Timer::after_millis(10).await;
         println!("hello from cpu {}", cpu::current());
         match cpu::get(cpu::current().index() + 1) {
-            Some(next) => spawner(next).spawn(hello().unwrap()).unwrap(),
+            Some(next) => spawner(next).spawn_with(hello).unwrap(),
             None => power::exit(ExitCode::SUCCESS),
         }
     }

@@ -11,6 +11,7 @@
 #![no_main]
 
 use core::hint;
+use core::pin::pin;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use embassy_futures::select::{Either, select};
 use embassy_futures::yield_now;
@@ -97,8 +98,9 @@ reveille_embassy::task! {
     async fn clock(period: Duration) {
         let begun = Instant::now();
         let mut ticker = Ticker::every(period);
+        let mut is_leaving = pin!(leaving());
         let mut ticks = 0;
-        while let Either::First(()) = select(ticker.next(), leaving()).await {
+        while let Either::First(()) = select(ticker.next(), is_leaving.as_mut()).await {
             ticks += 1;
             TICKS.fetch_add(1, Ordering::Relaxed);
             if Instant::now() < begun + period * ticks {
@@ -142,7 +144,7 @@ async fn game(tokens: u64, rounds: u64) -> bool {
     let period = Duration::from_millis(count);
     for cpu in &cpus {
         spawner(cpu).spawn_movable(pass(cpu, rounds).unwrap()).unwrap();
-        spawner(cpu).spawn(clock(period).unwrap()).unwrap();
+        spawner(cpu).spawn_with(|| clock(period)).unwrap();
     }
     for start in cpus.iter().cycle().take(tokens as usize) {
         INBOX.of(start).send(Token { start, laps: 0, passes: 0, sum: 0 }).await;
@@ -203,7 +205,7 @@ async fn leave_and_return(cpu: CpuId, passes: u64, period: Duration) -> Result<V
     }
     let verdict = cpu_up(cpu, PATIENCE);
     if verdict == Verdict::Online {
-        spawner(cpu).spawn(clock(period).unwrap()).unwrap();
+        spawner(cpu).spawn_with(|| clock(period)).unwrap();
         FIRST_TICK.receive().await;
     }
     Ok(verdict)
