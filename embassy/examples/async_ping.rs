@@ -17,11 +17,11 @@ use embassy_futures::select::{Either, select};
 use embassy_futures::yield_now;
 use embassy_sync::channel::Channel;
 use embassy_sync::signal::Signal;
-use embassy_time::{Duration, Instant, Ticker, with_timeout};
+use embassy_time::{Duration, Ticker, with_timeout};
 use reveille::bringup::{Verdict, cpu_up};
 use reveille::cpu::{self, CpuId};
 use reveille::hotplug::{HotplugError, cpu_down};
-use reveille::time::Deadline;
+use reveille::time::{Deadline, Instant};
 use reveille::{ExitCode, System, power, println};
 use reveille_embassy::{SpinRawMutex, leaving, spawner};
 
@@ -96,6 +96,7 @@ reveille_embassy::task! {
     /// Ticks for as long as its CPU is there: it does not move, and until it is over its CPU could not leave.
     #[pool_size = MOST_CPUS]
     async fn clock(period: Duration) {
+        // By the counter, and not by embassy's clock, which is at most a tick behind it.
         let begun = Instant::now();
         let mut ticker = Ticker::every(period);
         let mut is_leaving = pin!(leaving());
@@ -103,7 +104,8 @@ reveille_embassy::task! {
         while let Either::First(()) = select(ticker.next(), is_leaving.as_mut()).await {
             ticks += 1;
             TICKS.fetch_add(1, Ordering::Relaxed);
-            if Instant::now() < begun + period * ticks {
+            let due = period * ticks - Duration::from_ticks(1);
+            if (Instant::now() - begun).as_micros() < u128::from(due.as_micros()) {
                 EARLY.fetch_add(1, Ordering::Relaxed);
             }
             if ticks == 1 {
