@@ -36,6 +36,11 @@ fn main(system: &'static System) -> ExitCode {
     reveille_embassy::run(|own| own.spawn(measure(own).expect("the first")))
 }
 
+/// What comes to one of `count`.
+fn each(instructions: u32, count: u32) -> u32 {
+    (instructions + count / 2) / count
+}
+
 fn report(name: &str, instructions: u32) {
     println!("bench {name} {instructions}");
 }
@@ -152,10 +157,7 @@ async fn round_trip() -> u32 {
         TURN.store(turn + 1, Ordering::Release);
         PONG.wake();
         PING.until(|| TURN.load(Ordering::Acquire) == turn + 2).await;
-        let took = since(start);
-        least = least.min(took);
-        #[cfg(feature = "debug-rounds")]
-        println!("trip {took}");
+        least = least.min(since(start));
     }
     least
 }
@@ -179,10 +181,7 @@ async fn channel_round_trip() -> u32 {
         let start = executed();
         THERE.send(round).await;
         let back = BACK.receive().await;
-        let took = since(start);
-        least = least.min(took);
-        #[cfg(feature = "debug-rounds")]
-        println!("channel {took}");
+        least = least.min(since(start));
         assert_eq!(back, round);
     }
     least
@@ -207,13 +206,12 @@ async fn yields(own: Spawner) -> u32 {
         for _ in 0..YIELDS {
             yield_now().await;
         }
-        let took = since(start);
-        least = least.min(took);
+        least = least.min(since(start));
     }
     IS_OVER.store(true, Ordering::Relaxed);
     yield_now().await;
-    // Each has yielded so often.
-    least.div_ceil(2 * YIELDS)
+    // Each of the two has yielded so often.
+    each(least, 2 * YIELDS)
 }
 
 /// How often the other CPU has done what it is measured by.
@@ -342,5 +340,5 @@ async fn sleeps(own: Spawner, count: usize) -> u32 {
     }
     // Each has one more, which is its last.
     SLEEPS.until(|| SLEPT.load(Ordering::Relaxed) == last + count as u32 - 1).await;
-    TOOK.load(Ordering::Relaxed).div_ceil(last - first)
+    each(TOOK.load(Ordering::Relaxed), last - first)
 }
