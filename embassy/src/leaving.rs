@@ -1,6 +1,7 @@
 //! Telling tasks that their CPU is to leave.
 
-use crate::node::{Kind, Node};
+use crate::kind::Kind;
+use crate::node::Node;
 use crate::roll::Entry;
 use crate::time::task_of;
 use core::pin::Pin;

@@ -48,6 +48,7 @@
 mod console;
 mod hotplug;
 mod interrupt;
+mod kind;
 mod leaving;
 mod mutex;
 mod node;

@@ -1,7 +1,8 @@
 //! Spawning to any CPU.
 
 use crate::hotplug;
-use crate::node::{Kind, Node};
+use crate::kind::Kind;
+use crate::node::Node;
 use crate::task::MovableToken;
 use core::fmt;
 use embassy_executor::SpawnToken;
