@@ -6,7 +6,7 @@ use crate::word::{CpuWord, Cpus};
 use core::cell::{Cell, UnsafeCell};
 use core::mem::MaybeUninit;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering};
 use embassy_executor::raw;
 use reveille::cpu::{self, CpuId, MAX_CPUS};
 use reveille::hotplug::Pin;
@@ -81,20 +81,24 @@ reveille::percpu! {
     static PLACES: Place = Place { made: Once::new(), node: UnsafeCell::new(MaybeUninit::uninit()) };
 }
 
+/// The nodes that were made, by the numbers of their CPUs: one look, and one line that nobody writes, where the way to `PLACES` takes several.
+static MADE: [AtomicPtr<Node>; MAX_CPUS] = [const { AtomicPtr::new(ptr::null_mut()) }; MAX_CPUS];
+
 impl Node {
     /// That of `cpu`. Made by whoever asks first.
     ///
     /// # Panics
     ///
     /// At NMI level if nobody has asked yet.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn of(cpu: CpuId) -> &'static Self {
-        Self::at(PLACES.of(cpu), cpu)
+        Self::if_made(cpu).unwrap_or_else(|| make(cpu))
     }
 
     /// That of `cpu`, if anybody has asked yet.
+    #[inline(always)]
     pub(crate) fn if_made(cpu: CpuId) -> Option<&'static Self> {
-        PLACES.of(cpu).made.is_completed().then(|| Self::of(cpu))
+        Self::numbered(cpu.index())
     }
 
     /// That of the calling CPU, for a thread that is not moved, in interrupt context, or with interrupts masked.
@@ -103,13 +107,13 @@ impl Node {
         Self::of(cpu::current())
     }
 
-    #[inline]
-    fn at(place: &'static Place, cpu: CpuId) -> &'static Self {
-        if !place.made.is_completed() {
-            make(place, cpu);
-        }
-        // SAFETY: made, and only shared since.
-        unsafe { (*place.node.get()).assume_init_ref() }
+    /// That of the CPU with this number, if the machine has it and anybody has asked yet.
+    #[inline(always)]
+    fn numbered(index: usize) -> Option<&'static Self> {
+        // Acquire: pairs with `make`.
+        let node = MADE.get(index)?.load(Ordering::Acquire);
+        // SAFETY: null, or a node that was made, is never freed, and only shared since.
+        unsafe { node.as_ref() }
     }
 
     fn new(cpu: CpuId) -> Self {
@@ -157,8 +161,16 @@ impl Node {
     /// Tells its CPU's loop of work, which was queued before. From any context.
     #[inline(always)]
     pub(crate) fn tell(&self, bits: u32) {
+        if self.doze.raise(bits) {
+            self.rouse();
+        }
+    }
+
+    /// Ends the wait of its CPU's loop. Apart, so that to tell one that is awake saves no registers.
+    #[inline(never)]
+    fn rouse(&self) {
         // On that CPU itself the wait is over, or has not begun: it waits with interrupts closed, so nothing but what is at NMI level runs there meanwhile.
-        if self.doze.raise(bits) && (cpu::current() != self.cpu || irq::in_nmi()) {
+        if cpu::current() != self.cpu || irq::in_nmi() {
             cpu::wake(self.cpu);
         }
     }
@@ -203,7 +215,6 @@ impl Node {
     }
 
     /// What the context of an executor stands for, if it is that of a node.
-    #[inline(always)]
     pub(crate) fn of_context(context: *mut ()) -> Option<(&'static Self, Kind)> {
         let kind = match context.addr() & 3 {
             0 => Kind::Local,
@@ -213,16 +224,28 @@ impl Node {
         };
         Some((Self::of(cpu::get(context.addr() >> 2)?), kind))
     }
+
+    /// The same for the kind that is asked for most, if its node was made.
+    #[inline(always)]
+    pub(crate) fn of_local_context(context: *mut ()) -> Option<&'static Self> {
+        let number = context.addr();
+        if number & 3 == Kind::Local as usize { Self::numbered(number >> 2) } else { None }
+    }
 }
 
 #[cold]
-fn make(place: &'static Place, cpu: CpuId) {
+fn make(cpu: CpuId) -> &'static Node {
     assert!(!irq::in_nmi(), "reveille-embassy is used at NMI level before it has begun");
     // A handler of this CPU might want it too, and wait for ever.
     let _masked = irq::mask();
+    let place = PLACES.of(cpu);
     place.made.call_once(|| {
         let node = place.node.get().cast::<Node>();
         // SAFETY: once, before anybody refers to it.
         unsafe { node.write(Node::new(cpu)) };
+        // Release: pairs with `numbered`.
+        MADE[cpu.index()].store(node, Ordering::Release);
     });
+    // SAFETY: made, and only shared since.
+    unsafe { (*place.node.get()).assume_init_ref() }
 }
