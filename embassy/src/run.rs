@@ -6,7 +6,7 @@ use crate::node::{GUESTS, HANDBACK, LOCAL, MOVABLE, Node};
 use core::sync::atomic::Ordering;
 use embassy_executor::Spawner;
 use reveille::cpu::{self, CpuId, Leaving};
-use reveille::hotplug::pin;
+use reveille::hotplug::{Pin, pin};
 
 /// A CPU that is never done looks so often, in rounds, whether anything was launched on it, and whether it is to leave.
 const ROUNDS: u32 = 64;
@@ -63,10 +63,13 @@ fn begin() -> &'static Node {
 fn serve(node: &'static Node) -> ! {
     hotplug::arrive(node);
     let mut rounds = 0_u32;
+    let mut at_work = AtWork::begin(node);
     loop {
         let mut bits = node.doze.take();
         if bits == 0 {
+            drop(at_work);
             idle(node, || !node.doze.lie_down());
+            at_work = AtWork::begin(node);
             bits = node.doze.take();
             if bits == 0 {
                 // Something else has ended the wait. Whoever was about to tell of a task may have been held up since.
@@ -76,8 +79,32 @@ fn serve(node: &'static Node) -> ! {
         round(node, bits);
         rounds = rounds.wrapping_add(1);
         if rounds.is_multiple_of(ROUNDS) {
+            drop(at_work);
             idle(node, || true);
+            at_work = AtWork::begin(node);
         }
+    }
+}
+
+/// A CPU is at its tasks, and at no offline point: a task that comes to one by itself would be given up in the middle.
+struct AtWork {
+    node: &'static Node,
+    _pin: Pin,
+}
+
+impl AtWork {
+    #[inline(always)]
+    fn begin(node: &'static Node) -> Self {
+        let pin = pin();
+        assert!(!node.polls.replace(true), "an executor cannot be run in one of its tasks");
+        Self { node, _pin: pin }
+    }
+}
+
+impl Drop for AtWork {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.node.polls.set(false);
     }
 }
 
@@ -93,9 +120,6 @@ fn idle(node: &'static Node, is_busy: impl FnOnce() -> bool) {
 /// Polls the tasks that are ready, each once.
 #[inline(always)]
 fn round(node: &'static Node, bits: u32) {
-    // A task that comes to an offline point by itself would be given up in the middle.
-    let _pin = pin();
-    assert!(!node.polls.replace(true), "an executor cannot be run in one of its tasks");
     if bits & LOCAL != 0 {
         // SAFETY: by the home thread of its own CPU alone, and not by what it has itself called, as the flag says.
         unsafe { node.executor(Kind::Local).poll() };
@@ -103,7 +127,6 @@ fn round(node: &'static Node, bits: u32) {
     if bits & !LOCAL != 0 {
         poll_movable(node, bits);
     }
-    node.polls.set(false);
 }
 
 #[inline(never)]
