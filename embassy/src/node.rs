@@ -206,12 +206,27 @@ impl Node {
 
     /// The CPU and kind of the executor with this id, as embassy numbers them: the lower half of its address.
     pub(crate) fn of_executor(id: u32) -> Option<(&'static Self, Kind)> {
-        let is_one = |node: &'static Self| {
-            Kind::ALL.into_iter().find(|kind| ptr::from_ref(node.executor(*kind)).addr() as u32 == id)
-        };
-        let own = Self::if_made(cpu::current()).into_iter();
-        let all = cpu::possible();
-        own.chain(all.iter().filter_map(Self::if_made)).find_map(|node| is_one(node).map(|kind| (node, kind)))
+        let low = |cpu| ptr::from_ref(PLACES.of(cpu)).addr() as u32;
+        // One behind the other, as far as anybody knows: then it takes as long for any CPU.
+        let first = low(CpuId::BOOT);
+        let distance = cpu::get(1).map_or(u32::MAX, |second| low(second).wrapping_sub(first));
+        let likely = id.wrapping_sub(first).checked_div(distance);
+        likely
+            .and_then(|index| Self::numbered(index as usize)?.with_executor(id))
+            .or_else(|| Self::search(id))
+    }
+
+    #[cold]
+    fn search(id: u32) -> Option<(&'static Self, Kind)> {
+        cpu::possible().iter().filter_map(Self::if_made).find_map(|node| node.with_executor(id))
+    }
+
+    /// If one of its executors has this id.
+    #[inline(always)]
+    fn with_executor(&'static self, id: u32) -> Option<(&'static Self, Kind)> {
+        let kind =
+            Kind::ALL.into_iter().find(|kind| ptr::from_ref(self.executor(*kind)).addr() as u32 == id)?;
+        Some((self, kind))
     }
 
     /// What the context of an executor stands for, if it is that of a node.
