@@ -20,7 +20,7 @@ pub fn leaving() -> Leaving {
     Leaving { begun: None, entry: Entry::new() }
 }
 
-/// The future of [`leaving`].
+/// The future of [`leaving()`].
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Leaving {
     /// The CPU on which it was polled first, or has moved to since, and how often that had been asked then.
