@@ -6,7 +6,7 @@ use crate::word::{CpuWord, Cpus};
 use core::cell::{Cell, UnsafeCell};
 use core::mem::MaybeUninit;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering};
 use core::task::Waker;
 use embassy_executor::raw;
 use reveille::context;
@@ -89,20 +89,24 @@ reveille::percpu! {
     static PLACES: Place = Place { made: Once::new(), node: UnsafeCell::new(MaybeUninit::uninit()) };
 }
 
+/// The nodes that were made, by the numbers of their CPUs: one look, and one line that nobody writes, where the way to `PLACES` takes several.
+static MADE: [AtomicPtr<Node>; MAX_CPUS] = [const { AtomicPtr::new(ptr::null_mut()) }; MAX_CPUS];
+
 impl Node {
     /// That of `cpu`. Made by whoever asks first.
     ///
     /// # Panics
     ///
     /// At NMI level if nobody has asked yet.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn of(cpu: CpuId) -> &'static Self {
-        Self::at(PLACES.of(cpu), cpu)
+        Self::if_made(cpu).unwrap_or_else(|| make(cpu))
     }
 
     /// That of `cpu`, if anybody has asked yet.
+    #[inline(always)]
     pub(crate) fn if_made(cpu: CpuId) -> Option<&'static Self> {
-        PLACES.of(cpu).made.is_completed().then(|| Self::of(cpu))
+        Self::numbered(cpu.index())
     }
 
     /// That of the calling CPU, for a thread that is not moved, in interrupt context, or with interrupts masked.
@@ -111,13 +115,13 @@ impl Node {
         Self::of(cpu::current())
     }
 
-    #[inline]
-    fn at(place: &'static Place, cpu: CpuId) -> &'static Self {
-        if !place.made.is_completed() {
-            make(place, cpu);
-        }
-        // SAFETY: made, and only shared since.
-        unsafe { (*place.node.get()).assume_init_ref() }
+    /// That of the CPU with this number, if the machine has it and anybody has asked yet.
+    #[inline(always)]
+    fn numbered(index: usize) -> Option<&'static Self> {
+        // Acquire: pairs with `make`.
+        let node = MADE.get(index)?.load(Ordering::Acquire);
+        // SAFETY: null, or a node that was made, is never freed, and only shared since.
+        unsafe { node.as_ref() }
     }
 
     fn new(cpu: CpuId) -> Self {
@@ -169,9 +173,17 @@ impl Node {
     pub(crate) fn tell(&self, bits: u32) {
         // Until the SGI is sent, or whoever tells it meanwhile relies on one that does not come while this thread is preempted.
         let _masked = context::has_scheduler().then(irq::mask);
+        if self.doze.raise(bits) {
+            self.rouse();
+        }
+    }
+
+    /// Ends the wait of its CPU's loop. Apart, so that to tell one that is awake saves no registers.
+    #[inline(never)]
+    fn rouse(&self) {
         // On that CPU itself the wait is over, or has not begun: it waits with interrupts closed, so nothing but what is at NMI level runs there
         // meanwhile.
-        if self.doze.raise(bits) && (cpu::current() != self.cpu || irq::in_nmi()) {
+        if cpu::current() != self.cpu || irq::in_nmi() {
             cpu::wake(self.cpu);
         }
     }
@@ -208,29 +220,27 @@ impl Node {
 
     /// The CPU and kind of the executor with this id, as embassy numbers them: the lower half of its address.
     pub(crate) fn of_executor(id: u32) -> Option<(&'static Self, Kind)> {
-        let find = |cpu| {
-            let node = Self::if_made(cpu)?;
-            let kind = Kind::ALL.into_iter().find(|kind| node.id(*kind) == id)?;
-            Some((node, kind))
-        };
-        let likely = cpu::get(Self::likely_cpu(id)).and_then(find);
-        likely.or_else(|| cpu::possible().iter().find_map(find))
+        let low = |cpu| ptr::from_ref(PLACES.of(cpu)).addr() as u32;
+        // One behind the other, as far as anybody knows: then it takes as long for any CPU.
+        let first = low(CpuId::BOOT);
+        let distance = cpu::get(1).map_or(u32::MAX, |second| low(second).wrapping_sub(first));
+        let likely = id.wrapping_sub(first).checked_div(distance);
+        likely
+            .and_then(|index| Self::numbered(index as usize)?.with_executor(id))
+            .or_else(|| Self::search(id))
     }
 
-    /// The index of the CPU in whose node something with this id is, if they lie at equal distances.
-    fn likely_cpu(id: u32) -> usize {
-        let place = |index| Some(ptr::from_ref(PLACES.of(cpu::get(index)?)).addr() as u32);
-        match (place(0), place(1)) {
-            (Some(first), Some(second)) if second > first => {
-                (id.wrapping_sub(first) / (second - first)) as usize
-            }
-            _ => 0,
-        }
+    #[cold]
+    fn search(id: u32) -> Option<(&'static Self, Kind)> {
+        cpu::possible().iter().filter_map(Self::if_made).find_map(|node| node.with_executor(id))
     }
 
-    /// embassy's number of one of its executors.
-    fn id(&'static self, kind: Kind) -> u32 {
-        ptr::from_ref(self.executor(kind)).addr() as u32
+    /// If one of its executors has this id.
+    #[inline(always)]
+    fn with_executor(&'static self, id: u32) -> Option<(&'static Self, Kind)> {
+        let kind =
+            Kind::ALL.into_iter().find(|kind| ptr::from_ref(self.executor(*kind)).addr() as u32 == id)?;
+        Some((self, kind))
     }
 
     /// Whether the task of `waker`, which is one of embassy's, was spawned to this CPU to stay.
@@ -242,7 +252,6 @@ impl Node {
     }
 
     /// What the context of an executor stands for, if it is that of a node.
-    #[inline(always)]
     pub(crate) fn of_context(context: *mut ()) -> Option<(&'static Self, Kind)> {
         let kind = match context.addr() & 3 {
             0 => Kind::Local,
@@ -252,16 +261,28 @@ impl Node {
         };
         Some((Self::of(cpu::get(context.addr() >> 2)?), kind))
     }
+
+    /// The same for the kind that is asked for most, if its node was made.
+    #[inline(always)]
+    pub(crate) fn of_local_context(context: *mut ()) -> Option<&'static Self> {
+        let number = context.addr();
+        if number & 3 == Kind::Local as usize { Self::numbered(number >> 2) } else { None }
+    }
 }
 
 #[cold]
-fn make(place: &'static Place, cpu: CpuId) {
+fn make(cpu: CpuId) -> &'static Node {
     assert!(!irq::in_nmi(), "reveille-embassy is used at NMI level before it has begun");
     // A handler of this CPU might want it too, and wait for ever.
     let _masked = irq::mask();
+    let place = PLACES.of(cpu);
     place.made.call_once(|| {
         let node = place.node.get().cast::<Node>();
         // SAFETY: once, before anybody refers to it.
         unsafe { node.write(Node::new(cpu)) };
+        // Release: pairs with `numbered`.
+        MADE[cpu.index()].store(node, Ordering::Release);
     });
+    // SAFETY: made, and only shared since.
+    unsafe { (*place.node.get()).assume_init_ref() }
 }

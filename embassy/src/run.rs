@@ -8,7 +8,7 @@ use core::sync::atomic::Ordering;
 use embassy_executor::Spawner;
 use reveille::context;
 use reveille::cpu::{self, CpuId, Leaving};
-use reveille::hotplug::pin;
+use reveille::hotplug::{Pin, pin};
 use reveille::time::{Instant, frequency};
 
 /// A CPU that is never done looks so often, in rounds, whether anything was launched on it, and whether it is to leave.
@@ -72,21 +72,26 @@ fn begin() -> &'static Node {
 fn serve(node: &'static Node) -> ! {
     hotplug::arrive(node);
     let mut rounds = 0_u32;
+    let mut at_work = AtWork::begin(node);
     loop {
         let mut bits = node.doze.take();
         if bits == 0 {
+            drop(at_work);
             idle(node, || !node.doze.lie_down());
+            at_work = AtWork::begin(node);
             bits = node.doze.take();
             if bits == 0 {
                 bits = unasked();
             }
         }
+        round(node, bits);
         rounds = rounds.wrapping_add(1);
         if rounds.is_multiple_of(ROUNDS) {
+            drop(at_work);
             idle(node, || true);
-            bits |= unasked();
+            at_work = AtWork::begin(node);
+            round(node, unasked());
         }
-        round(node, bits);
     }
 }
 
@@ -94,6 +99,28 @@ fn serve(node: &'static Node) -> ! {
 /// threads are preempted, and others rely on him.
 fn unasked() -> u32 {
     if context::has_scheduler() { LOCAL | LOOK } else { LOCAL | MOVABLE }
+}
+
+/// A CPU is at its tasks, and at no offline point: a task that comes to one by itself would be given up in the middle.
+struct AtWork {
+    node: &'static Node,
+    _pin: Pin,
+}
+
+impl AtWork {
+    #[inline(always)]
+    fn begin(node: &'static Node) -> Self {
+        let pin = pin();
+        assert!(!node.polls.replace(true), "an executor cannot be run in one of its tasks");
+        Self { node, _pin: pin }
+    }
+}
+
+impl Drop for AtWork {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.node.polls.set(false);
+    }
 }
 
 #[inline(always)]
@@ -108,9 +135,6 @@ fn idle(node: &'static Node, is_busy: impl FnOnce() -> bool) {
 /// Polls the tasks that are ready, each once.
 #[inline(always)]
 fn round(node: &'static Node, bits: u32) {
-    // A task that comes to an offline point by itself would be given up in the middle.
-    let _pin = pin();
-    assert!(!node.polls.replace(true), "an executor cannot be run in one of its tasks");
     if bits & LOCAL != 0 {
         // SAFETY: by the home thread of its own CPU alone, and not by what it has itself called, as the flag says.
         unsafe { node.executor(Kind::Local).poll() };
@@ -118,7 +142,6 @@ fn round(node: &'static Node, bits: u32) {
     if bits & !LOCAL != 0 {
         poll_movable(node, bits);
     }
-    node.polls.set(false);
 }
 
 #[inline(never)]
