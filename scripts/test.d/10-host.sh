@@ -19,10 +19,10 @@ check clippy/simd clippy_target aarch64-unknown-none ''
 
 # The crate for embassy with its examples: apart, as it has the runtime built with a feature of its own.
 clippy_embassy() {
-    run_cargo clippy -p reveille-embassy --lib --examples --target aarch64-unknown-none-softfloat -- -D warnings
-    run_cargo clippy -p reveille-embassy --lib --examples --target aarch64-unknown-none --no-default-features --features el2,defmt -- -D warnings
+    run_cargo clippy -p reveille-embassy --lib --examples "$@" -- -D warnings
 }
-check clippy/embassy clippy_embassy
+check clippy/embassy clippy_embassy --target aarch64-unknown-none-softfloat
+check clippy/embassy/el2+defmt --full clippy_embassy --target aarch64-unknown-none --no-default-features --features el2,defmt
 
 # What runs on the host: the protocols and the machine's description with their tests, the models, the tree reader's tests.
 clippy_host() {
