@@ -27,6 +27,8 @@ reveille::entry!(main, leaving = reveille_embassy::EXECUTORS);
 
 /// Sleepers that there is room for.
 const MOST: usize = 64;
+/// CPUs that may be going or coming at a time, one after the other.
+const CHANGES: usize = 4;
 /// Time for a CPU to go or to come.
 const PATIENCE: time::Duration = time::Duration::from_secs(10);
 
@@ -102,7 +104,7 @@ impl fmt::Display for News {
 }
 
 /// What has happened meanwhile, for the command line to say.
-static NEWS: Channel<SpinRawMutex, News, 4> = Channel::new();
+static NEWS: Channel<SpinRawMutex, News, CHANGES> = Channel::new();
 
 reveille_embassy::task! {
     /// The command line. It stays on its CPU, which is that of `main`, and gets the console's interrupts.
@@ -126,6 +128,7 @@ reveille_embassy::task! {
     }
 
     /// Takes a CPU down, or brings it up. Neither awaits anything: meanwhile nothing else in thread mode is polled on the CPU that does it.
+    #[pool_size = CHANGES]
     movable async fn change(cpu: CpuId, what: Change) {
         let begun = Instant::now();
         let by = cpu::current();
@@ -175,7 +178,7 @@ impl fmt::Display for Refused<'_> {
                 write!(f, "there is no cpu {cpu}; the last one is {}", cpu::possible().len() - 1)
             }
             Self::Own => f.write_str("the command line runs there"),
-            Self::Busy => f.write_str("one CPU after the other"),
+            Self::Busy => write!(f, "{CHANGES} CPUs are going or coming already"),
             Self::Full(spawned) => write!(f, "{spawned} were spawned: there is room for {MOST} in all"),
         }
     }
@@ -250,7 +253,6 @@ fn begin<'a>(cpu: CpuId, what: Change) -> Result<(), Refused<'a>> {
     if cpu == own {
         return Err(Refused::Own);
     }
-    // There is one at a time.
     let mut token = change(cpu, what).map_err(|_| Refused::Busy)?;
     // By a CPU that has nothing to do with it, so that nobody who types has to wait. Of two CPUs there is none.
     for by in cpu::online().without(own).without(cpu) {
