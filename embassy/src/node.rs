@@ -7,7 +7,9 @@ use core::cell::{Cell, UnsafeCell};
 use core::mem::MaybeUninit;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering};
+use core::task::Waker;
 use embassy_executor::raw;
+use reveille::context;
 use reveille::cpu::{self, CpuId, MAX_CPUS};
 use reveille::hotplug::Pin;
 use reveille::irq;
@@ -22,6 +24,8 @@ pub(crate) const MOVABLE: u32 = 2;
 pub(crate) const GUESTS: u32 = 4;
 /// Another CPU wants its tasks back.
 pub(crate) const HANDBACK: u32 = 8;
+/// All that this CPU polls is to be polled, whatever it was told of.
+pub(crate) const LOOK: u32 = 16;
 
 /// What one CPU has. Never moved or freed.
 #[repr(C, align(128))]
@@ -41,6 +45,8 @@ pub(crate) struct Node {
     pub(crate) movables: AtomicU64,
     /// CPUs whose movable tasks are to be polled here: a bit for each.
     guests: [AtomicU64; MAX_CPUS / 64],
+    /// Whether there may be any that it hosts.
+    pub(crate) has_guests: AtomicBool,
     /// What happens to movable tasks when the CPU leaves.
     pub(crate) policy: AtomicU8,
     /// How often the CPU was asked to leave.
@@ -55,6 +61,8 @@ pub(crate) struct Node {
     // For its own CPU alone.
     /// Its thread-mode executors are being polled.
     pub(crate) polls: Cell<bool>,
+    /// When it last looked for what nobody has told of, ticks.
+    pub(crate) looked: Cell<Option<u64>>,
     /// So is that of interrupt mode.
     pub(crate) interrupted: Cell<bool>,
     /// And is to be once more.
@@ -64,7 +72,7 @@ pub(crate) struct Node {
 }
 
 // SAFETY: the executors may be woken and spawned to from any CPU; they are polled by one at a time: `local` and `interrupt` by their own, each guarded
-// by its flag against itself, `movable` by its host (`Hosting`). The cells, and the `Pin` in one, are touched by their own CPU alone, each in one kind of context: `polls` in its home thread,
+// by its flag against itself, `movable` by its host (`Hosting`). The cells, and the `Pin` in one, are touched by their own CPU alone, each in one kind of context: `polls` and `looked` in its home thread,
 // `interrupted` and `again` in interrupt context, `pin` in hotplug callbacks.
 unsafe impl Sync for Node {}
 
@@ -130,12 +138,14 @@ impl Node {
             door: Door::from_parts(CpuWord::with(Door::<Cpus>::OPEN)),
             movables: AtomicU64::new(0),
             guests: [const { AtomicU64::new(0) }; MAX_CPUS / 64],
+            has_guests: AtomicBool::new(false),
             policy: AtomicU8::new(0),
             asked: AtomicU64::new(0),
             serves: AtomicBool::new(false),
             tasks: Roll::new(),
             leavers: Roll::new(),
             polls: Cell::new(false),
+            looked: Cell::new(None),
             interrupted: Cell::new(false),
             again: Cell::new(false),
             pin: Cell::new(None),
@@ -161,6 +171,8 @@ impl Node {
     /// Tells its CPU's loop of work, which was queued before. From any context.
     #[inline(always)]
     pub(crate) fn tell(&self, bits: u32) {
+        // Until the SGI is sent, or whoever tells it meanwhile relies on one that does not come while this thread is preempted.
+        let _masked = context::has_scheduler().then(irq::mask);
         if self.doze.raise(bits) {
             self.rouse();
         }
@@ -169,7 +181,8 @@ impl Node {
     /// Ends the wait of its CPU's loop. Apart, so that to tell one that is awake saves no registers.
     #[inline(never)]
     fn rouse(&self) {
-        // On that CPU itself the wait is over, or has not begun: it waits with interrupts closed, so nothing but what is at NMI level runs there meanwhile.
+        // On that CPU itself the wait is over, or has not begun: it waits with interrupts closed, so nothing but what is at NMI level runs there
+        // meanwhile.
         if cpu::current() != self.cpu || irq::in_nmi() {
             cpu::wake(self.cpu);
         }
@@ -182,6 +195,7 @@ impl Node {
         }
         let (word, bit) = (of as usize / 64, of % 64);
         // Relaxed: the bit that is raised hands it over.
+        self.has_guests.store(true, Ordering::Relaxed);
         self.guests[word].fetch_or(1 << bit, Ordering::Relaxed);
         self.tell(GUESTS);
     }
@@ -227,6 +241,14 @@ impl Node {
         let kind =
             Kind::ALL.into_iter().find(|kind| ptr::from_ref(self.executor(*kind)).addr() as u32 == id)?;
         Some((self, kind))
+    }
+
+    /// Whether the task of `waker`, which is one of embassy's, was spawned to this CPU to stay.
+    pub(crate) fn stays_here(&'static self, waker: &Waker) -> bool {
+        // SAFETY: only its address is used.
+        let executor = unsafe { raw::task_from_waker(waker).executor() };
+        let is = |kind| executor.is_some_and(|executor| ptr::eq(executor, self.executor(kind)));
+        is(Kind::Local) || is(Kind::Interrupt)
     }
 
     /// What the context of an executor stands for, if it is that of a node.

@@ -40,7 +40,7 @@ fn _embassy_trace_task_new(executor: u32, _task: u32) {
     if kind.stays() {
         node.door.add();
     } else {
-        // Relaxed, here and below: a number, which its host looks at, who polls what adds to it.
+        // Relaxed, here and below: a number. A task that is being spawned is counted at the door besides, until it is.
         node.movables.fetch_add(1, Ordering::Relaxed);
     }
 }
