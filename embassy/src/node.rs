@@ -259,7 +259,9 @@ impl Node {
             2 => Kind::Interrupt,
             _ => return None,
         };
-        Some((Self::of(cpu::get(context.addr() >> 2)?), kind))
+        let index = context.addr() >> 2;
+        let node = Self::numbered(index).or_else(|| cpu::get(index).map(Self::of))?;
+        Some((node, kind))
     }
 
     /// The same for the kind that is asked for most, if its node was made.

@@ -73,8 +73,8 @@ pub fn idle_unless(is_busy: impl FnOnce() -> bool) {
         assert!(!Masking::of(area).is_held(), "cpu::idle() with interrupts masked");
         // What is told after this look comes with an interrupt, which is pending then; or that is lost, and the timer comes.
         irq::look(area, apply_news);
-        time::look_around();
-        count::wait(area);
+        let now = time::look_around();
+        count::wait(area, now);
     };
     count::wakes(area).idle(|| call::ran(area), close, has_work, wait, regs::daif_restore);
 }

@@ -285,18 +285,20 @@ pub(crate) fn set_tick(due: Option<u64>) {
     timers.program();
 }
 
-/// This CPU looks around: its timer fires within the time after which it does so again, or up to an eighth of that earlier. With interrupts masked; before a
-/// wait, when it has looked for whatever it may be told.
+/// This CPU looks around: its timer fires within the time after which it does so again, or up to a sixteenth of that earlier. With interrupts masked; before a
+/// wait, when it has looked for whatever it may be told. What the time is.
 #[inline(always)]
-pub(crate) fn look_around() {
+pub(crate) fn look_around() -> Instant {
     let timers = Timers::of(area::current());
     let span = LOOK_AROUND_TICKS.load(Ordering::Relaxed);
-    let due = Instant::now().ticks().saturating_add(span);
+    let now = Instant::now();
+    let due = now.ticks().saturating_add(span);
     // Who wakes and waits all the time sets the timer for this only now and then: for `around`, or earlier, it is set already. That is no later than `due`, or the
     // difference is as good as endless.
-    if due.wrapping_sub(timers.around.get()) > span / 8 {
+    if due.wrapping_sub(timers.around.get()) > span / 16 {
         timers.look_around_until(due);
     }
+    now
 }
 
 /// Starts this CPU's timer: nothing due but its look around, event stream on. Its interrupt comes with those of all others.

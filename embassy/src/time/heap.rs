@@ -139,6 +139,7 @@ unsafe fn alone(node: *const Node) -> *const Node {
 /// # Safety
 ///
 /// Null, or in a heap.
+#[inline(always)]
 unsafe fn rank(node: *const Node) -> u32 {
     // SAFETY: the caller's.
     unsafe { node.as_ref() }.map_or(0, |node| node.rank.get())
@@ -182,9 +183,8 @@ unsafe fn settle(mut node: *const Node) {
 ///
 /// They are there, in no other heap, and not the same.
 unsafe fn meld(mut one: *const Node, mut other: *const Node) -> *const Node {
-    // What is done already: its last on the right, to which the rest is to be put.
+    // The way down, by `above`.
     let mut last = ptr::null::<Node>();
-    let mut root = ptr::null();
     // SAFETY: all of them are in one of the two (the caller's).
     unsafe {
         while !one.is_null() && !other.is_null() {
@@ -192,26 +192,30 @@ unsafe fn meld(mut one: *const Node, mut other: *const Node) -> *const Node {
                 (one, other) = (other, one);
             }
             (*one).above.set(last);
-            match last.as_ref() {
-                Some(last) => last.right.set(one),
-                None => root = one,
-            }
             last = one;
             one = (*last).right.get();
         }
-        let rest = if one.is_null() { other } else { one };
-        if let Some(rest) = rest.as_ref() {
+        let mut done = if one.is_null() { other } else { one };
+        if let Some(rest) = done.as_ref() {
             rest.above.set(last);
         }
-        match last.as_ref() {
-            Some(last) => last.right.set(rest),
-            None => root = rest,
-        }
-        // Back up all the way that was gone down.
+        // Back up: to the right of each comes what is done, or to its left if that has the higher rank.
+        let mut rank_done = rank(done);
         while let Some(node) = last.as_ref() {
-            balance(last);
+            let left = node.left.get();
+            let rank_left = rank(left);
+            if rank_left < rank_done {
+                node.left.set(done);
+                node.right.set(left);
+                rank_done = rank_left;
+            } else {
+                node.right.set(done);
+            }
+            rank_done += 1;
+            node.rank.set(rank_done);
+            done = last;
             last = node.above.get();
         }
+        done
     }
-    root
 }
