@@ -73,7 +73,8 @@ pub(crate) struct Timers {
     tick: Cell<Option<u64>>,
     /// Its alarms.
     alarms: Alarms,
-    /// When this CPU has to look around next, ticks. Moved on by a look alone: what else the timer is set for puts it off no further.
+    /// When this CPU has to look around next, ticks. Moved on by the timer's interrupt alone, which looks at everything: what else the timer is
+    /// set for, and other interrupts, put it off no further.
     around: Cell<u64>,
 }
 
@@ -281,15 +282,9 @@ pub(crate) fn set_tick(due: Option<u64>) {
     timers.program();
 }
 
-/// This CPU looks around: its timer fires within the time after which it does so again. With interrupts masked; before a
-/// wait, when it has looked for whatever it may be told, and as it comes online.
-pub(crate) fn look_around() {
-    Timers::of(area::current()).look_around();
-}
-
 /// Starts this CPU's timer: nothing due but its look around, event stream on. Its interrupt comes with those of all others.
 pub(crate) fn init_cpu() {
-    look_around();
+    Timers::of(area::current()).look_around();
     timer::enable_event_stream(clock::frequency());
 }
 
