@@ -25,14 +25,20 @@ pub fn set_policy(cpu: CpuId, policy: Policy) {
 /// Begins, once: the doorbell and the callbacks.
 pub(crate) fn begin() {
     static BEGUN: AtomicBool = AtomicBool::new(false);
-    // Relaxed: both are behind locks, or atomic, themselves.
-    if BEGUN.load(Ordering::Relaxed) || BEGUN.swap(true, Ordering::Relaxed) {
+    static REGISTERED: AtomicBool = AtomicBool::new(false);
+    // Relaxed, all of them: the bell and the callbacks have words and locks of their own.
+    if BEGUN.load(Ordering::Relaxed) {
         return;
     }
+    // Whoever comes at the same time sees to it too, and has it when this returns.
     interrupt::register();
-    if let Err(error) = register_callbacks(Callbacks { online, offline, asked }) {
+    time::register();
+    if !REGISTERED.swap(true, Ordering::Relaxed)
+        && let Err(error) = register_callbacks(Callbacks { online, offline, asked })
+    {
         panic!("reveille-embassy: {error}");
     }
+    BEGUN.store(true, Ordering::Relaxed);
 }
 
 /// The loop of `node`'s CPU begins: its own movable tasks are to come back.
@@ -127,7 +133,7 @@ fn offline(cpu: CpuId) {
     let next = successor(node);
     // Without a successor there are no tasks: each is for its own CPU again.
     each_hosted(node, |of| give(node, of, Some(next.unwrap_or(of).index())));
-    time::hand_over(node, next);
+    time::hand_over(cpu, next.map(|next| next.cpu));
 }
 
 /// The CPU is about to be online, or stays. With interrupts masked.
@@ -135,6 +141,7 @@ fn online(cpu: CpuId) -> Result<(), ()> {
     let node = Node::of(cpu);
     node.door.open();
     drop(node.pin.take());
-    time::open(node);
+    time::open(cpu);
+    interrupt::arrive();
     Ok(())
 }

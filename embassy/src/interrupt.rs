@@ -1,12 +1,18 @@
 //! Interrupt mode: an executor on each CPU that a doorbell has polled.
 
-use crate::node::{Kind, Node};
-use crate::time;
+use crate::kind::Kind;
+use crate::node::Node;
 use reveille::call::{Doorbell, DoorbellError};
 use reveille::irq;
+use reveille::time::{Alarm, Instant};
 
-/// Has a CPU poll its executor of interrupt mode, and look after its sleepers.
-static BELL: Doorbell = Doorbell::new(attend);
+/// Has a CPU poll its executor of interrupt mode.
+static BELL: Doorbell = Doorbell::new(poll);
+
+reveille::percpu! {
+    /// The same, as a CPU comes: until then it hears no bell.
+    static FIRST_LOOK: Alarm = Alarm::new(poll);
+}
 
 /// Makes the bell one that can be rung.
 pub(crate) fn register() {
@@ -16,15 +22,20 @@ pub(crate) fn register() {
     }
 }
 
-/// The executor of `node`'s interrupt mode has something to poll, or its alarm is to be set anew. Where the CPU is not online it looks as it comes.
+/// The executor of `node`'s interrupt mode has something to poll. Where the CPU is not online it looks as it comes.
 pub(crate) fn pend(node: &Node) {
     let _ = BELL.ring(node.cpu);
 }
 
-/// What the bell has a CPU do. In interrupt context.
-pub(crate) fn attend() {
+/// This CPU is about to be online.
+pub(crate) fn arrive() {
+    // Where there is no timer it looks with the next ring.
+    let _ = FIRST_LOOK.set(Instant::now());
+}
+
+/// Polls. In interrupt context.
+fn poll() {
     let node = Node::here();
-    time::arm_anew(node);
     // In interrupt context one follows the other; but a task might have called what runs handlers while it waits.
     if node.interrupted.replace(true) {
         return node.again.set(true);

@@ -1,6 +1,7 @@
 //! Telling tasks that their CPU is to leave.
 
-use crate::node::{Kind, Node};
+use crate::kind::Kind;
+use crate::node::Node;
 use crate::roll::Entry;
 use crate::time::task_of;
 use core::pin::Pin;
@@ -19,7 +20,7 @@ pub fn leaving() -> Leaving {
     Leaving { begun: None, entry: Entry::new() }
 }
 
-/// The future of [`leaving`].
+/// The future of [`leaving()`].
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct Leaving {
     /// The CPU on which it was polled first, or has moved to since, and how often that had been asked then.

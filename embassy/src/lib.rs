@@ -30,7 +30,7 @@
 //!
 //! | tasks | when their CPU is asked to leave |
 //! |---|---|
-//! | of `#[embassy_executor::task]`, and of [`task!`] without `movable` | it stays until they are over: `Err(Held(Application(name)))` names one. They learn of it by [`leaving`] |
+//! | of `#[embassy_executor::task]`, and of [`task!`] without `movable` | it stays until they are over: `Err(Held(Application(name)))` names one. They learn of it by [`leaving()`] |
 //! | of [`task!`] with `movable` | they go on on another CPU that runs executors, sleepers among them, and go back when theirs does; or they are like the others, if the CPU's [`Policy`] says so |
 //!
 //! A CPU that leaves takes no new tasks: they come back in [`Refused`]. (embassy's own `SendSpawner`, from inside of a task, knows nothing of that. What it spawns to
@@ -48,6 +48,7 @@
 mod console;
 mod hotplug;
 mod interrupt;
+mod kind;
 mod leaving;
 mod mutex;
 mod node;

@@ -25,8 +25,8 @@ unsafe impl embassy_sync::blocking_mutex::raw::RawMutex for SpinRawMutex {
 
     #[inline]
     fn lock<R>(&self, f: impl FnOnce() -> R) -> R {
-        // A thread that is moved meanwhile has not got it, and the answer is no on either CPU.
-        if self.owner.load(Ordering::Relaxed) == cpu::current().index() + 1 {
+        // Who has it is masked, and so is not moved between the two looks.
+        if irq::is_masked() && self.owner.load(Ordering::Relaxed) == cpu::current().index() + 1 {
             assert!(!irq::in_nmi(), "a SpinRawMutex at NMI level");
             return f();
         }

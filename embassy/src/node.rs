@@ -1,11 +1,11 @@
 //! What each CPU has: its executors, what it is told, and who is there.
 
+use crate::kind::Kind;
 use crate::roll::Roll;
-use crate::time::Queue;
 use crate::word::{CpuWord, Cpus};
 use core::cell::{Cell, UnsafeCell};
 use core::mem::MaybeUninit;
-use core::ptr::{self, NonNull};
+use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use embassy_executor::raw;
 use reveille::cpu::{self, CpuId, MAX_CPUS};
@@ -22,27 +22,6 @@ pub(crate) const MOVABLE: u32 = 2;
 pub(crate) const GUESTS: u32 = 4;
 /// Another CPU wants its tasks back.
 pub(crate) const HANDBACK: u32 = 8;
-
-/// Which of a CPU's executors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(usize)]
-pub(crate) enum Kind {
-    /// Thread mode, of tasks that stay.
-    Local,
-    /// Thread mode, of tasks that may move.
-    Movable,
-    /// Interrupt mode.
-    Interrupt,
-}
-
-impl Kind {
-    const ALL: [Self; 3] = [Self::Local, Self::Movable, Self::Interrupt];
-
-    /// Whether its tasks stay on their CPU.
-    pub(crate) fn stays(self) -> bool {
-        self != Self::Movable
-    }
-}
 
 /// What one CPU has. Never moved or freed.
 #[repr(C, align(128))]
@@ -72,8 +51,6 @@ pub(crate) struct Node {
     pub(crate) tasks: Roll,
     /// Tasks here that want to know when the CPU is asked to leave.
     pub(crate) leavers: Roll,
-    /// Its sleepers.
-    pub(crate) queue: Queue,
 
     // For its own CPU alone.
     /// Its thread-mode executors are being polled.
@@ -135,9 +112,10 @@ impl Node {
         unsafe { (*place.node.get()).assume_init_ref() }
     }
 
-    fn new(cpu: CpuId, own: *const Self) -> Self {
+    fn new(cpu: CpuId) -> Self {
+        // What the pender is told: a number, as anybody may make an executor with any context.
         let executor =
-            |kind: Kind| raw::Executor::new(own.map_addr(|at| at | kind as usize).cast_mut().cast());
+            |kind: Kind| raw::Executor::new(ptr::without_provenance_mut(cpu.index() << 2 | kind as usize));
         Self {
             local: executor(Kind::Local),
             doze: Doze::from_parts(CpuWord::with(Doze::<Cpus>::AWAKE)),
@@ -153,7 +131,6 @@ impl Node {
             serves: AtomicBool::new(false),
             tasks: Roll::new(),
             leavers: Roll::new(),
-            queue: Queue::new(),
             polls: Cell::new(false),
             interrupted: Cell::new(false),
             again: Cell::new(false),
@@ -225,21 +202,16 @@ impl Node {
         own.chain(all.iter().filter_map(Self::if_made)).find_map(|node| is_one(node).map(|kind| (node, kind)))
     }
 
-    /// What the context of an executor stands for.
-    ///
-    /// # Safety
-    ///
-    /// It is one that [`new`](Self::new) gave to an executor of a node that was made.
+    /// What the context of an executor stands for, if it is that of a node.
     #[inline(always)]
-    pub(crate) unsafe fn of_context(context: *mut ()) -> (&'static Self, Kind) {
+    pub(crate) fn of_context(context: *mut ()) -> Option<(&'static Self, Kind)> {
         let kind = match context.addr() & 3 {
             0 => Kind::Local,
             1 => Kind::Movable,
-            _ => Kind::Interrupt,
+            2 => Kind::Interrupt,
+            _ => return None,
         };
-        // SAFETY: the node's own address, with the kind in the lowest bits, which are 0 in that; the node is there for ever.
-        let node = unsafe { NonNull::new_unchecked(context.map_addr(|at| at & !3)).cast().as_ref() };
-        (node, kind)
+        Some((Self::of(cpu::get(context.addr() >> 2)?), kind))
     }
 }
 
@@ -251,6 +223,6 @@ fn make(place: &'static Place, cpu: CpuId) {
     place.made.call_once(|| {
         let node = place.node.get().cast::<Node>();
         // SAFETY: once, before anybody refers to it.
-        unsafe { node.write(Node::new(cpu, node)) };
+        unsafe { node.write(Node::new(cpu)) };
     });
 }

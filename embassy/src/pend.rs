@@ -1,15 +1,16 @@
 //! What embassy's executors call: when one has something to poll, and, by its tracing hooks, when tasks come and go.
 
 use crate::interrupt;
-use crate::node::{Kind, LOCAL, Node};
+use crate::kind::Kind;
+use crate::node::{LOCAL, Node};
 use core::sync::atomic::Ordering;
 
 /// An executor whose queue was empty has something to poll. From any context.
 #[unsafe(export_name = "__pender")]
 fn pender(context: *mut ()) {
-    // SAFETY: embassy gives back what the executor was made with, and all of this image are those of nodes, which this crate makes: another
-    // crate that makes one of its own would need a pender of its own, of which there can be one.
-    let (node, kind) = unsafe { Node::of_context(context) };
+    let Some((node, kind)) = Node::of_context(context) else {
+        panic!("an executor that reveille-embassy has not made: {context:?}")
+    };
     match kind {
         Kind::Local => node.tell(LOCAL),
         Kind::Movable => {

@@ -1,6 +1,6 @@
 //! Lists of tasks that are part of the tasks themselves.
 
-use crate::node::Kind;
+use crate::kind::Kind;
 use core::cell::{Cell, UnsafeCell};
 use core::marker::PhantomPinned;
 use core::pin::Pin;

@@ -1,7 +1,8 @@
 //! Thread mode: the loop of each CPU.
 
 use crate::hotplug;
-use crate::node::{GUESTS, HANDBACK, Kind, LOCAL, MOVABLE, Node};
+use crate::kind::Kind;
+use crate::node::{GUESTS, HANDBACK, LOCAL, MOVABLE, Node};
 use core::sync::atomic::Ordering;
 use embassy_executor::Spawner;
 use reveille::cpu::{self, CpuId, Leaving};
@@ -38,7 +39,7 @@ pub fn run(init: impl FnOnce(Spawner)) -> ! {
 ///
 /// # Panics
 ///
-/// As [`run`].
+/// Anywhere but in what the CPU runs by itself, in thread context with interrupts open ([`cpu::is_home`]).
 pub fn with_spawner<R>(f: impl FnOnce(Spawner) -> R) -> R {
     f(spawner(begin()))
 }
@@ -55,9 +56,7 @@ fn begin() -> &'static Node {
         "a thread-mode executor runs in what its CPU runs by itself, with interrupts open"
     );
     hotplug::begin();
-    let node = Node::here();
-    assert!(!node.polls.get(), "an executor cannot be run in one of its tasks");
-    node
+    Node::here()
 }
 
 /// Polls what there is to poll, and waits where there is nothing, for the rest of this CPU's life.

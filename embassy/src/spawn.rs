@@ -1,7 +1,8 @@
 //! Spawning to any CPU.
 
 use crate::hotplug;
-use crate::node::{Kind, Node};
+use crate::kind::Kind;
+use crate::node::Node;
 use crate::task::MovableToken;
 use core::fmt;
 use embassy_executor::SpawnToken;
@@ -73,7 +74,7 @@ impl CpuSpawner {
 
     /// Spawns a task in thread mode: it runs there, and keeps the CPU from leaving, until it is over. From any context but NMI level.
     ///
-    /// The CPU polls it when it runs its executors ([`EXECUTORS`](crate::EXECUTORS), [`run`](crate::run)).
+    /// The CPU polls it when it runs its executors ([`EXECUTORS`](crate::EXECUTORS), [`run`](crate::run())).
     ///
     /// # Errors
     ///

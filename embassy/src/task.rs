@@ -1,6 +1,7 @@
 //! Tasks that have a name, and tasks that move.
 
-use crate::node::{Kind, Node};
+use crate::kind::Kind;
+use crate::node::Node;
 use crate::roll::Entry;
 use crate::time::task_of;
 use core::pin::Pin;
@@ -81,7 +82,7 @@ impl<F: Future> Named<F> {
 /// The first poll of a task.
 #[cold]
 fn enter(entry: Pin<&Entry>, name: &'static str, context: &Context<'_>) {
-    // Not embassy's: somebody polls it by hand. It has its name where it runs.
+    // Panics where somebody polls it by hand.
     let task = raw::task_from_waker(context.waker());
     // SAFETY: only its address is used.
     let executor = unsafe { task.executor() };

@@ -44,6 +44,16 @@ def doors(root):
     return found
 
 
+def doors_of_crate(root, folder, name):
+    """The same for a crate whose first page names all that is public: what is hidden there is its own."""
+    first = (pathlib.Path(root) / folder / "lib.rs").read_text()
+    found = {}
+    for hidden, module, names in re.findall(r"^(#\[doc\(hidden\)\]\n)?pub use (\w+)::(\{[^}]*\}|\w+);", first, re.M):
+        if not hidden:
+            found |= {(f"{folder}/{module}.rs", item): name for item in re.findall(r"\w+", names)}
+    return found
+
+
 def public_types(texts):
     return set(re.findall(r"^ *pub (?:struct|enum|trait) (\w+)", "\n".join(texts), re.M))
 
@@ -114,7 +124,7 @@ def main(page, root):
     root = pathlib.Path(root)
     files = {
         str(path.relative_to(root)): path.read_text()
-        for folder in ("src", "platform", "machine/src", "protocol/src")
+        for folder in ("src", "platform", "machine/src", "protocol/src", "embassy/src")
         for path in sorted((root / folder).rglob("*.rs"))
     }
     wanted = {}
@@ -128,7 +138,7 @@ def main(page, root):
         if not path.endswith(LEFT_OUT) and not path.startswith(tuple(WITHOUT_UNSAFE))
     }
     types = public_types(texts.values())
-    modules = doors(root)
+    modules = doors(root) | doors_of_crate(root, "embassy/src", "reveille_embassy")
     for path, text in texts.items():
         for item in items(path, text, types, modules):
             wanted.setdefault(item, path)

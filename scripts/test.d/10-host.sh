@@ -37,8 +37,9 @@ soundness() {
     local script=$ROOT/scripts/lib/soundness.py copy=$DIR/copy rc=0
     python3 "$script" "$ROOT/docs/soundness.md" "$ROOT"
     rm -rf -- "$copy"
-    mkdir -p -- "$copy/machine" "$copy/protocol"
+    mkdir -p -- "$copy/machine" "$copy/protocol" "$copy/embassy"
     cp -r -- "$ROOT/src" "$ROOT/platform" "$copy"
+    cp -r -- "$ROOT/embassy/src" "$copy/embassy"
     cp -r -- "$ROOT/machine/src" "$copy/machine"
     cp -r -- "$ROOT/protocol/src" "$copy/protocol"
     printf 'pub fn fresh() {}\nunsafe impl<T> Send for Fresh<T> {}\n' >>"$copy/src/irq/mod.rs"

@@ -9,7 +9,7 @@ use core::ptr;
 /// What is in a heap, or may be.
 #[derive(Debug)]
 #[repr(C)]
-pub struct Node {
+pub(crate) struct Node {
     /// What it is sorted by: the least comes first.
     key: Cell<u64>,
     /// The first of those below it.
@@ -24,14 +24,14 @@ pub struct Node {
 ///
 /// It does not own them: whoever uses it sees to it that they stay where they are, and that nobody else touches them, while they are in it.
 #[derive(Debug)]
-pub struct Heap {
+pub(crate) struct Heap {
     root: *const Node,
 }
 
 impl Node {
     /// In no heap. As it is when it is all zeros.
     #[allow(dead_code, reason = "a task's begins as zeros")]
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             key: Cell::new(0),
             child: Cell::new(ptr::null()),
@@ -41,19 +41,19 @@ impl Node {
     }
 
     /// What it is, or was last, sorted by.
-    pub fn key(&self) -> u64 {
+    pub(crate) fn key(&self) -> u64 {
         self.key.get()
     }
 }
 
 impl Heap {
     /// An empty one.
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { root: ptr::null() }
     }
 
     /// The least key.
-    pub fn first(&self) -> Option<u64> {
+    pub(crate) fn first(&self) -> Option<u64> {
         // SAFETY: what is in it is there (`insert`).
         unsafe { self.root.as_ref() }.map(Node::key)
     }
@@ -63,7 +63,7 @@ impl Heap {
     /// # Safety
     ///
     /// It is in no heap; until it is taken out it stays where it is, and nobody touches it but by this heap.
-    pub unsafe fn insert(&mut self, node: *const Node, key: u64) {
+    pub(crate) unsafe fn insert(&mut self, node: *const Node, key: u64) {
         // SAFETY: there (the caller's).
         let new = unsafe { &*node };
         new.key.set(key);
@@ -79,7 +79,7 @@ impl Heap {
     /// # Safety
     ///
     /// It is in this heap.
-    pub unsafe fn bring_forward(&mut self, node: *const Node, key: u64) {
+    pub(crate) unsafe fn bring_forward(&mut self, node: *const Node, key: u64) {
         // SAFETY: in it (the caller's), as are its neighbours.
         unsafe {
             if key >= (*node).key() {
@@ -95,7 +95,7 @@ impl Heap {
     }
 
     /// Takes out one with the least key, if that is no more than `limit`.
-    pub fn take(&mut self, limit: u64) -> Option<*const Node> {
+    pub(crate) fn take(&mut self, limit: u64) -> Option<*const Node> {
         let first = self.root;
         // SAFETY: what is in it is there.
         let node = unsafe { first.as_ref() }?;

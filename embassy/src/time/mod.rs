@@ -11,4 +11,4 @@ mod item;
 mod queue;
 
 pub(crate) use item::task_of;
-pub(crate) use queue::{Queue, arm_anew, hand_over, open};
+pub(crate) use queue::{hand_over, open, register};

@@ -1,12 +1,11 @@
 //! Queues of sleepers: one for each CPU, whose alarm wakes them.
 
 use super::clock;
-use super::heap::Heap;
+use super::heap::{self, Heap};
 use super::item::{Item, NOWHERE, Task, item_of};
-use crate::interrupt;
-use crate::node::Node;
-use core::sync::atomic::{AtomicBool, Ordering};
-use reveille::cpu;
+use core::sync::atomic::Ordering;
+use reveille::call::{Doorbell, DoorbellError};
+use reveille::cpu::{self, CpuId};
 use reveille::sync::SpinLock;
 use reveille::time::{Alarm, TimerError};
 
@@ -14,162 +13,137 @@ use reveille::time::{Alarm, TimerError};
 const BATCH: usize = 32;
 
 reveille::percpu! {
+    static QUEUE: SpinLock<Queue> = SpinLock::new(Queue { heap: Heap::new(), next: None });
     static ALARM: Alarm = Alarm::new(fire);
 }
 
-/// The sleepers of one CPU.
-pub(crate) struct Queue {
-    sleepers: SpinLock<Sleepers>,
-    /// The first has changed, and the CPU has not set its alarm yet.
-    anew: AtomicBool,
-}
+/// Has a CPU set its alarm anew, as another has changed which of its sleepers is the first.
+static BELL: Doorbell = Doorbell::new(|| arm(&QUEUE.lock()));
 
-struct Sleepers {
+/// The sleepers of one CPU.
+struct Queue {
     heap: Heap,
-    /// Its CPU leaves: who wants to sleep does so elsewhere.
-    closed: Option<cpu::CpuId>,
+    /// Who takes its sleepers, as it has left.
+    next: Option<CpuId>,
 }
 
 // SAFETY: what is in the heap is tasks, which are never freed, and is touched with the lock held alone.
-unsafe impl Send for Sleepers {}
+unsafe impl Send for Queue {}
 
-impl Queue {
-    pub(crate) const fn new() -> Self {
-        Self {
-            sleepers: SpinLock::new(Sleepers { heap: Heap::new(), closed: None }),
-            anew: AtomicBool::new(false),
-        }
+/// Makes the bell one that can be rung.
+pub(crate) fn register() {
+    match BELL.register() {
+        Ok(()) | Err(DoorbellError::Registered) => {}
+        Err(error) => panic!("reveille-embassy: {error}"),
     }
 }
 
-const fn home_of(node: &Node) -> u64 {
-    node.cpu.index() as u64 + 1
+const fn home_of(cpu: CpuId) -> u64 {
+    cpu.index() as u64 + 1
 }
 
 /// Has `task` woken at `at`, or when it was to be anyway if that is earlier.
 pub(super) fn sleep(task: Task, at: u64) {
     let item = task.item();
-    // It goes from one CPU's queue to another's only by being woken, or as its CPU leaves: whoever finds it elsewhere than a moment ago tries again.
+    // It goes from one CPU's queue to another's only by being woken, or as its CPU leaves: whoever finds it elsewhere than a moment ago
+    // tries again.
     while !try_sleep(item, at) {}
 }
 
 fn try_sleep(item: &'static Item, at: u64) -> bool {
     // Relaxed: looked at again with the lock held.
     let home = item.home.load(Ordering::Relaxed);
-    let mut node = match (home as usize).checked_sub(1).and_then(cpu::get) {
-        Some(cpu) => Node::of(cpu),
-        None => Node::here(),
-    };
-    let mut sleepers = node.queue.sleepers.lock();
+    let mut cpu = (home as usize).checked_sub(1).and_then(cpu::get).unwrap_or_else(cpu::current);
+    let mut queue = QUEUE.of(cpu).lock();
     while home == NOWHERE
-        && let Some(next) = sleepers.closed
+        && let Some(next) = queue.next
     {
-        // Each has closed after those that lead to it, so this comes to one that has not.
-        drop(sleepers);
-        node = Node::of(next);
-        sleepers = node.queue.sleepers.lock();
+        // Each has left after those that lead to it, so this comes to one that has not.
+        drop(queue);
+        cpu = next;
+        queue = QUEUE.of(cpu).lock();
     }
-    let first = sleepers.heap.first();
+    let first = queue.heap.first();
     if home == NOWHERE {
         // Acquire: pairs with the stores of `NOWHERE`. What the queue that it was in last did with it is over.
-        if item.home.compare_exchange(NOWHERE, home_of(node), Ordering::Acquire, Ordering::Relaxed).is_err() {
+        if item.home.compare_exchange(NOWHERE, home_of(cpu), Ordering::Acquire, Ordering::Relaxed).is_err() {
             return false;
         }
         // SAFETY: it was in no queue, and is in this one now, so nobody touches it without the lock; tasks are never freed.
-        unsafe { sleepers.heap.insert(&item.node, at) };
+        unsafe { queue.heap.insert(&item.node, at) };
     } else {
         if item.home.load(Ordering::Relaxed) != home {
             return false;
         }
         // SAFETY: in this queue, as its home says, which is written with the lock held.
-        unsafe { sleepers.heap.bring_forward(&item.node, at) };
+        unsafe { queue.heap.bring_forward(&item.node, at) };
     }
-    if sleepers.heap.first() != first {
-        plan(node, &sleepers);
+    if queue.heap.first() != first {
+        // Masked by the lock: this CPU stays the same.
+        if cpu == cpu::current() {
+            arm(&queue);
+        } else {
+            // Where it is not heard the CPU has just left, and its sleepers go to another.
+            let _ = BELL.ring(cpu);
+        }
     }
     true
 }
 
-/// The first of `node`'s sleepers has changed. With the lock held.
-fn plan(node: &'static Node, sleepers: &Sleepers) {
-    // Masked by the lock: the CPU stays the same.
-    if cpu::current() == node.cpu {
-        arm(sleepers);
-    } else {
-        // Relaxed: the bell hands it over.
-        node.queue.anew.store(true, Ordering::Relaxed);
-        interrupt::pend(node);
-    }
-}
-
-/// Sets this CPU's alarm for the first of its sleepers. With the lock held.
-fn arm(sleepers: &Sleepers) {
-    let Some(first) = sleepers.heap.first() else { return };
+/// Sets this CPU's alarm for the first of its sleepers. With the lock of its queue held.
+fn arm(queue: &Queue) {
+    let Some(first) = queue.heap.first() else { return };
     match ALARM.set(clock::instant(first)) {
         Ok(()) | Err(TimerError::Leaving) => {}
         Err(error) => panic!("reveille-embassy: a task cannot sleep: {error}"),
     }
 }
 
-/// Sets the alarm of `node`'s CPU, which is the calling one, if another has changed what is first. In interrupt context.
-pub(crate) fn arm_anew(node: &'static Node) {
-    // Looked at first: it is asked with every bell. Relaxed: the bell has handed it over.
-    if node.queue.anew.load(Ordering::Relaxed) && node.queue.anew.swap(false, Ordering::Relaxed) {
-        arm(&node.queue.sleepers.lock());
-    }
-}
-
 /// The alarm: wakes whoever's time has come. In interrupt context.
 fn fire() {
-    let node = Node::here();
     let now = clock::now();
-    let mut sleepers = node.queue.sleepers.lock();
+    let mut queue = QUEUE.lock();
     for _ in 0..BATCH {
-        let Some(first) = sleepers.heap.take(now) else { break };
-        wake(first);
+        let Some(first) = queue.heap.take(now) else { break };
+        // SAFETY: all in a queue are items of tasks.
+        let task = unsafe { leave(first) }.1;
+        // It takes no lock.
+        task.waker().wake_by_ref();
     }
     // Those that are left over have the next interrupt, and others come in between.
-    arm(&sleepers);
-    drop(sleepers);
-    // Whoever rang while this CPU was not online yet was not heard.
-    interrupt::attend();
+    arm(&queue);
 }
 
-/// Wakes one that was taken out. With the lock of its queue held.
-fn wake(first: *const super::heap::Node) {
-    // SAFETY: all in a queue are items of tasks.
-    let item = unsafe { item_of(first) };
+/// What was taken out of a queue is in none: when it was to wake, and the task. With the lock of that queue held.
+///
+/// # Safety
+///
+/// It is part of an item of a task.
+unsafe fn leave(node: *const heap::Node) -> (u64, Task) {
+    // SAFETY: the caller's.
+    let (item, task) = unsafe { (item_of(node), item_of(node).task()) };
+    let at = item.node.key();
     // Release: pairs with `try_sleep`, which may be that of another queue.
     item.home.store(NOWHERE, Ordering::Release);
-    // SAFETY: as above. It takes no lock.
-    unsafe { item.task() }.waker().wake_by_ref();
+    (at, task)
 }
 
-/// The CPU of `node`, which is the calling one, leaves: its sleepers go to `next`, or, where there is none, are woken to see for themselves.
-pub(crate) fn hand_over(node: &'static Node, next: Option<&'static Node>) {
-    let other = cpu::online().without(node.cpu).iter().next();
-    node.queue.sleepers.lock().closed = next.map(|next| next.cpu).or(other);
+/// `cpu`, which is the calling one, leaves: its sleepers go to `next`, or, where there is none, to any.
+pub(crate) fn hand_over(cpu: CpuId, next: Option<CpuId>) {
+    QUEUE.of(cpu).lock().next = next.or_else(|| cpu::online().without(cpu).iter().next());
     loop {
         // One at a time: it may be many.
-        let mut sleepers = node.queue.sleepers.lock();
-        let Some(first) = sleepers.heap.take(u64::MAX) else { break };
+        let mut queue = QUEUE.of(cpu).lock();
+        let Some(first) = queue.heap.take(u64::MAX) else { break };
         // SAFETY: all in a queue are items of tasks.
-        let item = unsafe { item_of(first) };
-        let at = item.node.key();
-        // Release: as in `wake`.
-        item.home.store(NOWHERE, Ordering::Release);
-        drop(sleepers);
-        // Its queue is closed, so in that of another. If somebody has had it sleep there meanwhile, the earlier counts.
-        // SAFETY: as above.
-        sleep(unsafe { item.task() }, at);
+        let (at, task) = unsafe { leave(first) };
+        drop(queue);
+        // In another queue, as this one has a next. If somebody has had it sleep meanwhile, the earlier counts.
+        sleep(task, at);
     }
 }
 
-/// The CPU of `node`, which is the calling one, comes, or stays. With interrupts masked.
-pub(crate) fn open(node: &'static Node) {
-    node.queue.sleepers.lock().closed = None;
-    // Whatever was left to do while it was not there.
-    if let Err(error) = ALARM.set(reveille::time::Instant::now()) {
-        log::warn!("reveille-embassy: cpu {}: no task can sleep here: {error}", node.cpu);
-    }
+/// `cpu`, which is the calling one, comes, or stays after all. With interrupts masked.
+pub(crate) fn open(cpu: CpuId) {
+    QUEUE.of(cpu).lock().next = None;
 }

@@ -11,6 +11,7 @@
 mod alarm;
 mod bells;
 mod call;
+mod door;
 mod gate;
 mod handshake;
 mod key;
@@ -44,6 +45,7 @@ const TABLES: &[(&str, &[Mutant])] = &[
     ("Launched closures", launch::MUTANTS),
     ("Calls", call::MUTANTS),
     ("Doorbells", bells::MUTANTS),
+    ("The door to a CPU's tasks", door::MUTANTS),
     ("Stop-machine, leaving, the lock on both", stop::MUTANTS),
     ("Functions at NMI level", summons::MUTANTS),
     ("Masked sections", masking::MUTANTS),
