@@ -12,6 +12,7 @@
 #![no_main]
 
 use core::future::poll_fn;
+use core::pin::pin;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use core::task::Poll;
 use core::time::Duration;
@@ -113,15 +114,25 @@ fn plant(kind: LostSgi, target: CpuId) {
     PLANTED.fetch_add(1, Ordering::Relaxed);
 }
 
-/// What the owner of a mailbox does with each token, until there are enough.
+/// What the owner of a mailbox does with each token; one that does not move until its CPU leaves.
 async fn pass_on(own: usize) {
     let mailbox = &MAILBOXES[own];
+    mailbox.changes.fetch_add(1, Ordering::Relaxed);
+    let mut leaves = pin!(leaving());
     let home = cpu::get(own / KINDS).expect("below the count");
     let kind = own % KINDS;
     let mut random = Random::new(own as u64 + 1);
     let mut last = cpu::current();
     loop {
-        let token = mailbox.tokens.receive().await;
+        let token = {
+            let mut token = pin!(mailbox.tokens.receive());
+            poll_fn(|context| match kind != MOVABLE && leaves.as_mut().poll(context).is_ready() {
+                true => Poll::Ready(None),
+                false => token.as_mut().poll(context).map(Some),
+            })
+            .await
+        };
+        let Some(token) = token else { break };
         let now = Instant::now().ticks();
         let here = cpu::current();
         check(kind == MOVABLE || here == home, "a task that does not move is polled on its own CPU");
@@ -156,36 +167,17 @@ async fn pass_on(own: usize) {
         }
         send(&mut random, own, token.left - 1);
     }
-}
-
-/// The same for a task that is to end when its CPU leaves.
-async fn until_leaving(own: usize) {
-    let mailbox = &MAILBOXES[own];
-    mailbox.changes.fetch_add(1, Ordering::Relaxed);
-    {
-        let mut leaving = core::pin::pin!(leaving());
-        let mut work = core::pin::pin!(pass_on(own));
-        poll_fn(|context| {
-            if leaving.as_mut().poll(context).is_ready() {
-                return Poll::Ready(());
-            }
-            let _: Poll<()> = work.as_mut().poll(context);
-            Poll::Pending
-        })
-        .await;
-    }
     mailbox.changes.fetch_add(1, Ordering::Relaxed);
 }
 
 reveille_embassy::task! {
     #[pool_size = 128]
     async fn bound(own: usize) {
-        until_leaving(own).await;
+        pass_on(own).await;
     }
 
     #[pool_size = 64]
     movable async fn moves(own: usize) {
-        MAILBOXES[own].changes.fetch_add(1, Ordering::Relaxed);
         pass_on(own).await;
     }
 }
