@@ -3,7 +3,7 @@
 //!
 //! Tokens wander from one mailbox to another, chosen at random: `wakes` times in all (bootarg). Each CPU has three tasks with a mailbox: in thread mode, in
 //! interrupt mode, and a movable one. Meanwhile SGIs get lost, tasks mask interrupts and sleep, and a task of the boot CPU takes
-//! CPUs down and brings them back, but with `stay`. With `late_ms=N` none may be on its way for longer, but for those to a task that was not there.
+//! CPUs down and brings them back, with about `pause_us` in between, but with `stay`. With `late_ms=N` none may be on its way for longer, but for those to a task that was not there.
 //!
 //! Then all wait, and nobody is woken: the CPUs take no interrupts but those that `idle_ms` wants. With `exact` (under --icount) that
 //! is looked at, and the SGIs that wakes cost are counted.
@@ -171,7 +171,7 @@ async fn pass_on(own: usize) {
 }
 
 reveille_embassy::task! {
-    #[pool_size = 128]
+    #[pool_size = 192]
     async fn bound(own: usize) {
         pass_on(own).await;
     }
@@ -305,7 +305,8 @@ async fn governs(system: &'static System) {
     let wakes = argument(system, "wakes", 100_000);
     let stays = system.arg("stay").is_some() || cpus() == 1;
     let mut random = Random::new(argument(system, "seed", 1));
-    let tokens = argument(system, "tokens", cpus() as u64);
+    let pause_us = argument(system, "pause_us", 5000);
+    let tokens = argument(system, "tokens", 4 * cpus() as u64).min(2 * MOST as u64);
     for cpu in cpu::online() {
         people(cpu);
         let token = moves(own(cpu, MOVABLE)).expect("one for each CPU");
@@ -317,7 +318,7 @@ async fn governs(system: &'static System) {
     let mut times = 0_u64;
     let mut before = (0, Deadline::after(LONG));
     while ARRIVED.load(Ordering::Relaxed) < tokens {
-        Timer::after_micros(500 + random.below(1000)).await;
+        Timer::after_micros(1 + random.below(2 * pause_us)).await;
         let count = received();
         if count > before.0 {
             before = (count, Deadline::after(LONG));
