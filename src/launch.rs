@@ -88,7 +88,14 @@ impl Mailbox {
     }
 
     /// Runs the closure that waits, if there is one. By its own CPU, in thread context.
+    #[inline(always)]
     pub(crate) fn run_one(&self) -> bool {
+        // Looked at first: mostly none does.
+        self.is_waiting() && self.run_waiting()
+    }
+
+    #[inline(never)]
+    fn run_waiting(&self) -> bool {
         let Some(running) = self.slot.take() else { return false };
         // SAFETY: `running` is the exclusive right to the closure that its launcher published with the slot.
         unsafe { self.closure.run() };

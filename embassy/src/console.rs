@@ -2,12 +2,14 @@
 
 use core::convert::Infallible;
 use core::future::poll_fn;
+use core::mem::replace;
+use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering};
-use core::task::Poll;
+use core::task::{Poll, RawWaker, RawWakerVTable, Waker};
 use embassy_sync::waitqueue::GenericAtomicWaker;
 use reveille::System;
-use reveille::console::{InputError, listen, read_byte, write};
-use reveille::cpu;
+use reveille::console::{InputError, flush, listen, read_byte, write};
+use reveille::cpu::{self, CpuId};
 
 /// So much is written at once, before other tasks have their turn: as much as most UARTs hold.
 const PIECE: usize = 16;
@@ -23,8 +25,8 @@ static LISTENS: AtomicBool = AtomicBool::new(false);
 
 /// The console, to be read and written. One at a time has it; [`println!`](reveille::println) goes there as ever.
 ///
-/// What is typed comes by interrupt, to the CPU that made this. What is written is sent by the CPU that writes, in pieces of 16 bytes, and goes out as it
-/// is: no `\r` is put before a `\n`.
+/// What is typed comes by interrupt, to one CPU, and wakes who reads, wherever that is. What is written is sent by the CPU that writes, 16 bytes at most in one call, which
+/// says how many (`write_all` writes all), and goes out as it is: no `\r` is put before a `\n`.
 #[derive(Debug)]
 pub struct Console(());
 
@@ -105,26 +107,47 @@ impl embedded_io_async::Read for Console {
     }
 }
 
+/// The beginning of `bytes` that is sent at once.
+fn piece(bytes: &[u8]) -> &[u8] {
+    &bytes[..bytes.len().min(PIECE)]
+}
+
 impl embedded_io_async::Write for Console {
+    /// Others have their turn first: if it is dropped before it is done, nothing was sent.
     async fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
-        let piece = &bytes[..bytes.len().min(PIECE)];
-        write(piece);
-        // Others have their turn.
-        let mut has_yielded = piece.is_empty();
+        let mut has_yielded = bytes.is_empty();
         poll_fn(|context| {
-            if core::mem::replace(&mut has_yielded, true) {
+            if replace(&mut has_yielded, true) {
                 return Poll::Ready(());
             }
             context.waker().wake_by_ref();
             Poll::Pending
         })
         .await;
+        let piece = piece(bytes);
+        write(piece);
         Ok(piece.len())
     }
 
+    /// Waits, a bounded time and with its CPU, until everything has left the machine.
     async fn flush(&mut self) -> Result<(), Infallible> {
+        flush();
         Ok(())
     }
+}
+
+/// A waker that ends the `cpu::idle` of a CPU.
+fn waker_of(cpu: CpuId) -> Waker {
+    static VTABLE: RawWakerVTable =
+        RawWakerVTable::new(|data| RawWaker::new(data, &VTABLE), wake, wake, |_| ());
+    fn wake(data: *const ()) {
+        if let Some(cpu) = cpu::get(data.addr()) {
+            cpu::wake(cpu);
+        }
+    }
+    let data = ptr::without_provenance(cpu.index());
+    // SAFETY: the data is a number, which the functions take for one; there is nothing to drop.
+    unsafe { Waker::from_raw(RawWaker::new(data, &VTABLE)) }
 }
 
 impl embedded_io::Read for Console {
@@ -134,6 +157,8 @@ impl embedded_io::Read for Console {
             return Ok(0);
         }
         loop {
+            // Before the look. A thread that is moved meanwhile looks again after the time of `idle_ms`.
+            READER.register(&waker_of(cpu::current()));
             match take(buffer) {
                 0 => cpu::idle(),
                 count => return Ok(count),
@@ -144,11 +169,14 @@ impl embedded_io::Read for Console {
 
 impl embedded_io::Write for Console {
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
-        write(bytes);
-        Ok(bytes.len())
+        let piece = piece(bytes);
+        write(piece);
+        Ok(piece.len())
     }
 
+    /// Waits, a bounded time, until everything has left the machine.
     fn flush(&mut self) -> Result<(), Infallible> {
+        flush();
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ use crate::{interrupt, time};
 use core::sync::atomic::{AtomicBool, Ordering};
 use reveille::cpu::{self, CpuId};
 use reveille::hotplug::{Callbacks, pin, register_callbacks};
+use reveille::sync::SpinLock;
 
 /// What becomes of the movable tasks of a CPU that is asked to leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,34 +23,42 @@ pub fn set_policy(cpu: CpuId, policy: Policy) {
     Node::of(cpu).policy.store(policy as u8, Ordering::Relaxed);
 }
 
-/// Begins, once: the doorbell and the callbacks.
+/// Begins, once: the doorbells and the callbacks. They are there when this returns.
+///
+/// # Panics
+///
+/// At NMI level, the first time; where there is no room for them.
 pub(crate) fn begin() {
     static BEGUN: AtomicBool = AtomicBool::new(false);
-    static REGISTERED: AtomicBool = AtomicBool::new(false);
-    // Relaxed, all of them: the bell and the callbacks have words and locks of their own.
+    static LOCK: SpinLock<()> = SpinLock::new(());
+    // Acquire: pairs with the store below.
+    if BEGUN.load(Ordering::Acquire) {
+        return;
+    }
+    let _one = LOCK.lock();
     if BEGUN.load(Ordering::Relaxed) {
         return;
     }
-    // Whoever comes at the same time sees to it too, and has it when this returns.
     interrupt::register();
     time::register();
-    if !REGISTERED.swap(true, Ordering::Relaxed)
-        && let Err(error) = register_callbacks(Callbacks { online, offline, asked })
-    {
+    if let Err(error) = register_callbacks(Callbacks { online, offline, asked }) {
         panic!("reveille-embassy: {error}");
     }
-    BEGUN.store(true, Ordering::Relaxed);
+    // Release: pairs with the load above.
+    BEGUN.store(true, Ordering::Release);
 }
 
 /// The loop of `node`'s CPU begins: its own movable tasks are to come back.
 pub(crate) fn arrive(node: &'static Node) {
-    // Relaxed: see `successor`.
+    // Relaxed: whoever gives it something does so by a word of its own.
     node.serves.store(true, Ordering::Relaxed);
     if let Some(host) = node.hosting.want(node.index()).and_then(|host| cpu::get(host as usize)) {
         Node::of(host).tell(HANDBACK);
     }
-    // What was spawned before.
+    // What was spawned before, and rung when it was not heard yet.
     node.tell(LOCAL | MOVABLE);
+    interrupt::pend(node);
+    time::look(node.cpu);
 }
 
 /// Gives back what others want that `node`, which is this CPU's, hosts. Between two polls.
@@ -58,7 +67,7 @@ pub(crate) fn hand_back(node: &'static Node) {
 }
 
 /// Does `f` with every node whose movable tasks this CPU hosts.
-fn each_hosted(node: &'static Node, mut f: impl FnMut(&'static Node)) {
+pub(crate) fn each_hosted(node: &'static Node, mut f: impl FnMut(&'static Node)) {
     for of in cpu::possible().iter().filter_map(Node::if_made) {
         if of.hosting.host() == node.index() {
             f(of);
@@ -80,7 +89,7 @@ fn successor(node: &Node) -> Option<&'static Node> {
         .filter_map(|step| cpu::get((node.cpu.index() + step) % count))
         .filter(|cpu| cpu::is_online(*cpu))
         .filter_map(Node::if_made)
-        // Relaxed: it does not change before this CPU is gone or stays, as CPUs leave one after the other; and what it has is behind its own words.
+        // Relaxed: with `LEAVING` held it does not cease to serve.
         .find(|other| other.serves.load(Ordering::Relaxed) && !other.door.is_closed())
 }
 
@@ -117,6 +126,9 @@ fn asked(cpu: CpuId) -> Result<(), &'static str> {
     kept(node).map_or(Ok(()), Err)
 }
 
+/// Held by a CPU that looks for another to give its tasks to.
+static LEAVING: SpinLock<()> = SpinLock::new(());
+
 /// The CPU is about to leave. In its home thread, or masked if it only just came, between two polls.
 fn offline(cpu: CpuId) {
     let node = Node::of(cpu);
@@ -127,13 +139,19 @@ fn offline(cpu: CpuId) {
         node.pin.set(Some(pin()));
         return;
     }
+    // Two may be here at once, if nobody waits any more for the first to leave: neither gives anything to the other.
+    let one = LEAVING.lock();
     node.serves.store(false, Ordering::Relaxed);
     // Given back to it already, or not any more.
     let _ = node.hosting.forgo(node.index());
     let next = successor(node);
     // Without a successor there are no tasks: each is for its own CPU again.
     each_hosted(node, |of| give(node, of, Some(next.unwrap_or(of).index())));
-    time::hand_over(cpu, next.map(|next| next.cpu));
+    time::close(cpu, next.map(|next| next.cpu));
+    drop(one);
+    // Nobody is inside, so what sleeps and stays here is over, and waits for what does not matter any more. Woken, it could not be spawned again
+    // before this CPU is back.
+    time::hand_over(cpu, |waker| !node.stays_here(waker));
 }
 
 /// The CPU is about to be online, or stays. With interrupts masked.

@@ -6,7 +6,7 @@ use crate::roll::Entry;
 use crate::time::task_of;
 use core::pin::Pin;
 use core::sync::atomic::Ordering;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 
 /// Waits until the CPU on which the task is polled is asked to leave ([`cpu_down`](reveille::hotplug::cpu_down)): for a task that cannot move, and is to end
 /// then, because until it has the CPU stays.
@@ -16,46 +16,65 @@ use core::task::{Context, Poll};
 /// # Panics
 ///
 /// If it is polled by another executor than this crate's.
-pub fn leaving() -> Leaving {
-    Leaving { begun: None, entry: Entry::new() }
+pub fn leaving() -> UntilLeaving {
+    UntilLeaving { polled: None, entry: Entry::new() }
 }
 
 /// The future of [`leaving()`].
 #[must_use = "futures do nothing unless they are awaited"]
-pub struct Leaving {
-    /// The CPU on which it was polled first, or has moved to since, and how often that had been asked then.
-    begun: Option<(&'static Node, u64)>,
+pub struct UntilLeaving {
+    polled: Option<Polled>,
     entry: Entry,
 }
 
-impl Future for Leaving {
+/// How it was polled last.
+struct Polled {
+    /// The CPU.
+    node: &'static Node,
+    /// How often that had been asked the first time.
+    asked: u64,
+    waker: Waker,
+}
+
+impl Polled {
+    fn is_asked(&self) -> bool {
+        // Relaxed: it was raised before the waking.
+        self.node.asked.load(Ordering::Relaxed) != self.asked
+    }
+}
+
+impl Future for UntilLeaving {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let node = Node::here();
         // SAFETY: nothing is moved out; the entry is referred to pinned.
         let this = unsafe { self.get_unchecked_mut() };
-        match this.begun {
-            Some((before, asked)) if before.cpu == node.cpu => {
-                // Relaxed: it was raised before the waking.
-                if node.asked.load(Ordering::Relaxed) != asked {
-                    return Poll::Ready(());
-                }
-            }
-            _ => {
-                this.entry.leave();
-                this.begun = Some((node, node.asked.load(Ordering::Relaxed)));
-                // A waker of this crate's, or embassy's: what it does takes no lock.
-                let _ = task_of(context.waker());
-                // SAFETY: part of what is pinned.
-                let entry = unsafe { Pin::new_unchecked(&this.entry) };
-                node.leavers.enter(entry, "", Kind::Local, Some(context.waker().clone()));
-                // Between the look and the roll.
-                if this.begun.is_some_and(|(_, asked)| node.asked.load(Ordering::Relaxed) != asked) {
-                    return Poll::Ready(());
-                }
-            }
+        let before = this.polled.take();
+        // Wherever that was: a task that has moved since was asked too.
+        if before.as_ref().is_some_and(Polled::is_asked) {
+            this.entry.leave();
+            return Poll::Ready(());
         }
+        let same =
+            before.filter(|polled| polled.node.cpu == node.cpu && polled.waker.will_wake(context.waker()));
+        let polled = same.unwrap_or_else(|| {
+            this.entry.leave();
+            // A waker of this crate's, or embassy's: what it does takes no lock.
+            let _ = task_of(context.waker());
+            let waker = context.waker().clone();
+            let asked = node.asked.load(Ordering::Relaxed);
+            // SAFETY: part of what is pinned.
+            let entry = unsafe { Pin::new_unchecked(&this.entry) };
+            node.leavers.enter(entry, "", Kind::Local, Some(waker.clone()));
+            Polled { node, asked, waker }
+        });
+        // Between the look and the roll.
+        if polled.is_asked() {
+            this.entry.leave();
+            return Poll::Ready(());
+        }
+        this.polled = Some(polled);
         Poll::Pending
     }
 }

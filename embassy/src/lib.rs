@@ -33,14 +33,21 @@
 //! | of `#[embassy_executor::task]`, and of [`task!`] without `movable` | it stays until they are over: `Err(Held(Application(name)))` names one. They learn of it by [`leaving()`] |
 //! | of [`task!`] with `movable` | they go on on another CPU that runs executors, sleepers among them, and go back when theirs does; or they are like the others, if the CPU's [`Policy`] says so |
 //!
-//! A CPU that leaves takes no new tasks: they come back in [`Refused`]. (embassy's own `SendSpawner`, from inside of a task, knows nothing of that. What it spawns to
-//! a CPU that has left waits until that is back.)
+//! A CPU that leaves takes no new tasks: they come back in [`Refused`]. A task that comes between the question and the leaving keeps the CPU too, and is not named:
+//! `Err(Held(Pinned))`. embassy's own `SendSpawner`, from inside of a task, knows nothing of CPUs: what it spawns to one that has left waits until that is back. A task
+//! that is over, and is woken even so by somebody who has kept its waker, cannot be spawned anew before its CPU has seen that: as long as that CPU is away, its place in the pool is taken.
+//!
+//! # What embassy offers, and what this takes
+//!
+//! Wakers, `embassy-sync`, `embassy-time`, `embassy-futures`, and tasks of `#[embassy_executor::task]` are as ever. The pender, the time driver and the hooks of embassy-executor's
+//! feature `trace` are this crate's, and an image has one of each.
 //!
 //! # Contexts
 //!
 //! Tasks are woken and spawned from any context, but for NMI level, where they can be woken and not spawned, and cannot be asked to sleep. A task in thread
 //! mode is polled in thread context, interrupts open, with its CPU [pinned](reveille::hotplug::pin); a task in interrupt mode in interrupt context. Where the application has
-//! [contexts](reveille::context), executors run in what each CPU runs by itself, and can be preempted there.
+//! [contexts](reveille::context), executors run in what each CPU runs by itself, its home, and can be preempted there; its scheduler learns from [`has_work`] whether to resume that.
+//! A thread that is preempted in the middle of waking a task may hold up wakes of others: for as long as the bootarg `idle_ms` says, and no longer.
 
 #![no_std]
 #![deny(unsafe_op_in_unsafe_fn)]
@@ -64,10 +71,10 @@ pub use console::{Console, ConsoleError};
 #[doc(hidden)]
 pub use embassy_executor;
 pub use hotplug::{Policy, set_policy};
-pub use leaving::{Leaving, leaving};
+pub use leaving::{UntilLeaving, leaving};
 pub use mutex::SpinRawMutex;
-pub use run::{EXECUTORS, run, with_spawner};
-pub use spawn::{CpuSpawner, Refused, Why, spawner};
+pub use run::{EXECUTORS, has_work, run, with_spawner};
+pub use spawn::{CpuSpawner, Refused, SpawnWithError, Why, spawner};
 pub use task::MovableToken;
 #[doc(hidden)]
 pub use task::{Movable, Named, movable, named};

@@ -6,8 +6,10 @@ use crate::word::{CpuWord, Cpus};
 use core::cell::{Cell, UnsafeCell};
 use core::mem::MaybeUninit;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering};
+use core::task::Waker;
 use embassy_executor::raw;
+use reveille::context;
 use reveille::cpu::{self, CpuId, MAX_CPUS};
 use reveille::hotplug::Pin;
 use reveille::irq;
@@ -22,6 +24,8 @@ pub(crate) const MOVABLE: u32 = 2;
 pub(crate) const GUESTS: u32 = 4;
 /// Another CPU wants its tasks back.
 pub(crate) const HANDBACK: u32 = 8;
+/// All that this CPU polls is to be polled, whatever it was told of.
+pub(crate) const LOOK: u32 = 16;
 
 /// What one CPU has. Never moved or freed.
 #[repr(C, align(128))]
@@ -41,6 +45,8 @@ pub(crate) struct Node {
     pub(crate) movables: AtomicU64,
     /// CPUs whose movable tasks are to be polled here: a bit for each.
     guests: [AtomicU64; MAX_CPUS / 64],
+    /// Whether there may be any that it hosts.
+    pub(crate) has_guests: AtomicBool,
     /// What happens to movable tasks when the CPU leaves.
     pub(crate) policy: AtomicU8,
     /// How often the CPU was asked to leave.
@@ -55,6 +61,8 @@ pub(crate) struct Node {
     // For its own CPU alone.
     /// Its thread-mode executors are being polled.
     pub(crate) polls: Cell<bool>,
+    /// When it last looked for what nobody has told of, ticks.
+    pub(crate) looked: Cell<Option<u64>>,
     /// So is that of interrupt mode.
     pub(crate) interrupted: Cell<bool>,
     /// And is to be once more.
@@ -64,7 +72,7 @@ pub(crate) struct Node {
 }
 
 // SAFETY: the executors may be woken and spawned to from any CPU; they are polled by one at a time: `local` and `interrupt` by their own, each guarded
-// by its flag against itself, `movable` by its host (`Hosting`). The cells, and the `Pin` in one, are touched by their own CPU alone, each in one kind of context: `polls` in its home thread,
+// by its flag against itself, `movable` by its host (`Hosting`). The cells, and the `Pin` in one, are touched by their own CPU alone, each in one kind of context: `polls` and `looked` in its home thread,
 // `interrupted` and `again` in interrupt context, `pin` in hotplug callbacks.
 unsafe impl Sync for Node {}
 
@@ -81,20 +89,24 @@ reveille::percpu! {
     static PLACES: Place = Place { made: Once::new(), node: UnsafeCell::new(MaybeUninit::uninit()) };
 }
 
+/// The nodes that were made, by the numbers of their CPUs: one look, and one line that nobody writes, where the way to `PLACES` takes several.
+static MADE: [AtomicPtr<Node>; MAX_CPUS] = [const { AtomicPtr::new(ptr::null_mut()) }; MAX_CPUS];
+
 impl Node {
     /// That of `cpu`. Made by whoever asks first.
     ///
     /// # Panics
     ///
     /// At NMI level if nobody has asked yet.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn of(cpu: CpuId) -> &'static Self {
-        Self::at(PLACES.of(cpu), cpu)
+        Self::if_made(cpu).unwrap_or_else(|| make(cpu))
     }
 
     /// That of `cpu`, if anybody has asked yet.
+    #[inline(always)]
     pub(crate) fn if_made(cpu: CpuId) -> Option<&'static Self> {
-        PLACES.of(cpu).made.is_completed().then(|| Self::of(cpu))
+        Self::numbered(cpu.index())
     }
 
     /// That of the calling CPU, for a thread that is not moved, in interrupt context, or with interrupts masked.
@@ -103,13 +115,13 @@ impl Node {
         Self::of(cpu::current())
     }
 
-    #[inline]
-    fn at(place: &'static Place, cpu: CpuId) -> &'static Self {
-        if !place.made.is_completed() {
-            make(place, cpu);
-        }
-        // SAFETY: made, and only shared since.
-        unsafe { (*place.node.get()).assume_init_ref() }
+    /// That of the CPU with this number, if the machine has it and anybody has asked yet.
+    #[inline(always)]
+    fn numbered(index: usize) -> Option<&'static Self> {
+        // Acquire: pairs with `make`.
+        let node = MADE.get(index)?.load(Ordering::Acquire);
+        // SAFETY: null, or a node that was made, is never freed, and only shared since.
+        unsafe { node.as_ref() }
     }
 
     fn new(cpu: CpuId) -> Self {
@@ -126,12 +138,14 @@ impl Node {
             door: Door::from_parts(CpuWord::with(Door::<Cpus>::OPEN)),
             movables: AtomicU64::new(0),
             guests: [const { AtomicU64::new(0) }; MAX_CPUS / 64],
+            has_guests: AtomicBool::new(false),
             policy: AtomicU8::new(0),
             asked: AtomicU64::new(0),
             serves: AtomicBool::new(false),
             tasks: Roll::new(),
             leavers: Roll::new(),
             polls: Cell::new(false),
+            looked: Cell::new(None),
             interrupted: Cell::new(false),
             again: Cell::new(false),
             pin: Cell::new(None),
@@ -157,8 +171,19 @@ impl Node {
     /// Tells its CPU's loop of work, which was queued before. From any context.
     #[inline(always)]
     pub(crate) fn tell(&self, bits: u32) {
-        // On that CPU itself the wait is over, or has not begun: it waits with interrupts closed, so nothing but what is at NMI level runs there meanwhile.
-        if self.doze.raise(bits) && (cpu::current() != self.cpu || irq::in_nmi()) {
+        // Until the SGI is sent, or whoever tells it meanwhile relies on one that does not come while this thread is preempted.
+        let _masked = context::has_scheduler().then(irq::mask);
+        if self.doze.raise(bits) {
+            self.rouse();
+        }
+    }
+
+    /// Ends the wait of its CPU's loop. Apart, so that to tell one that is awake saves no registers.
+    #[inline(never)]
+    fn rouse(&self) {
+        // On that CPU itself the wait is over, or has not begun: it waits with interrupts closed, so nothing but what is at NMI level runs there
+        // meanwhile.
+        if cpu::current() != self.cpu || irq::in_nmi() {
             cpu::wake(self.cpu);
         }
     }
@@ -170,6 +195,7 @@ impl Node {
         }
         let (word, bit) = (of as usize / 64, of % 64);
         // Relaxed: the bit that is raised hands it over.
+        self.has_guests.store(true, Ordering::Relaxed);
         self.guests[word].fetch_or(1 << bit, Ordering::Relaxed);
         self.tell(GUESTS);
     }
@@ -194,16 +220,38 @@ impl Node {
 
     /// The CPU and kind of the executor with this id, as embassy numbers them: the lower half of its address.
     pub(crate) fn of_executor(id: u32) -> Option<(&'static Self, Kind)> {
-        let is_one = |node: &'static Self| {
-            Kind::ALL.into_iter().find(|kind| ptr::from_ref(node.executor(*kind)).addr() as u32 == id)
-        };
-        let own = Self::if_made(cpu::current()).into_iter();
-        let all = cpu::possible();
-        own.chain(all.iter().filter_map(Self::if_made)).find_map(|node| is_one(node).map(|kind| (node, kind)))
+        let low = |cpu| ptr::from_ref(PLACES.of(cpu)).addr() as u32;
+        // One behind the other, as far as anybody knows: then it takes as long for any CPU.
+        let first = low(CpuId::BOOT);
+        let distance = cpu::get(1).map_or(u32::MAX, |second| low(second).wrapping_sub(first));
+        let likely = id.wrapping_sub(first).checked_div(distance);
+        likely
+            .and_then(|index| Self::numbered(index as usize)?.with_executor(id))
+            .or_else(|| Self::search(id))
+    }
+
+    #[cold]
+    fn search(id: u32) -> Option<(&'static Self, Kind)> {
+        cpu::possible().iter().filter_map(Self::if_made).find_map(|node| node.with_executor(id))
+    }
+
+    /// If one of its executors has this id.
+    #[inline(always)]
+    fn with_executor(&'static self, id: u32) -> Option<(&'static Self, Kind)> {
+        let kind =
+            Kind::ALL.into_iter().find(|kind| ptr::from_ref(self.executor(*kind)).addr() as u32 == id)?;
+        Some((self, kind))
+    }
+
+    /// Whether the task of `waker`, which is one of embassy's, was spawned to this CPU to stay.
+    pub(crate) fn stays_here(&'static self, waker: &Waker) -> bool {
+        // SAFETY: only its address is used.
+        let executor = unsafe { raw::task_from_waker(waker).executor() };
+        let is = |kind| executor.is_some_and(|executor| ptr::eq(executor, self.executor(kind)));
+        is(Kind::Local) || is(Kind::Interrupt)
     }
 
     /// What the context of an executor stands for, if it is that of a node.
-    #[inline(always)]
     pub(crate) fn of_context(context: *mut ()) -> Option<(&'static Self, Kind)> {
         let kind = match context.addr() & 3 {
             0 => Kind::Local,
@@ -213,16 +261,28 @@ impl Node {
         };
         Some((Self::of(cpu::get(context.addr() >> 2)?), kind))
     }
+
+    /// The same for the kind that is asked for most, if its node was made.
+    #[inline(always)]
+    pub(crate) fn of_local_context(context: *mut ()) -> Option<&'static Self> {
+        let number = context.addr();
+        if number & 3 == Kind::Local as usize { Self::numbered(number >> 2) } else { None }
+    }
 }
 
 #[cold]
-fn make(place: &'static Place, cpu: CpuId) {
+fn make(cpu: CpuId) -> &'static Node {
     assert!(!irq::in_nmi(), "reveille-embassy is used at NMI level before it has begun");
     // A handler of this CPU might want it too, and wait for ever.
     let _masked = irq::mask();
+    let place = PLACES.of(cpu);
     place.made.call_once(|| {
         let node = place.node.get().cast::<Node>();
         // SAFETY: once, before anybody refers to it.
         unsafe { node.write(Node::new(cpu)) };
+        // Release: pairs with `numbered`.
+        MADE[cpu.index()].store(node, Ordering::Release);
     });
+    // SAFETY: made, and only shared since.
+    unsafe { (*place.node.get()).assume_init_ref() }
 }

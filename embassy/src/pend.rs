@@ -8,6 +8,15 @@ use core::sync::atomic::Ordering;
 /// An executor whose queue was empty has something to poll. From any context.
 #[unsafe(export_name = "__pender")]
 fn pender(context: *mut ()) {
+    match Node::of_local_context(context) {
+        Some(node) => node.tell(LOCAL),
+        None => pend_other(context),
+    }
+}
+
+/// Apart, so that what is called most saves no registers.
+#[inline(never)]
+fn pend_other(context: *mut ()) {
     let Some((node, kind)) = Node::of_context(context) else {
         panic!("an executor that reveille-embassy has not made: {context:?}")
     };
@@ -31,7 +40,7 @@ fn _embassy_trace_task_new(executor: u32, _task: u32) {
     if kind.stays() {
         node.door.add();
     } else {
-        // Relaxed, here and below: a number, which its host looks at, who polls what adds to it.
+        // Relaxed, here and below: a number. A task that is being spawned is counted at the door besides, until it is.
         node.movables.fetch_add(1, Ordering::Relaxed);
     }
 }

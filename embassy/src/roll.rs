@@ -69,34 +69,33 @@ impl Roll {
 
     /// The name of the one that came last, of those whose executor `is_meant`.
     pub(crate) fn name(&self, is_meant: impl Fn(Kind) -> bool) -> Option<&'static str> {
-        let mut found = None;
-        self.each(|links| {
-            if found.is_none() && is_meant(links.kind) {
-                found = Some(links.name);
-            }
-        });
-        found
+        self.find(|links| is_meant(links.kind).then_some(links.name))
     }
 
     /// Wakes all that are on it.
     pub(crate) fn wake(&self) {
-        self.each(|links| {
+        self.find(|links| {
             if let Some(waker) = &links.waker {
                 waker.wake_by_ref();
             }
+            None::<()>
         });
     }
 
-    fn each(&self, mut f: impl FnMut(&Links)) {
+    /// The first answer of `f`, asked of one after the other.
+    fn find<T>(&self, f: impl Fn(&Links) -> Option<T>) -> Option<T> {
         let first = self.0.lock();
         let mut next = first.0;
         // SAFETY: with the lock; those on the roll are there.
         while let Some(entry) = unsafe { next.as_ref() } {
             // SAFETY: with the lock.
             let links = unsafe { &*entry.links.get() };
-            f(links);
+            if let found @ Some(_) = f(links) {
+                return found;
+            }
             next = links.after;
         }
+        None
     }
 }
 

@@ -1,12 +1,15 @@
 //! Thread mode: the loop of each CPU.
 
 use crate::hotplug;
+use crate::interrupt;
 use crate::kind::Kind;
-use crate::node::{GUESTS, HANDBACK, LOCAL, MOVABLE, Node};
+use crate::node::{GUESTS, HANDBACK, LOCAL, LOOK, MOVABLE, Node};
 use core::sync::atomic::Ordering;
 use embassy_executor::Spawner;
+use reveille::context;
 use reveille::cpu::{self, CpuId, Leaving};
-use reveille::hotplug::pin;
+use reveille::hotplug::{Pin, pin};
+use reveille::time::{Instant, frequency};
 
 /// A CPU that is never done looks so often, in rounds, whether anything was launched on it, and whether it is to leave.
 const ROUNDS: u32 = 64;
@@ -31,6 +34,7 @@ fn secondary(_: CpuId) -> ! {
 /// Anywhere but in what the CPU runs by itself, in thread context with interrupts open ([`cpu::is_home`]), and in a task.
 pub fn run(init: impl FnOnce(Spawner)) -> ! {
     let node = begin();
+    assert!(!node.polls.get(), "an executor cannot be run in one of its tasks");
     init(spawner(node));
     serve(node)
 }
@@ -42,6 +46,11 @@ pub fn run(init: impl FnOnce(Spawner)) -> ! {
 /// Anywhere but in what the CPU runs by itself, in thread context with interrupts open ([`cpu::is_home`]).
 pub fn with_spawner<R>(f: impl FnOnce(Spawner) -> R) -> R {
     f(spawner(begin()))
+}
+
+/// Whether there is something to poll in thread mode on `cpu`, as far as it was told: for a scheduler, which resumes the CPU's home then. From any context but NMI level.
+pub fn has_work(cpu: CpuId) -> bool {
+    Node::of(cpu).doze.is_raised()
 }
 
 /// That of this CPU, which is at home: what a task captures stays in that one thread, moved or not.
@@ -63,21 +72,54 @@ fn begin() -> &'static Node {
 fn serve(node: &'static Node) -> ! {
     hotplug::arrive(node);
     let mut rounds = 0_u32;
+    let mut at_work = AtWork::begin(node);
     loop {
         let mut bits = node.doze.take();
         if bits == 0 {
+            drop(at_work);
             idle(node, || !node.doze.lie_down());
+            at_work = AtWork::begin(node);
             bits = node.doze.take();
             if bits == 0 {
-                // Something else has ended the wait. Whoever was about to tell of a task may have been held up since.
-                bits = LOCAL | MOVABLE;
+                bits = unasked();
             }
         }
         round(node, bits);
         rounds = rounds.wrapping_add(1);
         if rounds.is_multiple_of(ROUNDS) {
+            drop(at_work);
             idle(node, || true);
+            at_work = AtWork::begin(node);
+            round(node, unasked());
         }
+    }
+}
+
+/// What is polled now and then although nobody has told of it: whoever was about to may have been held up, by an interrupt, or for long where
+/// threads are preempted, and others rely on him.
+fn unasked() -> u32 {
+    if context::has_scheduler() { LOCAL | LOOK } else { LOCAL | MOVABLE }
+}
+
+/// A CPU is at its tasks, and at no offline point: a task that comes to one by itself would be given up in the middle.
+struct AtWork {
+    node: &'static Node,
+    _pin: Pin,
+}
+
+impl AtWork {
+    #[inline(always)]
+    fn begin(node: &'static Node) -> Self {
+        let pin = pin();
+        assert!(!node.polls.replace(true), "an executor cannot be run in one of its tasks");
+        Self { node, _pin: pin }
+    }
+}
+
+impl Drop for AtWork {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.node.polls.set(false);
     }
 }
 
@@ -93,9 +135,6 @@ fn idle(node: &'static Node, is_busy: impl FnOnce() -> bool) {
 /// Polls the tasks that are ready, each once.
 #[inline(always)]
 fn round(node: &'static Node, bits: u32) {
-    // A task that comes to an offline point by itself would be given up in the middle.
-    let _pin = pin();
-    assert!(!node.polls.replace(true), "an executor cannot be run in one of its tasks");
     if bits & LOCAL != 0 {
         // SAFETY: by the home thread of its own CPU alone, and not by what it has itself called, as the flag says.
         unsafe { node.executor(Kind::Local).poll() };
@@ -103,12 +142,11 @@ fn round(node: &'static Node, bits: u32) {
     if bits & !LOCAL != 0 {
         poll_movable(node, bits);
     }
-    node.polls.set(false);
 }
 
 #[inline(never)]
 fn poll_movable(node: &'static Node, bits: u32) {
-    if bits & MOVABLE != 0 {
+    if bits & (MOVABLE | LOOK) != 0 {
         poll_of(node, node);
     }
     if bits & GUESTS != 0 {
@@ -116,6 +154,32 @@ fn poll_movable(node: &'static Node, bits: u32) {
     }
     if bits & HANDBACK != 0 {
         hotplug::hand_back(node);
+    }
+    if bits & LOOK != 0 {
+        look(node);
+    }
+}
+
+/// Polls what this CPU hosts for others, and has it poll its executor of interrupt mode, now and then.
+#[cold]
+fn look(node: &'static Node) {
+    if node.has_guests.load(Ordering::Relaxed) {
+        let mut has_guests = false;
+        hotplug::each_hosted(node, |of| {
+            if of.cpu != node.cpu {
+                has_guests = true;
+                poll_of(node, of);
+            }
+        });
+        // One that comes now has this CPU told, which says so again. Relaxed: `Doze` hands it over.
+        if !has_guests {
+            node.has_guests.store(false, Ordering::Relaxed);
+        }
+    }
+    let now = Instant::now();
+    if node.looked.get().is_none_or(|looked| now.ticks() - looked >= frequency() / 16) {
+        node.looked.set(Some(now.ticks()));
+        interrupt::pend(node);
     }
 }
 

@@ -5,7 +5,7 @@ use crate::kind::Kind;
 use crate::node::Node;
 use crate::task::MovableToken;
 use core::fmt;
-use embassy_executor::SpawnToken;
+use embassy_executor::{SpawnError, SpawnToken};
 use reveille::cpu::{self, CpuId};
 
 /// Spawns tasks to the executors of one CPU, from any.
@@ -58,13 +58,41 @@ impl<T> fmt::Debug for Refused<T> {
 
 impl<T> fmt::Display for Refused<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let why = match self.why {
-            Why::Offline => "is not online",
-            Why::Leaving => "is leaving",
-        };
-        write!(f, "a task was not spawned: cpu {} {why}", self.cpu)
+        write!(f, "a task was not spawned to cpu {}: {}", self.cpu, self.why)
     }
 }
+
+impl<T> core::error::Error for Refused<T> {}
+
+/// Why a task was not [made and spawned](CpuSpawner::spawn_with).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SpawnWithError {
+    /// The CPU takes no tasks.
+    Refused(Why),
+    /// As many of these tasks as there can be are there.
+    Busy,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Offline => "the CPU is not online",
+            Self::Leaving => "the CPU is leaving",
+        })
+    }
+}
+
+impl fmt::Display for SpawnWithError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(why) => why.fmt(f),
+            Self::Busy => f.write_str("there are as many of these tasks as there can be"),
+        }
+    }
+}
+
+impl core::error::Error for SpawnWithError {}
 
 impl CpuSpawner {
     /// Its CPU.
@@ -81,6 +109,22 @@ impl CpuSpawner {
     /// [`Refused`], with the task.
     pub fn spawn<S: Send>(self, token: SpawnToken<S>) -> Result<(), Refused<SpawnToken<S>>> {
         self.spawn_to(Kind::Local, token)
+    }
+
+    /// As [`spawn`](Self::spawn), of a task that is made when the CPU takes it: `spawner.spawn_with(|| blink(pin))`. So there is no token left over, which could not be
+    /// dropped.
+    ///
+    /// # Errors
+    ///
+    /// A [`SpawnWithError`]. If it is [`Refused`](SpawnWithError::Refused), `make` was not called.
+    pub fn spawn_with<S: Send>(
+        self,
+        make: impl FnOnce() -> Result<SpawnToken<S>, SpawnError>,
+    ) -> Result<(), SpawnWithError> {
+        let (make, node) = self.enter(make).map_err(|refused| SpawnWithError::Refused(refused.why))?;
+        let made = make().map(|token| node.executor(Kind::Local).spawner().make_send().spawn(token));
+        node.door.leave();
+        made.map_err(|_| SpawnWithError::Busy)
     }
 
     /// Spawns a task in interrupt mode: it runs there in interrupt context, whatever the CPU's thread does, and keeps the CPU from leaving until

@@ -132,42 +132,61 @@ impl<F: Future + Send> Future for Movable<F> {
 /// reveille_embassy::spawner(cpu).spawn_movable(count(3)?)?;
 /// ```
 ///
-/// Each becomes a function that returns embassy's `Result<SpawnToken<_>, SpawnError>`, or, if it is movable, `Result<`[`MovableToken`]`<_>, SpawnError>`. Of each there may be one
-/// at a time, or as many as `pool_size` says. Arguments are `'static`. In a movable task embassy's `for_current_executor` panics, as what it would spawn need not be able to move.
+/// Each becomes a function that returns embassy's `Result<SpawnToken<_>, SpawnError>`, or, if it is movable,
+/// `Result<`[`MovableToken`]`<_>, SpawnError>`. Of each there may be one at a time, or as many as `pool_size` says. Arguments are `'static`. Attributes stand
+/// before it, `pool_size` among them. In a movable task what embassy offers `for_current_..` panics: by it a task could spawn on
+/// its executor what is not able to move.
 #[macro_export]
 macro_rules! task {
     () => {};
-    ($(#[doc $($doc:tt)*])* #[pool_size = $size:expr] $($rest:tt)*) => {
-        $crate::task!(@one [$(#[doc $($doc)*])*] [$size] $($rest)*);
+    // Attributes are taken off one by one: the size of the pool, and all others.
+    (@task [$($attributes:tt)*] [$($size:tt)*] #[pool_size = $of:expr] $($rest:tt)*) => {
+        $crate::task!(@task [$($attributes)*] [$($size)* pool_size = $of,] $($rest)*);
     };
-    ($(#[doc $($doc:tt)*])* $visibility:vis async fn $($rest:tt)*) => {
-        $crate::task!(@one [$(#[doc $($doc)*])*] [1] $visibility async fn $($rest)*);
+    (@task [$($attributes:tt)*] $size:tt #[$($attribute:tt)*] $($rest:tt)*) => {
+        $crate::task!(@task [$($attributes)* #[$($attribute)*]] $size $($rest)*);
     };
-    ($(#[doc $($doc:tt)*])* $visibility:vis movable async fn $($rest:tt)*) => {
-        $crate::task!(@one [$(#[doc $($doc)*])*] [1] $visibility movable async fn $($rest)*);
-    };
-    (@one [$($doc:tt)*] [$size:expr] $visibility:vis async fn $name:ident ($($(mut)? $argument:ident : $type:ty),* $(,)?) $(-> $output:tt)? $body:block $($rest:tt)*) => {
-        $($doc)*
-        $visibility fn $name($($argument: $type),*) -> ::core::result::Result<$crate::embassy_executor::SpawnToken<impl ::core::marker::Sized>, $crate::embassy_executor::SpawnError> {
-            #[$crate::embassy_executor::task(pool_size = $size, embassy_executor = $crate::embassy_executor)]
-            async fn __task($($argument: $type),*) $(-> $output)? {
-                $crate::named(&::core::stringify!($name), async move { $body }).await
-            }
-            __task($($argument),*)
+    (@task [$($attributes:tt)*] [$($size:tt)*] $visibility:vis async fn $name:ident $arguments:tt $(-> $output:tt)? $body:block $($rest:tt)*) => {
+        $($attributes)*
+        #[$crate::embassy_executor::task($($size)* embassy_executor = $crate::embassy_executor)]
+        $visibility async fn $name $arguments $(-> $output)? {
+            $crate::named(&::core::stringify!($name), async move $body).await
         }
         $crate::task!($($rest)*);
     };
-    (@one [$($doc:tt)*] [$size:expr] $visibility:vis movable async fn $name:ident ($($(mut)? $argument:ident : $type:ty),* $(,)?) $body:block $($rest:tt)*) => {
-        $($doc)*
-        $visibility fn $name($($argument: $type),*) -> ::core::result::Result<$crate::MovableToken<impl ::core::marker::Sized>, $crate::embassy_executor::SpawnError> {
-            #[$crate::embassy_executor::task(pool_size = $size, embassy_executor = $crate::embassy_executor)]
+    (@task [$($attributes:tt)*] $size:tt $visibility:vis movable async fn $name:ident ($($arguments:tt)*) $body:block $($rest:tt)*) => {
+        $crate::task!(@movable [$($attributes)*] $size [$visibility] $name [] [] $body $($arguments)*);
+        $crate::task!($($rest)*);
+    };
+    // So are arguments: what stands in the signature, and what is made mutable.
+    (@movable $attributes:tt $size:tt $visibility:tt $name:ident [$($before:tt)*] [$($mutable:ident)*] $body:block mut $argument:ident : $type:ty $(, $($rest:tt)*)?) => {
+        $crate::task!(@movable $attributes $size $visibility $name [$($before)* $argument: $type,] [$($mutable)* $argument] $body $($($rest)*)?);
+    };
+    (@movable $attributes:tt $size:tt $visibility:tt $name:ident [$($before:tt)*] $mutable:tt $body:block $argument:ident : $type:ty $(, $($rest:tt)*)?) => {
+        $crate::task!(@movable $attributes $size $visibility $name [$($before)* $argument: $type,] $mutable $body $($($rest)*)?);
+    };
+    (@movable [$($attributes:tt)*] [$($size:tt)*] [$visibility:vis] $name:ident [$($argument:ident: $type:ty,)*] [$($mutable:ident)*] $body:block) => {
+        $($attributes)*
+        $visibility fn $name($($argument: $type),*) -> ::core::result::Result<
+            $crate::MovableToken<impl ::core::marker::Sized>,
+            $crate::embassy_executor::SpawnError,
+        > {
+            #[$crate::embassy_executor::task($($size)* embassy_executor = $crate::embassy_executor)]
             fn __task($($argument: $type),*) -> impl ::core::future::Future<Output = ()> + ::core::marker::Send {
-                $crate::movable(&::core::stringify!($name), async move { $body })
+                $crate::movable(&::core::stringify!($name), async move {
+                    $(let mut $mutable = $mutable;)*
+                    $body
+                })
             }
             let token = __task($($argument),*)?;
             // SAFETY: its future is `Send`, as its type says, and a `Movable`.
             ::core::result::Result::Ok(unsafe { $crate::MovableToken::new(token) })
         }
-        $crate::task!($($rest)*);
+    };
+    (@ $($rest:tt)*) => {
+        ::core::compile_error!("task!: not `async fn name(argument: Type, ..) { .. }`, or `movable async fn ..`, with attributes before it");
+    };
+    ($($rest:tt)*) => {
+        $crate::task!(@task [] [] $($rest)*);
     };
 }

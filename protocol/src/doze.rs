@@ -40,15 +40,12 @@ impl<A: Arch> Doze<A> {
         Self::from_parts(A::Word::new(Self::AWAKE))
     }
 
-    /// Tells the loop of work of these kinds, which was queued before. `true`: it sleeps, and the caller alone has to wake it.
-    ///
-    /// # Panics
-    ///
-    /// If a bit above 31 is set.
+    /// Tells the loop of work of these kinds, one or more, which was queued before. `true`: it sleeps, and the caller alone has to wake it.
     #[inline(always)]
     #[must_use = "a loop that sleeps is to be woken"]
     pub fn raise(&self, bits: u32) -> bool {
-        // Release: pairs with the swap of `take`, which so finds, with the bit, what was queued.
+        // Release: pairs with the swap of `take`, which so finds, with the bit, what was queued. Written even where the bit is set: later
+        // ones are read-modify-writes too and continue the release.
         self.word.fetch_or(u64::from(bits), Release) == ASLEEP
     }
 
@@ -57,6 +54,13 @@ impl<A: Arch> Doze<A> {
     pub fn take(&self) -> u32 {
         // Acquire: pairs with `raise`. A swap even where nothing is raised: it says that the loop is awake.
         self.word.swap(Self::AWAKE, Acquire) as u32
+    }
+
+    /// Whether anything was raised. For who decides what its CPU does; the loop itself takes.
+    #[inline(always)]
+    pub fn is_raised(&self) -> bool {
+        // Relaxed: good for a guess.
+        self.word.load(Relaxed) & !ASLEEP != 0
     }
 
     /// The loop is about to wait. `false`: there is something to take. With interrupts closed, until the wait is over.

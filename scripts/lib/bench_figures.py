@@ -51,9 +51,18 @@ OPERATIONS = {
     "cpu_up": "it comes back",
     "bringup_per_cpu": "first bring-up, for each secondary",
     "stop_all": "stop all others for good, as a panic does",
+    "async_round_trip": "a task wakes one on another CPU, which wakes it",
+    "async_channel_round_trip": "the same by two channels of `embassy-sync`, with a value",
+    "async_interrupt_wake": "a task of interrupt mode woken on a busy CPU, until it runs",
+    "async_spawn": "a task spawned on another CPU, until it runs",
+    "async_yield": "one task yields to another",
+    "async_sleep_1": "a sleep of a task, alone on its CPU",
+    "async_sleep_10": "the same, one of 10 sleepers",
+    "async_sleep_1000": "the same, one of 1000",
 }
-# A few instructions on this CPU alone, on every machine: not in the plot.
+# Not in the plot: a few instructions on this CPU alone, on every machine; and what is measured on few machines.
 SMALL = ("key_off", "irq_mask", "lock", "context_switch", "preempt", "hypercall")
+FEW = tuple(name for name in OPERATIONS if name.startswith("async_"))
 
 
 def fail(text):
@@ -91,7 +100,7 @@ def compare(old_path, new_path):
 
     def line(word, key, text):
         name, gic, cpus = key
-        print(f"{word:<9} {name:<16} GICv{gic} {cpus:>3} CPUs: {text}")
+        print(f"{word:<9} {name:<24} GICv{gic} {cpus:>3} CPUs: {text}")
 
     for key, before in old.items():
         now = new.get(key)
@@ -278,7 +287,7 @@ def merge(old_path, new_path):
 
 def plotted(path):
     data, figures = read(path)
-    names = [name for name in operations(figures) if name not in SMALL]
+    names = [name for name in operations(figures) if name not in SMALL + FEW]
     return bench_plot.plot(figures, names, f"QEMU {data.get('qemu', '?')}, Rust {data.get('rust', '?')}")
 
 

@@ -21,6 +21,7 @@ SHOWN = (
     ("stop_all", "stop_all", False, "#7a4a9c", "#c9a2ea"),
     ("on_each", "on_each", False, "#2f7d3a", "#7fd08a"),
     ("wake", "wake (of one)", True, "#5f5f5f", "#b8b8b8"),
+    ("async_round_trip", "async, round trip", True, "#0f7f7f", "#5fd0d0"),
 )
 
 

@@ -59,6 +59,12 @@ for name in (
     for gic, cpus in ((2, 2), (2, 4), (2, 8), (3, 2), (3, 4), (3, 8), (3, 16), (3, 64)):
         assert (name, gic, cpus) in places, f"{name} on GICv{gic} with {cpus} CPUs is missing"
 assert ("bringup_per_cpu", 3, 256) in places, "the bring-up of 256 CPUs is missing"
+for name in (
+    "async_round_trip", "async_channel_round_trip", "async_interrupt_wake", "async_spawn", "async_yield", "async_sleep_1", "async_sleep_10",
+    "async_sleep_1000",
+):
+    assert (name, 2, 4) in places and (name, 3, 4) in places, f"{name} is missing"
+assert all(("async_round_trip", 3, cpus) in places for cpus in (64, 256)), "the round trips between tasks of many CPUs are missing"
 assert all(cpus <= 8 for _, gic, cpus in places if gic == 2), "a GICv2 with more than 8 CPUs"
 TEXT
 }

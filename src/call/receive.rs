@@ -171,10 +171,16 @@ pub(crate) fn run_kept(area: &'static Area, kept: Kept) {
 }
 
 /// Runs what waits for this CPU from its thread context, as if an interrupt had come.
+#[inline(always)]
 pub(crate) fn run_pending(area: &'static Area, look: Look) {
-    if !is_pending(area, look) {
-        return;
+    if is_pending(area, look) {
+        run_now(area);
     }
+}
+
+#[cold]
+#[inline(never)]
+fn run_now(area: &'static Area) {
     let _masked = masking::mask_on(area);
     masking::as_interrupt(area, || drain(area));
 }

@@ -62,7 +62,7 @@ pub(super) fn write_bytes(bytes: &[u8]) {
     with_uart(|uart| uart.send_bytes(bytes));
 }
 
-/// Waits, a bounded time, until everything printed has left the machine.
-pub(crate) fn flush() {
+/// Waits, a bounded time, until everything printed has left the machine. From any context; whoever prints meanwhile may be waited for too.
+pub fn flush() {
     with_uart(Uart::flush);
 }

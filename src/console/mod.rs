@@ -13,9 +13,10 @@ mod logger;
 mod uart;
 
 pub(crate) use bare::Bare;
+pub use device::flush;
 #[cfg(feature = "fault-injection")]
 pub(crate) use device::{base, never_ready};
-pub(crate) use device::{flush, give_up_if_busy, init, write_raw};
+pub(crate) use device::{give_up_if_busy, init, write_raw};
 pub use input::{InputError, listen, read_byte};
 #[doc(hidden)]
 pub use line::print;

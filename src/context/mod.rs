@@ -39,6 +39,6 @@ pub(crate) use record::SIMD;
 pub use record::{Ended, Ready};
 pub(crate) use resting::{How, Name, Resting, resting};
 pub(crate) use running::{Part, begin, exist, name_of, preempt, preempted};
-pub use running::{Scheduler, SwitchError, SwitchFailed, current_name, switch, switch_with};
+pub use running::{Scheduler, SwitchError, SwitchFailed, current_name, has_scheduler, switch, switch_with};
 #[doc(hidden)]
 pub use running::{Table, table};

@@ -111,6 +111,12 @@ unsafe fn current(own: &Area) -> NonNull<Record> {
     unsafe { NonNull::new_unchecked(own.context() as *mut Record) }
 }
 
+/// Whether the image has a [`Scheduler`]: whether threads are preempted, and move. Known when it is linked.
+#[inline(always)]
+pub fn has_scheduler() -> bool {
+    area::threads_move()
+}
+
 /// The name of the context that runs: that of its stack; `home` if it is what the CPU runs by itself, and without a scheduler.
 pub fn current_name() -> &'static str {
     area::here(|own| {

@@ -110,7 +110,8 @@ pub fn is_home() -> bool {
 
 /// Makes `cpu` leave its current or next WFI. Does nothing if `cpu` is not online.
 pub fn wake(cpu: CpuId) {
-    if area::is_online(area::of(cpu)) {
-        gic::send_sgi(WAKE, cpu);
+    let area = area::of(cpu);
+    if area::is_online(area) {
+        gic::interrupt(WAKE, area);
     }
 }

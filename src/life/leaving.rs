@@ -18,10 +18,16 @@ use crate::{arch, call, gate, gic, irq, masking, percpu, psci, time};
 use reveille_protocol::{Job, Leaving, Snapshot, State};
 
 /// An offline point: leaves if this CPU was asked to, and holds nothing. In thread context, interrupts open.
+#[inline(always)]
 pub(super) fn check(area: &'static Area) {
-    if !is_due(area) {
-        return;
+    if is_due(area) {
+        leave_if_asked(area);
     }
+}
+
+#[cold]
+#[inline(never)]
+fn leave_if_asked(area: &'static Area) {
     // Until it has answered: another thread of this CPU might wait for who has asked, who waits for the answer.
     let _stays = Stays::at_home(area);
     let Some(leaving) = requests(area).accept() else { return };

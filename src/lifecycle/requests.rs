@@ -28,8 +28,15 @@ pub(crate) fn requests(area: &Area) -> &LeaveRequest<Hw> {
 }
 
 /// Whether this CPU would try to leave at an offline point. For idle, before it waits.
+#[inline(always)]
 pub(crate) fn is_due(area: &'static Area) -> bool {
-    requests(area).is_asked() && !Holds::of(area).is_leaving() && before_callbacks(area).is_none()
+    requests(area).is_asked() && would_leave(area)
+}
+
+#[cold]
+#[inline(never)]
+fn would_leave(area: &'static Area) -> bool {
+    !Holds::of(area).is_leaving() && before_callbacks(area).is_none()
 }
 
 /// For a CPU that waits for the right to start, stop or gather CPUs, and cannot leave meanwhile: if it was asked to, it says

@@ -19,7 +19,7 @@ fn from_counter(ticks: u64, frequency: u64) -> u64 {
     if frequency == TICK_HZ {
         return ticks;
     }
-    // The rest is less than the frequency, which has 32 bits; both products fit where ticks do not last for centuries at more than a GHz.
+    // The rest is less than the frequency: its product fits as long as frequency and rate have 64 bits together, as a GHz and a GHz have.
     (ticks / frequency).saturating_mul(TICK_HZ).saturating_add(ticks % frequency * TICK_HZ / frequency)
 }
 

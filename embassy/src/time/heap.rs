@@ -1,7 +1,8 @@
-//! A heap that is made of what is in it: a pairing heap, whose nodes are linked by pointers.
+//! A heap that is made of what is in it: a leftist heap, whose nodes are linked by pointers.
 //!
-//! To put something in, and to bring something forward, takes the same few steps whatever is in it; to take the first out takes as many as the logarithm of
-//! that, on average.
+//! Whatever is in it, and in whatever order it came, each operation takes no more steps than twice the logarithm of how much there is: it is done with
+//! interrupts masked. On each node's right there is never the longer way to the end, so to go to the right all the way is short; two heaps are made one by
+//! going down both on the right.
 
 use core::cell::Cell;
 use core::ptr;
@@ -12,12 +13,13 @@ use core::ptr;
 pub(crate) struct Node {
     /// What it is sorted by: the least comes first.
     key: Cell<u64>,
-    /// The first of those below it.
-    child: Cell<*const Node>,
-    /// The next beside it.
-    next: Cell<*const Node>,
-    /// The one before it, or above it if it is the first there; null for the root.
-    before: Cell<*const Node>,
+    /// What is below it, each null or not less.
+    left: Cell<*const Node>,
+    right: Cell<*const Node>,
+    /// The one above it; null for the root.
+    above: Cell<*const Node>,
+    /// One more than the steps to the right until there is nothing.
+    rank: Cell<u32>,
 }
 
 /// A heap of nodes.
@@ -34,9 +36,10 @@ impl Node {
     pub(crate) const fn new() -> Self {
         Self {
             key: Cell::new(0),
-            child: Cell::new(ptr::null()),
-            next: Cell::new(ptr::null()),
-            before: Cell::new(ptr::null()),
+            left: Cell::new(ptr::null()),
+            right: Cell::new(ptr::null()),
+            above: Cell::new(ptr::null()),
+            rank: Cell::new(0),
         }
     }
 
@@ -67,11 +70,8 @@ impl Heap {
         // SAFETY: there (the caller's).
         let new = unsafe { &*node };
         new.key.set(key);
-        new.child.set(ptr::null());
-        new.next.set(ptr::null());
-        new.before.set(ptr::null());
-        // SAFETY: both are roots.
-        self.root = unsafe { meld(self.root, node) };
+        // SAFETY: both are roots, of different heaps.
+        self.root = unsafe { meld(self.root, alone(node)) };
     }
 
     /// Brings `node` forward to `key`, if that is less than what it has.
@@ -80,17 +80,28 @@ impl Heap {
     ///
     /// It is in this heap.
     pub(crate) unsafe fn bring_forward(&mut self, node: *const Node, key: u64) {
-        // SAFETY: in it (the caller's), as are its neighbours.
+        // SAFETY: in it (the caller's), as is all that is above and below it.
         unsafe {
             if key >= (*node).key() {
                 return;
             }
             (*node).key.set(key);
-            if ptr::eq(node, self.root) {
+            let above = (*node).above.get();
+            if above.is_null() || (*above).key() <= key {
                 return;
             }
-            unlink(node);
-            self.root = meld(self.root, node);
+            // By itself it comes in anew: what was below it takes its place.
+            let rest = meld((*node).left.get(), (*node).right.get());
+            if let Some(rest) = rest.as_ref() {
+                rest.above.set(above);
+            }
+            if ptr::eq((*above).left.get(), node) {
+                (*above).left.set(rest);
+            } else {
+                (*above).right.set(rest);
+            }
+            settle(above);
+            self.root = meld(self.root, alone(node));
         }
     }
 
@@ -102,89 +113,105 @@ impl Heap {
         if node.key() > limit {
             return None;
         }
-        // SAFETY: its children are in the heap, and nothing else.
-        self.root = unsafe { meld_all(node.child.replace(ptr::null())) };
+        // SAFETY: what is below it is in the heap, in one of two.
+        self.root = unsafe { meld(node.left.get(), node.right.get()) };
         Some(first)
     }
 }
 
-/// Makes one heap of two, each of them a root, or null. The lesser root, or the first of equal ones, is its root.
+/// Makes a heap of `node` alone.
 ///
 /// # Safety
 ///
-/// They are there, in no other heap, and not the same.
-unsafe fn meld(one: *const Node, other: *const Node) -> *const Node {
-    if one.is_null() {
-        return other;
-    }
-    if other.is_null() {
-        return one;
-    }
-    // SAFETY: there (the caller's), and so is what is below them.
-    unsafe {
-        let (above, below) = if (*other).key() < (*one).key() { (other, one) } else { (one, other) };
-        let children = (*above).child.replace(below);
-        (*below).next.set(children);
-        (*below).before.set(above);
-        if let Some(child) = children.as_ref() {
-            child.before.set(below);
-        }
-        above
-    }
+/// It is there, and nothing that is in a heap leads to it.
+unsafe fn alone(node: *const Node) -> *const Node {
+    // SAFETY: the caller's.
+    let own = unsafe { &*node };
+    own.left.set(ptr::null());
+    own.right.set(ptr::null());
+    own.above.set(ptr::null());
+    own.rank.set(1);
+    node
 }
 
-/// Takes `node`, which is not a root, with all that is below it out from where it is.
+/// The rank of what there is, or is not.
+///
+/// # Safety
+///
+/// Null, or in a heap.
+unsafe fn rank(node: *const Node) -> u32 {
+    // SAFETY: the caller's.
+    unsafe { node.as_ref() }.map_or(0, |node| node.rank.get())
+}
+
+/// Sees to it that `node` has the higher rank on its left, and its own rank is right. Whether that has changed.
 ///
 /// # Safety
 ///
 /// It is in a heap.
-unsafe fn unlink(node: *const Node) {
-    // SAFETY: in a heap (the caller's), as are its neighbours; it is no root, so there is one before it.
+unsafe fn balance(node: *const Node) -> bool {
+    // SAFETY: in a heap (the caller's), as is what is below it.
     unsafe {
-        let before = (*node).before.replace(ptr::null());
-        let next = (*node).next.replace(ptr::null());
-        if ptr::eq((*before).child.get(), node) {
-            (*before).child.set(next);
-        } else {
-            (*before).next.set(next);
+        let node = &*node;
+        if rank(node.left.get()) < rank(node.right.get()) {
+            node.left.swap(&node.right);
         }
-        if let Some(next) = next.as_ref() {
-            next.before.set(before);
+        let own = rank(node.right.get()) + 1;
+        node.rank.replace(own) != own
+    }
+}
+
+/// What is below `node` has changed: so may its rank, and those of what is above it. They grow by one at least from each to the next that changes, so these
+/// are few.
+///
+/// # Safety
+///
+/// It is in a heap.
+unsafe fn settle(mut node: *const Node) {
+    // SAFETY: in a heap (the caller's), as is what is above it.
+    unsafe {
+        while !node.is_null() && balance(node) {
+            node = (*node).above.get();
         }
     }
 }
 
-/// Makes one heap of siblings: by pairs from the first to the last, and then of the pairs from the last to the first.
+/// Makes one heap of two, each a root or what was below one, or null; of equal ones `one` is above.
 ///
 /// # Safety
 ///
-/// They are there, and in no other heap.
-unsafe fn meld_all(mut siblings: *const Node) -> *const Node {
-    let root_of = |node: *const Node| {
-        // SAFETY: one of the siblings, or what was made of two.
-        if let Some(node) = unsafe { node.as_ref() } {
-            node.before.set(ptr::null());
-            node.next.set(ptr::null());
-        }
-        node
-    };
-    let mut pairs = ptr::null::<Node>();
-    // SAFETY: siblings are linked by `next`, the last has none; each is a root once it has no neighbours, and used once.
+/// They are there, in no other heap, and not the same.
+unsafe fn meld(mut one: *const Node, mut other: *const Node) -> *const Node {
+    // What is done already: its last on the right, to which the rest is to be put.
+    let mut last = ptr::null::<Node>();
+    let mut root = ptr::null();
+    // SAFETY: all of them are in one of the two (the caller's).
     unsafe {
-        while let Some(one) = siblings.as_ref() {
-            let other = one.next.get();
-            siblings = other.as_ref().map_or(ptr::null(), |other| other.next.get());
-            let pair = meld(root_of(one), root_of(other));
-            // The list of pairs, the last first.
-            (*pair).next.set(pairs);
-            pairs = pair;
+        while !one.is_null() && !other.is_null() {
+            if (*other).key() < (*one).key() {
+                (one, other) = (other, one);
+            }
+            (*one).above.set(last);
+            match last.as_ref() {
+                Some(last) => last.right.set(one),
+                None => root = one,
+            }
+            last = one;
+            one = (*last).right.get();
         }
-        let mut root = ptr::null();
-        while let Some(pair) = pairs.as_ref() {
-            pairs = pair.next.get();
-            // The later of equal ones comes behind.
-            root = meld(root_of(pair), root);
+        let rest = if one.is_null() { other } else { one };
+        if let Some(rest) = rest.as_ref() {
+            rest.above.set(last);
         }
-        root
+        match last.as_ref() {
+            Some(last) => last.right.set(rest),
+            None => root = rest,
+        }
+        // Back up all the way that was gone down.
+        while let Some(node) = last.as_ref() {
+            balance(last);
+            last = node.above.get();
+        }
     }
+    root
 }

@@ -4,6 +4,7 @@ use super::clock;
 use super::heap::{self, Heap};
 use super::item::{Item, NOWHERE, Task, item_of};
 use core::sync::atomic::Ordering;
+use core::task::Waker;
 use reveille::call::{Doorbell, DoorbellError};
 use reveille::cpu::{self, CpuId};
 use reveille::sync::SpinLock;
@@ -58,7 +59,7 @@ fn try_sleep(item: &'static Item, at: u64) -> bool {
     while home == NOWHERE
         && let Some(next) = queue.next
     {
-        // Each has left after those that lead to it, so this comes to one that has not.
+        // It leads to one that had not left then, and if that has since, it leads on: not back, so this ends.
         drop(queue);
         cpu = next;
         queue = QUEUE.of(cpu).lock();
@@ -83,7 +84,7 @@ fn try_sleep(item: &'static Item, at: u64) -> bool {
         if cpu == cpu::current() {
             arm(&queue);
         } else {
-            // Where it is not heard the CPU has just left, and its sleepers go to another.
+            // Where it is not heard, the CPU has left, and its sleepers go to another; or it comes, and looks.
             let _ = BELL.ring(cpu);
         }
     }
@@ -128,19 +129,37 @@ unsafe fn leave(node: *const heap::Node) -> (u64, Task) {
     (at, task)
 }
 
-/// `cpu`, which is the calling one, leaves: its sleepers go to `next`, or, where there is none, to any.
-pub(crate) fn hand_over(cpu: CpuId, next: Option<CpuId>) {
-    QUEUE.of(cpu).lock().next = next.or_else(|| cpu::online().without(cpu).iter().next());
+/// `cpu`, which is the calling one, leaves: who wants to sleep there does so at `next`, if that is taken, or at any that is online; where there is none, as ever. For one at
+/// a time.
+pub(crate) fn close(cpu: CpuId, next: Option<CpuId>) {
+    // One that has left, or is about to, would lead back in the end.
+    let is_open = |next: &CpuId| QUEUE.of(*next).lock().next.is_none();
+    let others = cpu::online().without(cpu);
+    QUEUE.of(cpu).lock().next = next.into_iter().chain(&others).find(is_open);
+}
+
+/// The sleepers of `cpu`, which is the calling one and [closed](close), go to the next one, but for those that are not `wanted`: nobody wakes these.
+pub(crate) fn hand_over(cpu: CpuId, wanted: impl Fn(&Waker) -> bool) {
     loop {
         // One at a time: it may be many.
         let mut queue = QUEUE.of(cpu).lock();
-        let Some(first) = queue.heap.take(u64::MAX) else { break };
+        if queue.next.is_none() {
+            return;
+        }
+        let Some(first) = queue.heap.take(u64::MAX) else { return };
         // SAFETY: all in a queue are items of tasks.
         let (at, task) = unsafe { leave(first) };
         drop(queue);
-        // In another queue, as this one has a next. If somebody has had it sleep meanwhile, the earlier counts.
-        sleep(task, at);
+        if wanted(&task.waker()) {
+            // If somebody has had it sleep meanwhile, the earlier counts.
+            sleep(task, at);
+        }
     }
+}
+
+/// Has this CPU set its alarm anew, in case it was told to when it did not hear it yet.
+pub(crate) fn look(cpu: CpuId) {
+    let _ = BELL.ring(cpu);
 }
 
 /// `cpu`, which is the calling one, comes, or stays after all. With interrupts masked.

@@ -12,8 +12,10 @@ mod alarm;
 mod bells;
 mod call;
 mod door;
+mod doze;
 mod gate;
 mod handshake;
+mod hosting;
 mod key;
 mod launch;
 mod locks;
@@ -58,6 +60,8 @@ const TABLES: &[(&str, &[Mutant])] = &[
     ("The watchdog", watch::MUTANTS),
     ("News, and routes of interrupts", news::MUTANTS),
     ("Keys and forms against arrival and leaving", key::MUTANTS),
+    ("What an executor is told, and its sleep", doze::MUTANTS),
+    ("Tasks that may move", hosting::MUTANTS),
 ];
 
 /// One planted bug.
