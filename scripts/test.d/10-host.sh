@@ -17,11 +17,12 @@ check clippy/el2 clippy_target aarch64-unknown-none-softfloat el2
 check clippy/el2+fault-injection+heap+lock_api clippy_target aarch64-unknown-none-softfloat el2,fault-injection,heap,lock_api
 check clippy/simd clippy_target aarch64-unknown-none ''
 
-# What runs on the host: the protocols and the machine's description with their tests, the models, the tree reader's tests.
+# What runs on the host: the protocols and the machine's description with their tests, the models, the tests of the tree reader and of the
+# heap of sleepers.
 clippy_host() {
     local host
     host=$(host_triple)
-    run_cargo clippy -p reveille-machine -p reveille-protocol -p reveille-models -p reveille-trees --all-targets \
+    run_cargo clippy -p reveille-machine -p reveille-protocol -p reveille-models -p reveille-trees -p reveille-sleepers --all-targets \
         --features reveille-models/mutants,reveille-trees/describe,reveille-trees/fuzz --target "$host" -- -D warnings
 }
 check clippy/host clippy_host
@@ -152,6 +153,7 @@ host_tests() {
     host=$(host_triple)
     run_cargo test -p reveille-protocol --target "$host"
     run_cargo test -p reveille-machine --target "$host"
+    run_cargo test -p reveille-sleepers --target "$host"
 }
 check host-tests --alone --limit 1200 host_tests
 
