@@ -260,6 +260,12 @@ async fn directs(system: &'static System) {
         check(spawner(cpu).spawn_movable(token).is_ok(), "an online CPU takes tasks");
     }
     Timer::at(Instant::MIN).await;
+    // All that follows goes by embassy's clock: it is the counter's.
+    let counter = || {
+        u64::try_from((reveille::time::Instant::now() - reveille::time::Instant::from_ticks(0)).as_micros())
+    };
+    let (before, now, after) = (counter(), Instant::now().as_micros(), counter());
+    check(before.is_ok_and(|before| before <= now) && after.is_ok_and(|after| now <= after), "clocks agree");
     in_order(&eyes, &mut random).await;
     at_once(&eyes).await;
     let others = cpu::online().without(CpuId::BOOT);
