@@ -24,11 +24,12 @@ clippy_embassy() {
 check clippy/embassy clippy_embassy --target aarch64-unknown-none-softfloat
 check clippy/embassy/el2+defmt --full clippy_embassy --target aarch64-unknown-none --no-default-features --features el2,defmt
 
-# What runs on the host: the protocols and the machine's description with their tests, the models, the tree reader's tests.
+# What runs on the host: the protocols and the machine's description with their tests, the models, the tests of the tree reader and of the
+# heap of sleepers.
 clippy_host() {
     local host
     host=$(host_triple)
-    run_cargo clippy -p reveille-machine -p reveille-protocol -p reveille-models -p reveille-trees --all-targets \
+    run_cargo clippy -p reveille-machine -p reveille-protocol -p reveille-models -p reveille-trees -p reveille-sleepers --all-targets \
         --features reveille-models/mutants,reveille-trees/describe,reveille-trees/fuzz --target "$host" -- -D warnings
 }
 check clippy/host clippy_host
@@ -159,6 +160,7 @@ host_tests() {
     host=$(host_triple)
     run_cargo test -p reveille-protocol --target "$host"
     run_cargo test -p reveille-machine --target "$host"
+    run_cargo test -p reveille-sleepers --target "$host"
 }
 check host-tests --alone --limit 1200 host_tests
 

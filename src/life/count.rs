@@ -43,9 +43,9 @@ pub(crate) fn waited(area: &Area) -> Duration {
     to_duration(waited + now)
 }
 
-/// Waits for an interrupt, and counts the time. It is `now`.
-pub(super) fn wait(area: &Area, now: Instant) {
-    let since = now.ticks();
+/// Waits for an interrupt, and counts the time.
+pub(super) fn wait(area: &Area) {
+    let since = Instant::now().ticks();
     Part::of(area).since.store(since, Ordering::Relaxed);
     arch::wfi();
     let waited = Instant::now().ticks().saturating_sub(since);

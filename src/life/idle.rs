@@ -71,10 +71,10 @@ pub fn idle_unless(is_busy: impl FnOnce() -> bool) {
     let wait = || {
         // Callbacks and handlers have run since, and `is_busy`, and nothing could end a WFI behind a guard that one of them has forgotten.
         assert!(!Masking::of(area).is_held(), "cpu::idle() with interrupts masked");
-        // What is told after this look comes with an interrupt, which is pending then; or that is lost, and the timer comes.
+        // What is told after this look comes with an interrupt, which is pending then; or that is lost, and the timer comes: no later
+        // for this wait, as this was no look at everything.
         irq::look(area, apply_news);
-        let now = time::look_around();
-        count::wait(area, now);
+        count::wait(area);
     };
     count::wakes(area).idle(|| call::ran(area), close, has_work, wait, regs::daif_restore);
 }

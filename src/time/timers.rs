@@ -73,7 +73,8 @@ pub(crate) struct Timers {
     tick: Cell<Option<u64>>,
     /// Its alarms.
     alarms: Alarms,
-    /// When this CPU has to look around next, ticks. Moved on by a look alone: what else the timer is set for puts it off no further.
+    /// When this CPU has to look around next, ticks. Moved on by the timer's interrupt alone, which looks at everything: what else the timer is
+    /// set for, and other interrupts, put it off no further.
     around: Cell<u64>,
 }
 
@@ -136,11 +137,7 @@ impl Timers {
     /// This CPU looks around now: it has to again after the time for that.
     fn look_around(&self) {
         let span = LOOK_AROUND_TICKS.load(Ordering::Relaxed);
-        self.look_around_until(Instant::now().ticks().saturating_add(span));
-    }
-
-    fn look_around_until(&self, due: u64) {
-        self.around.set(due);
+        self.around.set(Instant::now().ticks().saturating_add(span));
         self.program();
     }
 }
@@ -285,22 +282,6 @@ pub(crate) fn set_tick(due: Option<u64>) {
     timers.program();
 }
 
-/// This CPU looks around: its timer fires within the time after which it does so again, or up to a sixteenth of that earlier. With interrupts masked; before a
-/// wait, when it has looked for whatever it may be told. What the time is.
-#[inline(always)]
-pub(crate) fn look_around() -> Instant {
-    let timers = Timers::of(area::current());
-    let span = LOOK_AROUND_TICKS.load(Ordering::Relaxed);
-    let now = Instant::now();
-    let due = now.ticks().saturating_add(span);
-    // Who wakes and waits all the time sets the timer for this only now and then: for `around`, or earlier, it is set already. That is no later than `due`, or the
-    // difference is as good as endless.
-    if due.wrapping_sub(timers.around.get()) > span / 16 {
-        timers.look_around_until(due);
-    }
-    now
-}
-
 /// Starts this CPU's timer: nothing due but its look around, event stream on. Its interrupt comes with those of all others.
 pub(crate) fn init_cpu() {
     Timers::of(area::current()).look_around();
@@ -309,9 +290,6 @@ pub(crate) fn init_cpu() {
 
 /// Stops this CPU's timer, and takes its alarms away: it leaves. With interrupts masked.
 pub(crate) fn quiet_cpu() {
-    let timers = Timers::of(area::current());
-    timers.alarms.disarm();
+    Timers::of(area::current()).alarms.disarm();
     timer::set_timer(view(), None);
-    // The timer is not set for it any more.
-    timers.around.set(u64::MAX);
 }

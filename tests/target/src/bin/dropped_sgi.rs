@@ -10,6 +10,7 @@
 use core::arch::asm;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
+use reveille::call::{Doorbell, Rung};
 use reveille::cpu::{self, CpuId, CpuSet};
 use reveille::fault::{LostSgi, lose_sgis, lost_sgis};
 use reveille::time::{Deadline, Instant};
@@ -65,6 +66,8 @@ fn main(system: &'static System) -> ExitCode {
             gather(&mut bounds, target, task);
         }
         launch(&mut bounds, target);
+        bell(&mut bounds, target, false);
+        bell(&mut bounds, target, true);
     }
     let runs = RUNS.load(Ordering::Relaxed);
     check(lost_sgis() == bounds.faults, "every fault that was planted has happened");
@@ -226,6 +229,26 @@ fn gather(bounds: &mut Bounds, target: CpuId, task: u32) {
 fn launch(bounds: &mut Bounds, target: CpuId) {
     recover(bounds, "launch", (target, IDLE), (LostSgi::Wake, 1), false, || {
         check(cpu::launch(target, mark).is_ok(), "an idle CPU takes a closure");
+        1
+    });
+}
+
+/// A doorbell at an idle CPU, which may be woken for something else all the time.
+fn bell(bounds: &mut Bounds, target: CpuId, woken: bool) {
+    static BELL: Doorbell = Doorbell::new(mark);
+    let _ = BELL.register();
+    recover(bounds, "bell", (target, IDLE), (LostSgi::Bell, 1), false, || {
+        let runs = RUNS.load(Ordering::Relaxed);
+        check(BELL.ring(target) == Rung::Heard, "a CPU that is online hears it");
+        let patience = Deadline::after(Duration::from_secs(1));
+        while woken && RUNS.load(Ordering::Relaxed) == runs && !patience.has_passed() {
+            cpu::wake(target);
+            let until = Deadline::after(Duration::from_millis(1));
+            while !until.has_passed() {
+                compute();
+            }
+        }
+        check(!woken || RUNS.load(Ordering::Relaxed) != runs, "waits that others end put off no look around");
         1
     });
 }

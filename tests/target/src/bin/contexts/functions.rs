@@ -150,9 +150,11 @@ pub static FUNCTIONS: &[Function] = functions! {
     "call::on_deadline(self)" => result(call::on_deadline(cpu::current(), LIMIT, || ()));
     "call::on_deadline(other)" => result(call::on_deadline(other(), LIMIT, || ()));
 
-    "cpu::{current,possible,online,mpidr,get,status}" => {
+    "cpu::{current,possible,online,is_online,mpidr,get,status}" => {
         let own = cpu::current();
-        let told = cpu::status(own).mpidr == cpu::mpidr(own) && cpu::get(own.index()) == Some(own);
+        let told = cpu::status(own).mpidr == cpu::mpidr(own)
+            && cpu::get(own.index()) == Some(own)
+            && cpu::is_online(own) == cpu::online().contains(own);
         holds(told && cpu::possible().contains(own) && cpu::online().len() <= cpu::possible().len(), "wrong")
     };
     "percpu!::{here,of}" => {
@@ -169,6 +171,15 @@ pub static FUNCTIONS: &[Function] = functions! {
     "cpu::idle" => {
         cpu::idle();
         Outcome::Ran
+    };
+    "cpu::idle_unless" => {
+        cpu::idle_unless(|| true);
+        Outcome::Ran
+    };
+    "cpu::is_home" => value(cpu::is_home());
+    "cpu::set_label" => {
+        let before = cpu::set_label(Some(&"in a context"));
+        holds(cpu::set_label(before) == Some(&"in a context"), "wrong")
     };
     "cpu::offline_point" => {
         cpu::offline_point();
@@ -329,6 +340,14 @@ pub static FUNCTIONS: &[Function] = functions! {
         Outcome::Ran
     };
     "console::read_byte" => holds(console::read_byte().is_none(), "typed");
+    "console::write" => {
+        console::write(b"a line of bytes\n");
+        Outcome::Ran
+    };
+    "console::flush" => {
+        console::flush();
+        Outcome::Ran
+    };
     "console::listen" => match &system().machine().console {
         Ok(console) => result(console::listen(console, || ())),
         Err(_) => holds(false, "NoConsole"),
