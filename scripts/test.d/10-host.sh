@@ -17,6 +17,13 @@ check clippy/el2 clippy_target aarch64-unknown-none-softfloat el2
 check clippy/el2+fault-injection+heap+lock_api clippy_target aarch64-unknown-none-softfloat el2,fault-injection,heap,lock_api
 check clippy/simd clippy_target aarch64-unknown-none ''
 
+# The executors, with their examples and tests: apart, so that no other image is built with what they want of the runtime.
+clippy_async() {
+    run_cargo clippy -p reveille-embassy --lib --examples --target aarch64-unknown-none-softfloat -- -D warnings
+    run_cargo clippy -p reveille-tests --bins --target aarch64-unknown-none-softfloat --features embassy -- -D warnings
+}
+check clippy/async clippy_async
+
 # What runs on the host: the protocols and the machine's description with their tests, the models, the tests of the tree reader and of the
 # heap of sleepers.
 clippy_host() {
