@@ -20,7 +20,7 @@ check clippy/simd clippy_target aarch64-unknown-none ''
 # The executors, with their examples and tests: apart, so that no other image is built with what they want of the runtime.
 clippy_async() {
     run_cargo clippy -p reveille-embassy --lib --examples --target aarch64-unknown-none-softfloat -- -D warnings
-    run_cargo clippy -p reveille-tests --bins --target aarch64-unknown-none-softfloat --features embassy -- -D warnings
+    run_cargo clippy -p reveille-tests --bin 'async_*' --target aarch64-unknown-none-softfloat --features embassy -- -D warnings
 }
 check clippy/async clippy_async
 
