@@ -17,12 +17,17 @@ check clippy/el2 clippy_target aarch64-unknown-none-softfloat el2
 check clippy/el2+fault-injection+heap+lock_api clippy_target aarch64-unknown-none-softfloat el2,fault-injection,heap,lock_api
 check clippy/simd clippy_target aarch64-unknown-none ''
 
-# The crate for embassy with its examples: apart, as it has the runtime built with a feature of its own.
+# The executors, with their examples, tests and benchmarks: apart, so that no other image is built with what they want of the runtime.
 clippy_embassy() {
     run_cargo clippy -p reveille-embassy --lib --examples "$@" -- -D warnings
 }
-check clippy/embassy clippy_embassy --target aarch64-unknown-none-softfloat
-check clippy/embassy/el2+defmt --full clippy_embassy --target aarch64-unknown-none --no-default-features --features el2,defmt
+clippy_async() {
+    clippy_embassy --target aarch64-unknown-none-softfloat
+    run_cargo clippy -p reveille-tests --bin 'async_*' --target aarch64-unknown-none-softfloat --features embassy -- -D warnings
+    run_cargo clippy -p reveille-bench --bin bench-async --target aarch64-unknown-none-softfloat --features embassy -- -D warnings
+}
+check clippy/async clippy_async
+check clippy/async/el2+defmt --full clippy_embassy --target aarch64-unknown-none --no-default-features --features el2,defmt
 
 # What runs on the host: the protocols and the machine's description with their tests, the models, the tests of the tree reader and of the
 # heap of sleepers.

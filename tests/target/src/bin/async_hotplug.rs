@@ -17,7 +17,7 @@ use reveille::bringup::{Verdict, cpu_up};
 use reveille::cpu::{self, CpuId, CpuSet};
 use reveille::hotplug::{self, Hold, HotplugError, cpu_down};
 use reveille::{ExitCode, System, irq, power, println, time};
-use reveille_embassy::{Policy, Refused, SpinRawMutex, Why, leaving, set_policy, spawner};
+use reveille_embassy::{MovableToken, Policy, Refused, SpinRawMutex, Why, leaving, set_policy, spawner};
 use reveille_tests::{argument, check, eventually, longer, pause, set_short, short};
 
 reveille::entry!(main, leaving = reveille_embassy::EXECUTORS);
@@ -69,6 +69,25 @@ reveille_embassy::task! {
         BEGUN.fetch_add(1, Ordering::Relaxed);
         while !END.load(Ordering::Relaxed) {
             Timer::after_micros(100).await;
+            WHERE.store(cpu::current().index() + 1, Ordering::Relaxed);
+            TIMES.fetch_add(1, Ordering::Relaxed);
+        }
+        ENDED.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The same, never asleep.
+    movable async fn never_waits() {
+        while !END.load(Ordering::Relaxed) {
+            let mut has_yielded = false;
+            poll_fn(|context| {
+                if core::mem::replace(&mut has_yielded, true) {
+                    return Poll::Ready(());
+                }
+                context.waker().wake_by_ref();
+                Poll::Pending
+            })
+            .await;
+            pause();
             WHERE.store(cpu::current().index() + 1, Ordering::Relaxed);
             TIMES.fetch_add(1, Ordering::Relaxed);
         }
@@ -298,9 +317,9 @@ fn last(system: &System, cpu: CpuId, others: CpuSet) {
 }
 
 /// It moves from one to the next.
-fn moves(system: &System, cpu: CpuId, others: CpuSet) {
+fn moves<S>(system: &System, cpu: CpuId, others: CpuSet, token: MovableToken<S>, name: &'static str) {
     anew();
-    check(spawner(cpu).spawn_movable(wanders().expect("once")).is_ok(), "an online CPU takes tasks");
+    check(spawner(cpu).spawn_movable(token).is_ok(), "an online CPU takes tasks");
     go_on();
     check(is_at(cpu), "it begins where it was spawned");
     down(cpu);
@@ -316,7 +335,7 @@ fn moves(system: &System, cpu: CpuId, others: CpuSet) {
     eventually("it comes home", || is_at(cpu));
     // By what the CPU's policy says it stays, if it is at home.
     set_policy(cpu, Policy::Finish);
-    is_kept(cpu, "wanders");
+    is_kept(cpu, name);
     go_on();
     set_policy(cpu, Policy::Move);
     down(cpu);
@@ -422,7 +441,8 @@ fn main(system: &'static System) -> ExitCode {
     refused(system, cpu, others);
     last(system, cpu, others);
     if others.len() > 1 {
-        moves(system, cpu, others);
+        moves(system, cpu, others, wanders().expect("once"), "wanders");
+        moves(system, cpu, others, never_waits().expect("once"), "never_waits");
     }
     if let Some(other) = others.iter().last() {
         undone(system, cpu);
