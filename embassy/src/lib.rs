@@ -42,6 +42,13 @@
 //! Wakers, `embassy-sync`, `embassy-time`, `embassy-futures`, and tasks of `#[embassy_executor::task]` are as ever. The pender, the time driver and the hooks of embassy-executor's
 //! feature `trace` are this crate's, and an image has one of each.
 //!
+//! # A limit of embassy-executor 0.10
+//!
+//! A task that is over, and was woken even so, is taken out of its executor's queue in two steps: first its place in the pool is free, and then the executor looks at what
+//! is there to be polled. If another CPU makes a task in that place between the two, the new task may be polled by both at once, which is undefined. embassy has that wherever tasks are made outside of the
+//! executor on which they were; nobody but embassy-executor can mend it. Where tasks end and are made anew, it cannot happen if they are made by a task in thread mode on the CPU on which they
+//! ended, or from a pool of their own for each CPU, or if nothing keeps their wakers, and they do not wake themselves as they end.
+//!
 //! # Contexts
 //!
 //! Tasks are woken and spawned from any context, but for NMI level, where they can be woken and not spawned, and cannot be asked to sleep. A task in thread
