@@ -132,15 +132,16 @@ static LEAVING: SpinLock<()> = SpinLock::new(());
 /// The CPU is about to leave. In its home thread, or masked if it only just came, between two polls.
 fn offline(cpu: CpuId) {
     let node = Node::of(cpu);
+    // Two may be here at once, if nobody waits any more for the first to leave: neither gives anything to the other.
+    let one = LEAVING.lock();
     let must_stay = node.door.close().is_err() || kept_movable(node).is_some();
-    if must_stay {
+    // One that does not come after all cannot be kept; who is inside is about to see that it is not online.
+    if must_stay && cpu::is_online(cpu) {
         // A task came after it was asked.
         node.door.open();
         node.pin.set(Some(pin()));
         return;
     }
-    // Two may be here at once, if nobody waits any more for the first to leave: neither gives anything to the other.
-    let one = LEAVING.lock();
     node.serves.store(false, Ordering::Relaxed);
     // Given back to it already, or not any more.
     let _ = node.hosting.forgo(node.index());
@@ -149,9 +150,9 @@ fn offline(cpu: CpuId) {
     each_hosted(node, |of| give(node, of, Some(next.unwrap_or(of).index())));
     time::close(cpu, next.map(|next| next.cpu));
     drop(one);
-    // Nobody is inside, so what sleeps and stays here is over, and waits for what does not matter any more. Woken, it could not be spawned again
+    // While nobody is inside, what sleeps and stays here is over, and waits for what does not matter any more. Woken, it could not be spawned again
     // before this CPU is back.
-    time::hand_over(cpu, |waker| !node.stays_here(waker));
+    time::hand_over(cpu, |waker| node.door.inside() != 0 || !node.stays_here(waker));
 }
 
 /// The CPU is about to be online, or stays. With interrupts masked.

@@ -56,14 +56,15 @@ impl Future for UntilLeaving {
             this.entry.leave();
             return Poll::Ready(());
         }
-        let same =
-            before.filter(|polled| polled.node.cpu == node.cpu && polled.waker.will_wake(context.waker()));
+        let before = before.filter(|polled| polled.node.cpu == node.cpu);
+        let asked = before.as_ref().map(|polled| polled.asked);
+        let same = before.filter(|polled| polled.waker.will_wake(context.waker()));
         let polled = same.unwrap_or_else(|| {
             this.entry.leave();
             // A waker of this crate's, or embassy's: what it does takes no lock.
             let _ = task_of(context.waker());
             let waker = context.waker().clone();
-            let asked = node.asked.load(Ordering::Relaxed);
+            let asked = asked.unwrap_or_else(|| node.asked.load(Ordering::Relaxed));
             // SAFETY: part of what is pinned.
             let entry = unsafe { Pin::new_unchecked(&this.entry) };
             node.leavers.enter(entry, "", Kind::Local, Some(waker.clone()));

@@ -54,7 +54,8 @@
 //! Tasks are woken and spawned from any context, but for NMI level, where they can be woken and not spawned, and cannot be asked to sleep. A task in thread
 //! mode is polled in thread context, interrupts open, with its CPU [pinned](reveille::hotplug::pin); a task in interrupt mode in interrupt context. Where the application has
 //! [contexts](reveille::context), executors run in what each CPU runs by itself, its home, and can be preempted there; its scheduler learns from [`has_work`] whether to resume that.
-//! A thread that is preempted in the middle of waking a task may hold up wakes of others: for as long as the bootarg `idle_ms` says, and no longer.
+//! A thread that is preempted in the middle of waking a task may hold up wakes of others: for as long as the bootarg `idle_ms` says, and no longer, if home is resumed
+//! when that says so.
 
 #![no_std]
 #![deny(unsafe_op_in_unsafe_fn)]

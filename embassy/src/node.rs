@@ -58,12 +58,13 @@ pub(crate) struct Node {
     /// Tasks here that want to know when the CPU is asked to leave.
     pub(crate) leavers: Roll,
 
-    // For its own CPU alone.
+    // Written by its own CPU alone.
     /// Its thread-mode executors are being polled.
-    pub(crate) polls: Cell<bool>,
+    pub(crate) polls: AtomicBool,
     /// When it last looked for what nobody has told of, ticks.
-    pub(crate) looked: Cell<Option<u64>>,
-    /// So is that of interrupt mode.
+    pub(crate) looked: AtomicU64,
+    // For its own CPU alone.
+    /// Its executor of interrupt mode is being polled.
     pub(crate) interrupted: Cell<bool>,
     /// And is to be once more.
     pub(crate) again: Cell<bool>,
@@ -72,7 +73,7 @@ pub(crate) struct Node {
 }
 
 // SAFETY: the executors may be woken and spawned to from any CPU; they are polled by one at a time: `local` and `interrupt` by their own, each guarded
-// by its flag against itself, `movable` by its host (`Hosting`). The cells, and the `Pin` in one, are touched by their own CPU alone, each in one kind of context: `polls` and `looked` in its home thread,
+// by its flag against itself, `movable` by its host (`Hosting`). The cells, and the `Pin` in one, are touched by their own CPU alone, each in one kind of context:
 // `interrupted` and `again` in interrupt context, `pin` in hotplug callbacks.
 unsafe impl Sync for Node {}
 
@@ -144,8 +145,8 @@ impl Node {
             serves: AtomicBool::new(false),
             tasks: Roll::new(),
             leavers: Roll::new(),
-            polls: Cell::new(false),
-            looked: Cell::new(None),
+            polls: AtomicBool::new(false),
+            looked: AtomicU64::new(0),
             interrupted: Cell::new(false),
             again: Cell::new(false),
             pin: Cell::new(None),

@@ -34,7 +34,7 @@ fn secondary(_: CpuId) -> ! {
 /// Anywhere but in what the CPU runs by itself, in thread context with interrupts open ([`cpu::is_home`]), and in a task.
 pub fn run(init: impl FnOnce(Spawner)) -> ! {
     let node = begin();
-    assert!(!node.polls.get(), "an executor cannot be run in one of its tasks");
+    assert!(!node.polls.load(Ordering::Relaxed), "an executor cannot be run in one of its tasks");
     init(spawner(node));
     serve(node)
 }
@@ -48,9 +48,18 @@ pub fn with_spawner<R>(f: impl FnOnce(Spawner) -> R) -> R {
     f(spawner(begin()))
 }
 
-/// Whether there is something to poll in thread mode on `cpu`, as far as it was told: for a scheduler, which resumes the CPU's home then. From any context but NMI level.
+/// Whether `cpu` has something to poll in thread mode, is in the middle of it, or has not looked for a while: for a scheduler, which resumes the CPU's home
+/// then. From any context but NMI level.
+///
+/// "For a while" is a sixteenth of a second: a thread that is preempted in the middle of waking a task holds up others that wake tasks of the same CPU, until that has looked by itself.
 pub fn has_work(cpu: CpuId) -> bool {
-    Node::of(cpu).doze.is_raised()
+    let node = Node::of(cpu);
+    node.doze.is_raised() || node.polls.load(Ordering::Relaxed) || looked_long_ago(node, Instant::now())
+}
+
+/// Relaxed: its home thread writes it, and a guess will do.
+fn looked_long_ago(node: &Node, now: Instant) -> bool {
+    now.ticks().saturating_sub(node.looked.load(Ordering::Relaxed)) >= frequency() / 16
 }
 
 /// That of this CPU, which is at home: what a task captures stays in that one thread, moved or not.
@@ -111,7 +120,9 @@ impl AtWork {
     #[inline(always)]
     fn begin(node: &'static Node) -> Self {
         let pin = pin();
-        assert!(!node.polls.replace(true), "an executor cannot be run in one of its tasks");
+        // Relaxed, all of them: its home thread alone writes it. No read-modify-write: nothing comes in between that does.
+        assert!(!node.polls.load(Ordering::Relaxed), "an executor cannot be run in one of its tasks");
+        node.polls.store(true, Ordering::Relaxed);
         Self { node, _pin: pin }
     }
 }
@@ -119,7 +130,7 @@ impl AtWork {
 impl Drop for AtWork {
     #[inline(always)]
     fn drop(&mut self) {
-        self.node.polls.set(false);
+        self.node.polls.store(false, Ordering::Relaxed);
     }
 }
 
@@ -163,22 +174,18 @@ fn poll_movable(node: &'static Node, bits: u32) {
 /// Polls what this CPU hosts for others, and has it poll its executor of interrupt mode, now and then.
 #[cold]
 fn look(node: &'static Node) {
-    if node.has_guests.load(Ordering::Relaxed) {
-        let mut has_guests = false;
+    // Relaxed: whoever gives this CPU something raises it before he tells. Taken down before the look, which raises it again.
+    if node.has_guests.load(Ordering::Relaxed) && node.has_guests.swap(false, Ordering::Relaxed) {
         hotplug::each_hosted(node, |of| {
             if of.cpu != node.cpu {
-                has_guests = true;
+                node.has_guests.store(true, Ordering::Relaxed);
                 poll_of(node, of);
             }
         });
-        // One that comes now has this CPU told, which says so again. Relaxed: `Doze` hands it over.
-        if !has_guests {
-            node.has_guests.store(false, Ordering::Relaxed);
-        }
     }
     let now = Instant::now();
-    if node.looked.get().is_none_or(|looked| now.ticks() - looked >= frequency() / 16) {
-        node.looked.set(Some(now.ticks()));
+    if looked_long_ago(node, now) {
+        node.looked.store(now.ticks(), Ordering::Relaxed);
         interrupt::pend(node);
     }
 }

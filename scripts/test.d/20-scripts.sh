@@ -128,7 +128,7 @@ check scripts/cargo-run cargo_run
 # The programs of the README, as a reader would copy them: four files beside a clone. The blocks of code that these are, and what the last
 # line says: readme_program BLOCK,BLOCK,BLOCK,BLOCK LINE OPTION.. of cargo run.
 readme_program() {
-    local file block blocks line=$2 rc=0 beside
+    local file block blocks first=${1%%,*} line=$2 rc=0 beside
     IFS=, read -ra blocks <<<"$1"
     shift 2
     # Outside of this workspace, as theirs is.
@@ -145,7 +145,8 @@ readme_program() {
     done
     # The versions that everything else here is tested with.
     cp -- "$ROOT/Cargo.lock" "$beside/hello/"
-    (cd "$beside/hello" && CARGO_TARGET_DIR=$STATE/readme-target cargo run "$@" -- --gic 2 --el 2 --timeout 200) \
+    # A place for each program: all have one name.
+    (cd "$beside/hello" && CARGO_TARGET_DIR=$STATE/readme-target-$first cargo run "$@" -- --gic 2 --el 2 --timeout 200) \
         >"$DIR/console" <&- || rc=$?
     cat -- "$DIR/console"
     ((rc == 0)) || fail "exit code $rc"

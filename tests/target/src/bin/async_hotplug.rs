@@ -418,8 +418,10 @@ async fn cycles(system: &'static System) {
         }
     }
     println!("async_hotplug: {cycles} times down and up");
+    // One that was spawned before may have ended meanwhile.
+    let before = ENDED.load(Ordering::Relaxed);
     END.store(true, Ordering::Relaxed);
-    while ENDED.load(Ordering::Relaxed) == 0 {
+    while ENDED.load(Ordering::Relaxed) == before {
         Timer::after_micros(100).await;
     }
     println!("async_hotplug: all good");

@@ -240,7 +240,7 @@ fn bell(bounds: &mut Bounds, target: CpuId, woken: bool) {
     recover(bounds, "bell", (target, IDLE), (LostSgi::Bell, 1), false, || {
         let runs = RUNS.load(Ordering::Relaxed);
         check(BELL.ring(target) == Rung::Heard, "a CPU that is online hears it");
-        let patience = Deadline::after(Duration::from_secs(1));
+        let patience = Deadline::after(Duration::from_secs(20));
         while woken && RUNS.load(Ordering::Relaxed) == runs && !patience.has_passed() {
             cpu::wake(target);
             let until = Deadline::after(Duration::from_millis(1));
