@@ -25,8 +25,8 @@ static LISTENS: AtomicBool = AtomicBool::new(false);
 
 /// The console, to be read and written. One at a time has it; [`println!`](reveille::println) goes there as ever.
 ///
-/// What is typed comes by interrupt, to one CPU, and wakes who reads, wherever that is. What is written is sent by the CPU that writes, 16 bytes at most in one call, which
-/// says how many (`write_all` writes all), and goes out as it is: no `\r` is put before a `\n`.
+/// What is typed comes by interrupt, to one CPU, and wakes who reads, wherever that is. What is written is sent by the CPU that writes, 16
+/// bytes at most in one call, which says how many (`write_all` writes all), and goes out as it is: no `\r` is put before a `\n`.
 #[derive(Debug)]
 pub struct Console(());
 

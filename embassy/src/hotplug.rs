@@ -17,7 +17,8 @@ pub enum Policy {
     Finish = 1,
 }
 
-/// What becomes of the movable tasks of `cpu` when it is asked to leave; [`Policy::Move`] if nobody says anything. From any context but NMI level.
+/// What becomes of the movable tasks of `cpu` when it is asked to leave; [`Policy::Move`] if nobody says anything. From any context but NMI
+/// level.
 pub fn set_policy(cpu: CpuId, policy: Policy) {
     // Relaxed: it is looked at when the CPU is asked, and a moment earlier or later is as good.
     Node::of(cpu).policy.store(policy as u8, Ordering::Relaxed);
@@ -150,8 +151,8 @@ fn offline(cpu: CpuId) {
     each_hosted(node, |of| give(node, of, Some(next.unwrap_or(of).index())));
     time::close(cpu, next.map(|next| next.cpu));
     drop(one);
-    // While nobody is inside, what sleeps and stays here is over, and waits for what does not matter any more. Woken, it could not be spawned again
-    // before this CPU is back.
+    // While nobody is inside, what sleeps and stays here is over, and waits for what does not matter any more. Woken, it could not be
+    // spawned again before this CPU is back.
     time::hand_over(cpu, |waker| node.door.inside() != 0 || !node.stays_here(waker));
 }
 

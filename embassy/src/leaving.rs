@@ -8,8 +8,8 @@ use core::pin::Pin;
 use core::sync::atomic::Ordering;
 use core::task::{Context, Poll, Waker};
 
-/// Waits until the CPU on which the task is polled is asked to leave ([`cpu_down`](reveille::hotplug::cpu_down)): for a task that cannot move, and is to end
-/// then, because until it has the CPU stays.
+/// Waits until the CPU on which the task is polled is asked to leave ([`cpu_down`](reveille::hotplug::cpu_down)): for a task that cannot
+/// move, and is to end then, because until it has the CPU stays.
 ///
 /// It counts from the first poll. A CPU that was asked, and kept by something else until it was asked no more, has been asked.
 ///

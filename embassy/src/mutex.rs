@@ -18,7 +18,8 @@ pub struct SpinRawMutex {
     owner: AtomicUsize,
 }
 
-// SAFETY: one CPU at a time is inside, by the lock; and it stays the same CPU, and the same thread of it, as interrupts are masked. What interrupts it even so, at NMI level, panics.
+// SAFETY: one CPU at a time is inside, by the lock; and it stays the same CPU, and the same thread of it, as interrupts are masked. What
+// interrupts it even so, at NMI level, panics.
 unsafe impl embassy_sync::blocking_mutex::raw::RawMutex for SpinRawMutex {
     #[allow(clippy::declare_interior_mutable_const, reason = "each use is to be another instance")]
     const INIT: Self = Self { lock: SpinLock::new(()), owner: AtomicUsize::new(0) };

@@ -72,9 +72,9 @@ pub(crate) struct Node {
     pub(crate) pin: Cell<Option<Pin>>,
 }
 
-// SAFETY: the executors may be woken and spawned to from any CPU; they are polled by one at a time: `local` and `interrupt` by their own, each guarded
-// by its flag against itself, `movable` by its host (`Hosting`). The cells, and the `Pin` in one, are touched by their own CPU alone, each in one kind of context:
-// `interrupted` and `again` in interrupt context, `pin` in hotplug callbacks.
+// SAFETY: the executors may be woken and spawned to from any CPU; they are polled by one at a time: `local` and `interrupt` by their own,
+// each guarded by its flag against itself, `movable` by its host (`Hosting`). The cells, and the `Pin` in one, are touched by their own CPU
+// alone, each in one kind of context: `interrupted` and `again` in interrupt context, `pin` in hotplug callbacks.
 unsafe impl Sync for Node {}
 
 /// Where a node is made.
@@ -83,7 +83,8 @@ struct Place {
     node: UnsafeCell<MaybeUninit<Node>>,
 }
 
-// SAFETY: the node is written once, by who makes it, before `made` says so, and shared after that; it is `Sync`, and what it is made of may be made on any CPU.
+// SAFETY: the node is written once, by who makes it, before `made` says so, and shared after that; it is `Sync`, and what it is made of may
+// be made on any CPU.
 unsafe impl Sync for Place {}
 
 reveille::percpu! {

@@ -16,8 +16,8 @@ const ROUNDS: u32 = 64;
 
 /// What [`entry!`](reveille::entry) has other CPUs run, so that each polls its executors, and may still leave:
 /// `entry!(main, leaving = reveille_embassy::EXECUTORS)`.
-// SAFETY: `serve` is at an offline point in `idle_unless`, where its frame holds a reference to a node and a number, and nothing that has a destructor;
-// whatever tasks have on the stack is there while they are polled, with the CPU pinned.
+// SAFETY: `serve` is at an offline point in `idle_unless`, where its frame holds a reference to a node and a number, and nothing that has a
+// destructor; whatever tasks have on the stack is there while they are polled, with the CPU pinned.
 pub const EXECUTORS: Leaving = unsafe { Leaving::new(secondary) };
 
 fn secondary(_: CpuId) -> ! {
@@ -26,8 +26,8 @@ fn secondary(_: CpuId) -> ! {
 
 /// Runs the executors of this CPU, for ever. `init` spawns the first tasks; its [`Spawner`] is for any task, and stays on this CPU.
 ///
-/// For `main`, or for a secondary function of the application's. A `main` that ends in this keeps its CPU from leaving, as ever: one that is to leave calls
-/// [`with_spawner`], and then [`become_secondary`](reveille::cpu::become_secondary).
+/// For `main`, or for a secondary function of the application's. A `main` that ends in this keeps its CPU from leaving, as ever: one that
+/// is to leave calls [`with_spawner`], and then [`become_secondary`](reveille::cpu::become_secondary).
 ///
 /// # Panics
 ///
@@ -48,10 +48,11 @@ pub fn with_spawner<R>(f: impl FnOnce(Spawner) -> R) -> R {
     f(spawner(begin()))
 }
 
-/// Whether `cpu` has something to poll in thread mode, is in the middle of it, or has not looked for a while: for a scheduler, which resumes the CPU's home
-/// then. From any context but NMI level.
+/// Whether `cpu` has something to poll in thread mode, is in the middle of it, or has not looked for a while: for a scheduler, which
+/// resumes the CPU's home then. From any context but NMI level.
 ///
-/// "For a while" is a sixteenth of a second: a thread that is preempted in the middle of waking a task holds up others that wake tasks of the same CPU, until that has looked by itself.
+/// "For a while" is a sixteenth of a second: a thread that is preempted in the middle of waking a task holds up others that wake tasks of
+/// the same CPU, until that has looked by itself.
 pub fn has_work(cpu: CpuId) -> bool {
     let node = Node::of(cpu);
     node.doze.is_raised() || node.polls.load(Ordering::Relaxed) || looked_long_ago(node, Instant::now())
@@ -194,8 +195,9 @@ fn look(node: &'static Node) {
 fn poll_of(node: &'static Node, of: &'static Node) {
     let host = of.hosting.host();
     if host == node.index() {
-        // SAFETY: by the host, which alone gives that up, and not while it polls; in its home thread, and not by what that has itself called, as the flag says. Whatever the host
-        // before it did came before (`Hosting::host`). The tasks may be polled by any CPU: `MovableToken` sees to it that they are `Send`.
+        // SAFETY: by the host, which alone gives that up, and not while it polls; in its home thread, and not by what that has itself
+        // called, as the flag says. Whatever the host before it did came before (`Hosting::host`). The tasks may be polled by any CPU:
+        // `MovableToken` sees to it that they are `Send`.
         unsafe { of.executor(Kind::Movable).poll() };
     } else if let Some(host) = cpu::get(host as usize) {
         Node::of(host).tell_of_guest(of.index());

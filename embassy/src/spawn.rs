@@ -111,8 +111,8 @@ impl CpuSpawner {
         self.spawn_to(Kind::Local, token)
     }
 
-    /// As [`spawn`](Self::spawn), of a task that is made when the CPU takes it: `spawner.spawn_with(|| blink(pin))`. So there is no token left over, which could not be
-    /// dropped.
+    /// As [`spawn`](Self::spawn), of a task that is made when the CPU takes it: `spawner.spawn_with(|| blink(pin))`. So there is no token
+    /// left over, which could not be dropped.
     ///
     /// # Errors
     ///

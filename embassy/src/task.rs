@@ -133,9 +133,9 @@ impl<F: Future + Send> Future for Movable<F> {
 /// ```
 ///
 /// Each becomes a function that returns embassy's `Result<SpawnToken<_>, SpawnError>`, or, if it is movable,
-/// `Result<`[`MovableToken`]`<_>, SpawnError>`. Of each there may be one at a time, or as many as `pool_size` says. Arguments are `'static`. Attributes stand
-/// before it, `pool_size` among them. In a movable task what embassy offers `for_current_..` panics: by it a task could spawn on
-/// its executor what is not able to move.
+/// `Result<`[`MovableToken`]`<_>, SpawnError>`. Of each there may be one at a time, or as many as `pool_size` says. Arguments are
+/// `'static`. Attributes stand before it, `pool_size` among them. In a movable task what embassy offers `for_current_..` panics: by it a
+/// task could spawn on its executor what is not able to move.
 #[macro_export]
 macro_rules! task {
     () => {};

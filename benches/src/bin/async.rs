@@ -1,5 +1,5 @@
-//! Counts the instructions of tasks, of `reveille-embassy`'s executors: as the other images of benches/, with this counter, which does not go on while all
-//! CPUs sleep.
+//! Counts the instructions of tasks, of `reveille-embassy`'s executors: as the other images of benches/, with this counter, which does not
+//! go on while all CPUs sleep.
 //!
 //! All is measured by one task on the first CPU. With more than 8 CPUs it measures the round trips alone.
 

@@ -1,8 +1,8 @@
 //! A heap that is made of what is in it: a leftist heap, whose nodes are linked by pointers.
 //!
-//! Whatever is in it, and in whatever order it came, each operation takes no more steps than twice the logarithm of how much there is: it is done with
-//! interrupts masked. On each node's right there is never the longer way to the end, so to go to the right all the way is short; two heaps are made one by
-//! going down both on the right.
+//! Whatever is in it, and in whatever order it came, each operation takes no more steps than twice the logarithm of how much there is: it
+//! is done with interrupts masked. On each node's right there is never the longer way to the end, so to go to the right all the way is
+//! short; two heaps are made one by going down both on the right.
 
 use core::cell::Cell;
 use core::ptr;
@@ -162,8 +162,8 @@ unsafe fn balance(node: *const Node) -> bool {
     }
 }
 
-/// What is below `node` has changed: so may its rank, and those of what is above it. They grow by one at least from each to the next that changes, so these
-/// are few.
+/// What is below `node` has changed: so may its rank, and those of what is above it. They grow by one at least from each to the next that
+/// changes, so these are few.
 ///
 /// # Safety
 ///

@@ -52,7 +52,8 @@ fn learn(waker: &Waker) -> Task {
     let _ = embassy_executor::raw::task_from_waker(waker);
     let _one = LOCK.lock();
     if VTABLE.load(Ordering::Relaxed).is_null() {
-        // SAFETY: nobody has referred to the item of any task before, as nobody knows where it is; and this reference is gone before anybody does.
+        // SAFETY: nobody has referred to the item of any task before, as nobody knows where it is; and this reference is gone before
+        // anybody does.
         let item = ptr::from_mut(unsafe { TimerQueueItem::from_embassy_waker(waker) });
         OFFSET.store(item.addr() - waker.data().addr(), Ordering::Relaxed);
         // Release: pairs with `task_of`, which so finds the offset.
@@ -66,8 +67,8 @@ impl Task {
     #[inline(always)]
     pub(super) fn item(self) -> &'static Item {
         let at = self.0.wrapping_byte_add(OFFSET.load(Ordering::Relaxed)).cast::<Item>();
-        // SAFETY: where embassy has it, as seen by `learn`, in a task, which is never freed. It is large enough and aligned, as checked below, and zeros are an `Item`.
-        // Nobody else uses it: it is for the time driver, of which there is one.
+        // SAFETY: where embassy has it, as seen by `learn`, in a task, which is never freed. It is large enough and aligned, as checked
+        // below, and zeros are an `Item`. Nobody else uses it: it is for the time driver, of which there is one.
         unsafe { &*at }
     }
 

@@ -129,8 +129,8 @@ unsafe fn leave(node: *const heap::Node) -> (u64, Task) {
     (at, task)
 }
 
-/// `cpu`, which is the calling one, leaves: who wants to sleep there does so at `next`, if that is taken, or at any that is online; where there is none, as ever. For one at
-/// a time.
+/// `cpu`, which is the calling one, leaves: who wants to sleep there does so at `next`, if that is taken, or at any that is online; where
+/// there is none, as ever. For one at a time.
 pub(crate) fn close(cpu: CpuId, next: Option<CpuId>) {
     // One that has left, or is about to, would lead back in the end.
     let is_open = |next: &CpuId| QUEUE.of(*next).lock().next.is_none();
@@ -138,7 +138,8 @@ pub(crate) fn close(cpu: CpuId, next: Option<CpuId>) {
     QUEUE.of(cpu).lock().next = next.into_iter().chain(&others).find(is_open);
 }
 
-/// The sleepers of `cpu`, which is the calling one and [closed](close), go to the next one, but for those that are not `wanted`: nobody wakes these.
+/// The sleepers of `cpu`, which is the calling one and [closed](close), go to the next one, but for those that are not `wanted`: nobody
+/// wakes these.
 pub(crate) fn hand_over(cpu: CpuId, wanted: impl Fn(&Waker) -> bool) {
     loop {
         // One at a time: it may be many.
