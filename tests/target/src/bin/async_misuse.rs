@@ -11,6 +11,8 @@ use core::task::{Context, Waker};
 use core::time::Duration;
 use embassy_executor::SendSpawner;
 use embassy_sync::blocking_mutex::Mutex;
+use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
+use embassy_sync::channel::Channel;
 use embassy_time::Timer;
 use reveille::cpu::{self, CpuId};
 use reveille::hotplug::cpu_down;
@@ -64,6 +66,19 @@ reveille_embassy::task! {
         done();
     }
 
+    async fn sends() {
+        for number in 0..NUMBERS {
+            CHANNEL.send(number).await;
+        }
+    }
+
+    async fn receives() {
+        for number in 0..NUMBERS {
+            check(CHANNEL.receive().await == number, "each number comes once, and in order");
+        }
+        done();
+    }
+
     async fn sleeps() {
         Timer::after_millis(1).await;
         println!("async_misuse: without a timer");
@@ -71,6 +86,10 @@ reveille_embassy::task! {
 }
 
 static MUTEX: Mutex<SpinRawMutex, ()> = Mutex::new(());
+
+/// What goes through a channel under the one critical section of all CPUs.
+const NUMBERS: u64 = 1000;
+static CHANNEL: Channel<CriticalSectionRawMutex, u64, 4> = Channel::new();
 
 /// Does `f` at NMI level on `cpu`.
 fn at_nmi_level(cpu: CpuId, f: fn()) {
@@ -148,6 +167,11 @@ fn allowed(other: CpuId) {
     // That is not promised, and breaks nothing.
     at_nmi_level(other, || spawn_to(cpu::current()));
     have(5);
+    // Under the lock that `embassy-sync` brings, from thread mode to interrupt mode.
+    let third = cpu::get(2).expect("four");
+    check(spawner(third).spawn_interrupt(receives().expect("once")).is_ok(), "an online CPU takes tasks");
+    check(spawner(other).spawn(sends().expect("once")).is_ok(), "an online CPU takes tasks");
+    have(6);
 }
 
 fn main(system: &'static System) -> ExitCode {

@@ -7,6 +7,7 @@ use core::arch::{asm, global_asm};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use reveille::context::{self, Ended, Ready, Scheduler};
+use reveille::cpu::CpuId;
 use reveille::exception::{self, EnterError, Frame, Handlers, Kind, Outcome};
 use reveille::memory::Stack;
 use reveille::sync::SpinLock;
@@ -25,7 +26,8 @@ struct Once;
 
 impl Scheduler for Once {
     fn preempt() -> Option<Ready> {
-        NEXT.lock().take()
+        // Others may be interrupted at that moment too, and could not run what is bound to this one.
+        if cpu::current() == CpuId::BOOT { NEXT.lock().take() } else { None }
     }
     fn preempted(context: Ready) {
         *PREEMPTED.lock() = Some(context);
