@@ -40,8 +40,11 @@ pub(crate) fn begin() {
     if BEGUN.load(Ordering::Relaxed) {
         return;
     }
-    interrupt::register();
-    time::register();
+    for bell in [&interrupt::BELL, &time::BELL] {
+        if let Err(error) = bell.register() {
+            panic!("reveille-embassy: {error}");
+        }
+    }
     if let Err(error) = register_callbacks(Callbacks { online, offline, asked }) {
         panic!("reveille-embassy: {error}");
     }
@@ -53,8 +56,8 @@ pub(crate) fn begin() {
 pub(crate) fn arrive(node: &'static Node) {
     // Relaxed: whoever gives it something does so by a word of its own.
     node.serves.store(true, Ordering::Relaxed);
-    if let Some(host) = node.hosting.want(node.index()).and_then(|host| cpu::get(host as usize)) {
-        Node::of(host).tell(HANDBACK);
+    if let Some(host) = node.hosting.want(node.index()).and_then(|host| Node::at(host as usize)) {
+        host.tell(HANDBACK);
     }
     // What was spawned before, and rung when it was not heard yet.
     node.tell(LOCAL | MOVABLE);
@@ -77,9 +80,9 @@ pub(crate) fn each_hosted(node: &'static Node, mut f: impl FnMut(&'static Node))
 }
 
 fn give(node: &'static Node, of: &'static Node, to: Option<u32>) {
-    if let Some(host) = of.hosting.give(node.index(), to).and_then(|host| cpu::get(host as usize)) {
+    if let Some(host) = of.hosting.give(node.index(), to).and_then(|host| Node::at(host as usize)) {
         // Whatever there is: who queued something may have told the old host.
-        Node::of(host).tell_of_guest(of.index());
+        host.tell_of_guest(of.index());
     }
 }
 

@@ -2,24 +2,16 @@
 
 use crate::kind::Kind;
 use crate::node::Node;
-use reveille::call::{Doorbell, DoorbellError};
+use reveille::call::Doorbell;
 use reveille::irq;
 use reveille::time::{Alarm, Instant};
 
 /// Has a CPU poll its executor of interrupt mode.
-static BELL: Doorbell = Doorbell::new(poll);
+pub(crate) static BELL: Doorbell = Doorbell::new(poll);
 
 reveille::percpu! {
     /// The same, as a CPU comes: until then it hears no bell.
     static FIRST_LOOK: Alarm = Alarm::new(poll);
-}
-
-/// Makes the bell one that can be rung.
-pub(crate) fn register() {
-    match BELL.register() {
-        Ok(()) | Err(DoorbellError::Registered) => {}
-        Err(error) => panic!("reveille-embassy: {error}"),
-    }
 }
 
 /// The executor of `node`'s interrupt mode has something to poll. Where the CPU is not online it looks as it comes.
@@ -29,7 +21,7 @@ pub(crate) fn pend(node: &Node) {
 
 /// This CPU is about to be online.
 pub(crate) fn arrive() {
-    // Where there is no timer it looks with the next ring.
+    // Where there is no timer it looks as its loop begins.
     let _ = FIRST_LOOK.set(Instant::now());
 }
 

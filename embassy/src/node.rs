@@ -2,7 +2,7 @@
 
 use crate::kind::Kind;
 use crate::roll::Roll;
-use crate::word::{CpuWord, Cpus};
+use crate::word::Cpus;
 use core::cell::{Cell, UnsafeCell};
 use core::mem::MaybeUninit;
 use core::ptr;
@@ -117,6 +117,16 @@ impl Node {
         Self::of(cpu::current())
     }
 
+    /// That of the CPU with this number, if the machine has it.
+    pub(crate) fn at(index: usize) -> Option<&'static Self> {
+        Self::numbered(index).or_else(|| cpu::get(index).map(Self::of))
+    }
+
+    /// Who polls the movable tasks of this CPU.
+    pub(crate) fn host(&self) -> Option<&'static Self> {
+        Self::at(self.hosting.host() as usize)
+    }
+
     /// That of the CPU with this number, if the machine has it and anybody has asked yet.
     #[inline(always)]
     fn numbered(index: usize) -> Option<&'static Self> {
@@ -132,12 +142,12 @@ impl Node {
             |kind: Kind| raw::Executor::new(ptr::without_provenance_mut(cpu.index() << 2 | kind as usize));
         Self {
             local: executor(Kind::Local),
-            doze: Doze::from_parts(CpuWord::with(Doze::<Cpus>::AWAKE)),
+            doze: Doze::from_parts(AtomicU64::new(Doze::<Cpus>::AWAKE)),
             movable: executor(Kind::Movable),
-            hosting: Hosting::from_parts(CpuWord::with(Hosting::<Cpus>::hosted_by(cpu.index() as u32))),
+            hosting: Hosting::from_parts(AtomicU64::new(Hosting::<Cpus>::hosted_by(cpu.index() as u32))),
             interrupt: executor(Kind::Interrupt),
             cpu,
-            door: Door::from_parts(CpuWord::with(Door::<Cpus>::OPEN)),
+            door: Door::from_parts(AtomicU64::new(Door::<Cpus>::OPEN)),
             movables: AtomicU64::new(0),
             guests: [const { AtomicU64::new(0) }; MAX_CPUS / 64],
             has_guests: AtomicBool::new(false),
@@ -245,12 +255,16 @@ impl Node {
         Some((self, kind))
     }
 
-    /// Whether the task of `waker`, which is one of embassy's, was spawned to this CPU to stay.
-    pub(crate) fn stays_here(&'static self, waker: &Waker) -> bool {
+    /// Where the task of `waker`, which is one of embassy's, was spawned.
+    pub(crate) fn of_task(waker: &Waker) -> Option<(&'static Self, Kind)> {
         // SAFETY: only its address is used.
-        let executor = unsafe { raw::task_from_waker(waker).executor() };
-        let is = |kind| executor.is_some_and(|executor| ptr::eq(executor, self.executor(kind)));
-        is(Kind::Local) || is(Kind::Interrupt)
+        let executor = unsafe { raw::task_from_waker(waker).executor() }?;
+        Self::of_executor(ptr::from_ref(executor).addr() as u32)
+    }
+
+    /// Whether the task of `waker`, which is one of embassy's, was spawned to this CPU to stay.
+    pub(crate) fn stays_here(&self, waker: &Waker) -> bool {
+        Self::of_task(waker).is_some_and(|(node, kind)| node.cpu == self.cpu && kind.stays())
     }
 
     /// What the context of an executor stands for, if it is that of a node.
@@ -261,9 +275,7 @@ impl Node {
             2 => Kind::Interrupt,
             _ => return None,
         };
-        let index = context.addr() >> 2;
-        let node = Self::numbered(index).or_else(|| cpu::get(index).map(Self::of))?;
-        Some((node, kind))
+        Some((Self::at(context.addr() >> 2)?, kind))
     }
 
     /// The same for the kind that is asked for most, if its node was made.

@@ -23,10 +23,8 @@ fn pend_other(context: *mut ()) {
     match kind {
         Kind::Local => node.tell(LOCAL),
         Kind::Movable => {
-            let host = node.hosting.host();
-            // The machine has each CPU that hosts.
-            if let Some(cpu) = reveille::cpu::get(host as usize) {
-                Node::of(cpu).tell_of_guest(node.index());
+            if let Some(host) = node.host() {
+                host.tell_of_guest(node.index());
             }
         }
         Kind::Interrupt => interrupt::pend(node),

@@ -193,13 +193,13 @@ fn look(node: &'static Node) {
 
 /// Polls the movable tasks of `of`, if `node`, which is this CPU's, hosts them.
 fn poll_of(node: &'static Node, of: &'static Node) {
-    let host = of.hosting.host();
-    if host == node.index() {
+    let Some(host) = of.host() else { return };
+    if host.cpu == node.cpu {
         // SAFETY: by the host, which alone gives that up, and not while it polls; in its home thread, and not by what that has itself
         // called, as the flag says. Whatever the host before it did came before (`Hosting::host`). The tasks may be polled by any CPU:
         // `MovableToken` sees to it that they are `Send`.
         unsafe { of.executor(Kind::Movable).poll() };
-    } else if let Some(host) = cpu::get(host as usize) {
-        Node::of(host).tell_of_guest(of.index());
+    } else {
+        host.tell_of_guest(of.index());
     }
 }

@@ -5,9 +5,8 @@ use crate::node::Node;
 use crate::roll::Entry;
 use crate::time::task_of;
 use core::pin::Pin;
-use core::ptr;
 use core::task::{Context, Poll};
-use embassy_executor::{SpawnToken, raw};
+use embassy_executor::SpawnToken;
 use reveille::cpu;
 
 /// A task that may be polled by any CPU, ready to be [spawned](crate::CpuSpawner::spawn_movable). Made by [`task!`](crate::task!) of a
@@ -83,11 +82,7 @@ impl<F: Future> Named<F> {
 #[cold]
 fn enter(entry: Pin<&Entry>, name: &'static str, context: &Context<'_>) {
     // Panics where somebody polls it by hand.
-    let task = raw::task_from_waker(context.waker());
-    // SAFETY: only its address is used.
-    let executor = unsafe { task.executor() };
-    let id = executor.map_or(0, |executor| ptr::from_ref(executor).addr() as u32);
-    let (node, kind) = Node::of_executor(id).unwrap_or((Node::here(), Kind::Local));
+    let (node, kind) = Node::of_task(context.waker()).unwrap_or((Node::here(), Kind::Local));
     node.tasks.enter(entry, name, kind, None);
 }
 

@@ -10,6 +10,7 @@
 mod alarm;
 mod apart;
 mod arch;
+mod atomic;
 mod bells;
 mod deadline_call;
 mod door;

@@ -18,7 +18,7 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
-use reveille_protocol::{DeadlineCall, Message, Pool, Queue, SyncCall, Taken, Ticket, Word};
+use reveille_protocol::{DeadlineCall, Message, Pool, Queue, SyncCall, Taken, Ticket};
 use threads::{EndAll, Host, HostWord, Plain};
 
 const CPUS: usize = 3;

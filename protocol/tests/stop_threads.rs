@@ -19,7 +19,7 @@ use std::thread;
 
 use reveille_protocol::{
     Action, Arrival, Ending, Entrance, Gate, Holder, Job, LifecycleLock, Mark, Rendezvous, Slot, Snapshot,
-    State, Tenure, Word,
+    State, Tenure,
 };
 use threads::{EndAll, Host, HostWord, Plain};
 

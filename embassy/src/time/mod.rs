@@ -11,4 +11,4 @@ mod item;
 mod queue;
 
 pub(crate) use item::task_of;
-pub(crate) use queue::{close, hand_over, look, open, register};
+pub(crate) use queue::{BELL, close, hand_over, look, open};

@@ -5,7 +5,7 @@ use super::heap::{self, Heap};
 use super::item::{Item, NOWHERE, Task, item_of};
 use core::sync::atomic::Ordering;
 use core::task::Waker;
-use reveille::call::{Doorbell, DoorbellError};
+use reveille::call::Doorbell;
 use reveille::cpu::{self, CpuId};
 use reveille::sync::SpinLock;
 use reveille::time::{Alarm, TimerError};
@@ -19,7 +19,7 @@ reveille::percpu! {
 }
 
 /// Has a CPU set its alarm anew, as another has changed which of its sleepers is the first.
-static BELL: Doorbell = Doorbell::new(|| arm(&QUEUE.lock()));
+pub(crate) static BELL: Doorbell = Doorbell::new(|| arm(&QUEUE.lock()));
 
 /// The sleepers of one CPU.
 struct Queue {
@@ -30,14 +30,6 @@ struct Queue {
 
 // SAFETY: what is in the heap is tasks, which are never freed, and is touched with the lock held alone.
 unsafe impl Send for Queue {}
-
-/// Makes the bell one that can be rung.
-pub(crate) fn register() {
-    match BELL.register() {
-        Ok(()) | Err(DoorbellError::Registered) => {}
-        Err(error) => panic!("reveille-embassy: {error}"),
-    }
-}
 
 const fn home_of(cpu: CpuId) -> u64 {
     cpu.index() as u64 + 1

@@ -4,11 +4,11 @@ use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::thread;
 
-use reveille_protocol::{Arch, Word};
+use reveille_protocol::Arch;
 
 pub enum Host {}
 
-pub struct HostWord(AtomicU64);
+pub type HostWord = AtomicU64;
 
 impl Arch for Host {
     type Word = HostWord;
@@ -23,46 +23,6 @@ impl Arch for Host {
 
     fn fence(order: Ordering) {
         fence(order);
-    }
-}
-
-impl Word for HostWord {
-    fn new(value: u64) -> Self {
-        Self(AtomicU64::new(value))
-    }
-
-    fn load(&self, order: Ordering) -> u64 {
-        self.0.load(order)
-    }
-
-    fn store(&self, value: u64, order: Ordering) {
-        self.0.store(value, order);
-    }
-
-    fn swap(&self, value: u64, order: Ordering) -> u64 {
-        self.0.swap(value, order)
-    }
-
-    fn compare_exchange(
-        &self,
-        current: u64,
-        new: u64,
-        success: Ordering,
-        failure: Ordering,
-    ) -> Result<u64, u64> {
-        self.0.compare_exchange(current, new, success, failure)
-    }
-
-    fn fetch_add(&self, value: u64, order: Ordering) -> u64 {
-        self.0.fetch_add(value, order)
-    }
-
-    fn fetch_and(&self, mask: u64, order: Ordering) -> u64 {
-        self.0.fetch_and(mask, order)
-    }
-
-    fn fetch_or(&self, bits: u64, order: Ordering) -> u64 {
-        self.0.fetch_or(bits, order)
     }
 }
 
