@@ -24,6 +24,7 @@ pub enum Fault {
 #[derive(Clone, Copy)]
 pub(crate) enum Origin {
     DeviceTree,
+    Acpi,
 }
 
 /// Where the fault is.
@@ -61,7 +62,7 @@ impl<'a> Error<'a> {
         self.fault == Fault::Absent
     }
 
-    /// The node at fault, where there is one.
+    /// The node or the table at fault, where there is one.
     pub fn node(&self) -> Option<Path<'a>> {
         match self.place {
             Place::Part(path) | Place::Property(path, _) => Some(path),
@@ -84,6 +85,7 @@ impl fmt::Display for Error<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.origin {
             Origin::DeviceTree => "device tree: ",
+            Origin::Acpi => "ACPI: ",
         })?;
         match self.place {
             Place::Whole => f.write_str(self.what)?,

@@ -28,6 +28,8 @@ pub enum Gic<'a> {
         dropped: usize,
         /// Bytes from one frame to the next, if it is not the architected number.
         stride: Option<u64>,
+        /// The frames are described one CPU after the other. GICR_TYPER.Last then says nothing: those that adjoin are one region here.
+        one_by_one: bool,
     },
 }
 

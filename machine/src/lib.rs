@@ -3,7 +3,7 @@
 //!
 //! - [`Machine`] and the types of its parts are plain values, whoever described it. What it does not keep, such as the CPUs,
 //!   it looks up in the description when it is asked: nothing is allocated, and no number of CPUs is too large.
-//! - [`dt`] reads device trees.
+//! - [`dt`] reads device trees, [`acpi`] the tables of machines that have ACPI instead.
 //! - [`BootArgs`] reads the words of the command line.
 //! - [`IndexSet`] and [`Ranges`] are sets of numbers and of addresses, for whoever works with the above; [`FreeList`] is a list of
 //!   free memory.
@@ -14,6 +14,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod acpi;
 mod bootargs;
 mod console;
 mod counter;

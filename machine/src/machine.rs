@@ -8,7 +8,8 @@ use crate::region::Regions;
 use crate::source::{Cpus, Memory, Reservations, Source};
 use crate::timer::Timer;
 
-/// A machine, as it is described: by a device tree, which [`Machine::parse`] reads.
+/// A machine, as it is described: by a device tree, which [`Machine::parse`] reads, or by ACPI tables, for which there is
+/// [`Machine::from_acpi`].
 ///
 /// Each part is a `Result` of its own. [`Error::is_absent`] tells a part that the description does not have from one
 /// that it describes wrongly; either prints as one line.
@@ -32,6 +33,8 @@ pub struct Machine<'a> {
     pub console: Result<Console<'a>, Error<'a>>,
     /// Why the console is not one that was chosen; see [`Console::is_chosen`].
     pub console_note: Option<Error<'a>>,
+    /// What is odd about the description as a whole, and can be lived with.
+    pub source_note: Option<Error<'a>>,
 }
 
 impl<'a> Machine<'a> {

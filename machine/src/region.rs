@@ -33,6 +33,14 @@ impl Regions {
         true
     }
 
+    /// Makes the last region longer by `region`. False if that does not begin where the other ends.
+    pub(crate) fn extend_last(&mut self, region: Region) -> bool {
+        let last = self.length.checked_sub(1).and_then(|last| self.list.get_mut(last));
+        let Some(last) = last.filter(|last| last.base.checked_add(last.size) == Some(region.base)) else { return false };
+        last.size += region.size;
+        true
+    }
+
     /// Adds `region`; if there is no room for so many, the smallest falls out, the first of several.
     pub(crate) fn push_or_drop(&mut self, region: Region) {
         if self.push(region) {

@@ -1,6 +1,7 @@
 //! What the machine is described by. The one place that tells one kind of description from another, for everything that a
 //! [`Machine`](crate::Machine) does not keep but looks up when it is asked.
 
+use crate::acpi::{self, Tables};
 use crate::cpu::Cpu;
 use crate::dt::tree::Tree;
 use crate::dt::{cpu, device, memory};
@@ -12,6 +13,7 @@ use crate::region::{Region, Regions};
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Source<'a> {
     Tree(Tree<'a>),
+    Acpi(Tables<'a>),
 }
 
 impl<'a> Source<'a> {
@@ -19,57 +21,65 @@ impl<'a> Source<'a> {
     pub(crate) fn tree(self) -> Option<Tree<'a>> {
         match self {
             Self::Tree(tree) => Some(tree),
+            Self::Acpi(_) => None,
         }
     }
 
     pub(crate) fn cpus(self) -> Cpus<'a> {
         match self {
             Self::Tree(tree) => Cpus(Items::Tree(cpu::Cpus::new(tree))),
+            Self::Acpi(tables) => Cpus(Items::Acpi(acpi::cpu::Cpus::new(tables))),
         }
     }
 
     pub(crate) fn memory(self) -> Memory<'a> {
         match self {
             Self::Tree(tree) => Memory(Items::Tree(memory::Memory::new(tree))),
+            Self::Acpi(_) => Memory(Items::Acpi(core::iter::empty())),
         }
     }
 
     pub(crate) fn reserved(self) -> Reservations<'a> {
         match self {
             Self::Tree(tree) => Reservations(Items::Tree(memory::Reservations::new(tree))),
+            Self::Acpi(_) => Reservations(Items::Acpi(core::iter::empty())),
         }
     }
 
     pub(crate) fn compatible(self) -> impl Iterator<Item = &'a str> + use<'a> {
         match self {
-            Self::Tree(tree) => device::compatible(tree),
+            Self::Tree(tree) => Items::Tree(device::compatible(tree)),
+            Self::Acpi(tables) => Items::Acpi(tables.names().into_iter()),
         }
     }
 
     pub(crate) fn device_regions(self, with: &str) -> Result<Regions, Error<'a>> {
         match self {
             Self::Tree(tree) => device::regions(tree, with),
+            Self::Acpi(_) => Err(acpi::no_devices()),
         }
     }
 }
 
 /// What is iterated over, for each kind of description.
-enum Items<T> {
+enum Items<T, A> {
     Tree(T),
+    Acpi(A),
 }
 
-impl<T: Iterator> Iterator for Items<T> {
+impl<T: Iterator, A: Iterator<Item = T::Item>> Iterator for Items<T, A> {
     type Item = T::Item;
 
     fn next(&mut self) -> Option<T::Item> {
         match self {
             Self::Tree(tree) => tree.next(),
+            Self::Acpi(tables) => tables.next(),
         }
     }
 }
 
 /// See [`Machine::cpus`](crate::Machine::cpus).
-pub struct Cpus<'a>(Items<cpu::Cpus<'a>>);
+pub struct Cpus<'a>(Items<cpu::Cpus<'a>, acpi::cpu::Cpus<'a>>);
 
 impl<'a> Iterator for Cpus<'a> {
     type Item = Result<Cpu<'a>, Error<'a>>;
@@ -80,7 +90,7 @@ impl<'a> Iterator for Cpus<'a> {
 }
 
 /// See [`Machine::memory`](crate::Machine::memory).
-pub struct Memory<'a>(Items<memory::Memory<'a>>);
+pub struct Memory<'a>(Items<memory::Memory<'a>, core::iter::Empty<Result<Region, Error<'a>>>>);
 
 impl<'a> Iterator for Memory<'a> {
     type Item = Result<Region, Error<'a>>;
@@ -91,7 +101,7 @@ impl<'a> Iterator for Memory<'a> {
 }
 
 /// See [`Machine::reserved`](crate::Machine::reserved).
-pub struct Reservations<'a>(Items<memory::Reservations<'a>>);
+pub struct Reservations<'a>(Items<memory::Reservations<'a>, core::iter::Empty<Result<Reserved, Error<'a>>>>);
 
 impl<'a> Iterator for Reservations<'a> {
     type Item = Result<Reserved, Error<'a>>;

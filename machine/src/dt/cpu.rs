@@ -4,7 +4,7 @@ use super::node::Node;
 use super::tree::Tree;
 use super::value::{number, string};
 use super::walk::Walk;
-use crate::cpu::{Cpu, CpuStatus, EnableMethod, MPIDR_AFFINITY};
+use crate::cpu::{Cpu, CpuStatus, Earlier, EnableMethod, MPIDR_AFFINITY};
 use crate::error::{Error, Fault};
 
 /// The CPU nodes alone, in tree order.
@@ -97,39 +97,23 @@ pub(super) fn count(tree: Tree<'_>) -> usize {
     core::iter::from_fn(|| nodes.step()).count()
 }
 
-/// Words of the filter in [`Cpus`]. With 512 CPUs in 8192 bits, some 16 CPUs are looked up for nothing.
-const FILTER_WORDS: usize = 128;
-
-/// How many CPUs are looked up at most. A tree made to exhaust this may hide a duplicate; it cannot make
-/// the reader quadratic.
-const LOOKUPS: u32 = 64;
-
 /// See [`Machine::cpus`](crate::Machine::cpus).
 pub(crate) struct Cpus<'a> {
     tree: Tree<'a>,
     nodes: CpuNodes<'a>,
     any: bool,
-    /// A Bloom filter of the MPIDRs so far: only a CPU that hits it is compared with all before it.
-    seen: [u64; FILTER_WORDS],
-    lookups: u32,
+    known: Earlier,
 }
 
 impl<'a> Cpus<'a> {
     pub(crate) fn new(tree: Tree<'a>) -> Self {
-        Self { tree, nodes: CpuNodes::new(tree), any: false, seen: [0; FILTER_WORDS], lookups: LOOKUPS }
+        Self { tree, nodes: CpuNodes::new(tree), any: false, known: Earlier::NONE }
     }
 
     fn is_duplicate(&mut self, cpu: &Cpu<'a>) -> bool {
-        // Fibonacci hashing: MPIDRs that differ in one field land far apart.
-        let hash = cpu.mpidr.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 51;
-        let Some(word) = self.seen.get_mut(hash as usize / 64) else { return false };
-        let bit = 1 << (hash % 64);
-        if *word & bit == 0 {
-            *word |= bit;
+        if !self.known.may_have(cpu.mpidr) {
             return false;
         }
-        let Some(lookups) = self.lookups.checked_sub(1) else { return false };
-        self.lookups = lookups;
         let mut earlier = CpuNodes::new(self.tree);
         while let Some(node) = earlier.step() {
             if node.path == cpu.path {

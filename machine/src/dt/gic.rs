@@ -35,7 +35,7 @@ impl<'a> Gic<'a> {
             return Err(Error::property(path, "redistributor-stride", "not a multiple of 64 KiB"));
         }
         let dropped = count - redistributors.len();
-        Ok(Self::V3 { path, distributor, redistributors, dropped, stride })
+        Ok(Self::V3 { path, distributor, redistributors, dropped, stride, one_by_one: false })
     }
 }
 

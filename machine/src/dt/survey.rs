@@ -74,6 +74,7 @@ pub(super) fn survey<'a>(tree: Tree<'a>) -> Machine<'a> {
         timer_note,
         console,
         console_note,
+        source_note: None,
     }
 }
 

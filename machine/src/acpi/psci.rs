@@ -1,0 +1,25 @@
+//! The firmware that starts and stops CPUs: the ARM boot architecture flags of the FADT (ACPI 5.2.9.4).
+
+use super::bytes::Piece;
+use crate::error::{Error, Fault};
+use crate::psci::{Conduit, Psci, PsciVersion};
+
+const COMPLIANT: u64 = 1 << 0;
+const USE_HVC: u64 = 1 << 1;
+
+/// In the fixed feature flags (ACPI 5.2.9): no Arm machine has anything else.
+const HW_REDUCED: u64 = 1 << 20;
+
+pub(super) fn read<'a>(fadt: Piece<'a>, note: &mut Option<Error<'a>>) -> Result<Psci<'a>, Error<'a>> {
+    if fadt.number(112, 4)? & HW_REDUCED == 0 {
+        let what = "not that of a machine with reduced hardware, as every Arm machine is";
+        note.get_or_insert(Error::in_table(Fault::Property, fadt.path, what));
+    }
+    let flags = fadt.number(129, 2)?;
+    if flags & COMPLIANT == 0 {
+        return Err(Error::in_table(Fault::Absent, fadt.path, "no PSCI"));
+    }
+    let conduit = if flags & USE_HVC != 0 { Conduit::Hvc } else { Conduit::Smc };
+    // "Compliant" is 0.2 at least; the firmware itself tells more.
+    Ok(Psci::standard(fadt.path.into(), PsciVersion::V0_2, conduit))
+}
