@@ -36,7 +36,9 @@ impl Regions {
     /// Makes the last region longer by `region`. False if that does not begin where the other ends.
     pub(crate) fn extend_last(&mut self, region: Region) -> bool {
         let last = self.length.checked_sub(1).and_then(|last| self.list.get_mut(last));
-        let Some(last) = last.filter(|last| last.base.checked_add(last.size) == Some(region.base)) else { return false };
+        let Some(last) = last.filter(|last| last.base.checked_add(last.size) == Some(region.base)) else {
+            return false;
+        };
         last.size += region.size;
         true
     }

@@ -90,7 +90,8 @@ fn first<'a>(dbg2: Piece<'a>) -> Result<Console<'a>, Error<'a>> {
     for index in 0..count {
         let path = dbg2.path.part("device", index);
         let length = number(dbg2.bytes, at.saturating_add(1), 2).unwrap_or(0) as usize;
-        let Some(bytes) = at.checked_add(length).and_then(|end| dbg2.bytes.get(at..end)).filter(|_| length != 0)
+        let Some(bytes) =
+            at.checked_add(length).and_then(|end| dbg2.bytes.get(at..end)).filter(|_| length != 0)
         else {
             return Err(Error::in_table(Fault::Structure, path, "impossible length").value(length as u64));
         };

@@ -85,9 +85,7 @@ impl<'a> Iterator for Cpus<'a> {
         };
         self.any = true;
         Some(match gicc.and_then(|gicc| read(&gicc, self.psci)) {
-            Ok(cpu) if self.is_duplicate(&cpu) => {
-                Err(duplicate(cpu))
-            }
+            Ok(cpu) if self.is_duplicate(&cpu) => Err(duplicate(cpu)),
             cpu => cpu,
         })
     }

@@ -31,7 +31,11 @@ pub(super) fn read<'a>(madt: Piece<'a>, note: &mut Option<Error<'a>>) -> Result<
         None => return Err(Error::in_table(Fault::Absent, MADT, "no GICD structure")),
     };
     if gicds.any(|more| more.is_ok()) {
-        note.get_or_insert(Error::in_table(Fault::Structure, MADT, "more than one GICD structure: the first is used"));
+        note.get_or_insert(Error::in_table(
+            Fault::Structure,
+            MADT,
+            "more than one GICD structure: the first is used",
+        ));
     }
     let base = gicd.number(8, 8)?;
     let path = gicd.path.into();
@@ -39,7 +43,11 @@ pub(super) fn read<'a>(madt: Piece<'a>, note: &mut Option<Error<'a>>) -> Result<
     let has_frames = |gicc: &Piece<'a>| gicc.optional(60, 8) != 0;
     // ACPI 5.1 has no version, and later ones may leave it open: what has redistributors is a GICv3 at least.
     let version = match gicd.optional(20, 1) {
-        0 if Structures::new(madt, Kind::Gicr).next().is_some() || enabled.clone().any(|gicc| has_frames(&gicc)) => 3,
+        0 if Structures::new(madt, Kind::Gicr).next().is_some()
+            || enabled.clone().any(|gicc| has_frames(&gicc)) =>
+        {
+            3
+        }
         0 => 2,
         version => version,
     };
@@ -51,7 +59,9 @@ pub(super) fn read<'a>(madt: Piece<'a>, note: &mut Option<Error<'a>>) -> Result<
             let cpu_interface = region(&first, first.number(32, 8)?, GICC_V2)?;
             if let Some(other) = enabled.find(|gicc| gicc.optional(32, 8) != cpu_interface.base) {
                 let what = "the CPU interface is elsewhere than that of the first CPU";
-                return Err(Error::in_table(Fault::Unsupported, other.path, what).value(other.optional(32, 8)));
+                return Err(
+                    Error::in_table(Fault::Unsupported, other.path, what).value(other.optional(32, 8))
+                );
             }
             Ok(Gic::V2 { path, distributor: region(&gicd, base, GICD_V2)?, cpu_interface })
         }

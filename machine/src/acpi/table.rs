@@ -43,7 +43,8 @@ impl<'a> Root<'a> {
     #[inline(never)]
     pub fn find(at: u64, read: ReadPhysical<'_, 'a>) -> Result<Self, Error<'a>> {
         let bad = |what| header_fault(RSDP_PATH, what).value(at);
-        let start = read(at, RSDP_START).and_then(|bytes| bytes.get(..RSDP_START)).ok_or(bad("not readable"))?;
+        let start =
+            read(at, RSDP_START).and_then(|bytes| bytes.get(..RSDP_START)).ok_or(bad("not readable"))?;
         if !start.starts_with(b"RSD PTR ") {
             return Err(bad("no signature at its start"));
         }
@@ -98,7 +99,9 @@ impl<'a> Root<'a> {
         let pointers = self.piece.bytes.get(HEADER..).unwrap_or(&[]).chunks(self.width);
         if pointers.len() > MOST_TABLES {
             let what = "more tables than are looked at, of";
-            note.get_or_insert(Error::in_table(Fault::Unsupported, self.piece.path, what).value(pointers.len() as u64));
+            note.get_or_insert(
+                Error::in_table(Fault::Unsupported, self.piece.path, what).value(pointers.len() as u64),
+            );
         }
         for pointer in pointers.take(MOST_TABLES) {
             let at = number(pointer, 0, self.width).unwrap_or(0);

@@ -1,10 +1,11 @@
-//! Everything the reader can be asked, asked: for trees that may hold anything.
+//! Everything the readers can be asked, asked: for trees and tables that may hold anything.
 
 use std::fmt::Display;
 
+use crate::tables::{self, Memory};
 use crate::truth::reader;
 use reveille_machine::dt::{HEADER_SIZE, blob_size, salvage_console};
-use reveille_machine::{Error, Fault, Machine};
+use reveille_machine::{Error, Fault, Gic, Machine};
 
 /// Asks everything about `blob` and checks what must hold for any input: errors are single lines, regions do
 /// not wrap, and no list is longer than the blob. Returns the fault if the blob was refused.
@@ -105,9 +106,75 @@ fn last_token(blob: &[u8]) -> Option<usize> {
 }
 
 fn check_error(error: &Error<'_>) {
+    check_error_of("device tree: ", error);
+}
+
+fn check_error_of(origin: &str, error: &Error<'_>) {
     let text = error.to_string();
-    assert!(text.starts_with("device tree: ") && text.len() > 20, "{text:?}");
+    assert!(text.starts_with(origin) && text.len() > 20, "{text:?}");
     check_line(&text);
+}
+
+/// Asks everything about the tables in `memory`, and checks what must hold for any. Returns whether they were refused as a whole.
+///
+/// # Panics
+/// If something does not hold.
+pub fn everything_in(memory: &Memory) -> bool {
+    let machine = match memory.machine() {
+        Ok(machine) => machine,
+        Err(error) => {
+            check_error_of("ACPI: ", &error);
+            assert_eq!(error.fault(), Fault::Header, "{error}");
+            return true;
+        }
+    };
+    let limit = memory.0.len();
+    let mut seen = std::collections::HashSet::new();
+    let mut found = 0;
+    for cpu in machine.cpus() {
+        match cpu {
+            Ok(cpu) => {
+                check_line(&cpu.path);
+                found += 1;
+                assert!(seen.insert(cpu.mpidr) || found > 64, "{:#x} twice", cpu.mpidr);
+            }
+            Err(error) => check_error_of("ACPI: ", &error),
+        }
+    }
+    assert!(found <= machine.cpu_count() && machine.cpu_count() <= limit / 2);
+    check_line(&machine.model);
+    machine.compatible().for_each(|name| check_line(&name));
+    let parts = [
+        machine.gic.err(),
+        machine.psci.err(),
+        machine.timer.err(),
+        machine.console.err(),
+        machine.console_note,
+        machine.source_note,
+        machine.memory().find_map(Result::err),
+        machine.reserved().find_map(Result::err),
+        machine.device_regions("arm,pl011").err(),
+    ];
+    for error in parts.iter().flatten() {
+        check_error_of("ACPI: ", error);
+    }
+    if let Ok(gic) = machine.gic {
+        check_line(&gic.path());
+        check_range(gic.distributor().base, gic.distributor().size);
+        match gic {
+            Gic::V2 { cpu_interface, .. } => check_range(cpu_interface.base, cpu_interface.size),
+            Gic::V3 { redistributors, .. } => {
+                assert!(!redistributors.is_empty());
+                redistributors.iter().for_each(|region| check_range(region.base, region.size));
+            }
+        }
+    }
+    if let Ok(console) = machine.console {
+        check_line(&console.path);
+        check_range(console.registers.base, console.registers.size);
+    }
+    let _ = tables::reader(&machine);
+    false
 }
 
 fn check_line(text: &impl Display) {

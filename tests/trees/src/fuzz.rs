@@ -1,7 +1,8 @@
 //! What is fuzzed: functions that take any bytes, and panic if what must hold does not. `scripts/fuzz` looks for such
 //! bytes, and `tests/kept.rs` tries those that were kept.
 
-use crate::ask::everything;
+use crate::ask::{everything, everything_in};
+use crate::tables::Memory;
 use reveille_machine::BootArgs;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 2] = [
+pub const TARGETS: [Target; 3] = [
     Target { name: "tree", run: tree, longest: 4096, pieces: TREE_PIECES, seeds: tree_seeds },
     Target {
         name: "command-line",
@@ -30,6 +31,7 @@ pub const TARGETS: [Target; 2] = [
         pieces: COMMAND_LINE_PIECES,
         seeds: command_line_seeds,
     },
+    Target { name: "tables", run: tables, longest: 4096, pieces: TABLES_PIECES, seeds: tables_seeds },
 ];
 
 /// A blob is read, or refused in one line.
@@ -133,4 +135,37 @@ const COMMAND_LINE_PIECES: &[&[u8]] = &[
 
 fn command_line_seeds() -> Vec<Vec<u8>> {
     vec![b"json log=debug deadline_ms=20 reveille.panic=park a".to_vec(), Vec::new()]
+}
+
+/// A memory with an RSDP at its start is read, as it is and with all checksums right, or refused in one line.
+fn tables(bytes: &[u8]) {
+    let mut memory = Memory(bytes.to_vec());
+    let _ = everything_in(&memory);
+    memory.repair();
+    let _ = everything_in(&memory);
+}
+
+const TABLES_PIECES: &[&[u8]] = &[
+    b"RSD PTR ",
+    b"XSDT",
+    b"RSDT",
+    b"APIC",
+    b"FACP",
+    b"GTDT",
+    b"SPCR",
+    b"DBG2",
+    &[0, 0, 0, 0x40, 0, 0, 0, 0],
+    &[0x40, 0, 0, 0x40, 0, 0, 0, 0],
+    &[0xff; 8],
+    &[0xb, 80],
+    &[0xb, 76],
+    &[0xc, 24],
+    &[0xe, 16],
+    &[0xf, 20],
+    &[0x80],
+    &[36, 0, 0, 0],
+];
+
+fn tables_seeds() -> Vec<Vec<u8>> {
+    crate::tables::samples().into_iter().map(|(_, tables)| Memory::of(&tables).0).collect()
 }

@@ -1,5 +1,5 @@
-//! What the tests of Reveille's device-tree reader share: a second, independent way to read a tree, through the text that
-//! `dtc` makes of it; and a function that asks the reader everything it can be asked.
+//! What the tests of Reveille's readers share: a second, independent way to read a tree or a table, through the text that
+//! `dtc` or `iasl` makes of it; and functions that ask a reader everything it can be asked.
 #![cfg_attr(target_os = "none", no_std)]
 #![forbid(unsafe_code)]
 
@@ -15,5 +15,7 @@ pub mod dts;
 pub mod fuzz;
 #[cfg(not(target_os = "none"))]
 pub mod random;
+#[cfg(not(target_os = "none"))]
+pub mod tables;
 #[cfg(not(target_os = "none"))]
 pub mod truth;

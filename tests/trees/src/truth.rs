@@ -25,6 +25,7 @@ pub fn reader(machine: &Machine<'_>) -> Answers {
                 EnableMethod::SpinTable { release_addr: Some(address) } => format!("spin-table {address:#x}"),
                 EnableMethod::SpinTable { release_addr: None } => "spin-table".to_owned(),
                 EnableMethod::Unknown(method) => format!("unknown {method}"),
+                EnableMethod::Parking { address, .. } => format!("parked at {address:#x}"),
                 EnableMethod::Missing => "missing".to_owned(),
             };
             let status = match cpu.status {
