@@ -24,6 +24,7 @@ pub enum Fault {
 #[derive(Clone, Copy)]
 pub(crate) enum Origin {
     DeviceTree,
+    Uefi,
 }
 
 /// Where the fault is.
@@ -84,6 +85,7 @@ impl fmt::Display for Error<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.origin {
             Origin::DeviceTree => "device tree: ",
+            Origin::Uefi => "UEFI: ",
         })?;
         match self.place {
             Place::Whole => f.write_str(self.what)?,

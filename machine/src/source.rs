@@ -7,6 +7,7 @@ use crate::dt::{cpu, device, memory};
 use crate::error::Error;
 use crate::memory::Reserved;
 use crate::region::{Region, Regions};
+use crate::uefi::{self, MemoryMap};
 
 /// A description that was checked.
 #[derive(Clone, Copy, Debug)]
@@ -25,18 +26,6 @@ impl<'a> Source<'a> {
     pub(crate) fn cpus(self) -> Cpus<'a> {
         match self {
             Self::Tree(tree) => Cpus(Items::Tree(cpu::Cpus::new(tree))),
-        }
-    }
-
-    pub(crate) fn memory(self) -> Memory<'a> {
-        match self {
-            Self::Tree(tree) => Memory(Items::Tree(memory::Memory::new(tree))),
-        }
-    }
-
-    pub(crate) fn reserved(self) -> Reservations<'a> {
-        match self {
-            Self::Tree(tree) => Reservations(Items::Tree(memory::Reservations::new(tree))),
         }
     }
 
@@ -80,23 +69,56 @@ impl<'a> Iterator for Cpus<'a> {
 }
 
 /// See [`Machine::memory`](crate::Machine::memory).
-pub struct Memory<'a>(Items<memory::Memory<'a>>);
+pub struct Memory<'a>(MemoryItems<'a>);
+
+/// Who says what memory there is.
+enum MemoryItems<'a> {
+    Map(uefi::Memory<'a>),
+    Tree(memory::Memory<'a>),
+}
+
+impl<'a> Memory<'a> {
+    pub(crate) fn new(source: Source<'a>, map: Option<MemoryMap<'a>>) -> Self {
+        Self(match (map, source) {
+            (Some(map), _) => MemoryItems::Map(uefi::Memory::new(map)),
+            (None, Source::Tree(tree)) => MemoryItems::Tree(memory::Memory::new(tree)),
+        })
+    }
+}
 
 impl<'a> Iterator for Memory<'a> {
     type Item = Result<Region, Error<'a>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.next()
+        match &mut self.0 {
+            MemoryItems::Map(map) => map.next(),
+            MemoryItems::Tree(tree) => tree.next(),
+        }
     }
 }
 
 /// See [`Machine::reserved`](crate::Machine::reserved).
-pub struct Reservations<'a>(Items<memory::Reservations<'a>>);
+pub struct Reservations<'a> {
+    map: Option<uefi::Taken<'a>>,
+    source: Items<memory::Reservations<'a>>,
+}
+
+impl<'a> Reservations<'a> {
+    pub(crate) fn new(source: Source<'a>, map: Option<MemoryMap<'a>>) -> Self {
+        let source = match source {
+            Source::Tree(tree) => Items::Tree(memory::Reservations::new(tree)),
+        };
+        Self { map: map.map(uefi::Taken::new), source }
+    }
+}
 
 impl<'a> Iterator for Reservations<'a> {
     type Item = Result<Reserved, Error<'a>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.next()
+        if let Some(taken) = self.map.as_mut().and_then(Iterator::next) {
+            return Some(Ok(taken));
+        }
+        self.source.next()
     }
 }
