@@ -38,7 +38,7 @@
 //! | 4 | `sync`, `exception` | locks; exceptions of the application's, and what runs below |
 //! | 3 | `masking`, `gate`, `holds` | what a CPU holds back, what stops it, what keeps it |
 //! | 2 | `percpu`, `key`, `hook` | which CPUs there are, and what each has; conditions in the code |
-//! | 1 | `clock`, `closure`, `cpu_set` | the counter; closures in place; sets of CPUs |
+//! | 1 | `clock`, `closure`, `cpu_set`, `uefi` | the counter; closures in place; sets of CPUs; entered by UEFI firmware |
 //! | 0 | `arch`, `dt` | the architecture; the machine's description, which is the crate `reveille-machine` |
 
 #![no_std]
@@ -85,6 +85,7 @@ mod psci;
 mod stop;
 pub mod sync;
 pub mod time;
+mod uefi;
 pub mod watchdog;
 
 pub use arch::mmu::MapError;

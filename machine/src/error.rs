@@ -25,6 +25,7 @@ pub enum Fault {
 pub(crate) enum Origin {
     DeviceTree,
     Acpi,
+    Uefi,
 }
 
 /// Where the fault is.
@@ -86,6 +87,7 @@ impl fmt::Display for Error<'_> {
         f.write_str(match self.origin {
             Origin::DeviceTree => "device tree: ",
             Origin::Acpi => "ACPI: ",
+            Origin::Uefi => "UEFI: ",
         })?;
         match self.place {
             Place::Whole => f.write_str(self.what)?,

@@ -4,6 +4,7 @@
 //! - [`Machine`] and the types of its parts are plain values, whoever described it. What it does not keep, such as the CPUs,
 //!   it looks up in the description when it is asked: nothing is allocated, and no number of CPUs is too large.
 //! - [`dt`] reads device trees, [`acpi`] the tables of machines that have ACPI instead.
+//! - [`uefi`] reads what UEFI firmware leaves in memory: a map of it above all, which counts more than what a tree says.
 //! - [`BootArgs`] reads the words of the command line.
 //! - [`IndexSet`] and [`Ranges`] are sets of numbers and of addresses, for whoever works with the above; [`FreeList`] is a list of
 //!   free memory.
@@ -33,6 +34,7 @@ mod ranges;
 mod region;
 mod source;
 mod timer;
+pub mod uefi;
 
 pub use bootargs::BootArgs;
 pub use console::{Console, ConsoleKind};

@@ -7,6 +7,7 @@ use crate::psci::Psci;
 use crate::region::Regions;
 use crate::source::{Cpus, Memory, Reservations, Source};
 use crate::timer::Timer;
+use crate::uefi::MemoryMap;
 
 /// A machine, as it is described: by a device tree, which [`Machine::parse`] reads, or by ACPI tables, for which there is
 /// [`Machine::from_acpi`].
@@ -17,6 +18,7 @@ use crate::timer::Timer;
 pub struct Machine<'a> {
     pub(crate) source: Source<'a>,
     pub(crate) cpu_count: usize,
+    pub(crate) memory_map: Option<MemoryMap<'a>>,
     /// Its name, empty if it has none.
     pub model: &'a str,
     /// The kernel command line, empty if there is none.
@@ -38,6 +40,14 @@ pub struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
+    /// The same with the memory map of UEFI firmware: it says what [memory](Self::memory) there is, whatever else the description says of
+    /// it, and is the first to say what of it is [taken](Self::reserved).
+    #[must_use]
+    pub fn with_memory_map(mut self, map: MemoryMap<'a>) -> Self {
+        self.memory_map = Some(map);
+        self
+    }
+
     /// The CPUs in the order of the description, which need not start with the one that boots. A CPU that is described
     /// wrongly, or has the MPIDR of an earlier one, is an error in its place; no CPU at all is a single error.
     pub fn cpus(&self) -> Cpus<'a> {
@@ -51,12 +61,12 @@ impl<'a> Machine<'a> {
 
     /// The memory. Pieces of no size are left out; no memory at all is a single error.
     pub fn memory(&self) -> Memory<'a> {
-        self.source.memory()
+        Memory::new(self.source, self.memory_map)
     }
 
     /// Memory that is taken. The description itself and the running image are not among it.
     pub fn reserved(&self) -> Reservations<'a> {
-        self.source.reserved()
+        Reservations::new(self.source, self.memory_map)
     }
 
     /// What the board is compatible with, most specific first, for quirks that are keyed by board.

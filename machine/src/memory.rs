@@ -22,4 +22,6 @@ pub enum ReservedBy {
     Node,
     /// Whoever left the initial RAM disk there.
     Initrd,
+    /// UEFI firmware, in its memory map ([`Machine::with_memory_map`](crate::Machine::with_memory_map)).
+    Firmware,
 }

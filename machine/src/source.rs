@@ -8,6 +8,7 @@ use crate::dt::{cpu, device, memory};
 use crate::error::Error;
 use crate::memory::Reserved;
 use crate::region::{Region, Regions};
+use crate::uefi::{self, MemoryMap};
 
 /// A description that was checked.
 #[derive(Clone, Copy, Debug)]
@@ -29,20 +30,6 @@ impl<'a> Source<'a> {
         match self {
             Self::Tree(tree) => Cpus(Items::Tree(cpu::Cpus::new(tree))),
             Self::Acpi(tables) => Cpus(Items::Acpi(acpi::cpu::Cpus::new(tables))),
-        }
-    }
-
-    pub(crate) fn memory(self) -> Memory<'a> {
-        match self {
-            Self::Tree(tree) => Memory(Items::Tree(memory::Memory::new(tree))),
-            Self::Acpi(_) => Memory(Items::Acpi(core::iter::empty())),
-        }
-    }
-
-    pub(crate) fn reserved(self) -> Reservations<'a> {
-        match self {
-            Self::Tree(tree) => Reservations(Items::Tree(memory::Reservations::new(tree))),
-            Self::Acpi(_) => Reservations(Items::Acpi(core::iter::empty())),
         }
     }
 
@@ -90,23 +77,57 @@ impl<'a> Iterator for Cpus<'a> {
 }
 
 /// See [`Machine::memory`](crate::Machine::memory).
-pub struct Memory<'a>(Items<memory::Memory<'a>, core::iter::Empty<Result<Region, Error<'a>>>>);
+pub struct Memory<'a>(MemoryItems<'a>);
+
+/// Who says what memory there is.
+enum MemoryItems<'a> {
+    Map(uefi::Memory<'a>),
+    Tree(memory::Memory<'a>),
+    /// Tables do not: one error.
+    Nobody(bool),
+}
+
+impl<'a> Memory<'a> {
+    pub(crate) fn new(source: Source<'a>, map: Option<MemoryMap<'a>>) -> Self {
+        Self(match (map, source) {
+            (Some(map), _) => MemoryItems::Map(uefi::Memory::new(map)),
+            (None, Source::Tree(tree)) => MemoryItems::Tree(memory::Memory::new(tree)),
+            (None, Source::Acpi(_)) => MemoryItems::Nobody(false),
+        })
+    }
+}
 
 impl<'a> Iterator for Memory<'a> {
     type Item = Result<Region, Error<'a>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.next()
+        match &mut self.0 {
+            MemoryItems::Map(map) => map.next(),
+            MemoryItems::Tree(tree) => tree.next(),
+            MemoryItems::Nobody(said) => (!core::mem::replace(said, true)).then(|| Err(acpi::no_memory())),
+        }
     }
 }
 
 /// See [`Machine::reserved`](crate::Machine::reserved).
-pub struct Reservations<'a>(Items<memory::Reservations<'a>, core::iter::Empty<Result<Reserved, Error<'a>>>>);
+pub struct Reservations<'a> {
+    map: Option<uefi::Taken<'a>>,
+    source: Option<memory::Reservations<'a>>,
+}
+
+impl<'a> Reservations<'a> {
+    pub(crate) fn new(source: Source<'a>, map: Option<MemoryMap<'a>>) -> Self {
+        Self { map: map.map(uefi::Taken::new), source: source.tree().map(memory::Reservations::new) }
+    }
+}
 
 impl<'a> Iterator for Reservations<'a> {
     type Item = Result<Reserved, Error<'a>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.next()
+        if let Some(taken) = self.map.as_mut().and_then(Iterator::next) {
+            return Some(Ok(taken));
+        }
+        self.source.as_mut()?.next()
     }
 }

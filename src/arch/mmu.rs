@@ -24,6 +24,10 @@ pub(crate) const OWN_STACKS: u64 = 0x0000_f400_0000_0000;
 pub(crate) const PATCH_WINDOW: u64 = 0x0000_f800_0000_0000;
 /// The device tree, which may lie at address 0, to which no reference can point.
 pub(crate) const TREE_WINDOW: u64 = 0x0000_f900_0000_0000;
+/// What else firmware left somewhere, one piece after the other.
+pub(crate) const FIRMWARE_WINDOW: u64 = TREE_WINDOW + (1 << 30);
+/// Bytes of it.
+pub(crate) const FIRMWARE_WINDOW_SIZE: u64 = 4 << 20;
 /// What the application maps, each physical address at its own distance from here.
 pub(crate) const MAP_WINDOW: u64 = 0x0000_fa00_0000_0000;
 /// Bytes of it: physical addresses from here on cannot be mapped there.

@@ -4,6 +4,7 @@ use super::area::enter_early;
 use super::carve::carve;
 #[cfg(feature = "fault-injection")]
 use super::fault;
+use super::left::Left;
 use super::system::{SYSTEM, System};
 use super::{arrival, interrupt};
 use crate::arch::{self, cache, regs};
@@ -46,7 +47,8 @@ pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
     // SAFETY: the first word of the image, mapped; alone, masked, on the boot stack. The word answers, so what comes instead
     // has been waiting.
     let stale_serror = unsafe { arch::probe(memory::image().0) }.is_none();
-    let Some(blob) = find_blob(blob, memory::tree_at) else { arch::park() };
+    let mut left = Left::find(blob);
+    let Some(blob) = left.tree else { arch::park() };
     clock::assume();
     find_console(&blob);
     #[cfg(feature = "fault-injection")]
@@ -55,6 +57,8 @@ pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
         Ok(machine) => machine,
         Err(error) => give_up(error),
     };
+    left.follow(&machine);
+    let machine = left.machine(machine);
     let args = BootArgs(machine.bootargs.unwrap_or(""));
     if args.get("reveille.exit") == Some("semihosting") {
         ending::use_semihosting();
@@ -69,6 +73,15 @@ pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
     }
     time::init(machine.timer.as_ref().ok());
     gic::init_reminders();
+    left.report();
+    if !machine.is_described() {
+        match left.rsdp {
+            Some(at) => give_up(format_args!(
+                "the device tree describes no machine, and ACPI (RSDP at {at:#x}) is not read"
+            )),
+            None => give_up("the device tree describes no machine, and there is nothing else that does"),
+        }
+    }
     report_notes(&machine, args);
     if stale_serror {
         log::warn!("an SError from before this image was pending when it was entered");
@@ -83,7 +96,7 @@ pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
     nmi::init(args);
     panic::init_action(args);
     let mut memory = MemoryMap::EMPTY;
-    if let Err(error) = carve(&mut memory, &machine, blob.region, regime, boot_on_own_stacks) {
+    if let Err(error) = carve(&mut memory, &machine, &left, regime, boot_on_own_stacks) {
         give_up(error);
     }
     let deadline = bringup::default_deadline(args);

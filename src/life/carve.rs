@@ -1,6 +1,7 @@
 //! What the boot CPU carves for all CPUs.
 
 use super::arrival;
+use super::left::Left;
 use crate::arch::mmu::{MapError, PAGE};
 use crate::arch::shared::{self, BootLine, Crumbs, Regime};
 use crate::arch::{cache, regs};
@@ -17,11 +18,13 @@ use core::fmt;
 pub(super) fn carve<'a>(
     memory: &mut MemoryMap,
     machine: &Machine<'a>,
-    blob: Region,
+    left: &Left,
     regime: Regime,
     boot_entry: extern "C" fn(&'static Area) -> !,
 ) -> Result<(), MemoryError<'a>> {
+    let blob = left.tree_region();
     memory.read(machine, blob)?;
+    left.keep(memory);
     for cpu in machine.cpus().flatten() {
         // Firmware reads it, whether or not the tree reserves it.
         if let Method::SpinTable(address) = Method::of(&cpu) {

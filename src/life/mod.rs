@@ -3,7 +3,7 @@
 //! | | file | what happens | relies on |
 //! |---|---|---|---|
 //! | 1 | `entry` | assembly receives the CPU from firmware, at whatever exception level, and turns its MMU on | nothing |
-//! | 2 | `boot` | the first one reads the device tree, carves memory for all (`carve`), sets up interrupts and time, calls `main` | being alone |
+//! | 2 | `boot` | the first one reads what firmware left (`left`), carves memory for all (`carve`), sets up interrupts and time, calls `main` | being alone |
 //! | 3 | `arrival` | any other one wins its slot, or goes to the pen; sets up its part of everything, and comes online | `boot`, and whoever starts it |
 //! | 4 | `secondary` | it runs what the application has for it | being online |
 //! | 5 | `interrupt` | it is interrupted: by a call, by a round, by a device | its vectors, its controller |
@@ -26,6 +26,7 @@ pub(crate) mod fault;
 mod idle;
 mod interrupt;
 mod leaving;
+mod left;
 mod news;
 mod options;
 mod secondary;

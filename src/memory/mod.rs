@@ -23,6 +23,7 @@
 mod alone;
 mod carve;
 pub mod dma;
+mod firmware;
 #[cfg(feature = "heap")]
 mod heap;
 mod image;
@@ -42,6 +43,7 @@ pub use stack::{Stack, StackError};
 
 pub(crate) use alone::Alone;
 pub(crate) use carve::{MemoryError, MemoryMap};
+pub(crate) use firmware::bytes_at;
 pub(crate) use image::{build_id, function_at, image, instruction, is_text, offset_of_function, text};
 #[cfg(feature = "fault-injection")]
 pub(crate) use map::unmap_device;

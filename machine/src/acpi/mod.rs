@@ -11,7 +11,7 @@
 //! | part | where it stands |
 //! |---|---|
 //! | [`model`](Machine::model), [`compatible`](Machine::compatible) | OEM ID and OEM Table ID of the XSDT (ACPI 5.2.8) |
-//! | [`bootargs`](Machine::bootargs), [`memory`](Machine::memory), [`reserved`](Machine::reserved) | not in tables: what the caller says, and the memory map of UEFI |
+//! | [`bootargs`](Machine::bootargs), [`memory`](Machine::memory), [`reserved`](Machine::reserved) | not in tables: what the caller says, and what UEFI says, whose [memory map](Machine::with_memory_map) is needed |
 //! | [`cpus`](Machine::cpus) | GICC structures of the MADT (5.2.12.14): by PSCI if the FADT says so, else by the parking protocol |
 //! | [`gic`](Machine::gic) | GICD and GICR structures of the MADT (5.2.12.15, 5.2.12.17), and what GICC structures add; ITS are not used |
 //! | [`psci`](Machine::psci) | ARM boot architecture flags of the FADT (5.2.9.4) |
@@ -75,6 +75,11 @@ pub(crate) fn no_devices<'a>() -> Error<'a> {
     Error::not_described("devices are not looked for: the namespace is not read")
 }
 
+/// Memory is for UEFI to tell.
+pub(crate) fn no_memory<'a>() -> Error<'a> {
+    Error::not_described("without the memory map of UEFI there is no memory")
+}
+
 impl<'a> Machine<'a> {
     /// Reads the tables to which the RSDP at the physical address `rsdp` leads.
     ///
@@ -87,17 +92,17 @@ impl<'a> Machine<'a> {
     pub fn from_acpi(rsdp: u64, bootargs: &'a str, read: ReadPhysical<'_, 'a>) -> Result<Self, Error<'a>> {
         let root = Root::find(rsdp, read)?;
         let mut note = None;
-        let mut find = |signature, name| root.table(signature, name, &mut note, &mut *read);
-        let madt = find(b"APIC", "MADT");
-        let fadt = find(b"FACP", "FADT");
-        let gtdt = find(b"GTDT", "GTDT");
-        let (console, console_note) = console::find(find(b"SPCR", "SPCR"), find(b"DBG2", "DBG2"));
+        let wanted =
+            [(b"APIC", "MADT"), (b"FACP", "FADT"), (b"GTDT", "GTDT"), (b"SPCR", "SPCR"), (b"DBG2", "DBG2")];
+        let [madt, fadt, gtdt, spcr, dbg2] = root.tables(wanted, &mut note, read);
+        let (console, console_note) = console::find(spcr, dbg2);
         let psci = fadt.and_then(|fadt| psci::read(fadt, &mut note));
         let gic = madt.and_then(|madt| gic::read(madt, &mut note));
         let tables = Tables { root: root.piece, madt, psci: psci.is_ok() };
         let model = root.piece.bytes.get(10..24).map_or("", text);
         Ok(Self {
             source: Source::Acpi(tables),
+            memory_map: None,
             cpu_count: madt.map_or(0, |madt| Structures::new(madt, Kind::Gicc).flatten().count()),
             model,
             bootargs: Ok(bootargs),

@@ -85,23 +85,21 @@ impl<'a> Root<'a> {
         Ok(Self { piece: table(at, header, path, read)?, width })
     }
 
-    /// The first table with this signature. What is odd about the list, and can be lived with, goes to `note`.
+    /// The first table of each signature. What is odd about the list, and can be lived with, goes to `note`.
     #[inline(never)]
-    pub fn table(
+    pub fn tables<const N: usize>(
         &self,
-        signature: &[u8; 4],
-        name: &'static str,
+        wanted: [(&[u8; 4], &'static str); N],
         note: &mut Option<Error<'a>>,
         read: ReadPhysical<'_, 'a>,
-    ) -> Result<Piece<'a>, Error<'a>> {
-        let path = TablePath::of(name);
-        let mut found = None;
+    ) -> [Result<Piece<'a>, Error<'a>>; N] {
+        let absent = |(_, name)| Err(Error::in_table(Fault::Absent, TablePath::of(name), "no such table"));
+        let mut found = wanted.map(absent);
         let pointers = self.piece.bytes.get(HEADER..).unwrap_or(&[]).chunks(self.width);
         if pointers.len() > MOST_TABLES {
             let what = "more tables than are looked at, of";
-            note.get_or_insert(
-                Error::in_table(Fault::Unsupported, self.piece.path, what).value(pointers.len() as u64),
-            );
+            let error = Error::in_table(Fault::Unsupported, self.piece.path, what);
+            note.get_or_insert(error.value(pointers.len() as u64));
         }
         for pointer in pointers.take(MOST_TABLES) {
             let at = number(pointer, 0, self.width).unwrap_or(0);
@@ -114,17 +112,19 @@ impl<'a> Root<'a> {
                 note.get_or_insert(Error::in_table(Fault::Structure, self.piece.path, what).value(at));
                 continue;
             };
-            if !header.starts_with(signature) {
+            let Some(index) = wanted.iter().position(|(signature, _)| header.starts_with(*signature)) else {
                 continue;
-            }
-            if found.is_some() {
+            };
+            let (Some(slot), Some((_, name))) = (found.get_mut(index), wanted.get(index)) else { continue };
+            let path = TablePath::of(name);
+            if matches!(slot, Err(error) if error.is_absent()) {
+                *slot = table(at, header, path, read);
+            } else {
                 let what = "there is another one, which is not used";
                 note.get_or_insert(Error::in_table(Fault::Structure, path, what).value(at));
-                break;
             }
-            found = Some(table(at, header, path, read));
         }
-        found.unwrap_or(Err(Error::in_table(Fault::Absent, path, "no such table")))
+        found
     }
 }
 

@@ -20,6 +20,7 @@
 //! | [`psci`](Machine::psci) | the node at `/psci`, else at `/firmware/psci`, else the first one anywhere |
 //! | [`timer`](Machine::timer) | the first `arm,armv8-timer` or `arm,armv7-timer` |
 //! | [`console`](Machine::console) | the UART that `/chosen` names by `stdout-path` (3.6), else the first enabled one with a driver |
+//! | [`uefi`](Machine::uefi) | `linux,uefi-system-table` and `linux,uefi-mmap-..` in `/chosen` |
 //! | [`device_regions`](Machine::device_regions) | `reg` of the first enabled node with that `compatible` |
 //!
 //! Numbers of sections are those of the Devicetree Specification, release v0.4; bindings are those that Linux keeps in
@@ -27,6 +28,7 @@
 
 mod address;
 mod blob;
+mod chosen;
 mod console;
 pub(crate) mod cpu;
 pub(crate) mod device;
@@ -53,6 +55,7 @@ pub use survey::salvage_console;
 
 use crate::error::Error;
 use crate::machine::Machine;
+use crate::uefi::Handover;
 use walk::Walk;
 
 impl<'a> Machine<'a> {
@@ -74,6 +77,20 @@ impl<'a> Machine<'a> {
             let walk = walk.as_mut()?;
             Some(NodeRef::new(walk.tree, walk.step()?))
         })
+    }
+
+    /// What a boot loader that was started by UEFI firmware says of it in `/chosen`, if there is a tree that does.
+    ///
+    /// # Errors
+    /// Something of it is missing, or is no number.
+    pub fn uefi(&self) -> Result<Option<Handover>, Error<'a>> {
+        self.source.tree().map_or(Ok(None), chosen::uefi)
+    }
+
+    /// False for a tree of `/chosen` alone, which is how boot loaders hand over a command line and more on a machine that is described
+    /// in another way. A `/hypervisor` does not count either: such a one adds it to whatever tree there is.
+    pub fn is_described(&self) -> bool {
+        self.source.tree().is_none_or(chosen::has_more)
     }
 
     /// How many nodes the tree has.

@@ -66,6 +66,7 @@ pub(super) fn survey<'a>(tree: Tree<'a>) -> Machine<'a> {
     Machine {
         source: Source::Tree(tree),
         cpu_count: cpu::count(tree),
+        memory_map: None,
         model,
         bootargs: chosen.map_or(Ok(""), |chosen| Ok(chosen.string("bootargs")?.unwrap_or(""))),
         gic,

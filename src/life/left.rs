@@ -1,0 +1,165 @@
+//! What firmware left: the one place that knows by which ways the image is started, and what each of them hands over.
+
+use super::boot::find_blob;
+use crate::dt::{Error, Machine, Region};
+use crate::memory::{self, Blob, MemoryMap};
+use crate::uefi;
+use core::fmt;
+use reveille_machine::uefi::{
+    ACPI_1, ACPI_2, Handover, MAX_MAP_SIZE, SYSTEM_TABLE_SIZE, SystemTable, TABLE_SIZE, find_table,
+};
+
+/// What is handed over, whichever way.
+///
+/// | started by | tree | RSDP | memory map | arguments |
+/// |---|---|---|---|---|
+/// | the arm64 boot protocol | x0, or the start of RAM | - | - | - |
+/// | that, by a Linux that UEFI firmware had started (kexec) | the same | `/chosen` | `/chosen` | - |
+/// | UEFI firmware | its configuration tables | the same | as boot services ended | load options |
+#[derive(Default)]
+pub(super) struct Left {
+    /// The device tree.
+    pub(super) tree: Option<Blob>,
+    /// Where the RSDP of ACPI lies, physical.
+    pub(super) rsdp: Option<u64>,
+    /// Firmware's memory map.
+    pub(super) map: Option<reveille_machine::uefi::MemoryMap<'static>>,
+    /// The command line, if it is not that of the tree.
+    pub(super) arguments: Option<&'static str>,
+    /// What is read for ever of what lies in memory that is free otherwise, beside the tree.
+    kept: [Region; 2],
+    /// What was wrong with it.
+    note: Option<Note>,
+}
+
+/// What is wrong with what was handed over.
+enum Note {
+    /// What is said to be there cannot be read.
+    Unreadable(&'static str, u64),
+    /// It makes no sense.
+    Wrong(Error<'static>),
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(what, at) => {
+                write!(f, "UEFI: {what} at {at:#x}: nothing there that can be read")
+            }
+            Self::Wrong(error) => error.fmt(f),
+        }
+    }
+}
+
+impl From<Error<'static>> for Note {
+    fn from(error: Error<'static>) -> Self {
+        Self::Wrong(error)
+    }
+}
+
+impl Left {
+    /// What is there without a look at the tree. `x0` is what the image was entered with.
+    ///
+    /// On the boot stack, alone, masked, once.
+    #[inline(never)]
+    pub(super) fn find(x0: u64) -> Self {
+        let mut left = Self::default();
+        let Some(handed) = uefi::Left::read() else {
+            left.tree = find_blob(x0, memory::tree_at);
+            return left;
+        };
+        left.rsdp = Some(handed.rsdp).filter(|at| *at != 0);
+        if handed.tree != 0 {
+            left.tree = memory::tree_at(handed.tree);
+        }
+        left.note = left.take(&handed).err();
+        left
+    }
+
+    /// Map and command line of what firmware said to the image itself.
+    fn take(&mut self, handed: &uefi::Left) -> Result<(), Note> {
+        self.take_map(&handed.map)?;
+        if handed.arguments_size != 0 {
+            let region = Region { base: handed.arguments, size: handed.arguments_size };
+            let bytes = self.bytes("command line", region)?;
+            self.kept[1] = region;
+            self.arguments = core::str::from_utf8(bytes).ok();
+        }
+        Ok(())
+    }
+
+    fn take_map(&mut self, handover: &Handover) -> Result<(), Note> {
+        let region = Region { base: handover.map, size: handover.map_size };
+        let unreadable = Note::Unreadable("memory map", region.base);
+        if region.size > MAX_MAP_SIZE as u64 {
+            return Err(unreadable);
+        }
+        // SAFETY: memory that firmware or a boot loader has allocated for it and left alone since; an address that is none answers with an abort.
+        let bytes = unsafe { memory::bytes_at(region) }.ok_or(unreadable)?;
+        self.map = Some(reveille_machine::uefi::MemoryMap::new(bytes, handover.stride, handover.version)?);
+        self.kept[0] = region;
+        Ok(())
+    }
+
+    /// The bytes of `region`, if they are memory by the map.
+    fn bytes(&self, what: &'static str, region: Region) -> Result<&'static [u8], Note> {
+        let is_memory = self.map.is_some_and(|map| map.has(region));
+        // SAFETY: RAM, as firmware's memory map says; of firmware's, which nobody has called since, or kept by `keep`.
+        let bytes = if is_memory { unsafe { memory::bytes_at(region) } } else { None };
+        bytes.ok_or(Note::Unreadable(what, region.base))
+    }
+
+    /// What the tree, read as `machine`, says of firmware that a boot loader was started by. With all else as in [`find`](Self::find).
+    #[inline(never)]
+    pub(super) fn follow(&mut self, machine: &Machine<'static>) {
+        if self.map.is_none() && self.note.is_none() {
+            self.note = self.follow_tree(machine).err();
+        }
+    }
+
+    fn follow_tree(&mut self, machine: &Machine<'static>) -> Result<(), Note> {
+        let Some(handover) = machine.uefi()? else { return Ok(()) };
+        self.take_map(&handover)?;
+        let at = Region { base: handover.system_table, size: SYSTEM_TABLE_SIZE as u64 };
+        let Some(table) = self.bytes("system table", at)?.first_chunk() else { return Ok(()) };
+        let table = SystemTable::read(table)?;
+        if table.count != 0 {
+            // Virtual, if Linux has given firmware its addresses.
+            let base = self.map.map_or(table.tables, |map| map.to_physical(table.tables));
+            let tables = Region { base, size: (table.count * TABLE_SIZE) as u64 };
+            let tables = self.bytes("configuration tables", tables)?;
+            self.rsdp = find_table(tables, &ACPI_2).or_else(|| find_table(tables, &ACPI_1));
+        }
+        Ok(())
+    }
+
+    /// The machine as it is with what firmware says besides.
+    pub(super) fn machine(&self, mut machine: Machine<'static>) -> Machine<'static> {
+        if let Some(arguments) = self.arguments {
+            machine.bootargs = Ok(arguments);
+        }
+        match self.map {
+            Some(map) => machine.with_memory_map(map),
+            None => machine,
+        }
+    }
+
+    /// Says what of it is not as it should be and can be lived with.
+    pub(super) fn report(&self) {
+        if let Some(note) = &self.note {
+            log::error!("{note}");
+        }
+    }
+
+    /// Keeps what is read for ever out of the free memory.
+    pub(super) fn keep(&self, memory: &mut MemoryMap) {
+        for region in self.kept {
+            memory.keep(region);
+        }
+    }
+
+    /// Where the tree lies; empty if there is none.
+    pub(super) fn tree_region(&self) -> Region {
+        self.tree.map_or(Region::default(), |blob| blob.region)
+    }
+}

@@ -1,0 +1,7 @@
+//! Entered by UEFI firmware, as an application of its: what it hands over, and the end of its services.
+//!
+//! Numbers of sections are those of the UEFI Specification, release 2.10.
+
+mod left;
+
+pub(crate) use left::Left;
