@@ -17,7 +17,7 @@ pub(super) fn read<'a>(fadt: Piece<'a>, note: &mut Option<Error<'a>>) -> Result<
     }
     let flags = fadt.number(129, 2)?;
     if flags & COMPLIANT == 0 {
-        return Err(Error::in_table(Fault::Absent, fadt.path, "no PSCI"));
+        return Err(Error::in_table(Fault::Absent, fadt.path, "firmware without PSCI"));
     }
     let conduit = if flags & USE_HVC != 0 { Conduit::Hvc } else { Conduit::Smc };
     // "Compliant" is 0.2 at least; the firmware itself tells more.

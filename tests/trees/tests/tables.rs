@@ -109,7 +109,7 @@ fn each_part_says_what_is_wrong_with_it() {
         &with(Table::new("FACP", 4).zeros_to(116).finish()),
         "FADT: too short for what is to be in it (0x74)",
     );
-    broken("psci", &with(fadt(0)), "FADT: no PSCI");
+    broken("psci", &with(fadt(0)), "FADT: firmware without PSCI");
     let x86 = Table::new("FACP", 6).zeros_to(276).finish();
     broken("note", &with(x86), "FADT: not that of a machine with reduced hardware, as every Arm machine is");
     let mut twice = sound();
@@ -396,11 +396,11 @@ fn random_mutations_are_survived() {
     let memories: Vec<Memory> = samples().into_iter().map(|(_, tables)| Memory::of(&tables)).collect();
     let mut read = 0_u32;
     for seed in seed..seed + count {
-        let mut random = Random::new(seed);
-        let mut memory = memories[random.below(memories.len() as u64) as usize].clone();
+        let mut random = Random(seed);
+        let mut memory = memories[random.below(memories.len())].clone();
         for _ in 0..=random.below(6) {
-            let length = memory.0.len() as u64;
-            let at = random.below(length) as usize;
+            let length = memory.0.len();
+            let at = random.below(length);
             match random.below(5) {
                 0 => memory.0[at] = random.below(256) as u8,
                 1 => memory.0[at] ^= 1 << random.below(8),
@@ -408,9 +408,9 @@ fn random_mutations_are_survived() {
                 3 => memory.0.truncate(at.max(36)),
                 _ => {
                     // A structure or a pointer in another's place.
-                    let from = random.below(length) as usize;
+                    let from = random.below(length);
                     let bytes: Vec<u8> =
-                        memory.0[from..].iter().copied().take(1 + random.below(32) as usize).collect();
+                        memory.0[from..].iter().copied().take(1 + random.below(32)).collect();
                     memory.0[at..].iter_mut().zip(bytes).for_each(|(to, byte)| *to = byte);
                 }
             }
@@ -424,7 +424,7 @@ fn random_mutations_are_survived() {
         );
     }
     println!("{count} mutated tables, {read} lists of them read");
-    assert!(count < 100 || u64::from(read) > count / 3);
+    assert!(count < 100 || u64::from(read) > count / 4);
 }
 
 /// Memory dumped out of machines: the tables in it, against `iasl -d`.
