@@ -9,12 +9,37 @@ use crate::region::Region;
 
 /// In the interrupt types of the SPCR: a GIC.
 const GIC: u64 = 1 << 3;
+/// Bytes of registers: tables do not say, and none of those that are known takes more.
+const SIZE: u64 = 0x1000;
 /// The port type of the DBG2 that is a UART.
 const SERIAL: u64 = 0x8000;
 
-/// Address and kind of the UART that a Generic Address Structure (ACPI 5.2.3.2) and a subtype of the DBG2 describe.
+/// Kind and registers of the UART that a Generic Address Structure (ACPI 5.2.3.2) and a subtype of the DBG2 describe.
 fn uart<'a>(piece: &Piece<'a>, subtype: u64, gas: usize) -> Result<(ConsoleKind, Region), Error<'a>> {
     let base = piece.number(gas + 4, 8)?;
+    let by_name = ConsoleKind::by_name;
+    let kind = match subtype {
+        // The 16550s: by the layout that the address has.
+        0x0 | 0x1 | 0x5 | 0x12 => {
+            let (shift, width) = layout(piece.optional(gas + 1, 1), piece.optional(gas + 3, 1));
+            Some(ConsoleKind::Uart8250 { reg_shift: shift, reg_io_width: width, reg_offset: 0 })
+        }
+        0x3 => Some(ConsoleKind::Pl011),
+        0x4 | 0x9 => by_name("qcom,msm-uartdm"),
+        0xa => by_name("samsung,exynos4210-uart"),
+        0xc => by_name("imx"),
+        0xd | 0xe => Some(ConsoleKind::SbsaUart),
+        0xf => by_name("dcc"),
+        // The mini-UART, at the address of the block that it is in: so firmware of the Raspberry Pi has it.
+        0x10 => Some(ConsoleKind::Uart8250 { reg_shift: 2, reg_io_width: 4, reg_offset: 0x40 }),
+        0x11 | 0x13 => by_name("geni"),
+        _ => None,
+    };
+    let what = "no driver for a console of this type";
+    let kind = kind.ok_or(Error::in_table(Fault::Unsupported, piece.path, what).value(subtype))?;
+    if !kind.is_in_memory() {
+        return Ok((kind, Region::default()));
+    }
     if base == 0 {
         return Err(Error::in_table(Fault::Absent, piece.path, "no console: its address is 0"));
     }
@@ -22,22 +47,10 @@ fn uart<'a>(piece: &Piece<'a>, subtype: u64, gas: usize) -> Result<(ConsoleKind,
     if space != 0 {
         return Err(Error::field(piece.path, "address", "not in memory, but in space").value(space));
     }
-    let (kind, size) = match subtype {
-        0x3 => (ConsoleKind::Pl011, 0x1000),
-        0xd | 0xe => (ConsoleKind::SbsaUart, 0x1000),
-        0x0 | 0x1 | 0x5 | 0x12 => {
-            let (shift, width) = layout(piece.optional(gas + 1, 1), piece.optional(gas + 3, 1));
-            (ConsoleKind::Uart8250 { reg_shift: shift, reg_io_width: width, reg_offset: 0 }, 8 << shift)
-        }
-        _ => {
-            let what = "no driver for a console of this type";
-            return Err(Error::in_table(Fault::Unsupported, piece.path, what).value(subtype));
-        }
-    };
-    if base.checked_add(size - 1).is_none() {
+    if base.checked_add(SIZE - 1).is_none() {
         return Err(Error::field(piece.path, "address", "beyond 64 bits").value(base));
     }
-    Ok((kind, Region { base, size }))
+    Ok((kind, Region { base, size: SIZE }))
 }
 
 /// How far apart the registers of an 8250 are, as a shift, and bytes per access: the width in bits of a Generic Address Structure is the

@@ -494,6 +494,7 @@ fn console(console: &Console<'_>) -> String {
         ConsoleKind::Uart8250 { reg_shift, reg_io_width, .. } => {
             format!("8250 {} {}", 8 << reg_shift, reg_io_width.ilog2() + 1)
         }
+        other => other.name().to_owned(),
     };
     format!("{kind} {:#x} {}", console.registers.base, console.interrupt.map_or(0, |found| found.id))
 }

@@ -230,6 +230,15 @@ fn consoles() {
         of(spcr(3, &gas(0, 32, 3, 0x900_0000), 33, 7)),
         Ok((ConsoleKind::Pl011, 0x900_0000, "115200".to_owned()))
     );
+    let pi = ConsoleKind::Uart8250 { reg_shift: 2, reg_io_width: 4, reg_offset: 0x40 };
+    assert_eq!(
+        of(spcr(0x10, &gas(0, 32, 3, 0xfe21_5000), 125, 7)),
+        Ok((pi, 0xfe21_5000, "115200".to_owned()))
+    );
+    let imx = ConsoleKind::by_name("imx").expect("known");
+    assert_eq!(of(spcr(0xc, &gas(0, 32, 3, 0x3086_0000), 58, 0)), Ok((imx, 0x3086_0000, String::new())));
+    let dcc = ConsoleKind::by_name("dcc").expect("known");
+    assert_eq!(of(spcr(0xf, &gas(0, 0, 0, 0), 0, 0)), Ok((dcc, 0, String::new())));
     let refused = |spcr, what: &str| assert_eq!(of(spcr), Err(format!("ACPI: SPCR: {what}")));
     refused(spcr(0x77, &gas(0, 32, 3, 0x900_0000), 33, 7), "no driver for a console of this type (0x77)");
     refused(spcr(3, &gas(1, 32, 3, 0x3f8), 33, 7), "address: not in memory, but in space (0x1)");
