@@ -48,6 +48,11 @@ impl<'a> Machine<'a> {
         self
     }
 
+    /// Whether ACPI tables describe it, and no device tree.
+    pub fn is_from_tables(&self) -> bool {
+        self.source.tree().is_none()
+    }
+
     /// The CPUs in the order of the description, which need not start with the one that boots. A CPU that is described
     /// wrongly, or has the MPIDR of an earlier one, is an error in its place; no CPU at all is a single error.
     pub fn cpus(&self) -> Cpus<'a> {

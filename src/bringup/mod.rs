@@ -4,17 +4,19 @@
 //! that has meanwhile got going. Here arrival and time-out compete for one word (`reveille_protocol::Slot`),
 //! so when a start is over the CPU is either running or certain never to touch anything.
 //!
-//! This room is the glue: it claims, publishes the boot line, asks firmware or writes the release address,
+//! This room is the glue: it claims, publishes the boot line, asks firmware or writes the release address or the mailbox,
 //! steps the protocol and records the verdict.
 
 #[cfg(feature = "fault-injection")]
 pub(crate) mod fault;
+mod parking;
 mod reason;
 mod record;
 mod roll_call;
 mod spin_table;
 mod start;
 
+pub(crate) use parking::{MAILBOX_SIZE, map as map_mailbox};
 pub use reason::Reason;
 pub(crate) use record::{Method, Part, record};
 pub use reveille_protocol::Verdict;

@@ -8,16 +8,18 @@ use core::cell::RefCell;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use reveille_protocol::{Booter, Outcome, Refusal, Verdict};
 
-/// How a CPU is started, read once from the device tree.
+/// How a CPU is started, read once from the description of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Method {
     /// `CPU_ON`.
     Psci,
     /// A store to this address and a SEV.
     SpinTable(u64),
-    /// The tree names no method that we know, or leaves out what it needs.
+    /// A name in the mailbox at this address, and an SGI: the parking protocol.
+    Parking(u64, u32),
+    /// There is no method that we know, or what it needs is left out.
     None,
-    /// `status` says that it is not to be used.
+    /// It is said not to be used.
     Disabled,
 }
 
@@ -27,6 +29,7 @@ impl Method {
             (false, _) => Self::Disabled,
             (true, EnableMethod::Psci) => Self::Psci,
             (true, EnableMethod::SpinTable { release_addr: Some(address) }) => Self::SpinTable(address),
+            (true, EnableMethod::Parking { address, id, .. }) => Self::Parking(address, id),
             (true, _) => Self::None,
         }
     }

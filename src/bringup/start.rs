@@ -3,7 +3,7 @@
 use super::reason::Reason;
 use super::record::{Method, Pending, record};
 use super::roll_call::RollCall;
-use super::spin_table;
+use super::{parking, spin_table};
 use crate::arch;
 use crate::arch::shared::STAGE_UNFIT;
 use crate::clock::{self, Deadline, Instant, to_duration, to_ticks};
@@ -192,6 +192,13 @@ fn call_firmware(area: &Area, pending: &mut Pending, may_come: bool) {
             }
         },
         Method::SpinTable(address) => spin_table::release(address, secondary_entry()),
+        Method::Parking(address, id) => {
+            if !parking::release(area, address, id, secondary_entry()) && !may_come {
+                log::error!("cpu {}: nobody waits at its mailbox, {address:#x}", area.id);
+                // The verdict comes with the next step.
+                let _ = pending.booter.refuse(parking::NOT_PARKED, now);
+            }
+        }
         Method::None | Method::Disabled => {}
     }
 }

@@ -130,7 +130,7 @@ impl fmt::Display for GicError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoSystemRegisters => {
-                write!(f, "the device tree describes a GICv3, but this CPU has no system registers for one")
+                write!(f, "a GICv3 is described, but this CPU has no system registers for one")
             }
             Self::Map(error) => write!(f, "registers: {error}"),
             Self::NoRedistributor { mpidr } => write!(f, "no redistributor for mpidr {mpidr:#012x}"),

@@ -73,14 +73,14 @@ pub(crate) fn init(gic: &dt::Gic<'_>, firmware_is_ours: bool) -> Result<(), GicE
             v2.init(firmware_is_ours);
             GIC_V2.call_once(|| v2);
         }
-        dt::Gic::V3 { path, distributor, redistributors, dropped, stride } => {
+        dt::Gic::V3 { path, distributor, redistributors, dropped, stride, one_by_one } => {
             if *dropped != 0 {
                 let used = redistributors.len();
                 log::error!(
                     "{path}: {dropped} redistributor regions ignored: only the {used} largest are used"
                 );
             }
-            let v3 = v3::GicV3::new(*distributor, redistributors, *stride)?;
+            let v3 = v3::GicV3::new(*distributor, redistributors, *stride, *one_by_one)?;
             v3.init(firmware_is_ours)?;
             GIC_V3.call_once(|| v3);
         }

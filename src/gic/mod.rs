@@ -25,4 +25,4 @@ pub(crate) use controller::{
 pub(crate) use number::{APPLICATION, NMI, Sgi, WAKE};
 pub(crate) use part::CpuPart;
 pub(crate) use remind::{REMIND, Reminder, init as init_reminders};
-pub(crate) use sgi::{Doorbell, SgiBatch, interrupt, send_sgi, send_sgi_set};
+pub(crate) use sgi::{Doorbell, SgiBatch, interrupt, send_sgi, send_sgi_set, wake_parked};

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "fault-injection")]
 use super::fault;
-use super::number::Sgi;
+use super::number::{Sgi, WAKE};
 use super::part::{CpuPart, TARGET_V2, with_sgi};
 use super::{v2, v3_cpu};
 use crate::arch::rarely;
@@ -44,6 +44,16 @@ pub(crate) fn send_sgi(sgi: Sgi, cpu: CpuId) {
 #[inline(always)]
 pub(crate) fn interrupt(sgi: Sgi, area: &Area) {
     send(with_sgi(CpuPart::of(area).target.load(Ordering::Relaxed), sgi));
+}
+
+/// Interrupts the CPU of `area`, which has not come yet: firmware keeps it, with [`WAKE`] enabled, and its CPU interface is number `id`.
+pub(crate) fn wake_parked(area: &Area, id: u32) {
+    let mut target = CpuPart::of(area).target.load(Ordering::Relaxed);
+    if target & TARGET_V2 != 0 {
+        // It has not found out yet; the number of a CPU interface is that of its bit (ACPI 5.2.12.14).
+        target = TARGET_V2 | 1_u64.checked_shl(id).unwrap_or(0) & 0xff;
+    }
+    send_for_sure(with_sgi(target, WAKE));
 }
 
 /// Sends what no test may lose.

@@ -74,6 +74,7 @@ pub(super) struct GicV3 {
     distributor: u64,
     regions: [Region; MAX_REGIONS],
     stride: Option<u64>,
+    one_by_one: bool,
     interrupts: u32,
     /// SGIs can have superpriority, and the CPU that booted understands it.
     nmi: bool,
@@ -114,6 +115,7 @@ impl GicV3 {
         distributor: Region,
         redistributors: &[Region],
         stride: Option<u64>,
+        one_by_one: bool,
     ) -> Result<Self, GicError> {
         if ID_AA64PFR0_EL1.get() >> 24 & 0xf == 0 {
             return Err(GicError::NoSystemRegisters);
@@ -130,6 +132,7 @@ impl GicV3 {
             distributor: distributor.base,
             regions,
             stride,
+            one_by_one,
             interrupts: (32 * (lines + 1)).min(1020),
             nmi: typer & TYPER_NMI != 0 && arch::regs::has_feat_nmi(),
         })
@@ -236,7 +239,7 @@ impl GicV3 {
                 let affinity = (typer >> 32) & 0xff_ffff | (typer >> 56) << 32;
                 found(affinity, at);
                 // Last: the frames of this region end here (IHI 0069 12.11.33).
-                if typer & (1 << 4) != 0 {
+                if typer & (1 << 4) != 0 && !self.one_by_one {
                     break;
                 }
                 let architected = if typer & (1 << 1) != 0 { 2 * FRAME } else { FRAME };

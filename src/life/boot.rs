@@ -48,22 +48,26 @@ pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
     // has been waiting.
     let stale_serror = unsafe { arch::probe(memory::image().0) }.is_none();
     let mut left = Left::find(blob);
-    let Some(blob) = left.tree else { arch::park() };
     clock::assume();
-    find_console(&blob);
-    #[cfg(feature = "fault-injection")]
-    fault::about_to_read_the_tree(&blob);
-    let machine = match Machine::parse(blob.bytes) {
-        Ok(machine) => machine,
-        Err(error) => give_up(error),
-    };
-    left.follow(&machine);
-    let machine = left.machine(machine);
-    let args = BootArgs(machine.bootargs.unwrap_or(""));
+    let tree = left.tree.map(|blob| {
+        find_console(&blob);
+        #[cfg(feature = "fault-injection")]
+        fault::about_to_read_the_tree(&blob);
+        Machine::parse(blob.bytes).unwrap_or_else(|error| give_up(error))
+    });
+    if let Some(tree) = &tree {
+        left.follow(tree);
+    }
+    let args = BootArgs(left.command_line(tree.as_ref()));
     if args.get("reveille.exit") == Some("semihosting") {
         ending::use_semihosting();
     }
     console::init_log(args.get("log").and_then(|level| level.parse().ok()));
+    let machine = left.machine(tree).unwrap_or_else(|error| give_up(error));
+    if let Some(found) = machine.console.as_ref().ok().filter(|_| machine.is_from_tables()) {
+        // Without it there is nowhere to say so; the machine works on.
+        let _ = console::init(found);
+    }
     if let Err(error) = clock::init(machine.timer.as_ref().ok()) {
         give_up(error);
     }
@@ -74,14 +78,6 @@ pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
     time::init(machine.timer.as_ref().ok());
     gic::init_reminders();
     left.report();
-    if !machine.is_described() {
-        match left.rsdp {
-            Some(at) => give_up(format_args!(
-                "the device tree describes no machine, and ACPI (RSDP at {at:#x}) is not read"
-            )),
-            None => give_up("the device tree describes no machine, and there is nothing else that does"),
-        }
-    }
     report_notes(&machine, args);
     if stale_serror {
         log::warn!("an SError from before this image was pending when it was entered");
@@ -175,7 +171,7 @@ fn find_console(blob: &Blob) {
     }
 }
 
-/// Says what in the device tree is not as it should be and can be lived with.
+/// Says what in the description of the machine is not as it should be and can be lived with.
 #[inline(never)]
 fn report_notes(machine: &Machine<'_>, args: BootArgs<'_>) {
     if let Some(level) = args.get("log").filter(|level| level.parse::<log::LevelFilter>().is_err()) {
@@ -190,6 +186,7 @@ fn report_notes(machine: &Machine<'_>, args: BootArgs<'_>) {
         machine.timer.err(),
         machine.timer_note,
         machine.console_note.filter(|error| !error.is_absent()),
+        machine.source_note,
     ]
     .into_iter()
     .flatten()

@@ -5,7 +5,7 @@ use super::left::Left;
 use crate::arch::mmu::{MapError, PAGE};
 use crate::arch::shared::{self, BootLine, Crumbs, Regime};
 use crate::arch::{cache, regs};
-use crate::bringup::{self, Method, RELEASE_SIZE};
+use crate::bringup::{self, MAILBOX_SIZE, Method, RELEASE_SIZE};
 use crate::dt::{self, Machine, Region};
 use crate::memory::{self, MemoryError, MemoryMap, stacks};
 use crate::percpu::area::{self, Area};
@@ -27,8 +27,10 @@ pub(super) fn carve<'a>(
     left.keep(memory);
     for cpu in machine.cpus().flatten() {
         // Firmware reads it, whether or not the tree reserves it.
-        if let Method::SpinTable(address) = Method::of(&cpu) {
-            memory.keep(Region { base: address, size: RELEASE_SIZE });
+        match Method::of(&cpu) {
+            Method::SpinTable(address) => memory.keep(Region { base: address, size: RELEASE_SIZE }),
+            Method::Parking(address, _) => memory.keep(Region { base: address, size: MAILBOX_SIZE }),
+            _ => {}
         }
     }
     let boot = regs::affinity();
@@ -51,10 +53,10 @@ pub(super) fn carve<'a>(
         }
     }
     if !has_boot {
-        log::error!("device tree: no CPU node has the mpidr {boot:#x} of the CPU that is running this");
+        log::error!("no CPU is described that has the mpidr {boot:#x} of the one that is running this");
     }
     if ignored != 0 {
-        log::error!("device tree: {ignored} CPUs ignored: only {MAX_CPUS} are supported");
+        log::error!("{ignored} CPUs ignored: only {MAX_CPUS} are supported");
     }
     // A tree without any CPU has one that is wrong: none.
     bringup::leave_out(if machine.cpu_count() == 0 { 0 } else { ignored + wrong });
@@ -111,6 +113,13 @@ pub(super) fn carve<'a>(
             Err(_) if psci::firmware_is_ours() => Method::None,
             Err(error) => {
                 log::error!("{}: cpu-release-addr {address:#x}: {error}", cpu.path);
+                Method::None
+            }
+        },
+        Method::Parking(address, _) => match bringup::map_mailbox(address) {
+            Ok(()) => Method::of(cpu),
+            Err(error) => {
+                log::error!("{}: mailbox at {address:#x}: {error}", cpu.path);
                 Method::None
             }
         },

@@ -5,6 +5,7 @@ use crate::dt::{Error, Machine, Region};
 use crate::memory::{self, Blob, MemoryMap};
 use crate::uefi;
 use core::fmt;
+use reveille_machine::acpi;
 use reveille_machine::uefi::{
     ACPI_1, ACPI_2, Handover, MAX_MAP_SIZE, SYSTEM_TABLE_SIZE, SystemTable, TABLE_SIZE, find_table,
 };
@@ -26,11 +27,16 @@ pub(super) struct Left {
     pub(super) map: Option<reveille_machine::uefi::MemoryMap<'static>>,
     /// The command line, if it is not that of the tree.
     pub(super) arguments: Option<&'static str>,
-    /// What is read for ever of what lies in memory that is free otherwise, beside the tree.
-    kept: [Region; 2],
+    /// What is read for ever of what may lie in memory that is free otherwise, beside the tree.
+    kept: [Region; KEPT],
+    /// How many of them there are.
+    kept_count: usize,
     /// What was wrong with it.
     note: Option<Note>,
 }
+
+/// The memory map, the command line, the list of ACPI tables and five of these.
+const KEPT: usize = 8;
 
 /// What is wrong with what was handed over.
 enum Note {
@@ -47,6 +53,28 @@ impl fmt::Display for Note {
                 write!(f, "UEFI: {what} at {at:#x}: nothing there that can be read")
             }
             Self::Wrong(error) => error.fmt(f),
+        }
+    }
+}
+
+/// Why nothing is known of the machine.
+pub(super) enum Undescribed {
+    /// There is nothing that describes one.
+    Nothing,
+    /// There is a tree, and nothing in it.
+    Tree,
+    /// There are ACPI tables that cannot be read.
+    Tables(Error<'static>),
+}
+
+impl fmt::Display for Undescribed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("neither a device tree nor ACPI tables"),
+            Self::Tree => {
+                f.write_str("the device tree describes no machine, and there is nothing else that does")
+            }
+            Self::Tables(error) => error.fmt(f),
         }
     }
 }
@@ -82,7 +110,7 @@ impl Left {
         if handed.arguments_size != 0 {
             let region = Region { base: handed.arguments, size: handed.arguments_size };
             let bytes = self.bytes("command line", region)?;
-            self.kept[1] = region;
+            self.keep_for_ever(region);
             self.arguments = core::str::from_utf8(bytes).ok();
         }
         Ok(())
@@ -97,7 +125,7 @@ impl Left {
         // SAFETY: memory that firmware or a boot loader has allocated for it and left alone since; an address that is none answers with an abort.
         let bytes = unsafe { memory::bytes_at(region) }.ok_or(unreadable)?;
         self.map = Some(reveille_machine::uefi::MemoryMap::new(bytes, handover.stride, handover.version)?);
-        self.kept[0] = region;
+        self.keep_for_ever(region);
         Ok(())
     }
 
@@ -133,15 +161,59 @@ impl Left {
         Ok(())
     }
 
-    /// The machine as it is with what firmware says besides.
-    pub(super) fn machine(&self, mut machine: Machine<'static>) -> Machine<'static> {
-        if let Some(arguments) = self.arguments {
+    fn keep_for_ever(&mut self, region: Region) {
+        if let Some(slot) = self.kept.get_mut(self.kept_count) {
+            *slot = region;
+            self.kept_count += 1;
+        }
+    }
+
+    /// The command line; `tree` is what the device tree describes, which may be no machine.
+    pub(super) fn command_line(&self, tree: Option<&Machine<'static>>) -> &'static str {
+        self.arguments.or(tree.and_then(|tree| tree.bootargs.ok())).unwrap_or("")
+    }
+
+    /// The machine that `tree` describes, else the one of ACPI, with what firmware says besides. Of a machine that both describe the tree
+    /// says more.
+    #[inline(never)]
+    pub(super) fn machine(
+        &mut self,
+        tree: Option<Machine<'static>>,
+    ) -> Result<Machine<'static>, Undescribed> {
+        let arguments = self.command_line(tree.as_ref());
+        let mut machine = match (tree, self.rsdp) {
+            (Some(tree), _) if tree.is_described() => tree,
+            (tree, Some(rsdp)) => {
+                let found = Machine::from_acpi(rsdp, arguments, &mut |at, length| self.table(at, length));
+                let mut machine = found.map_err(Undescribed::Tables)?;
+                machine.bootargs = tree.map_or(Ok(arguments), |tree| tree.bootargs);
+                machine
+            }
+            (Some(_), None) => return Err(Undescribed::Tree),
+            (None, None) => return Err(Undescribed::Nothing),
+        };
+        if self.arguments.is_some() {
             machine.bootargs = Ok(arguments);
         }
-        match self.map {
+        Ok(match self.map {
             Some(map) => machine.with_memory_map(map),
             None => machine,
+        })
+    }
+
+    /// The bytes of a table of ACPI. What is longer than a header is kept: it is read again.
+    fn table(&mut self, at: u64, length: usize) -> Option<&'static [u8]> {
+        let region = Region { base: at, size: length as u64 };
+        if self.map.is_some_and(|map| !map.has(region)) {
+            return None;
         }
+        // SAFETY: RAM, as firmware's memory map says; without one, where firmware says that a table is. It is firmware's, which nobody has called
+        // since, or kept by `keep`.
+        let bytes = unsafe { memory::bytes_at(region) }?;
+        if length > acpi::HEADER {
+            self.keep_for_ever(region);
+        }
+        Some(bytes)
     }
 
     /// Says what of it is not as it should be and can be lived with.
@@ -155,6 +227,11 @@ impl Left {
     pub(super) fn keep(&self, memory: &mut MemoryMap) {
         for region in self.kept {
             memory.keep(region);
+        }
+        // A tree that describes no machine may still say where the boot loader has put something.
+        let tree = self.tree.and_then(|blob| Machine::parse(blob.bytes).ok());
+        for reserved in tree.iter().flat_map(Machine::reserved).flatten() {
+            memory.keep(reserved.region);
         }
     }
 

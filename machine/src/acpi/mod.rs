@@ -32,7 +32,7 @@ mod table;
 mod timer;
 
 pub(crate) use fault::TablePath;
-pub use table::ReadPhysical;
+pub use table::{HEADER, ReadPhysical};
 
 use crate::error::Error;
 use crate::machine::Machine;

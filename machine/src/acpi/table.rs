@@ -8,7 +8,7 @@ use crate::error::{Error, Fault, Origin, Place};
 pub type ReadPhysical<'r, 'a> = &'r mut dyn FnMut(u64, usize) -> Option<&'a [u8]>;
 
 /// Bytes of the header of every table (ACPI 5.2.6).
-const HEADER: usize = 36;
+pub const HEADER: usize = 36;
 /// A table longer than this is taken for garbage. Those that are read here are shorter than 100 KiB.
 const LONGEST: u64 = 16 << 20;
 /// Tables that are looked at. Servers have some thirty.
