@@ -41,6 +41,7 @@ SYMBOLS = {
     "reveille_stopped_el1",
     "reveille_stopped_el2",
     "reveille_secondary",
+    "reveille_from_firmware",
     "reveille_enter_stacks",
     "reveille_leave",
     "reveille_main",

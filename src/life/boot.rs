@@ -148,20 +148,6 @@ extern "C" fn boot_on_own_stacks(area: &'static Area) -> ! {
     power::exit(reveille_main(system))
 }
 
-/// How many places are looked at for a device tree that nobody handed over.
-const PLACES: usize = 64;
-
-/// The device tree: where firmware says, or where QEMU leaves it for an ELF, which it starts with x0 = 0: at the start of
-/// RAM, which is a multiple of 1 GiB on its machines, at or below the one under the image.
-#[inline(never)]
-pub(super) fn find_blob(x0: u64, tree_at: impl FnMut(u64) -> Option<Blob>) -> Option<Blob> {
-    let (image, _) = memory::image();
-    // 0 in x0 means that there is none.
-    let handed_over = (x0 != 0).then_some(x0);
-    let places = (0..=image >> 30).rev().take(PLACES).map(|gib| gib << 30);
-    handed_over.into_iter().chain(places).find_map(tree_at)
-}
-
 /// The console, from a tree that may be damaged, before anything else is made of it: from here on whatever fails can be told.
 #[inline(never)]
 fn find_console(blob: &Blob) {

@@ -35,6 +35,7 @@ global_asm!(
     BOOT_EXCEPTION_TOP = const BOOT_EXCEPTION_TOP,
     BOOT_THREAD_TOP = const BOOT_THREAD_TOP,
     BOOT = sym super::boot::boot,
+    EFI = sym crate::uefi::enter,
     UNFIT = sym super::unfit::unfit,
     SIGNED_PFR0 = const needs::SIGNED_PFR0,
     EARLY_L1 = const mmu::PAGE,

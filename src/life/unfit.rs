@@ -3,7 +3,7 @@
 //! Nothing here, and nothing that is called from here, may use an atomic read-modify-write, or a load or store that orders: with the
 //! features for atomics these are the instructions that the CPU may lack. So no locks, and nothing that happens once.
 
-use super::boot::find_blob;
+use super::left::find_blob;
 use crate::arch;
 use crate::arch::needs::{self, Lacking};
 use crate::console::Bare;

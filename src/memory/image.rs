@@ -62,9 +62,6 @@ pub(crate) unsafe fn function_at(offset: u32) -> fn() {
 /// The build id, once it is known.
 static BUILD_ID: AtomicU64 = AtomicU64::new(0);
 
-/// Bytes of the arm64 header at the start of the image. Whoever loads it may have changed it.
-const IMAGE_HEADER: u64 = 64;
-
 /// An entry of the table of relocations (ELF for the Arm 64-bit Architecture, 5.7: Elf64_Rela).
 #[repr(C)]
 struct Relocation {
@@ -123,7 +120,7 @@ fn link_base() -> u64 {
 }
 
 /// A number that tells builds apart: 64-bit FNV-1a over the 32-bit words of text and constants as they were linked, wherever the
-/// image lies.
+/// image lies. Without its headers, which whoever loads it may have changed.
 ///
 /// First asked for at boot, before any code is patched.
 pub(crate) fn build_id() -> u64 {
@@ -131,7 +128,7 @@ pub(crate) fn build_id() -> u64 {
     if known != 0 {
         return known;
     }
-    let (text, never_patch) = text();
+    let text = address!("__code_start")..address!("__code_end");
     let (packed, table) =
         (address!("__relr_start")..address!("__relr_end"), address!("__rela_start")..address!("__rela_end"));
     let constants = address!("__text_end")..table.end;
@@ -143,12 +140,12 @@ pub(crate) fn build_id() -> u64 {
     // SAFETY: as above.
     let packed = unsafe { core::slice::from_raw_parts(packed.start as *const u64, count) };
     // Both in the order of their places, as the linker sorts them.
-    let moved = text.start.wrapping_sub(link_base());
+    let moved = image().0.wrapping_sub(link_base());
     let mut replaced = table.iter().map(|relocation| relocation.offset.wrapping_add(moved)).peekable();
     let mut added =
         Packed { entries: packed.iter(), bits: 0, next: 0 }.map(|place| place.wrapping_add(moved)).peekable();
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for part in [text.start + IMAGE_HEADER..never_patch.end, constants, relocated] {
+    for part in [text, constants, relocated] {
         for at in part.step_by(4) {
             while replaced.next_if(|place| place + 8 <= at).is_some() {}
             while added.next_if(|place| place + 8 <= at).is_some() {}

@@ -25,6 +25,16 @@ pub(crate) struct Left {
 static LEFT: [AtomicU64; 8] = [const { AtomicU64::new(0) }; 8];
 
 impl Left {
+    /// Hands it over.
+    pub(super) fn write(&self) {
+        let Self { tree, rsdp, map, arguments, arguments_size } = *self;
+        let words =
+            [tree, rsdp, map.map, map.map_size, map.stride, map.version.into(), arguments, arguments_size];
+        for (word, value) in LEFT.iter().zip(words) {
+            word.store(value, Ordering::Relaxed);
+        }
+    }
+
     /// What was handed over. `None` if it was not UEFI firmware that the image was started by.
     pub(crate) fn read() -> Option<Self> {
         let [tree, rsdp, map, map_size, stride, version, arguments, arguments_size] =

@@ -2,6 +2,9 @@
 //!
 //! Numbers of sections are those of the UEFI Specification, release 2.10.
 
+mod enter;
+mod firmware;
 mod left;
 
+pub(crate) use enter::enter;
 pub(crate) use left::Left;

@@ -5,8 +5,8 @@
 .section .head.text, "ax"
 .global _start
 _start:
+    ccmp    x18, #0, #0xd, pl           // changes flags alone; its first bytes are "MZ", as of every PE file
     b       reveille_primary
-    nop
     .quad   0                           // text_offset: any 2 MiB boundary will do
     .quad   __image_size
     .quad   0xa                         // little endian, 4 KiB pages, anywhere in memory
@@ -14,7 +14,52 @@ _start:
     .quad   0
     .quad   0
     .ascii  "ARM\x64"
-    .long   0
+    .long   .Lpe - _start
+
+// The same file as an application for UEFI firmware (Microsoft PE Format; UEFI 2.10, 2.1.1 "UEFI Images"): sections that are what the
+// linker made of it, page by page and nothing both writable and executable. It relocates itself, wherever it was loaded: there is
+// nothing for firmware to do about it, and no flag that says that it cannot be moved.
+.Lpe:
+    .ascii  "PE\0\0"
+    .short  0xaa64                      // Machine: ARM64
+    .short  3                           // NumberOfSections
+    .long   0, 0, 0                     // TimeDateStamp, PointerToSymbolTable, NumberOfSymbols
+    .short  .Lsections - .Loptional     // SizeOfOptionalHeader
+    .short  0x206                       // Characteristics: executable, no line numbers, no debugging information
+.Loptional:
+    .short  0x20b                       // Magic: PE32+
+    .byte   0, 0                        // version of the linker
+    .long   __efi_code_size             // SizeOfCode
+    .long   __efi_data_size             // SizeOfInitializedData
+    .long   0                           // SizeOfUninitializedData
+    .long   __efi_entry                 // AddressOfEntryPoint
+    .long   __efi_code                  // BaseOfCode
+    .quad   0                           // ImageBase
+    .long   4096, 512                   // SectionAlignment, FileAlignment
+    .short  0, 0, 0, 0, 0, 0            // versions of operating system, image, subsystem
+    .long   0                           // Win32VersionValue
+    .long   __image_size                // SizeOfImage
+    .long   __efi_code                  // SizeOfHeaders
+    .long   0                           // CheckSum
+    .short  10                          // Subsystem: EFI application
+    .short  0x100                       // DllCharacteristics: NX compatible
+    .quad   0, 0, 0, 0                  // stack and heap, reserved and committed
+    .long   0                           // LoaderFlags
+    .long   6                           // NumberOfRvaAndSizes: as far as the base relocation table
+    .quad   0, 0, 0, 0, 0, 0            // which is empty, as are those before it
+.Lsections:
+.macro efi_section name, virtual_size, address, file_size, characteristics
+1:  .ascii  "\name"
+    .org    1b + 8
+    .long   \virtual_size, \address    // VirtualSize, VirtualAddress
+    .long   \file_size, \address       // SizeOfRawData, PointerToRawData
+    .long   0, 0                        // PointerToRelocations, PointerToLinenumbers
+    .short  0, 0                        // NumberOfRelocations, NumberOfLinenumbers
+    .long   \characteristics
+.endm
+    efi_section .text, __efi_code_size, __efi_code, __efi_code_size, 0x60000020
+    efi_section .rodata, __efi_constants_size, __efi_constants, __efi_constants_size, 0x40000040
+    efi_section .data, __efi_data_size, __efi_data, __efi_data_file_size, 0xc0000040
 
 .section .never_patch, "ax"
 
@@ -49,47 +94,9 @@ reveille_primary:
     stxr    w2, w1, [x0]
     cbnz    w2, 1b
 
-    // Elected. Self-relocation: R_AARCH64_RELATIVE alone, *(base + offset) = base + addend; and words by RELR (generic ABI, "Relative
-    // Relocation Table"), *(base + offset) += base, once for all: nobody is elected twice.
-    adr_l   x0, __rela_start
-    adr_l   x1, __rela_end
-    adr_l   x2, __image_start
-    movz    x3, #:abs_g3:__link_base
-    movk    x3, #:abs_g2_nc:__link_base
-    movk    x3, #:abs_g1_nc:__link_base
-    movk    x3, #:abs_g0_nc:__link_base
-    sub     x2, x2, x3
-2:  cmp     x0, x1
-    b.hs    3f
-    ldp     x3, x4, [x0], #16           // r_offset, r_info
-    ldr     x5, [x0], #8                // r_addend
-    cmp     x4, #1027                   // R_AARCH64_RELATIVE
-    b.ne    reveille_park               // the linker was told to leave no other kind
-    add     x5, x5, x2
-    str     x5, [x3, x2]
-    b       2b
-3:  adr_l   x0, __relr_start
-    adr_l   x1, __relr_end
-4:  cmp     x0, x1
-    b.hs    7f
-    ldr     x4, [x0], #8
-    tbnz    x4, #0, 5f
-    add     x3, x4, x2                  // an address: its word, and the next bitmap is of the 63 words behind that
-    ldr     x5, [x3]
-    add     x5, x5, x2
-    str     x5, [x3], #8
-    b       4b
-5:  mov     x6, x3                      // a bitmap, from bit 1 on
-    add     x3, x3, #(63 * 8)
-6:  lsr     x4, x4, #1
-    cbz     x4, 4b
-    tbz     x4, #0, 8f
-    ldr     x5, [x6]
-    add     x5, x5, x2
-    str     x5, [x6]
-8:  add     x6, x6, #8
-    b       6b
-7:  adr_l   x0, __bss_start
+    // Elected.
+    bl      reveille_relocate
+    adr_l   x0, __bss_start
     adr_l   x1, __bss_end
 8:  stp     xzr, xzr, [x0], #16
     cmp     x0, x1
@@ -134,6 +141,83 @@ reveille_primary:
     mov     x22, #0                     // no line of our own known yet
     mov     w24, #0                     // no generation tried
     b       reveille_pen
+
+// Self-relocation: R_AARCH64_RELATIVE alone, *(base + offset) = base + addend; and words by RELR (generic ABI, "Relative
+// Relocation Table"), *(base + offset) += base. Where they are relocated already for another base, or for this one, the difference
+// is added: so it may be done again.
+//
+// uses: x0-x7; no stack; text need not be writable
+reveille_relocate:
+    adr_l   x1, __rela_end
+    adr_l   x2, __image_start
+    movz    x3, #:abs_g3:__link_base
+    movk    x3, #:abs_g2_nc:__link_base
+    movk    x3, #:abs_g1_nc:__link_base
+    movk    x3, #:abs_g0_nc:__link_base
+    sub     x2, x2, x3                  // the distance from where it was linked
+    adr_l   x0, reveille_distance
+    ldr     x7, [x0]
+    str     x2, [x0]
+    sub     x7, x2, x7                  // what is left of it for words by RELR
+    adr_l   x0, __rela_start
+2:  cmp     x0, x1
+    b.hs    3f
+    ldp     x3, x4, [x0], #16           // r_offset, r_info
+    ldr     x5, [x0], #8                // r_addend
+    cmp     x4, #1027                   // R_AARCH64_RELATIVE
+    b.ne    reveille_park               // the linker was told to leave no other kind
+    add     x5, x5, x2
+    str     x5, [x3, x2]
+    b       2b
+3:  adr_l   x0, __relr_start
+    adr_l   x1, __relr_end
+4:  cmp     x0, x1
+    b.hs    7f
+    ldr     x4, [x0], #8
+    tbnz    x4, #0, 5f
+    add     x3, x4, x2                  // an address: its word, and the next bitmap is of the 63 words behind that
+    ldr     x5, [x3]
+    add     x5, x5, x7
+    str     x5, [x3], #8
+    b       4b
+5:  mov     x6, x3                      // a bitmap, from bit 1 on
+    add     x3, x3, #(63 * 8)
+6:  lsr     x4, x4, #1
+    cbz     x4, 4b
+    tbz     x4, #0, 8f
+    ldr     x5, [x6]
+    add     x5, x5, x7
+    str     x5, [x6]
+8:  add     x6, x6, #8
+    b       6b
+7:  ret
+
+// How far from where it was linked the image was relocated last. Loaded, not zeroed.
+.section .data.reveille_distance, "aw"
+.balign 8
+reveille_distance:
+    .quad   0
+.section .never_patch, "ax"
+
+// Where UEFI firmware starts the image as an application (UEFI 2.10, 2.3.6): x0 the image handle, x1 the system table; on firmware's
+// stack, in its address space and at its exception level, with whatever of its interrupts is open. Back to it with an EFI_STATUS.
+.global reveille_efi
+reveille_efi:
+    stp     x29, x30, [sp, #-32]!
+    mov     x29, sp
+    stp     x0, x1, [sp, #16]
+    bl      reveille_relocate
+    ldp     x0, x1, [sp, #16]
+    bl      {EFI}
+    ldp     x29, x30, [sp], #32
+    ret
+
+// Boot services have ended, and what was written of the image is in memory: in as a boot loader enters it, but for the MMU, which is on
+// and maps it where it is, and which `reveille_el_setup` turns off. x0: the device tree.
+.global reveille_from_firmware
+reveille_from_firmware:
+    msr     daifset, #0xf
+    b       reveille_primary
 
 // Writes the tables from x11 to x12: the entries from number x10 on lead to the tables from x12 to x3, in order, all others nowhere.
 //
