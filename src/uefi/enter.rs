@@ -5,10 +5,12 @@
 use super::firmware::{Firmware, MapSize, Status};
 use super::left::Left;
 use crate::arch::cache;
-use crate::dt::{self, Machine};
+use crate::dt::{self, Machine, Region};
 use core::ffi::c_void;
 use core::fmt::{self, Write};
-use reveille_machine::uefi::{ACPI_1, ACPI_2, DEVICE_TREE, Handover, arguments, find_table, longest};
+use reveille_machine::uefi::{
+    ACPI_1, ACPI_2, DEVICE_TREE, Handover, MemoryMap, arguments, find_table, longest,
+};
 
 unsafe extern "C" {
     fn reveille_from_firmware(tree: u64) -> !;
@@ -23,8 +25,8 @@ const SLACK: usize = 16;
 enum Trouble {
     /// What describes the machine cannot be read.
     Tree(dt::Error<'static>),
-    /// Nothing describes the machine that is read. Where the RSDP of ACPI lies, if there is one.
-    Nothing(Option<u64>),
+    /// Nothing describes the machine.
+    Nothing,
     /// A function of firmware refused.
     Refused(&'static str, Status),
     /// The end of boot services was refused, and nothing can be said any more.
@@ -35,10 +37,7 @@ impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tree(error) => error.fmt(f),
-            Self::Nothing(None) => f.write_str("UEFI: firmware has neither a device tree nor ACPI tables"),
-            Self::Nothing(Some(at)) => {
-                write!(f, "UEFI: firmware has no device tree, and ACPI (RSDP at {at:#x}) is not read")
-            }
+            Self::Nothing => f.write_str("UEFI: firmware has neither a device tree nor ACPI tables"),
             Self::Silent(_) => Ok(()),
             Self::Refused(what, status) => {
                 write!(f, "UEFI: {what}: firmware refuses, status {:#x}", status.0)
@@ -51,7 +50,7 @@ impl Trouble {
     fn status(&self) -> Status {
         match self {
             Self::Tree(_) => Status::LOAD_ERROR,
-            Self::Nothing(_) => Status::UNSUPPORTED,
+            Self::Nothing => Status::UNSUPPORTED,
             Self::Refused(_, status) | Self::Silent(status) => *status,
         }
     }
@@ -75,12 +74,14 @@ pub(crate) extern "C" fn enter(image: *mut c_void, table: *const c_void) -> usiz
 fn leave(firmware: &mut Firmware) -> Result<core::convert::Infallible, Trouble> {
     let tables = firmware.tables();
     let rsdp = find_table(tables, &ACPI_2).or_else(|| find_table(tables, &ACPI_1));
-    let tree = match find_table(tables, &DEVICE_TREE) {
-        Some(at) => tree_at(at).map_err(Trouble::Tree)?,
-        None => return Err(Trouble::Nothing(rsdp)),
-    };
-    if !Machine::parse(tree).map_err(Trouble::Tree)?.is_described() {
-        return Err(Trouble::Nothing(rsdp));
+    let mut tree: &[u8] = &[];
+    let mut is_described = false;
+    if let Some(at) = find_table(tables, &DEVICE_TREE) {
+        tree = tree_at(at).map_err(Trouble::Tree)?;
+        is_described = Machine::parse(tree).map_err(Trouble::Tree)?.is_described();
+    }
+    if !is_described && rsdp.is_none() {
+        return Err(Trouble::Nothing);
     }
 
     // One piece for all that is handed over: the tree, the memory map, the command line. Firmware's own are in memory that is free once boot
@@ -109,6 +110,17 @@ fn leave(firmware: &mut Firmware) -> Result<core::convert::Infallible, Trouble> 
     let tree_size = tree.len();
     if let Some(error) = wrong {
         let _ = writeln!(firmware, "reveille: {error}: ignored");
+    }
+    if let Some(rsdp) = rsdp.filter(|_| !is_described) {
+        // SAFETY: `map_room` bytes of the block, at a multiple of 8 in whole pages.
+        let (found, status) = unsafe { firmware.memory_map(map, map_room) };
+        // SAFETY: firmware has filled them if it says so, and they stay as they are until it is asked again.
+        let bytes = unsafe { core::slice::from_raw_parts(map, if status.is_err() { 0 } else { found.size }) };
+        if let Err(error) = check_tables(rsdp, bytes, &found) {
+            // SAFETY: nobody has been told of it.
+            unsafe { firmware.free(block, total) };
+            return Err(Trouble::Tree(error));
+        }
     }
     firmware.stop_watchdog();
     // SAFETY: `map_room` bytes of the block, at a multiple of 8 in whole pages.
@@ -145,6 +157,18 @@ fn leave(firmware: &mut Firmware) -> Result<core::convert::Infallible, Trouble> 
     cache::clean_invalidate(start, end - start);
     // SAFETY: boot services have ended, and the image is in memory, relocated.
     unsafe { reveille_from_firmware(tree) }
+}
+
+/// Whether the list of ACPI tables can be read: later there is no console to say that it cannot.
+fn check_tables(rsdp: u64, map: &[u8], found: &MapSize) -> Result<(), dt::Error<'static>> {
+    let map = MemoryMap::new(map, found.stride as u64, found.version)?;
+    let mut read = |base, length| {
+        let is_memory = map.has(Region { base, size: length as u64 });
+        // SAFETY: memory, as firmware's map says, and firmware has all memory mapped where it is (2.3.6, AArch64 platforms); what is in tables stays
+        // as it is.
+        is_memory.then(|| unsafe { core::slice::from_raw_parts(base as *const u8, length) })
+    };
+    Machine::from_acpi(rsdp, "", &mut read).map(|_| ())
 }
 
 /// Ends boot services, and returns the memory map by which they ended. Firmware's timers and events may change it until then.
