@@ -3,7 +3,7 @@
 # QEMU's `virt`: a GICv2 or GICv3, a PL011, PSCI by hvc or smc, as many CPUs as asked for. RAM begins at 0x40000000.
 
 board_names=(virt)
-board_firmware=(u-boot)
+board_firmware=(u-boot "${EFI_FIRMWARE[@]}")
 
 readonly VIRT_RAM=0x40000000
 # Where U-Boot puts the image.
@@ -25,7 +25,9 @@ board_check() {
             usage_error "--at: $opt_at is not a page inside the RAM, $opt_memory from $VIRT_RAM"
         fi
     fi
-    if [[ -n $opt_firmware ]]; then
+    if efi_chosen; then
+        efi_check
+    elif [[ -n $opt_firmware ]]; then
         [[ $opt_el != 3 ]] || usage_error "--el: with --firmware the image is entered at 1 or 2"
         [[ -z $opt_at ]] || usage_error "--at: with --firmware $opt_firmware the image is at $VIRT_UBOOT_IMAGE"
         [[ -z $opt_dtb ]] || usage_error "--dtb: not with --firmware, which hands over the tree of QEMU"
@@ -73,6 +75,8 @@ board_qemu() {
     3) machine+=,secure=on,virtualization=on ;;
     esac
     [[ $opt_icount == no ]] || machine+=,dtb-randomness=off
+    # EDK2 hands over a tree or ACPI tables, never both.
+    ! efi_chosen || machine+=,acpi=off
     qemu+=(-machine "$machine" -cpu "$opt_cpu" -smp "$opt_cpus" -m "$opt_memory")
 
     [[ $opt_el == 3 ]] || check_image_header "$image"
@@ -92,6 +96,8 @@ board_qemu() {
     elif [[ -n $opt_at ]]; then
         image=$(image_at "$image" $((opt_at - VIRT_RAM)))
         qemu+=(-kernel "$image" -append "$bootargs")
+    elif efi_chosen; then
+        efi_qemu "$image"
     elif [[ -n $opt_firmware ]]; then
         # By itself it starts, after two seconds, what QEMU holds ready for it.
         firmware=$(firmware_file u-boot-qemu usr/lib/u-boot/qemu_arm64/u-boot.bin)

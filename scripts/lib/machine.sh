@@ -10,6 +10,8 @@ source "$ROOT/scripts/lib/fetch.sh"
 source "$ROOT/scripts/lib/machine_options.sh"
 # shellcheck source=boards.sh
 source "$ROOT/scripts/lib/boards.sh"
+# shellcheck source=efi.sh
+source "$ROOT/scripts/lib/efi.sh"
 # shellcheck source=board_functions.sh
 source "$ROOT/scripts/lib/board_functions.sh"
 
