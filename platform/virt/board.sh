@@ -3,6 +3,7 @@
 # QEMU's `virt`: a GICv2 or GICv3, a PL011, PSCI by hvc or smc, as many CPUs as asked for. RAM begins at 0x40000000.
 
 board_names=(virt)
+board_acpi=yes
 board_firmware=(u-boot "${EFI_FIRMWARE[@]}")
 
 readonly VIRT_RAM=0x40000000
@@ -10,6 +11,7 @@ readonly VIRT_RAM=0x40000000
 readonly VIRT_UBOOT_IMAGE=0x40400000
 
 board_defaults() {
+    [[ $opt_acpi == no ]] || opt_firmware=${opt_firmware:-edk2}
     opt_cpus=${opt_cpus:-4}
     opt_gic=${opt_gic:-3}
     opt_el=${opt_el:-1}
@@ -24,6 +26,9 @@ board_check() {
         if ((opt_at % 4096 || opt_at <= VIRT_RAM || opt_at >= VIRT_RAM + $(size_in_bytes "$opt_memory"))); then
             usage_error "--at: $opt_at is not a page inside the RAM, $opt_memory from $VIRT_RAM"
         fi
+    fi
+    if [[ $opt_acpi == yes && $opt_firmware == u-boot* ]]; then
+        usage_error "--acpi: not with --firmware $opt_firmware, which hands over a tree"
     fi
     if efi_chosen; then
         efi_check
@@ -76,7 +81,7 @@ board_qemu() {
     esac
     [[ $opt_icount == no ]] || machine+=,dtb-randomness=off
     # EDK2 hands over a tree or ACPI tables, never both.
-    ! efi_chosen || machine+=,acpi=off
+    [[ $opt_acpi == yes ]] || ! efi_chosen || machine+=,acpi=off
     qemu+=(-machine "$machine" -cpu "$opt_cpu" -smp "$opt_cpus" -m "$opt_memory")
 
     [[ $opt_el == 3 ]] || check_image_header "$image"

@@ -23,7 +23,7 @@ board_file() {
         ! among "$1" "${entry[@]}" || found=$folder
     done < <(board_list)
     [[ -n $found ]] || usage_error "$2: unknown '$1'; there are: $(join ', ' "${known[@]}")"
-    board_firmware=() board_consoles=() board_tree_only=''
+    board_firmware=() board_consoles=() board_acpi=no board_tree_only=''
     # shellcheck disable=SC1091 # any of the boards
     source "$found/board.sh"
 }
@@ -34,6 +34,7 @@ choose_board() {
     [[ -z $board_tree_only ]] || describe_board
     one_of --firmware "$opt_firmware" "${board_firmware[@]}"
     one_of --console "$opt_console" "${board_consoles[@]}"
+    [[ $opt_acpi == no || $board_acpi == yes ]] || usage_error "--acpi: $opt_board has no firmware with ACPI tables"
     board_defaults
     board_check
     if ((opt_gic == 2 && opt_cpus > 8)); then

@@ -6,7 +6,7 @@
 # Empty means: not given, so the board decides.
 opt_board=virt opt_cpus='' opt_gic='' opt_el='' opt_cpu='' opt_memory=''
 opt_append='' opt_at='' opt_dtb='' opt_timeout='' opt_host_cpus=''
-opt_firmware='' opt_console=''
+opt_firmware='' opt_acpi=no opt_console=''
 opt_gdb=no opt_print=no opt_icount=no opt_interactive=''
 opt_qemu=()
 
@@ -25,6 +25,7 @@ machine_help() {
   --dtb FILE        hand over this device tree, exactly as it is (QEMU's own -dtb edits it, which is what raspi4 gets)
   --firmware NAME   boot through this firmware, fetched from Debian's packages when it is first wanted. virt: u-boot, whose
                     `booti` starts the image; raspi4: tf-a, which brings PSCI
+  --acpi            virt: firmware (EDK2, if --firmware does not say otherwise) describes the machine by ACPI tables and has no tree
   --console NAME    raspi4: mini (default), the mini UART that its tree names, or pl011
   --icount          count instructions: one per nanosecond of guest time, the same on every run
   --host-cpus N     run QEMU on N CPUs of this host alone: if they are fewer than the machine's, these wait for each other, as
@@ -64,6 +65,7 @@ parse_machine_options() {
             opt_dtb=$(realpath -- "$opt_dtb")
             ;;
         --firmware | --firmware=*) option_value "$@" && opt_firmware=$VALUE ;;
+        --acpi) opt_acpi=yes ;;
         --console | --console=*) option_value "$@" && opt_console=$VALUE ;;
         --timeout | --timeout=*) number_value 0 999999 "$@" && opt_timeout=$VALUE ;;
         --icount) opt_icount=yes ;;
@@ -101,6 +103,7 @@ machine_words() {
     [[ -z $opt_at ]] || MACHINE_WORDS+=(--at "$opt_at")
     [[ -z $opt_dtb ]] || MACHINE_WORDS+=(--dtb "$opt_dtb")
     [[ -z $opt_firmware ]] || MACHINE_WORDS+=(--firmware "$opt_firmware")
+    [[ $opt_acpi == no ]] || MACHINE_WORDS+=(--acpi)
     [[ -z $opt_console ]] || MACHINE_WORDS+=(--console "$opt_console")
     [[ $opt_icount == no ]] || MACHINE_WORDS+=(--icount)
     [[ -z $opt_host_cpus ]] || MACHINE_WORDS+=(--host-cpus "$opt_host_cpus")
