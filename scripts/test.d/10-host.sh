@@ -34,7 +34,8 @@ check clippy/async/el2+defmt --full clippy_embassy --target aarch64-unknown-none
 clippy_host() {
     local host
     host=$(host_triple)
-    run_cargo clippy -p reveille-machine -p reveille-protocol -p reveille-models -p reveille-trees -p reveille-sleepers -p reveille-symbolize --all-targets \
+    run_cargo clippy -p reveille-machine -p reveille-protocol -p reveille-models -p reveille-trees -p reveille-sleepers \
+        -p reveille-symbolize --all-targets \
         --features reveille-models/mutants,reveille-trees/describe,reveille-trees/fuzz,reveille-symbolize/host --target "$host" -- -D warnings
 }
 check clippy/host clippy_host
