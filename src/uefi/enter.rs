@@ -35,14 +35,12 @@ impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tree(error) => error.fmt(f),
-            Self::Nothing(None) => f.write_str("UEFI: firmware has neither a device tree nor ACPI tables"),
-            Self::Nothing(Some(at)) => {
-                write!(f, "UEFI: firmware has no device tree, and ACPI (RSDP at {at:#x}) is not read")
+            Self::Nothing(rsdp) => {
+                let rsdp = rsdp.unwrap_or(0);
+                write!(f, "UEFI: no device tree of this machine, and ACPI (RSDP at {rsdp:#x}) is not read")
             }
+            Self::Refused(what, status) => write!(f, "UEFI: {what} refused, status {:#x}", status.0),
             Self::Silent(_) => Ok(()),
-            Self::Refused(what, status) => {
-                write!(f, "UEFI: {what}: firmware refuses, status {:#x}", status.0)
-            }
         }
     }
 }
@@ -66,7 +64,7 @@ pub(crate) extern "C" fn enter(image: *mut c_void, table: *const c_void) -> usiz
     let Err(trouble) = leave(&mut firmware);
     if !matches!(trouble, Trouble::Silent(_)) {
         // Where there is no console the status has to do.
-        let _ = writeln!(firmware, "reveille: cannot start: {trouble}");
+        let _ = write!(firmware, "reveille: cannot start: {trouble}\r\n");
     }
     trouble.status().0
 }
@@ -75,10 +73,8 @@ pub(crate) extern "C" fn enter(image: *mut c_void, table: *const c_void) -> usiz
 fn leave(firmware: &mut Firmware) -> Result<core::convert::Infallible, Trouble> {
     let tables = firmware.tables();
     let rsdp = find_table(tables, &ACPI_2).or_else(|| find_table(tables, &ACPI_1));
-    let tree = match find_table(tables, &DEVICE_TREE) {
-        Some(at) => tree_at(at).map_err(Trouble::Tree)?,
-        None => return Err(Trouble::Nothing(rsdp)),
-    };
+    let tree = find_table(tables, &DEVICE_TREE).ok_or(Trouble::Nothing(rsdp))?;
+    let tree = tree_at(tree).map_err(Trouble::Tree)?;
     if !Machine::parse(tree).map_err(Trouble::Tree)?.is_described() {
         return Err(Trouble::Nothing(rsdp));
     }
@@ -108,7 +104,7 @@ fn leave(firmware: &mut Firmware) -> Result<core::convert::Infallible, Trouble> 
     let (line, line_size) = (line.as_ptr() as u64, line.len() as u64);
     let tree_size = tree.len();
     if let Some(error) = wrong {
-        let _ = writeln!(firmware, "reveille: {error}: ignored");
+        let _ = write!(firmware, "reveille: {error}: ignored\r\n");
     }
     firmware.stop_watchdog();
     // SAFETY: `map_room` bytes of the block, at a multiple of 8 in whole pages.
@@ -133,7 +129,7 @@ fn leave(firmware: &mut Firmware) -> Result<core::convert::Infallible, Trouble> 
             map: map as u64,
             map_size: found.size as u64,
             stride: found.stride as u64,
-            version: found.version,
+            version: found.version.into(),
         },
         arguments: line,
         arguments_size: line_size,
