@@ -13,7 +13,6 @@ impl Status {
     pub(super) const LOAD_ERROR: Self = Self::error(1);
     pub(super) const INVALID_PARAMETER: Self = Self::error(2);
     pub(super) const UNSUPPORTED: Self = Self::error(3);
-    pub(super) const BUFFER_TOO_SMALL: Self = Self::error(5);
 
     const fn error(number: usize) -> Self {
         Self(number | 1 << (usize::BITS - 1))
@@ -52,7 +51,7 @@ struct BootServices {
     _header: [u64; 3],
     _priorities: [usize; 2],
     allocate_pages: unsafe extern "C" fn(how: u32, kind: u32, pages: usize, at: *mut u64) -> Status,
-    free_pages: unsafe extern "C" fn(at: u64, pages: usize) -> Status,
+    _free_pages: usize,
     get_memory_map: unsafe extern "C" fn(
         size: *mut usize,
         map: *mut c_void,
@@ -173,16 +172,6 @@ impl Firmware {
         unsafe { (self.boot().allocate_pages)(ANY_PAGES, LOADER_DATA, bytes.div_ceil(PAGE), &raw mut at) }
             .result()?;
         Ok(at as *mut u8)
-    }
-
-    /// Gives back what [`allocate`](Self::allocate) gave for as many bytes.
-    ///
-    /// # Safety
-    ///
-    /// Nobody uses it any more.
-    pub(super) unsafe fn free(&self, at: *mut u8, bytes: usize) {
-        // SAFETY: the caller's. That it cannot be freed changes nothing here.
-        let _ = unsafe { (self.boot().free_pages)(at as u64, bytes.div_ceil(PAGE)) };
     }
 
     /// Writes the memory map to `map`, if it is no longer than `size` bytes. How long it is comes back either way.
