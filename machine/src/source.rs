@@ -100,6 +100,7 @@ impl<'a> Memory<'a> {
 impl<'a> Iterator for Memory<'a> {
     type Item = Result<Region, Error<'a>>;
 
+    #[inline(never)]
     fn next(&mut self) -> Option<Self::Item> {
         match &mut self.0 {
             MemoryItems::Map(map) => map.next(),
@@ -124,6 +125,7 @@ impl<'a> Reservations<'a> {
 impl<'a> Iterator for Reservations<'a> {
     type Item = Result<Reserved, Error<'a>>;
 
+    #[inline(never)]
     fn next(&mut self) -> Option<Self::Item> {
         if let Some(taken) = self.map.as_mut().and_then(Iterator::next) {
             return Some(Ok(taken));

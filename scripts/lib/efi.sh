@@ -3,7 +3,7 @@
 # UEFI firmware for a board, and the disks that it boots from. Reads common.sh, fetch.sh and machine.sh first.
 
 # What --firmware may say where there is UEFI firmware: the name, and how the image gets its boot arguments.
-readonly EFI_FIRMWARE=(edk2 edk2-shell edk2-disk grub grub-linux systemd-boot u-boot-efi)
+readonly EFI_FIRMWARE=(edk2 edk2-strict-nx edk2-shell edk2-disk grub grub-linux systemd-boot u-boot-efi)
 
 # Is the firmware that was chosen UEFI firmware?
 efi_chosen() { among "$opt_firmware" "${EFI_FIRMWARE[@]}"; }
@@ -51,14 +51,21 @@ efi_disk() {
 # Fill `qemu` with firmware and what it boots: efi_qemu IMAGE
 efi_qemu() {
     local image=$1 bios disk='' packages=usr/lib
-    if [[ $opt_firmware == u-boot-efi ]]; then
+    case $opt_firmware in
+    u-boot-efi)
         bios=$(firmware_file u-boot-qemu usr/lib/u-boot/qemu_arm64/u-boot.bin)
-    else
+        ;;
+    edk2-strict-nx)
+        # The first Debian that has it.
+        bios=$(firmware_file qemu-efi-aarch64 usr/share/AAVMF/AAVMF_CODE.secboot.strictnx.fd main trixie)
+        ;;
+    *)
         bios=$(firmware_file qemu-efi-aarch64 usr/share/qemu-efi-aarch64/QEMU_EFI.fd)
-    fi
+        ;;
+    esac
     qemu+=(-bios "$bios")
     case $opt_firmware in
-    edk2)
+    edk2 | edk2-strict-nx)
         qemu+=(-kernel "$image" -append "$bootargs")
         ;;
     edk2-shell)

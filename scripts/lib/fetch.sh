@@ -81,24 +81,26 @@ keep_firmware() {
 }
 
 fetch_firmware() (
-    local package=$1 component=$2 apt_options=() file work
-    [[ -e $FIRMWARE/$package ]] && return
+    local package=$1 component=$2 suite=$3 name=$4 apt_options=() file work
+    [[ -e $FIRMWARE/$name ]] && return
     say "fetching Debian's $package (once)"
     work=$(mktemp -d "${TMPDIR:-/tmp}/reveille.XXXXXX")
     trap 'rm -rf -- "$work"' EXIT
-    open_apt "$work" "$FETCH_SUITE" "$component"
+    open_apt "$work" "$suite" "$component"
     file=$(apt_download "$work" "$package")
     dpkg-deb -x "$file" "$work/files"
     basename -- "$file" .deb >"$work/files/PACKAGE"
-    keep_firmware "$work/files" "$package"
+    keep_firmware "$work/files" "$name"
 )
 
-# The path of a file of a package, which is in the component main or the one that is named:
-# firmware_file PACKAGE usr/lib/.. [COMPONENT]
+# The path of a file of a package, which is in the component main or the one that is named, of the usual suite or the one that is named:
+# firmware_file PACKAGE usr/lib/.. [COMPONENT [SUITE]]
 firmware_file() {
-    [[ -e $FIRMWARE/$1 ]] || fetching fetch_firmware "$1" "${3:-main}"
-    [[ -f $FIRMWARE/$1/$2 ]] || die "no $2 in $(<"$FIRMWARE/$1/PACKAGE")"
-    printf '%s\n' "$FIRMWARE/$1/$2"
+    local suite=${4:-$FETCH_SUITE} name=$1
+    [[ $suite == "$FETCH_SUITE" ]] || name+=-$suite
+    [[ -e $FIRMWARE/$name ]] || fetching fetch_firmware "$1" "${3:-main}" "$suite" "$name"
+    [[ -f $FIRMWARE/$name/$2 ]] || die "no $2 in $(<"$FIRMWARE/$name/PACKAGE")"
+    printf '%s\n' "$FIRMWARE/$name/$2"
 }
 
 # Name and version of a package that was fetched: raspi-firmware_1.20220830+ds-1_all

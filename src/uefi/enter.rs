@@ -16,152 +16,118 @@ unsafe extern "C" {
     fn reveille_from_firmware(tree: u64) -> !;
 }
 
-/// How often the end of boot services is asked for. The specification knows of one more than the first (7.4.6).
+/// How often the end of boot services is asked for again. The specification knows of once (7.4.6).
 const TRIES: usize = 4;
 /// How many descriptors the memory map may grow by until boot services have ended.
 const SLACK: usize = 16;
 
-/// Why the image goes back to firmware.
-enum Trouble {
-    /// What describes the machine cannot be read.
-    Tree(dt::Error<'static>),
-    /// Nothing describes the machine.
-    Nothing,
-    /// A function of firmware refused.
-    Refused(&'static str, Status),
-    /// The end of boot services was refused, and nothing can be said any more.
-    Silent(Status),
-}
-
-impl fmt::Display for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tree(error) => error.fmt(f),
-            Self::Nothing => f.write_str("UEFI: firmware has neither a device tree nor ACPI tables"),
-            Self::Silent(_) => Ok(()),
-            Self::Refused(what, status) => {
-                write!(f, "UEFI: {what}: firmware refuses, status {:#x}", status.0)
-            }
-        }
-    }
-}
-
-impl Trouble {
-    fn status(&self) -> Status {
-        match self {
-            Self::Tree(_) => Status::LOAD_ERROR,
-            Self::Nothing => Status::UNSUPPORTED,
-            Self::Refused(_, status) | Self::Silent(status) => *status,
-        }
-    }
-}
-
-/// The image was started by UEFI firmware. It comes back, with what firmware makes of an error, only if firmware goes on.
+/// The image was started by UEFI firmware. It comes back, with a status, only if firmware goes on: why, it has said by then.
 ///
 /// Called by the entry code, relocated, once, with what firmware gave it.
 pub(crate) extern "C" fn enter(image: *mut c_void, table: *const c_void) -> usize {
     // SAFETY: as the entry code got it.
     let mut firmware = unsafe { Firmware::new(image, table.cast()) };
-    let Err(trouble) = leave(&mut firmware);
-    if !matches!(trouble, Trouble::Silent(_)) {
-        // Where there is no console the status has to do.
-        let _ = writeln!(firmware, "reveille: cannot start: {trouble}");
-    }
-    trouble.status().0
+    leave(&mut firmware).0
 }
 
-/// Takes what firmware has, ends its boot services, and enters the image.
-fn leave(firmware: &mut Firmware) -> Result<core::convert::Infallible, Trouble> {
+/// Says why the image goes back to firmware, and with which status.
+#[inline(never)]
+fn refuse(firmware: &mut Firmware, status: Status, why: fmt::Arguments<'_>) -> Status {
+    // Where there is no console the status has to do.
+    let _ = write!(firmware, "reveille: cannot start: {why}\r\n");
+    status
+}
+
+/// Takes what firmware has, ends its boot services, and enters the image. It comes back if that cannot be.
+fn leave(firmware: &mut Firmware) -> Status {
     let tables = firmware.tables();
-    let rsdp = find_table(tables, &ACPI_2).or_else(|| find_table(tables, &ACPI_1));
+    let rsdp = find_table(tables, &ACPI_2).or_else(|| find_table(tables, &ACPI_1)).unwrap_or(0);
     let mut tree: &[u8] = &[];
-    let mut is_described = false;
     if let Some(at) = find_table(tables, &DEVICE_TREE) {
-        tree = tree_at(at).map_err(Trouble::Tree)?;
-        is_described = Machine::parse(tree).map_err(Trouble::Tree)?.is_described();
+        let read = tree_at(at).and_then(|blob| Ok((blob, Machine::parse(blob)?.is_described())));
+        match read {
+            Ok((blob, true)) => tree = blob,
+            // Of `/chosen` alone.
+            Ok(_) => {}
+            Err(error) => return refuse(firmware, Status::LOAD_ERROR, format_args!("{error}")),
+        }
     }
-    if !is_described && rsdp.is_none() {
-        return Err(Trouble::Nothing);
+    if tree.is_empty() && rsdp == 0 {
+        let why = format_args!("UEFI: neither a device tree of this machine nor ACPI tables");
+        return refuse(firmware, Status::UNSUPPORTED, why);
     }
 
     // One piece for all that is handed over: the tree, the memory map, the command line. Firmware's own are in memory that is free once boot
     // services have ended.
+    let options = firmware.load_options();
     // SAFETY: no room, which is asked for nothing.
     let (needed, _) = unsafe { firmware.memory_map(core::ptr::null_mut(), 0) };
     let map_at = tree.len().next_multiple_of(8);
     let map_room = needed.size.saturating_add(needed.stride.saturating_mul(SLACK));
-    let arguments_at = map_at.saturating_add(map_room);
-    let options = firmware.load_options();
-    let total = arguments_at.saturating_add(longest(options.len()));
-    let block = firmware
-        .allocate(total)
-        .map_err(|status| Trouble::Refused("memory for what is handed over", status))?;
-    // SAFETY: `total` bytes, just allocated, that the places lie in.
+    let line_at = map_at.saturating_add(map_room);
+    let total = line_at.saturating_add(longest(options.len()));
+    let block = match firmware.allocate(total) {
+        Ok(block) => block,
+        Err(status) => return refuse(firmware, status, format_args!("UEFI: no memory, {total} bytes")),
+    };
+    // SAFETY: `total` bytes, just allocated, that the places lie in; the tree is somewhere else.
     let (map, line) = unsafe {
         core::ptr::copy_nonoverlapping(tree.as_ptr(), block, tree.len());
-        core::ptr::write_bytes(block.add(arguments_at), 0, total - arguments_at);
-        (block.add(map_at), core::slice::from_raw_parts_mut(block.add(arguments_at), total - arguments_at))
+        core::ptr::write_bytes(block.add(line_at), 0, total - line_at);
+        (block.add(map_at), core::slice::from_raw_parts_mut(block.add(line_at), total - line_at))
     };
-    let (line, wrong) = match arguments(options, line) {
-        Ok(line) => (line, None),
-        Err(error) => ("", Some(error)),
+    let line = match arguments(options, line) {
+        Ok(line) => line,
+        Err(error) => {
+            let _ = write!(firmware, "reveille: {error}: ignored\r\n");
+            ""
+        }
     };
-    let (line, line_size) = (line.as_ptr() as u64, line.len() as u64);
-    let tree_size = tree.len();
-    if let Some(error) = wrong {
-        let _ = writeln!(firmware, "reveille: {error}: ignored");
-    }
-    if let Some(rsdp) = rsdp.filter(|_| !is_described) {
+    if tree.is_empty() {
         // SAFETY: `map_room` bytes of the block, at a multiple of 8 in whole pages.
-        let (found, status) = unsafe { firmware.memory_map(map, map_room) };
-        // SAFETY: firmware has filled them if it says so, and they stay as they are until it is asked again.
-        let bytes = unsafe { core::slice::from_raw_parts(map, if status.is_err() { 0 } else { found.size }) };
+        let (found, answer) = unsafe { firmware.memory_map(map, map_room) };
+        let size = answer.map_or(0, |()| found.size);
+        // SAFETY: firmware has filled so many, and they stay as they are until it is asked again.
+        let bytes = unsafe { core::slice::from_raw_parts(map, size) };
         if let Err(error) = check_tables(rsdp, bytes, &found) {
             // SAFETY: nobody has been told of it.
             unsafe { firmware.free(block, total) };
-            return Err(Trouble::Tree(error));
+            return refuse(firmware, Status::LOAD_ERROR, format_args!("{error}"));
         }
     }
     firmware.stop_watchdog();
     // SAFETY: `map_room` bytes of the block, at a multiple of 8 in whole pages.
     let found = match unsafe { end_boot_services(firmware, map, map_room) } {
         Ok(found) => found,
-        Err(trouble) => {
-            if !matches!(trouble, Trouble::Silent(_)) {
-                // SAFETY: nobody has been told of it.
-                unsafe { firmware.free(block, total) };
-            }
-            return Err(trouble);
-        }
+        Err(status) => return status,
     };
 
     // From here on there is no firmware to call, and nothing of it to go back to.
-    let tree = if tree_size == 0 { 0 } else { block as u64 };
-    let handed = Left {
-        tree,
-        rsdp: rsdp.unwrap_or(0),
+    Left {
+        tree: block as u64,
+        rsdp,
         map: Handover {
             system_table: 0,
             map: map as u64,
             map_size: found.size as u64,
             stride: found.stride as u64,
-            version: found.version,
+            version: found.version.into(),
         },
-        arguments: line,
-        arguments_size: line_size,
-    };
-    handed.write();
+        arguments: line.as_ptr() as u64,
+        arguments_size: line.len() as u64,
+    }
+    .write();
     let (start, end) = image();
     // The image is entered with the MMU off, so it has to be in memory: what firmware has loaded, what relocation wrote and the above; and over what
     // has yet to be cleared no line is left that could be written back. What is handed over is read with caches on, as it was written.
     cache::clean_invalidate(start, end - start);
     // SAFETY: boot services have ended, and the image is in memory, relocated.
-    unsafe { reveille_from_firmware(tree) }
+    unsafe { reveille_from_firmware(block as u64) }
 }
 
 /// Whether the list of ACPI tables can be read: later there is no console to say that it cannot.
 fn check_tables(rsdp: u64, map: &[u8], found: &MapSize) -> Result<(), dt::Error<'static>> {
-    let map = MemoryMap::new(map, found.stride as u64, found.version)?;
+    let map = MemoryMap::new(map, found.stride as u64, found.version.into())?;
     let mut read = |base, length| {
         let is_memory = map.has(Region { base, size: length as u64 });
         // SAFETY: memory, as firmware's map says, and firmware has all memory mapped where it is (2.3.6, AArch64 platforms); what is in tables stays
@@ -173,29 +139,24 @@ fn check_tables(rsdp: u64, map: &[u8], found: &MapSize) -> Result<(), dt::Error<
 
 /// Ends boot services, and returns the memory map by which they ended. Firmware's timers and events may change it until then.
 ///
+/// On an error the memory is not given back, and nothing said: once the end was refused, nothing may be asked of firmware but its memory map (7.4.6).
+///
 /// # Safety
 ///
 /// As for [`Firmware::memory_map`]. When it succeeds, as for [`Firmware::exit`].
-unsafe fn end_boot_services(firmware: &Firmware, map: *mut u8, room: usize) -> Result<MapSize, Trouble> {
-    let mut refused = Status::BUFFER_TOO_SMALL;
-    for attempt in 0..TRIES {
+unsafe fn end_boot_services(firmware: &Firmware, map: *mut u8, room: usize) -> Result<MapSize, Status> {
+    let mut attempt = 0;
+    loop {
         // SAFETY: the caller's.
         let (found, status) = unsafe { firmware.memory_map(map, room) };
-        match status {
-            Err(status) if attempt == 0 => return Err(Trouble::Refused("memory map", status)),
-            Err(status) => return Err(Trouble::Silent(status)),
-            Ok(()) => {}
-        }
+        status?;
         // SAFETY: the caller's.
         match unsafe { firmware.exit(found) } {
             Ok(()) => return Ok(found),
-            Err(status) => refused = status,
-        }
-        if refused != Status::INVALID_PARAMETER {
-            break;
+            Err(Status::INVALID_PARAMETER) if attempt < TRIES => attempt += 1,
+            Err(status) => return Err(status),
         }
     }
-    Err(Trouble::Silent(refused))
 }
 
 /// The device tree that firmware has at `at`.

@@ -13,7 +13,6 @@ impl Status {
     pub(super) const LOAD_ERROR: Self = Self::error(1);
     pub(super) const INVALID_PARAMETER: Self = Self::error(2);
     pub(super) const UNSUPPORTED: Self = Self::error(3);
-    pub(super) const BUFFER_TOO_SMALL: Self = Self::error(5);
 
     const fn error(number: usize) -> Self {
         Self(number | 1 << (usize::BITS - 1))
@@ -52,7 +51,7 @@ struct BootServices {
     _header: [u64; 3],
     _priorities: [usize; 2],
     allocate_pages: unsafe extern "C" fn(how: u32, kind: u32, pages: usize, at: *mut u64) -> Status,
-    free_pages: unsafe extern "C" fn(at: u64, pages: usize) -> Status,
+    free_pages: unsafe extern "efiapi" fn(u64, usize) -> Status,
     get_memory_map: unsafe extern "C" fn(
         size: *mut usize,
         map: *mut c_void,
@@ -215,32 +214,27 @@ impl Firmware {
     }
 }
 
-/// The console that firmware uses. In pieces, as a string ends with a 0 and has to lie somewhere.
+impl Firmware {
+    /// Puts one letter on the console that firmware uses. One at a time, as a string ends with a 0 and has to lie somewhere.
+    fn put(&self, letter: u16) {
+        let output = self.table().output;
+        if !output.is_null() {
+            let units = [letter, 0];
+            // SAFETY: firmware's console, and a string that ends with 0. What cannot be shown is not.
+            let _ = unsafe { ((*output).output_string)(output, units.as_ptr()) };
+        }
+    }
+}
+
+/// The console that firmware uses. Where there is none nothing comes of it.
 impl Write for Firmware {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let output = self.table().output;
-        if output.is_null() {
-            return Err(fmt::Error);
-        }
-        let mut units = text.chars().flat_map(|letter| {
-            // A new line begins at its left only with the other one.
-            let before = (letter == '\n').then_some('\r');
-            before.into_iter().chain([letter])
-        });
-        loop {
-            let mut piece = [0_u16; 64];
-            let [room @ .., _] = &mut piece;
-            // What is not of the Basic Multilingual Plane has no place in UCS-2.
-            let length = room
-                .iter_mut()
-                .zip(&mut units)
-                .map(|(unit, letter)| *unit = u16::try_from(letter).unwrap_or(0xfffd))
-                .count();
-            if length == 0 {
-                return Ok(());
-            }
-            // SAFETY: firmware's console, and a string that ends with 0.
-            unsafe { ((*output).output_string)(output, piece.as_ptr()) }.result().map_err(|_| fmt::Error)?;
-        }
+        text.bytes().for_each(|letter| self.put(letter.into()));
+        Ok(())
+    }
+
+    fn write_char(&mut self, letter: char) -> fmt::Result {
+        self.put(letter as u16);
+        Ok(())
     }
 }

@@ -28,8 +28,7 @@ impl Left {
     /// Hands it over.
     pub(super) fn write(&self) {
         let Self { tree, rsdp, map, arguments, arguments_size } = *self;
-        let words =
-            [tree, rsdp, map.map, map.map_size, map.stride, map.version.into(), arguments, arguments_size];
+        let words = [tree, rsdp, map.map, map.map_size, map.stride, map.version, arguments, arguments_size];
         for (word, value) in LEFT.iter().zip(words) {
             word.store(value, Ordering::Relaxed);
         }
@@ -38,13 +37,8 @@ impl Left {
     /// What was handed over. `None` if it was not UEFI firmware that the image was started by.
     pub(crate) fn read() -> Option<Self> {
         let [tree, rsdp, map, map_size, stride, version, arguments, arguments_size] =
-            [0, 1, 2, 3, 4, 5, 6, 7].map(|index: usize| LEFT[index].load(Ordering::Relaxed));
-        (map != 0).then_some(Self {
-            tree,
-            rsdp,
-            map: Handover { system_table: 0, map, map_size, stride, version: version as u32 },
-            arguments,
-            arguments_size,
-        })
+            LEFT.each_ref().map(|word| word.load(Ordering::Relaxed));
+        let map = Handover { system_table: 0, map, map_size, stride, version };
+        (map.map != 0).then_some(Self { tree, rsdp, map, arguments, arguments_size })
     }
 }

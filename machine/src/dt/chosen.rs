@@ -1,9 +1,8 @@
 //! What boot loaders say in `/chosen` of what they were started by.
 
-use super::node::Node;
 use super::tree::Tree;
 use super::walk::Walk;
-use crate::error::{Error, Fault};
+use crate::error::Error;
 use crate::uefi::Handover;
 
 /// See [`Machine::uefi`](crate::Machine::uefi): Linux, `Documentation/arch/arm/uefi.rst`.
@@ -17,28 +16,28 @@ pub(super) fn uefi<'a>(tree: Tree<'a>) -> Result<Option<Handover>, Error<'a>> {
             Some(_) => {}
         }
     };
-    let Some(system_table) = chosen.number("linux,uefi-system-table")? else { return Ok(None) };
-    let number = |name| needed(&chosen, name);
-    let version = number("linux,uefi-mmap-desc-ver")?;
-    Ok(Some(Handover {
-        system_table,
-        map: number("linux,uefi-mmap-start")?,
-        map_size: number("linux,uefi-mmap-size")?,
-        stride: number("linux,uefi-mmap-desc-size")?,
-        version: u32::try_from(version).unwrap_or(u32::MAX),
-    }))
+    let mut numbers = [0; NAMES.len()];
+    for (number, name) in numbers.iter_mut().zip(NAMES) {
+        *number = match chosen.number(name)? {
+            Some(number) => number,
+            None if name == NAMES[0] => return Ok(None),
+            None => return Err(Error::property(chosen.path, name, "missing")),
+        };
+    }
+    let [system_table, map, map_size, stride, version] = numbers;
+    Ok(Some(Handover { system_table, map, map_size, stride, version }))
 }
 
-fn needed<'a>(chosen: &Node<'a>, name: &'static str) -> Result<u64, Error<'a>> {
-    let missing = Error::node_fault(
-        Fault::Property,
-        chosen.path,
-        "linux,uefi-system-table without all of linux,uefi-mmap-..",
-    );
-    chosen.number(name)?.ok_or(missing)
-}
+const NAMES: [&str; 5] = [
+    "linux,uefi-system-table",
+    "linux,uefi-mmap-start",
+    "linux,uefi-mmap-size",
+    "linux,uefi-mmap-desc-size",
+    "linux,uefi-mmap-desc-ver",
+];
 
 /// Whether anything is in the tree besides `/chosen` and `/hypervisor`.
+#[inline(never)]
 pub(super) fn has_more(tree: Tree<'_>) -> bool {
     let mut walk = Walk::new(tree);
     core::iter::from_fn(move || walk.step())

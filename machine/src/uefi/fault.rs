@@ -6,8 +6,4 @@ impl Error<'_> {
     pub(super) const fn in_firmware(fault: Fault, what: &'static str) -> Self {
         Self::new(Origin::Uefi, fault, Place::Whole, what)
     }
-
-    pub(super) const fn in_firmware_at(fault: Fault, what: &'static str, offset: usize) -> Self {
-        Self::new(Origin::Uefi, fault, Place::Offset(offset), what)
-    }
 }

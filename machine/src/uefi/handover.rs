@@ -13,5 +13,5 @@ pub struct Handover {
     /// Bytes from one descriptor of it to the next.
     pub stride: u64,
     /// The version of its descriptors.
-    pub version: u32,
+    pub version: u64,
 }

@@ -10,7 +10,7 @@ pub const MAX_MAP_SIZE: usize = 256 << 10;
 /// Bytes of a descriptor (7.2.3, EFI_MEMORY_DESCRIPTOR). Firmware may have them further apart, and does.
 const DESCRIPTOR_SIZE: usize = 40;
 /// The version of descriptors that is known (ibid.: EFI_MEMORY_DESCRIPTOR_VERSION).
-const VERSION: u32 = 1;
+const VERSION: u64 = 1;
 /// Bytes of a page of the map, whatever the granule of page tables.
 const PAGE: u64 = 4096;
 
@@ -23,12 +23,8 @@ const SPECIAL_PURPOSE: u64 = 1 << 18;
 /// Firmware uses it at run time, by the virtual address that it was given.
 const RUNTIME: u64 = 1 << 63;
 
-/// The 32-bit word at `at`, of any alignment; 0 where there is none.
-pub(super) fn le32(bytes: &[u8], at: usize) -> u32 {
-    bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |word| u32::from_le_bytes(*word))
-}
-
 /// The 64-bit word at `at`, of any alignment; 0 where there is none.
+#[inline(never)]
 pub(super) fn le64(bytes: &[u8], at: usize) -> u64 {
     bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |word| u64::from_le_bytes(*word))
 }
@@ -62,9 +58,10 @@ pub enum Standing {
 }
 
 impl Descriptor {
+    #[inline(never)]
     fn read(bytes: &[u8]) -> Self {
         Self {
-            kind: le32(bytes, 0),
+            kind: le64(bytes, 0) as u32,
             physical: le64(bytes, 8),
             virtual_: le64(bytes, 16),
             pages: le64(bytes, 24),
@@ -108,11 +105,11 @@ impl<'a> MemoryMap<'a> {
     ///
     /// # Errors
     /// [`Fault::Header`]: a size of descriptors that cannot be. [`Fault::Unsupported`]: another version of them. [`Fault::Absent`]: there is none.
-    pub fn new(bytes: &'a [u8], stride: u64, version: u32) -> Result<Self, Error<'static>> {
+    pub fn new(bytes: &'a [u8], stride: u64, version: u64) -> Result<Self, Error<'static>> {
         if version != VERSION {
             let error =
                 Error::in_firmware(Fault::Unsupported, "memory map: descriptors of an unknown version");
-            return Err(error.value(version.into()));
+            return Err(error.value(version));
         }
         if stride < DESCRIPTOR_SIZE as u64 || stride % 8 != 0 || stride > PAGE {
             return Err(Error::in_firmware(Fault::Header, "memory map: impossible size of a descriptor")
@@ -125,11 +122,12 @@ impl<'a> MemoryMap<'a> {
     }
 
     /// What it says, in its order.
-    pub fn descriptors(&self) -> impl Iterator<Item = Descriptor> + use<'a> {
-        self.bytes.chunks_exact(self.stride.max(DESCRIPTOR_SIZE)).map(Descriptor::read)
+    pub fn descriptors(&self) -> Descriptors<'a> {
+        Descriptors { rest: self.bytes, stride: self.stride }
     }
 
     /// The physical address of what firmware has at `address`: the same, unless it was told to use virtual ones (8.4.1).
+    #[inline(never)]
     pub fn to_physical(&self, address: u64) -> u64 {
         self.descriptors()
             .filter(|piece| piece.attributes & RUNTIME != 0 && piece.virtual_ != 0)
@@ -143,10 +141,11 @@ impl<'a> MemoryMap<'a> {
     }
 
     /// Whether all of `region` is memory that can be mapped as RAM, whoever it belongs to.
+    #[inline(never)]
     pub fn has(&self, region: Region) -> bool {
         let (mut at, mut left) = (region.base, region.size);
         // Each step is a page at least, and no piece is used twice: pieces that overlap are shorter from there on.
-        for _ in 0..=self.bytes.len() / self.stride.max(DESCRIPTOR_SIZE) {
+        for _ in 0..=self.bytes.len() / DESCRIPTOR_SIZE {
             if left == 0 {
                 return true;
             }
@@ -167,21 +166,37 @@ impl<'a> MemoryMap<'a> {
 
 impl core::fmt::Debug for MemoryMap<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{} descriptors of {} bytes", self.bytes.len() / self.stride.max(1), self.stride)
+        write!(f, "{} bytes in steps of {}", self.bytes.len(), self.stride)
+    }
+}
+
+/// See [`MemoryMap::descriptors`].
+#[derive(Clone)]
+pub struct Descriptors<'a> {
+    rest: &'a [u8],
+    stride: usize,
+}
+
+impl Iterator for Descriptors<'_> {
+    type Item = Descriptor;
+
+    #[inline(never)]
+    fn next(&mut self) -> Option<Descriptor> {
+        let (bytes, rest) = self.rest.split_at_checked(self.stride)?;
+        self.rest = rest;
+        Some(Descriptor::read(bytes))
     }
 }
 
 /// All RAM of a map, whoever it belongs to. No RAM at all is a single error.
-#[derive(Clone)]
 pub(crate) struct Memory<'a> {
-    map: MemoryMap<'a>,
-    next: usize,
+    pieces: Descriptors<'a>,
     any: bool,
 }
 
 impl<'a> Memory<'a> {
     pub(crate) fn new(map: MemoryMap<'a>) -> Self {
-        Self { map, next: 0, any: false }
+        Self { pieces: map.descriptors(), any: false }
     }
 }
 
@@ -189,31 +204,24 @@ impl<'a> Iterator for Memory<'a> {
     type Item = Result<Region, Error<'a>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while let Some(bytes) = self.map.bytes.get(self.next..).and_then(|rest| rest.get(..self.map.stride)) {
-            let at = self.next;
-            self.next += self.map.stride;
-            let piece = Descriptor::read(bytes);
-            if piece.standing() != Standing::NoMemory && piece.pages != 0 {
-                self.any = true;
-                let bad = Error::in_firmware_at(Fault::Address, "memory map: not pages within 64 bits", at);
-                return Some(piece.region().ok_or(bad));
-            }
-        }
+        let piece = self.pieces.find(|piece| piece.standing() != Standing::NoMemory && piece.pages != 0);
         let first = !core::mem::replace(&mut self.any, true);
-        first.then_some(Err(Error::in_firmware(Fault::Absent, "memory map: no memory in it")))
+        match piece {
+            Some(piece) => {
+                let bad = Error::in_firmware(Fault::Address, "memory map: not pages within 64 bits, at");
+                Some(piece.region().ok_or(bad.value(piece.physical)))
+            }
+            None => first.then_some(Err(Error::in_firmware(Fault::Absent, "memory map: no memory in it"))),
+        }
     }
 }
 
 /// What of the RAM of a map is not free.
-#[derive(Clone)]
-pub(crate) struct Taken<'a> {
-    map: MemoryMap<'a>,
-    next: usize,
-}
+pub(crate) struct Taken<'a>(Descriptors<'a>);
 
 impl<'a> Taken<'a> {
     pub(crate) fn new(map: MemoryMap<'a>) -> Self {
-        Self { map, next: 0 }
+        Self(map.descriptors())
     }
 }
 
@@ -221,20 +229,15 @@ impl Iterator for Taken<'_> {
     type Item = Reserved;
 
     fn next(&mut self) -> Option<Reserved> {
-        while let Some(bytes) = self.map.bytes.get(self.next..).and_then(|rest| rest.get(..self.map.stride)) {
-            self.next += self.map.stride;
-            let piece = Descriptor::read(bytes);
+        self.0.find_map(|piece| {
             let no_map = match piece.standing() {
-                Standing::Free | Standing::NoMemory => continue,
+                Standing::Free | Standing::NoMemory => return None,
                 Standing::Kept => false,
                 Standing::Taken => true,
             };
             // One that is no region is no memory either, and its fault is told there.
-            if let Some(region) = piece.region() {
-                return Some(Reserved { region, no_map, source: ReservedBy::Firmware });
-            }
-        }
-        None
+            piece.region().map(|region| Reserved { region, no_map, source: ReservedBy::Firmware })
+        })
     }
 }
 
@@ -277,7 +280,7 @@ mod tests {
         assert_eq!(memory[0].unwrap(), Region { base: 0x4000_0000, size: 0x1_0000 });
         assert_eq!(
             memory[6].unwrap_err().to_string(),
-            "UEFI: memory map: not pages within 64 bits at offset 0x150"
+            "UEFI: memory map: not pages within 64 bits, at (0xfffffffffffff000)"
         );
         let taken: std::vec::Vec<_> =
             Taken::new(map).map(|piece| (piece.region.base, piece.no_map)).collect();

@@ -12,7 +12,7 @@ mod options;
 mod tables;
 
 pub use handover::Handover;
-pub use map::{Descriptor, MAX_MAP_SIZE, MemoryMap, Standing};
+pub use map::{Descriptor, Descriptors, MAX_MAP_SIZE, MemoryMap, Standing};
 pub use options::{arguments, longest};
 pub use tables::{ACPI_1, ACPI_2, DEVICE_TREE, Guid, SYSTEM_TABLE_SIZE, SystemTable, TABLE_SIZE, find_table};
 

@@ -61,6 +61,7 @@ impl SystemTable {
 }
 
 /// Where the configuration table of this kind lies. It is physical, whatever addresses firmware has been given (4.6).
+#[inline(never)]
 pub fn find_table(tables: &[u8], kind: &Guid) -> Option<u64> {
     let table = tables.chunks_exact(TABLE_SIZE).find(|table| table.starts_with(kind))?;
     Some(le64(table, 16)).filter(|at| *at != 0)
