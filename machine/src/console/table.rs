@@ -14,9 +14,9 @@ pub(super) const WORDS: u8 = 4;
 
 macro_rules! uarts {
     ($($(#[$doc:meta])* $names:literal => $row:expr,)*) => {
-        const ROWS: [Row; [$($names),*].len()] = [$($(#[$doc])* $row),*];
+        pub(super) const ROWS: [Row; [$($names),*].len()] = [$($(#[$doc])* $row),*];
         /// A line for each row.
-        const NAMES: &str = concat!($($names, "\n"),*);
+        pub(super) const NAMES: &str = concat!($($names, "\n"),*);
     };
 }
 
@@ -330,10 +330,14 @@ pub(super) fn first() -> &'static Packed {
     &PACKED[0]
 }
 
+/// One of the accesses of all rows.
+pub(super) fn access(at: usize) -> Access {
+    ACCESSES.get(at).copied().unwrap_or(ALWAYS)
+}
+
 impl Packed {
     pub fn test(&self, test: Test) -> Access {
-        let at = usize::from(self.first) + test as usize;
-        ACCESSES.get(at).copied().unwrap_or(ALWAYS)
+        access(usize::from(self.first) + test as usize)
     }
 
     pub fn list(&self, list: List) -> &'static [Access] {

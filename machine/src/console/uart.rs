@@ -1,7 +1,7 @@
 //! What a console does, with any UART of the table.
 
 use super::model::{Access, Layout, List, Packed, Test};
-use super::{Console, ConsoleKind, table};
+use super::{ConsoleKind, table};
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// How a UART's registers are reached: by the runtime as the hardware's, by tests as those of a device that is simulated.
@@ -32,12 +32,12 @@ pub struct Uart<R> {
 const NOTHING: u32 = 1;
 
 impl<R: Registers> Uart<R> {
-    /// `console`, whose registers are `registers`. One that is off is switched on; one that firmware has switched on is not touched.
-    pub fn new(console: &Console<'_>, registers: R) -> Self {
+    /// A UART of this kind, whose registers are `registers`. One that is off is switched on; one that firmware has switched on is not touched.
+    pub fn new(kind: ConsoleKind, registers: R) -> Self {
         // Kinds come out of the table: there is a row.
-        let row = table::row(console.kind.row()).unwrap_or(table::first());
+        let row = table::row(kind.row()).unwrap_or(table::first());
         let mut layout = row.layout;
-        if let ConsoleKind::Uart8250 { reg_shift, reg_io_width, reg_offset } = console.kind {
+        if let ConsoleKind::Uart8250 { reg_shift, reg_io_width, reg_offset } = kind {
             let width = reg_io_width as u8;
             layout =
                 Layout { offset: reg_offset, shift: reg_shift as u8, width, data_width: width, ..layout };
