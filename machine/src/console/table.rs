@@ -180,8 +180,9 @@ uarts! {
         // UCR4.DREN: there is at least one byte.
         listen: &[change(0x8c, 1 << 0, 1 << 0)],
         ignore: &[change(0x8c, 1 << 0, 0)],
-        // UCR1.UARTEN; UCR2: SRST (0 resets), RXEN, TXEN, WS (8 bits), IRTS (RTS ignored); UCR3.RXDMUXSEL, "should always be set".
-        is_on: ones(0x80, 1 << 0),
+        // UCR2: SRST (0 resets), RXEN, TXEN, and if it is off WS (8 bits) and IRTS (RTS is ignored); UCR1.UARTEN, which may be on without
+        // them; UCR3.RXDMUXSEL, "should always be set".
+        is_on: ones(0x84, 7),
         switch_on: &[
             change(0x80, 1 << 0, 1 << 0),
             change(0x84, 0x4027, 0x4027),
