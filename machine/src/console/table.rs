@@ -105,7 +105,7 @@ const EXYNOS: Row = Row {
     // UINTP, cleared by a 1: what was received, and errors.
     settle: &[write(0x30, 3)],
     // UCON: an interrupt by level, and after a pause with fewer bytes than the trigger. UINTM: all masked but RXD.
-    listen: &[change(0x04, 3 << 7, 3 << 7), write(0x30, 0xf), write(0x38, 0xe)],
+    listen: &[change(0x04, 3 << 7, 3 << 7), write(0x38, 0xe)],
     ignore: &[write(0x38, 0xf)],
     // UFCON: the FIFO is on. UCON: both ways by interrupt or polling.
     is_on: ones(0x08, 1 << 0),
@@ -176,7 +176,7 @@ uarts! {
         receive: 0x00,
         waiting: ones(0x98, 1 << 0),
         // USR2.ORE and BRCD, cleared by a 1.
-        settle: &[write(0x98, 1 << 1 | 1 << 2)],
+        settle: &[only_if(0x98, 1 << 1 | 1 << 2), write(0x98, 1 << 1 | 1 << 2)],
         // UCR4.DREN: there is at least one byte.
         listen: &[change(0x8c, 1 << 0, 1 << 0)],
         ignore: &[change(0x8c, 1 << 0, 0)],
@@ -224,7 +224,7 @@ uarts! {
         // M_IRQ_CLEAR, S_IRQ_CLEAR.
         settle: &[write(0x618, u32::MAX), write(0x648, u32::MAX)],
         // M_IRQ_EN, S_IRQ_EN: receive FIFO watermark, and last; of the main sequencer nothing else.
-        listen: &[write(0x618, u32::MAX), write(0x648, u32::MAX), write(0x614, 3 << 26), write(0x644, 3 << 26)],
+        listen: &[write(0x614, 3 << 26), write(0x644, 3 << 26)],
         ignore: &[write(0x614, 0), write(0x644, 0)],
         // GENI_STATUS: the secondary sequencer is receiving. S_CMD0: START_READ.
         is_on: ones(0x40, 1 << 12),
