@@ -4,6 +4,8 @@
 //! ([`model`] says what a row has), and [`uart`] does with any row what a console has to do. So another UART is another row.
 
 mod model;
+#[cfg(test)]
+mod simulated;
 mod table;
 mod uart;
 
