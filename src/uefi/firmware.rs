@@ -51,7 +51,7 @@ struct BootServices {
     _header: [u64; 3],
     _priorities: [usize; 2],
     allocate_pages: unsafe extern "C" fn(how: u32, kind: u32, pages: usize, at: *mut u64) -> Status,
-    free_pages: unsafe extern "efiapi" fn(u64, usize) -> Status,
+    free_pages: unsafe extern "C" fn(at: u64, pages: usize) -> Status,
     get_memory_map: unsafe extern "C" fn(
         size: *mut usize,
         map: *mut c_void,

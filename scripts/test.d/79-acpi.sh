@@ -1,0 +1,63 @@
+# shellcheck shell=bash
+# ACPI tables that were made by hand, and a boot loader's tree of /chosen that leads to them, as Linux leaves one when it is left by kexec on a
+# machine with ACPI. And firmware that parks CPUs, the third way to start one.
+
+readonly ACPI_TABLES=0x5c000000 ACPI_STUB=0x5c070000
+
+# by_hand IMAGE [WORD..] -- [OPTION..] -- EXPECTATION: IMAGE on `virt` with what acpi_machine.py makes of the words; with `parking` the stub that parks
+# CPUs is entered before it.
+# shellcheck disable=SC2034 # image_stage and CODE are for others
+by_hand() {
+    local image=$1 kind=test words=() made word stub code=''
+    [[ $image != roll_call ]] || kind=example
+    halves "${@:2}"
+    made=("${BEFORE[@]}")
+    halves "${AFTER[@]}"
+    image_stage=$(staged "$kind" "$image")
+    python3 "$ROOT/scripts/test.d/acpi_machine.py" "$DIR" "${made[@]}"
+    dtc -q -O dtb -o "$DIR/chosen.dtb" "$DIR/chosen.dts"
+    eval "words=($("$ROOT/scripts/runner" "$image_stage" "${BEFORE[@]}" --dtb "$DIR/chosen.dtb" --print))"
+    words+=(-device "loader,file=$DIR/tables.bin,addr=$ACPI_TABLES,force-raw=on")
+    if among parking "${made[@]}"; then
+        stub=$(build_images shim "$DEFAULT_TARGET" '' release reveille-parking)
+        "$(llvm_tools_dir)/llvm-objcopy" -O binary "$stub" "$DIR/parking.bin"
+        dd if="$DIR/parking.bin" of="$DIR/tables.bin" bs=4096 seek=$(((ACPI_STUB - ACPI_TABLES) / 4096)) conv=notrunc status=none
+        for word in "${!words[@]}"; do
+            [[ ${words[word]} == loader,file=*.enter-*.bin,* ]] || continue
+            # Its last 8 bytes are where to go.
+            code=${words[word]#*file=} code=${code%%,*}
+            cp -- "$code" "$DIR/enter.bin"
+            patch_little "$DIR/enter.bin" $(($(stat -c %s -- "$code") - 8)) $((ACPI_STUB))
+            words[word]=${words[word]/"$code"/"$DIR/enter.bin"}
+        done
+        [[ -n $code ]] || fail "no code in: ${words[*]}"
+    fi
+    say "+ $(quoted "${words[@]}")"
+    CODE=0
+    timeout -k 5 300 "${words[@]}" >"$DIR/console.raw" </dev/null || CODE=$?
+    take_console "$DIR/console.raw"
+    check_expectation "${AFTER[*]}"
+}
+
+# Each is a roll call of an image that is there already.
+check acpi/chosen by_hand roll_call virtual -- --gic 3 -- 'roll_call 4'
+check acpi/parking/gic3 by_hand roll_call parking -- --gic 3 -- 'roll_call 4'
+check acpi/parking/gic2 --full by_hand roll_call gic=2 parking -- --gic 2 -- 'roll_call 4'
+check acpi/parking/el2 --full by_hand roll_call parking -- --gic 3 --el 2 -- 'roll_call 4'
+check acpi/parking/many --full by_hand roll_call parking cpus=20 gicr -- --gic 3 --cpus 20 -- 'roll_call 20'
+check acpi/parking/not-parked --full by_hand roll_call parking not-parked -- --gic 3 -- \
+    'code 1 ; roll_call 4 3=refused:-6 ; /cpu 3: nobody waits at its mailbox, 0x5c023000/'
+check acpi/parking/lost-mailbox --full by_hand roll_call parking lost-mailbox -- --gic 3 -- \
+    'code 1 ; roll_call 4 3=no-method ; /MADT: GICC 3: mailbox at 0x40201000: 0x40201000 is in use/'
+# A CPU that leaves does not go back to its mailbox: it waits in the pen.
+check acpi/parking/hotplug --full by_hand hotplug parking bootargs=short_ms=1000 -- --gic 3 -- '/^hotplug: all good$/'
+check acpi/parking/services --full by_hand services gic=2 parking -- --gic 2 -- '/^services: all good$/'
+
+check acpi/chosen/gic2 --full by_hand roll_call gic=2 dbg2 -- --gic 2 -- 'roll_call 4'
+check acpi/chosen/gicr --full by_hand roll_call gicr -- --gic 3 -- 'roll_call 4'
+check acpi/chosen/disabled --full by_hand roll_call disabled -- --gic 3 -- 'roll_call 4 3=disabled'
+check acpi/chosen/bad-madt --full by_hand roll_call bad-madt -- --gic 3 -- \
+    'code 1 ; /^reveille: cannot start: ACPI: MADT: wrong checksum, at \(0x5c00114[0-9a-f]\)$/'
+check acpi/chosen/bad-fadt --full by_hand roll_call bad-fadt -- --gic 3 -- \
+    'code 1 ; /ACPI: FADT: wrong checksum/ ; roll_call 4 1=no-method 2=no-method 3=no-method'
+check acpi/chosen/bad-gtdt --full by_hand roll_call bad-gtdt -- --gic 3 -- 'code any ; /ACPI: GTDT: wrong checksum/'
