@@ -17,3 +17,5 @@ pub mod fuzz;
 pub mod random;
 #[cfg(not(target_os = "none"))]
 pub mod truth;
+#[cfg(not(target_os = "none"))]
+pub mod uefi;
