@@ -86,7 +86,7 @@ efi_qemu() {
             | efi_disk loader/entries/reveille.conf=- EFI/BOOT/BOOTAA64.EFI="$packages" reveille.efi="$image")
         ;;
     esac
-    [[ -z $disk ]] || qemu+=(-drive "if=none,id=efi,format=raw,snapshot=on,file=${disk//,/,,}" -device virtio-blk-device,drive=efi)
+    [[ -z $disk ]] || qemu+=(-drive "if=none,id=efi,format=raw,snapshot=on,file=${disk//,/,,}" -device 'virtio-blk-device,drive=efi')
 }
 
 efi_grub_command() {

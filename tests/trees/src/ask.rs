@@ -66,7 +66,10 @@ pub fn everything(blob: &[u8]) -> Option<Fault> {
             Err(error) => check_error(&error),
         }
     }
+    // What is said of firmware is a word, and needs nothing besides.
+    let _ = machine.is_described();
     let parts = [
+        machine.uefi().err(),
         machine.bootargs.err(),
         machine.gic.err(),
         machine.psci.err(),

@@ -22,7 +22,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 3] = [
+pub const TARGETS: [Target; 4] = [
     Target { name: "tree", run: tree, longest: 4096, pieces: TREE_PIECES, seeds: tree_seeds },
     Target {
         name: "command-line",
@@ -30,6 +30,13 @@ pub const TARGETS: [Target; 3] = [
         longest: 256,
         pieces: COMMAND_LINE_PIECES,
         seeds: command_line_seeds,
+    },
+    Target {
+        name: "uefi",
+        run: crate::uefi::everything,
+        longest: 512,
+        pieces: crate::uefi::PIECES,
+        seeds: crate::uefi::seeds,
     },
     Target { name: "tables", run: tables, longest: 4096, pieces: TABLES_PIECES, seeds: tables_seeds },
 ];

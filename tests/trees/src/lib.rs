@@ -19,3 +19,5 @@ pub mod random;
 pub mod tables;
 #[cfg(not(target_os = "none"))]
 pub mod truth;
+#[cfg(not(target_os = "none"))]
+pub mod uefi;
