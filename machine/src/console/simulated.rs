@@ -192,7 +192,7 @@ impl Device {
             ("msm", 0x08) => bit(3, idle) | bit(0, count >= 4 || self.reg(0x2000) != 0) | bit(4, overrun),
             ("msm", 0x3c) => 0,
             // With bytes on their way to the packing buffer, which do not count yet.
-            ("msm", 0x50) => count / 4 | (count % 4) << 7 | 1 << 11,
+            ("msm", 0x50) => (count / 4) | ((count % 4) << 7) | 1 << 11,
             ("msm", 0x70) => {
                 let partial = self.set.remove(&0x2000);
                 assert!(count >= 4 || partial.is_some(), "a word that is not full has to be pushed first");
