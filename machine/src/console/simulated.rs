@@ -134,7 +134,7 @@ impl Device {
                     self.flags |= 1 << 3;
                     self.set.insert(0x1000, 0);
                 }
-                self.flags & self.reg(0xb0) != 0 && self.reg(0x1001) != 0
+                self.flags & self.reg(0x14) != 0 && self.reg(0x1001) != 0
             }
             "meson" => {
                 waiting
@@ -189,10 +189,11 @@ impl Device {
             ("geni", 0x804) => count.div_ceil(4) | bit(31, waiting) | (count % 4) << 28,
             ("geni", 0x780) if self.reg(0x284) & 1 != 0 => self.wires.give(),
             ("geni", 0x780) => self.word(4),
-            ("msm", 0xa4) => bit(3, idle) | bit(0, count >= 4 || self.reg(0x2000) != 0) | bit(4, overrun),
+            ("msm", 0x08) => bit(3, idle) | bit(0, count >= 4 || self.reg(0x2000) != 0) | bit(4, overrun),
             ("msm", 0x3c) => 0,
-            ("msm", 0x50) => count / 4 | (count % 4) << 7,
-            ("msm", 0x140) => {
+            // With bytes on their way to the packing buffer, which do not count yet.
+            ("msm", 0x50) => (count / 4) | ((count % 4) << 7) | 1 << 11,
+            ("msm", 0x70) => {
                 let partial = self.set.remove(&0x2000);
                 assert!(count >= 4 || partial.is_some(), "a word that is not full has to be pushed first");
                 self.word(4)
@@ -288,12 +289,12 @@ impl Device {
                 assert_eq!(self.set.remove(&0x3002), Some(1), "TX_READY is reset first");
                 self.allowed = value;
             }
-            ("msm", 0x100) => {
+            ("msm", 0x70) => {
                 assert!(self.allowed > 0, "how many bytes has to be said first");
                 self.allowed -= 1;
                 self.send(value);
             }
-            ("msm", 0xa8) => match value {
+            ("msm", 0x10) => match value {
                 0x400 => _ = self.set.insert(0x2000, 1),
                 // As long as fewer bytes have come than were asked for.
                 0x500 => _ = self.set.remove(&0x34).and_then(|_| self.set.insert(0x1000, 1)),

@@ -1,4 +1,7 @@
 //! The UARTs there are drivers for: a row for each, and its names.
+//!
+//! Where a row names a manual, its facts come from there; most of these UARTs have none that is public, and a row then names the
+//! drivers that were read for it, which agree.
 
 use super::model::{
     ALWAYS, Access, Layout, List, Packed, ROW, Row, TESTS, Test, WORDS as WORD_LAYOUT, accesses, change, has,
@@ -50,7 +53,7 @@ const UART_8250: Row = Row {
     ..ROW
 };
 
-/// Freescale LPUART with registers of 32 bits: i.MX 8QuadXPlus reference manual, chapter LPUART.
+/// Freescale LPUART with registers of 32 bits (Linux, U-Boot).
 const LPUART: Row = Row {
     send: 0x0c,
     // STAT.TDRE, STAT.TC, WATER.RXCOUNT.
@@ -70,7 +73,7 @@ const LPUART: Row = Row {
     ..ROW
 };
 
-/// Renesas SCIF, by the number of the register: R-Car Gen3 hardware manual, chapter SCIF. HSCIF differs in the depth of its FIFO only.
+/// Renesas SCIF, by the number of the register (Linux, TF-A). HSCIF differs in the depth of its FIFO only.
 const SCIF: Row = Row {
     layout: Layout { shift: 2, width: 2, data_width: 1, ..WORD_LAYOUT },
     send: 3,
@@ -92,7 +95,7 @@ const SCIF: Row = Row {
     ..ROW
 };
 
-/// Samsung's UART since the S3C6400: Exynos 4210 user's manual, chapter UART.
+/// Samsung's UART since the S3C6400 (Linux, U-Boot).
 const EXYNOS: Row = Row {
     layout: Layout { data_width: 1, ..WORD_LAYOUT },
     send: 0x20,
@@ -148,7 +151,7 @@ uarts! {
         ..ROW
     },
 
-    // Cadence UART: Zynq UltraScale+ registers (UG1087), module UART. Reset leaves it off.
+    // Cadence UART (Linux, U-Boot; QEMU). Reset leaves it off.
     "cdns cdns,uart-r1p12 cdns,uart-r1p8 xlnx,xuartps" => Row {
         send: 0x30,
         // Channel status: TXFULL; TEMPTY and not TACTIVE; REMPTY.
@@ -167,7 +170,7 @@ uarts! {
         ..ROW
     },
 
-    // i.MX UART: i.MX 8M Mini reference manual, 16.2.
+    // i.MX UART (Linux, U-Boot; QEMU).
     "imx ec_imx6q ec_imx21 fsl,imx6q-uart fsl,imx21-uart" => Row {
         send: 0x40,
         // UTS.TXFULL, USR2.TXDC, USR2.RDR.
@@ -203,8 +206,7 @@ uarts! {
         ..LPUART
     },
 
-    // Qualcomm GENI serial engine with UART firmware: no public manual; Linux's and U-Boot's drivers agree. It sends by command: how many
-    // bytes, the command, the bytes.
+    // Qualcomm GENI serial engine with UART firmware (Linux, U-Boot). It sends by command: how many bytes, the command, the bytes.
     "geni msm_geni_serial qcom_geni qcom,geni-debug-uart qcom,geni-uart" => Row {
         send: 0x700,
         // GENI_STATUS: no command of the main sequencer is active.
@@ -232,34 +234,35 @@ uarts! {
         ..ROW
     },
 
-    // Qualcomm UARTDM 1.4: APQ8016E technical reference manual, 6.2.5.3. It sends so many bytes as it was told before.
+    // Qualcomm UARTDM (Linux, Little Kernel; U-Boot has the second set of addresses that version 1.4 has for some of the registers). It sends
+    // so many bytes as it was told before.
     "msm msm_serial_dm qcom,msm-uartdm qcom,msm-uartdm-v1.4" => Row {
-        send: 0x100,
+        send: 0x70,
         // SR.TXEMT.
-        room: ones(0xa4, 1 << 3),
-        gone: ones(0xa4, 1 << 3),
+        room: ones(0x08, 1 << 3),
+        gone: ones(0x08, 1 << 3),
         // CR: clear TX_READY. NCF_TX: one byte.
-        begin: &[write(0xa8, 3 << 8), write(0x40, 1)],
-        receive: 0x140,
-        // RXFS: words in the FIFO, bytes in the packing buffer.
-        waiting: some(0x50, u32::MAX),
+        begin: &[write(0x10, 3 << 8), write(0x40, 1)],
+        receive: 0x70,
+        // RXFS: words in the FIFO, in two fields, and bytes in the packing buffer.
+        waiting: some(0x50, 0xffff_c3ff),
         // DMEN: single-character mode. SR.RXRDY: a whole word. RXFS: how many bytes are in the packing buffer.
         packing: &[
             ones(0x3c, 1 << 5),
-            ones(0xa4, 1 << 0),
+            ones(0x08, 1 << 0),
             Access { value: 7, ..has(0x50, 7 << 7, 0) },
         ],
         // CR: force the stale event.
-        push: &[write(0xa8, 4 << 8)],
+        push: &[write(0x10, 4 << 8)],
         // CR: clear errors, clear the stale interrupt; DMRX: any number; CR: stale events on.
-        settle: &[write(0xa8, 3 << 4), write(0xa8, 8 << 4), write(0x34, 0xff_ffff), write(0xa8, 5 << 8)],
+        settle: &[write(0x10, 3 << 4), write(0x10, 8 << 4), write(0x34, 0xff_ffff), write(0x10, 5 << 8)],
         // CR: receiver on, and as above. IMR: RXSTALE, RXLEV.
-        listen: &[write(0xa8, 1), write(0xa8, 8 << 4), write(0x34, 0xff_ffff), write(0xa8, 5 << 8), write(0xb0, 3 << 3)],
-        ignore: &[write(0xb0, 0)],
+        listen: &[write(0x10, 1), write(0x10, 8 << 4), write(0x34, 0xff_ffff), write(0x10, 5 << 8), write(0x14, 3 << 3)],
+        ignore: &[write(0x14, 0)],
         ..ROW
     },
 
-    // Amlogic Meson: S905 datasheet, chapter UART.
+    // Amlogic Meson (Linux, U-Boot).
     "meson amlogic,meson-uart amlogic,meson-ao-uart amlogic,meson-gx-uart" => Row {
         send: 0x00,
         // STATUS: TX_FULL; TX_EMPTY and not XMIT_BUSY; RX_EMPTY.
@@ -285,7 +288,7 @@ uarts! {
         ..SCIF
     },
 
-    // Marvell Armada 3700, the first of its two UARTs: 88F37xx functional specification, chapter UART.
+    // Marvell Armada 3700, the first of its two UARTs (Linux, TF-A).
     "a3700 ar3700_uart marvell,armada-3700-uart" => Row {
         send: 0x04,
         // STAT: TX_FIFO_FULL, TX_EMPTY, RX_RDY.
