@@ -2,6 +2,7 @@
 //! Console Redirection Table", version 4, and "Debug Port Table 2", of which ACPI 5.2.6 says that they are part of it).
 
 use super::bytes::{Piece, interrupt, number};
+use super::fault::{Kind, Wrong};
 use crate::console::{Console, ConsoleKind};
 use crate::error::{Error, Fault};
 use crate::interrupt::Trigger;
@@ -15,40 +16,45 @@ const SIZE: u64 = 0x1000;
 const SERIAL: u64 = 0x8000;
 
 /// Kind and registers of the UART that a Generic Address Structure (ACPI 5.2.3.2) and a subtype of the DBG2 describe.
-fn uart<'a>(piece: &Piece<'a>, subtype: u64, gas: usize) -> Result<(ConsoleKind, Region), Error<'a>> {
+#[inline(never)]
+fn uart(piece: &Piece<'_>, subtype: u64, gas: usize) -> Result<(ConsoleKind, Region), Wrong> {
     let base = piece.number(gas + 4, 8)?;
-    let by_name = ConsoleKind::by_name;
-    let kind = match subtype {
-        // The 16550s: by the layout that the address has.
-        0x0 | 0x1 | 0x5 | 0x12 => {
-            let (shift, width) = layout(piece.optional(gas + 1, 1), piece.optional(gas + 3, 1));
-            Some(ConsoleKind::Uart8250 { reg_shift: shift, reg_io_width: width, reg_offset: 0 })
-        }
-        0x3 => Some(ConsoleKind::Pl011),
-        0x4 | 0x9 => by_name("qcom,msm-uartdm"),
-        0xa => by_name("samsung,exynos4210-uart"),
-        0xc => by_name("imx"),
-        0xd | 0xe => Some(ConsoleKind::SbsaUart),
-        0xf => by_name("dcc"),
-        // The mini-UART, at the address of the block that it is in: so firmware of the Raspberry Pi has it.
-        0x10 => Some(ConsoleKind::Uart8250 { reg_shift: 2, reg_io_width: 4, reg_offset: 0x40 }),
-        0x11 | 0x13 => by_name("geni"),
-        _ => None,
+    let name = match subtype {
+        0x3 => "pl011",
+        0x4 | 0x9 => "qcom,msm-uartdm",
+        0xa => "samsung,exynos4210-uart",
+        0xc => "imx",
+        0xd | 0xe => "sbsa",
+        0xf => "dcc",
+        0x11 | 0x13 => "geni",
+        // The 16550s, and the mini-UART.
+        0x0 | 0x1 | 0x5 | 0x12 | 0x10 => "8250",
+        _ => "",
     };
-    let what = "no driver for a console of this type";
-    let kind = kind.ok_or(Error::in_table(Fault::Unsupported, piece.path, what).value(subtype))?;
+    let Some(mut kind) = ConsoleKind::by_name(name) else {
+        let what = "no driver for a console of this type";
+        return Err(piece.wrong(Fault::Unsupported, what).value(subtype));
+    };
+    if let ConsoleKind::Uart8250 { reg_shift, reg_io_width, reg_offset } = &mut kind {
+        if subtype == 0x10 {
+            // At the address of the block that it is in: so firmware of the Raspberry Pi has it.
+            (*reg_shift, *reg_io_width, *reg_offset) = (2, 4, 0x40);
+        } else {
+            (*reg_shift, *reg_io_width) = layout(piece.optional(gas + 1, 1), piece.optional(gas + 3, 1));
+        }
+    }
     if !kind.is_in_memory() {
         return Ok((kind, Region::default()));
     }
     if base == 0 {
-        return Err(Error::in_table(Fault::Absent, piece.path, "no console: its address is 0"));
+        return Err(piece.wrong(Fault::Absent, "no console: its address is 0"));
     }
     let space = piece.optional(gas, 1);
     if space != 0 {
-        return Err(Error::field(piece.path, "address", "not in memory, but in space").value(space));
+        return Err(piece.wrong(Fault::Property, "address: not in memory, but in space").value(space));
     }
     if base.checked_add(SIZE - 1).is_none() {
-        return Err(Error::field(piece.path, "address", "beyond 64 bits").value(base));
+        return Err(piece.wrong(Fault::Property, "address: beyond 64 bits").value(base));
     }
     Ok((kind, Region { base, size: SIZE }))
 }
@@ -68,20 +74,18 @@ fn layout(bits: u64, access: u64) -> (u32, u32) {
 }
 
 /// The console that the SPCR chooses.
-fn chosen<'a>(spcr: Piece<'a>) -> Result<Console<'a>, Error<'a>> {
+fn chosen<'a>(spcr: &Piece<'a>) -> Result<Console<'a>, Wrong> {
     let revision = spcr.optional(8, 1);
     let subtype = spcr.number(36, 1)?;
     // Before revision 2 the numbers have another meaning: 0 and 1 are the 16550 and the 16450.
     if revision < 2 && subtype > 1 {
-        return Err(Error::field(spcr.path, "type", "one of a later revision").value(subtype));
+        return Err(spcr.wrong(Fault::Property, "a console of a type of later revisions").value(subtype));
     }
-    let (kind, registers) = uart(&spcr, subtype, 40)?;
-    let interrupt = if spcr.optional(52, 1) & GIC != 0 {
-        interrupt(spcr.optional(54, 4), Trigger::Unspecified)
-    } else {
-        None
-    };
-    let options = match spcr.optional(58, 1) {
+    let mut console = plain(spcr, uart(spcr, subtype, 40)?);
+    if spcr.optional(52, 1) & GIC != 0 {
+        console.interrupt = interrupt(spcr.optional(54, 4), Trigger::Unspecified);
+    }
+    console.options = match spcr.optional(58, 1) {
         3 => "9600",
         4 => "19200",
         6 => "57600",
@@ -90,58 +94,58 @@ fn chosen<'a>(spcr: Piece<'a>) -> Result<Console<'a>, Error<'a>> {
         _ => "",
     };
     let frequency = if revision >= 3 { spcr.optional(76, 4) as u32 } else { 0 };
-    let clock_frequency = (frequency != 0).then_some(frequency);
-    let path = spcr.path.into();
-    Ok(Console { path, kind, registers, interrupt, clock_frequency, options, is_chosen: true })
+    console.clock_frequency = (frequency != 0).then_some(frequency);
+    console.is_chosen = true;
+    Ok(console)
+}
+
+/// A UART of which no more is known.
+#[inline(never)]
+fn plain<'a>(piece: &Piece<'a>, (kind, registers): (ConsoleKind, Region)) -> Console<'a> {
+    let path = piece.path.into();
+    Console { path, kind, registers, interrupt: None, clock_frequency: None, options: "", is_chosen: false }
 }
 
 /// The first UART of the DBG2 that can be used, else why the last one cannot.
-fn first<'a>(dbg2: Piece<'a>) -> Result<Console<'a>, Error<'a>> {
+fn first<'a>(dbg2: &Piece<'a>) -> Result<Console<'a>, Wrong> {
     let mut at = dbg2.number(36, 4)? as usize;
     let count = dbg2.number(40, 4)? as u32;
-    let mut answer = Err(Error::in_table(Fault::Absent, dbg2.path, "no serial port"));
+    let mut answer = dbg2.wrong(Fault::Absent, "no serial port");
     for index in 0..count {
-        let path = dbg2.path.part("device", index);
+        let path = dbg2.path.part(Kind::Device, index);
         let length = number(dbg2.bytes, at.saturating_add(1), 2).unwrap_or(0) as usize;
-        let Some(bytes) =
-            at.checked_add(length).and_then(|end| dbg2.bytes.get(at..end)).filter(|_| length != 0)
-        else {
-            return Err(Error::in_table(Fault::Structure, path, "impossible length").value(length as u64));
+        let bytes = dbg2.bytes.get(at..).and_then(|rest| rest.get(..length)).filter(|_| length != 0);
+        let Some(bytes) = bytes else {
+            return Err(Wrong::new(Fault::Structure, path, "impossible length").value(length as u64));
         };
         at += length;
         let device = Piece { bytes, path };
-        if device.number(12, 2)? != SERIAL {
-            continue;
-        }
-        let gas = device.number(18, 2)? as usize;
-        answer = uart(&device, device.number(14, 2)?, gas).map(|(kind, registers)| Console {
-            path: path.into(),
-            kind,
-            registers,
-            interrupt: None,
-            clock_frequency: None,
-            options: "",
-            is_chosen: false,
-        });
-        if answer.is_ok() {
-            break;
+        if device.number(12, 2)? == SERIAL {
+            match uart(&device, device.number(14, 2)?, device.number(18, 2)? as usize) {
+                Ok(found) => return Ok(plain(&device, found)),
+                Err(wrong) => answer = wrong,
+            }
         }
     }
-    answer
+    Err(answer)
 }
 
-/// The console; and why it is not the one that the SPCR chooses.
+/// The console; and why it is not the one that the SPCR chooses goes to `note`.
 #[inline(never)]
 pub(super) fn find<'a>(
-    spcr: Result<Piece<'a>, Error<'a>>,
-    dbg2: Result<Piece<'a>, Error<'a>>,
-) -> (Result<Console<'a>, Error<'a>>, Option<Error<'a>>) {
-    match (spcr.and_then(chosen), dbg2.and_then(first)) {
-        (Ok(console), _) => (Ok(console), None),
-        (Err(note), Ok(console)) => (Ok(console), Some(note)),
-        (Err(error), Err(other)) => {
-            let error = if error.is_absent() { other } else { error };
-            (Err(error), Some(error))
-        }
-    }
+    spcr: &Result<Piece<'a>, Wrong>,
+    dbg2: &Result<Piece<'a>, Wrong>,
+    note: &mut Option<Error<'a>>,
+) -> Result<Console<'a>, Error<'a>> {
+    let wrong = match spcr.and_then(|spcr| chosen(&spcr)) {
+        Ok(console) => return Ok(console),
+        Err(wrong) => wrong,
+    };
+    let found = dbg2.and_then(|dbg2| first(&dbg2));
+    let wrong = match found {
+        Err(other) if wrong.is_absent() => other,
+        _ => wrong,
+    };
+    *note = Some(wrong.into());
+    found.map_err(|_| wrong.into())
 }

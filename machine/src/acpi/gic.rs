@@ -2,7 +2,8 @@
 
 use super::bytes::Piece;
 use super::cpu::is_enabled;
-use super::madt::{Kind, MADT, Structures};
+use super::fault::{Kind, Wrong};
+use super::madt::Structures;
 use crate::error::{Error, Fault};
 use crate::gic::Gic;
 use crate::region::{Region, Regions};
@@ -16,84 +17,124 @@ const GICC_V2: u64 = 0x2000;
 const GICR_V3: u64 = 0x2_0000;
 const GICR_V4: u64 = 0x4_0000;
 
-fn region<'a>(piece: &Piece<'a>, base: u64, size: u64) -> Result<Region, Error<'a>> {
+#[inline(never)]
+fn region(piece: &Piece<'_>, base: u64, size: u64) -> Result<Region, Wrong> {
     match base.checked_add(size.saturating_sub(1)) {
         Some(_) if base != 0 && size != 0 => Ok(Region { base, size }),
-        _ => Err(Error::in_table(Fault::Address, piece.path, "no such range of addresses, from").value(base)),
+        _ => Err(piece.wrong(Fault::Address, "no such range of addresses, from").value(base)),
     }
 }
 
+/// What a look through the structures finds.
+struct Survey<'a> {
+    gicd: Option<Piece<'a>>,
+    /// The first CPU that is enabled.
+    first: Option<Piece<'a>>,
+    /// One whose CPU interface is elsewhere than that of the first.
+    elsewhere: Option<Piece<'a>>,
+    /// Whether there are frames in GICC structures.
+    frames: bool,
+    redistributors: Regions,
+    count: usize,
+}
+
+/// Where the CPU interface is.
+fn interface(gicc: &Piece<'_>) -> u64 {
+    gicc.optional(32, 8)
+}
+
+/// Where the frames are, if the GICC structure says so.
+fn frames(gicc: &Piece<'_>) -> u64 {
+    gicc.optional(60, 8)
+}
+
 #[inline(never)]
-pub(super) fn read<'a>(madt: Piece<'a>, note: &mut Option<Error<'a>>) -> Result<Gic<'a>, Error<'a>> {
-    let mut gicds = Structures::new(madt, Kind::Gicd);
-    let gicd = match gicds.next() {
-        Some(gicd) => gicd?,
-        None => return Err(Error::in_table(Fault::Absent, MADT, "no GICD structure")),
-    };
-    if gicds.any(|more| more.is_ok()) {
-        note.get_or_insert(Error::in_table(
-            Fault::Structure,
-            MADT,
-            "more than one GICD structure: the first is used",
-        ));
+fn survey<'a>(madt: &Piece<'a>, note: &mut Option<Wrong>) -> Result<Survey<'a>, Wrong> {
+    let (gicd, first, elsewhere) = (None, None, None);
+    let mut found =
+        Survey { gicd, first, elsewhere, frames: false, redistributors: Regions::EMPTY, count: 0 };
+    let mut structures = Structures::new(madt);
+    while let Some((kind, piece)) = structures.step()? {
+        match kind {
+            Kind::Gicd if found.gicd.is_none() => found.gicd = Some(piece),
+            Kind::Gicd => {
+                note.get_or_insert(piece.wrong(Fault::Structure, "not the first one, and not used"));
+            }
+            Kind::Gicr => {
+                let frames = region(&piece, piece.number(4, 8)?, piece.number(12, 4)?)?;
+                found.redistributors.push_or_drop(frames);
+                found.count += 1;
+            }
+            _ if is_enabled(&piece) => {
+                found.frames |= frames(&piece) != 0;
+                let first = found.first.get_or_insert(piece);
+                if interface(first) != interface(&piece) {
+                    found.elsewhere.get_or_insert(piece);
+                }
+            }
+            _ => {}
+        }
     }
-    let base = gicd.number(8, 8)?;
+    Ok(found)
+}
+
+/// The frames that stand in GICC structures, one CPU after the other, of so many bytes each: ones for each CPU that is enabled, if there are no GICR
+/// structures (ACPI 5.2.12.14).
+fn one_by_one<'a>(madt: &Piece<'a>, size: u64, found: &mut Survey<'a>) -> Result<(), Wrong> {
+    let mut structures = Structures::new(madt);
+    while let Some(gicc) = structures.next_of(Kind::Gicc)? {
+        if is_enabled(&gicc) && frames(&gicc) != 0 {
+            let frames = region(&gicc, frames(&gicc), size)?;
+            if !found.redistributors.extend_last(frames) {
+                found.redistributors.push_or_drop(frames);
+                found.count += 1;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[inline(never)]
+pub(super) fn read<'a>(
+    madt: &Result<Piece<'a>, Wrong>,
+    note: &mut Option<Wrong>,
+) -> Result<Gic<'a>, Error<'a>> {
+    let madt = &(*madt)?;
+    let mut found = survey(madt, note)?;
+    let gicd = found.gicd.ok_or(madt.wrong(Fault::Absent, "no GICD structure"))?;
     let path = gicd.path.into();
-    let mut enabled = Structures::new(madt, Kind::Gicc).flatten().filter(is_enabled);
-    let has_frames = |gicc: &Piece<'a>| gicc.optional(60, 8) != 0;
     // ACPI 5.1 has no version, and later ones may leave it open: what has redistributors is a GICv3 at least.
     let version = match gicd.optional(20, 1) {
-        0 if Structures::new(madt, Kind::Gicr).next().is_some()
-            || enabled.clone().any(|gicc| has_frames(&gicc)) =>
-        {
-            3
-        }
+        0 if found.count != 0 || found.frames => 3,
         0 => 2,
         version => version,
     };
-    match version {
-        1 | 2 => {
-            let Some(first) = enabled.next() else {
-                return Err(Error::in_table(Fault::Absent, MADT, "no GICC structure that is enabled"));
-            };
-            let cpu_interface = region(&first, first.number(32, 8)?, GICC_V2)?;
-            if let Some(other) = enabled.find(|gicc| gicc.optional(32, 8) != cpu_interface.base) {
-                let what = "the CPU interface is elsewhere than that of the first CPU";
-                return Err(
-                    Error::in_table(Fault::Unsupported, other.path, what).value(other.optional(32, 8))
-                );
-            }
-            Ok(Gic::V2 { path, distributor: region(&gicd, base, GICD_V2)?, cpu_interface })
-        }
-        3 | 4 => {
-            let distributor = region(&gicd, base, GICD_V3)?;
-            let mut redistributors = Regions::EMPTY;
-            let mut count = 0;
-            for gicr in Structures::new(madt, Kind::Gicr) {
-                let gicr = gicr?;
-                redistributors.push_or_drop(region(&gicr, gicr.number(4, 8)?, gicr.number(12, 4)?)?);
-                count += 1;
-            }
-            // They stand there if there are no GICR structures (ACPI 5.2.12.14), one for each CPU.
-            let one_by_one = count == 0;
-            if one_by_one {
-                let size = if version == 3 { GICR_V3 } else { GICR_V4 };
-                for gicc in enabled.filter(has_frames) {
-                    let frames = region(&gicc, gicc.optional(60, 8), size)?;
-                    if !redistributors.extend_last(frames) {
-                        redistributors.push_or_drop(frames);
-                        count += 1;
-                    }
-                }
-            }
-            if count == 0 {
-                return Err(Error::in_table(Fault::Absent, MADT, "a GICv3 without redistributors"));
-            }
-            let dropped = count - redistributors.len();
-            Ok(Gic::V3 { path, distributor, redistributors, dropped, stride: None, one_by_one })
-        }
-        version => {
-            Err(Error::in_table(Fault::Unsupported, gicd.path, "a GIC of unknown version").value(version))
-        }
+    if !(1..=4).contains(&version) {
+        return Err(gicd.wrong(Fault::Unsupported, "a GIC of unknown version").value(version).into());
     }
+    let distributor = region(&gicd, gicd.number(8, 8)?, if version < 3 { GICD_V2 } else { GICD_V3 })?;
+    if version < 3 {
+        let first = found.first.ok_or(madt.wrong(Fault::Absent, "no GICC structure that is enabled"))?;
+        if let Some(other) = found.elsewhere {
+            let what = "the CPU interface is elsewhere than that of the first CPU";
+            return Err(other.wrong(Fault::Unsupported, what).value(interface(&other)).into());
+        }
+        let cpu_interface = region(&first, interface(&first), GICC_V2)?;
+        return Ok(Gic::V2 { path, distributor, cpu_interface });
+    }
+    let is_one_by_one = found.count == 0;
+    if is_one_by_one {
+        one_by_one(madt, if version == 3 { GICR_V3 } else { GICR_V4 }, &mut found)?;
+    }
+    if found.count == 0 {
+        return Err(madt.wrong(Fault::Absent, "a GICv3 without redistributors").into());
+    }
+    Ok(Gic::V3 {
+        path,
+        distributor,
+        redistributors: found.redistributors,
+        dropped: found.count - found.redistributors.len(),
+        stride: None,
+        one_by_one: is_one_by_one,
+    })
 }

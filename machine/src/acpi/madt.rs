@@ -1,65 +1,63 @@
 //! The structures of the MADT (ACPI 5.2.12).
 
 use super::bytes::{Piece, number};
-use super::fault::TablePath;
-use crate::error::{Error, Fault};
+use super::fault::{Kind, Table, TablePath, Wrong};
+use crate::error::Fault;
 
-pub(super) const MADT: TablePath = TablePath::of("MADT");
+pub(super) const MADT: TablePath = TablePath::of(Table::Madt);
 
 /// Where the structures begin.
 const FIRST: usize = 44;
 
-/// The kinds of structures that are read (ACPI 5.2.12, table 5.21).
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Gicc = 0xb,
-    Gicd = 0xc,
-    Gicr = 0xe,
-}
-
-impl Kind {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Gicc => "GICC",
-            Self::Gicd => "GICD",
-            Self::Gicr => "GICR",
-        }
-    }
-}
-
-/// The structures of one kind, in order. One that cannot be stepped over is an error, and the last.
+/// The structures in order, each with its kind: those that are read, and no others. One that cannot be stepped over is an error, and the last.
 #[derive(Clone, Copy)]
 pub(super) struct Structures<'a> {
     rest: &'a [u8],
-    kind: Kind,
-    index: u32,
+    /// How many there were of each kind.
+    seen: [u32; 3],
 }
 
 impl<'a> Structures<'a> {
-    pub fn new(madt: Piece<'a>, kind: Kind) -> Self {
-        Self { rest: madt.bytes.get(FIRST..).unwrap_or(&[]), kind, index: 0 }
+    pub fn new(madt: &Piece<'a>) -> Self {
+        Self { rest: madt.bytes.get(FIRST..).unwrap_or(&[]), seen: [0; 3] }
     }
-}
 
-impl<'a> Iterator for Structures<'a> {
-    type Item = Result<Piece<'a>, Error<'a>>;
+    /// Those of a MADT, if there is one.
+    pub fn of(madt: Option<Piece<'a>>) -> Self {
+        Self::new(&madt.unwrap_or(Piece { bytes: &[], path: MADT }))
+    }
+
+    /// The next one of this kind.
+    pub fn next_of(&mut self, kind: Kind) -> Result<Option<Piece<'a>>, Wrong> {
+        loop {
+            match self.step()? {
+                Some((found, piece)) if found == kind => return Ok(Some(piece)),
+                Some(_) => {}
+                None => return Ok(None),
+            }
+        }
+    }
 
     #[inline(never)]
-    fn next(&mut self) -> Option<Self::Item> {
+    pub fn step(&mut self) -> Result<Option<(Kind, Piece<'a>)>, Wrong> {
         while !self.rest.is_empty() {
             let length = number(self.rest, 1, 1).unwrap_or(0) as usize;
             let Some((bytes, rest)) = self.rest.split_at_checked(length).filter(|_| length >= 2) else {
                 self.rest = &[];
-                let error = Error::in_table(Fault::Structure, MADT, "a structure of impossible length");
-                return Some(Err(error.value(length as u64)));
+                let wrong = Wrong::new(Fault::Structure, MADT, "a structure of impossible length");
+                return Err(wrong.value(length as u64));
             };
             self.rest = rest;
-            if number(bytes, 0, 1) == Some(self.kind as u64) {
-                let path = MADT.part(self.kind.name(), self.index);
-                self.index += 1;
-                return Some(Ok(Piece { bytes, path }));
-            }
+            let (kind, seen) = match (bytes.first(), &mut self.seen) {
+                (Some(0xb), [seen, ..]) => (Kind::Gicc, seen),
+                (Some(0xc), [_, seen, ..]) => (Kind::Gicd, seen),
+                (Some(0xe), [_, _, seen]) => (Kind::Gicr, seen),
+                _ => continue,
+            };
+            let path = MADT.part(kind, *seen);
+            *seen += 1;
+            return Ok(Some((kind, Piece { bytes, path })));
         }
-        None
+        Ok(None)
     }
 }

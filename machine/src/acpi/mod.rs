@@ -39,19 +39,31 @@ use crate::machine::Machine;
 use crate::source::Source;
 use bytes::Piece;
 use core::fmt;
-use madt::{Kind, Structures};
+use fault::{Kind, Table, Wrong, not_described};
+use madt::Structures;
 use table::Root;
 
 /// What is asked again later.
 #[derive(Clone, Copy)]
 pub(crate) struct Tables<'a> {
     root: Piece<'a>,
-    madt: Result<Piece<'a>, Error<'a>>,
+    madt: Result<Piece<'a>, Wrong>,
     /// Whether firmware starts CPUs, so far as can be told.
     psci: bool,
 }
 
 impl<'a> Tables<'a> {
+    /// The structures of the MADT; none if there is none.
+    fn structures(&self) -> Structures<'a> {
+        Structures::of(self.madt.ok())
+    }
+
+    /// How many CPUs there are.
+    fn count(&self) -> usize {
+        let mut structures = self.structures();
+        core::iter::from_fn(|| structures.next_of(Kind::Gicc).ok()?).count()
+    }
+
     /// OEM ID and OEM Table ID, which are padded with blanks or with zeros.
     pub(crate) fn names(self) -> [&'a str; 2] {
         [10..16, 16..24].map(|place| self.root.bytes.get(place).map_or("", text))
@@ -66,18 +78,25 @@ impl fmt::Debug for Tables<'_> {
 
 /// As far as it is printable ASCII, without blanks at its end.
 fn text(bytes: &[u8]) -> &str {
-    let length = bytes.iter().take_while(|byte| matches!(byte, b' '..=b'~')).count();
-    core::str::from_utf8(bytes.get(..length).unwrap_or(&[])).unwrap_or("").trim_end()
+    let mut length = 0;
+    for (index, byte) in bytes.iter().enumerate() {
+        match byte {
+            b'!'..=b'~' => length = index + 1,
+            b' ' => {}
+            _ => break,
+        }
+    }
+    core::str::from_utf8(bytes.get(..length).unwrap_or(&[])).unwrap_or("")
 }
 
 /// Devices stand in the namespace.
 pub(crate) fn no_devices<'a>() -> Error<'a> {
-    Error::not_described("devices are not looked for: the namespace is not read")
+    not_described("devices are not looked for: the namespace is not read")
 }
 
 /// Memory is for UEFI to tell.
 pub(crate) fn no_memory<'a>() -> Error<'a> {
-    Error::not_described("without the memory map of UEFI there is no memory")
+    not_described("without the memory map of UEFI there is no memory")
 }
 
 impl<'a> Machine<'a> {
@@ -92,27 +111,32 @@ impl<'a> Machine<'a> {
     pub fn from_acpi(rsdp: u64, bootargs: &'a str, read: ReadPhysical<'_, 'a>) -> Result<Self, Error<'a>> {
         let root = Root::find(rsdp, read)?;
         let mut note = None;
-        let wanted =
-            [(b"APIC", "MADT"), (b"FACP", "FADT"), (b"GTDT", "GTDT"), (b"SPCR", "SPCR"), (b"DBG2", "DBG2")];
-        let [madt, fadt, gtdt, spcr, dbg2] = root.tables(wanted, &mut note, read);
-        let (console, console_note) = console::find(spcr, dbg2);
-        let psci = fadt.and_then(|fadt| psci::read(fadt, &mut note));
-        let gic = madt.and_then(|madt| gic::read(madt, &mut note));
-        let tables = Tables { root: root.piece, madt, psci: psci.is_ok() };
-        let model = root.piece.bytes.get(10..24).map_or("", text);
-        Ok(Self {
+        let wanted = [
+            (b"APIC", Table::Madt),
+            (b"FACP", Table::Fadt),
+            (b"GTDT", Table::Gtdt),
+            (b"SPCR", Table::Spcr),
+            (b"DBG2", Table::Dbg2),
+        ];
+        let [madt, fadt, gtdt, spcr, dbg2] = &root.tables(wanted, &mut note, read);
+        let mut console_note = None;
+        let psci = psci::read(fadt, &mut note);
+        let tables = Tables { root: root.piece, madt: *madt, psci: psci.is_ok() };
+        let mut machine = Self {
             source: Source::Acpi(tables),
             memory_map: None,
-            cpu_count: madt.map_or(0, |madt| Structures::new(madt, Kind::Gicc).flatten().count()),
-            model,
+            cpu_count: tables.count(),
+            model: root.piece.bytes.get(10..24).map_or("", text),
             bootargs: Ok(bootargs),
-            gic,
+            gic: gic::read(madt, &mut note),
             psci,
-            timer: gtdt.and_then(timer::read),
+            timer: timer::read(gtdt),
             timer_note: None,
-            console,
+            console: console::find(spcr, dbg2, &mut console_note),
             console_note,
-            source_note: note,
-        })
+            source_note: None,
+        };
+        machine.source_note = note.map(Error::from);
+        Ok(machine)
     }
 }

@@ -1,8 +1,8 @@
 //! From the RSDP to a table: every pointer, length and checksum on the way (ACPI 5.2.5 to 5.2.8).
 
 use super::bytes::{Piece, number};
-use super::fault::TablePath;
-use crate::error::{Error, Fault, Origin, Place};
+use super::fault::{Table, TablePath, Wrong};
+use crate::error::Fault;
 
 /// How physical memory is read: `len` bytes at an address, or `None` if there is no such memory.
 pub type ReadPhysical<'r, 'a> = &'r mut dyn FnMut(u64, usize) -> Option<&'a [u8]>;
@@ -19,15 +19,15 @@ const RSDP_START: usize = 20;
 /// Bytes of the RSDP from ACPI 2.0 on.
 const RSDP: usize = 36;
 
-const RSDP_PATH: TablePath = TablePath::of("RSDP");
+const RSDP_PATH: TablePath = TablePath::of(Table::Rsdp);
 
 /// Adds up to 0, as the bytes of everything do that has a checksum.
 fn is_sound(bytes: &[u8]) -> bool {
     bytes.iter().fold(0, |sum: u8, byte| sum.wrapping_add(*byte)) == 0
 }
 
-fn header_fault<'a>(path: TablePath, what: &'static str) -> Error<'a> {
-    Error::new(Origin::Acpi, Fault::Header, Place::Part(path.into()), what)
+const fn header_fault(path: TablePath, what: &'static str) -> Wrong {
+    Wrong::new(Fault::Header, path, what)
 }
 
 /// The table with the pointers to all others: an XSDT, or an RSDT.
@@ -41,7 +41,7 @@ pub(super) struct Root<'a> {
 impl<'a> Root<'a> {
     /// The one to which the RSDP at `at` leads.
     #[inline(never)]
-    pub fn find(at: u64, read: ReadPhysical<'_, 'a>) -> Result<Self, Error<'a>> {
+    pub fn find(at: u64, read: ReadPhysical<'_, 'a>) -> Result<Self, Wrong> {
         let bad = |what| header_fault(RSDP_PATH, what).value(at);
         let start =
             read(at, RSDP_START).and_then(|bytes| bytes.get(..RSDP_START)).ok_or(bad("not readable"))?;
@@ -61,11 +61,11 @@ impl<'a> Root<'a> {
                 return Err(bad("wrong extended checksum"));
             }
             if let Some(xsdt @ 1..) = number(whole, 24, 8) {
-                return Self::read(xsdt, b"XSDT", "XSDT", 8, read);
+                return Self::read(xsdt, b"XSDT", Table::Xsdt, 8, read);
             }
         }
         match number(start, 16, 4) {
-            Some(rsdt @ 1..) => Self::read(rsdt, b"RSDT", "RSDT", 4, read),
+            Some(rsdt @ 1..) => Self::read(rsdt, b"RSDT", Table::Rsdt, 4, read),
             _ => Err(bad("leads to no table")),
         }
     }
@@ -73,10 +73,10 @@ impl<'a> Root<'a> {
     fn read(
         at: u64,
         signature: &[u8; 4],
-        name: &'static str,
+        name: Table,
         width: usize,
         read: ReadPhysical<'_, 'a>,
-    ) -> Result<Self, Error<'a>> {
+    ) -> Result<Self, Wrong> {
         let path = TablePath::of(name);
         let header = read(at, HEADER).ok_or(header_fault(path, "not readable").value(at))?;
         if !header.starts_with(signature) {
@@ -89,17 +89,17 @@ impl<'a> Root<'a> {
     #[inline(never)]
     pub fn tables<const N: usize>(
         &self,
-        wanted: [(&[u8; 4], &'static str); N],
-        note: &mut Option<Error<'a>>,
+        wanted: [(&[u8; 4], Table); N],
+        note: &mut Option<Wrong>,
         read: ReadPhysical<'_, 'a>,
-    ) -> [Result<Piece<'a>, Error<'a>>; N] {
-        let absent = |(_, name)| Err(Error::in_table(Fault::Absent, TablePath::of(name), "no such table"));
+    ) -> [Result<Piece<'a>, Wrong>; N] {
+        let absent = |(_, name)| Err(Wrong::new(Fault::Absent, TablePath::of(name), "no such table"));
         let mut found = wanted.map(absent);
         let pointers = self.piece.bytes.get(HEADER..).unwrap_or(&[]).chunks(self.width);
         if pointers.len() > MOST_TABLES {
             let what = "more tables than are looked at, of";
-            let error = Error::in_table(Fault::Unsupported, self.piece.path, what);
-            note.get_or_insert(error.value(pointers.len() as u64));
+            let wrong = self.piece.wrong(Fault::Unsupported, what);
+            note.get_or_insert(wrong.value(pointers.len() as u64));
         }
         for pointer in pointers.take(MOST_TABLES) {
             let at = number(pointer, 0, self.width).unwrap_or(0);
@@ -109,19 +109,19 @@ impl<'a> Root<'a> {
             }
             let Some(header) = read(at, HEADER).filter(|header| header.len() >= HEADER) else {
                 let what = "leads to what is not readable";
-                note.get_or_insert(Error::in_table(Fault::Structure, self.piece.path, what).value(at));
+                note.get_or_insert(self.piece.wrong(Fault::Structure, what).value(at));
                 continue;
             };
             let Some(index) = wanted.iter().position(|(signature, _)| header.starts_with(*signature)) else {
                 continue;
             };
             let (Some(slot), Some((_, name))) = (found.get_mut(index), wanted.get(index)) else { continue };
-            let path = TablePath::of(name);
-            if matches!(slot, Err(error) if error.is_absent()) {
+            let path = TablePath::of(*name);
+            if matches!(slot, Err(wrong) if wrong.is_absent()) {
                 *slot = table(at, header, path, read);
             } else {
                 let what = "there is another one, which is not used";
-                note.get_or_insert(Error::in_table(Fault::Structure, path, what).value(at));
+                note.get_or_insert(Wrong::new(Fault::Structure, path, what).value(at));
             }
         }
         found
@@ -135,7 +135,7 @@ fn table<'a>(
     header: &[u8],
     path: TablePath,
     read: ReadPhysical<'_, 'a>,
-) -> Result<Piece<'a>, Error<'a>> {
+) -> Result<Piece<'a>, Wrong> {
     let length = number(header, 4, 4).unwrap_or(0);
     if !(HEADER as u64..=LONGEST).contains(&length) {
         return Err(header_fault(path, "impossible length").value(length));

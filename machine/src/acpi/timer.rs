@@ -1,6 +1,7 @@
 //! The generic timer: the GTDT (ACPI 5.2.25).
 
 use super::bytes::{Piece, interrupt};
+use super::fault::Wrong;
 use crate::counter::CounterErrata;
 use crate::error::Error;
 use crate::interrupt::{Interrupt, Trigger};
@@ -32,17 +33,19 @@ fn is_hip05_to_07(header: &[u8]) -> bool {
     })
 }
 
-pub(super) fn read<'a>(gtdt: Piece<'a>) -> Result<Timer, Error<'a>> {
+#[inline(never)]
+pub(super) fn read<'a>(gtdt: &Result<Piece<'a>, Wrong>) -> Result<Timer, Error<'a>> {
+    let gtdt = &(*gtdt)?;
     // To the end of what every version has.
     gtdt.number(HYP_VIRTUAL - 4, 4)?;
     let errata =
         if is_hip05_to_07(gtdt.bytes) { CounterErrata::HISILICON_161010101 } else { CounterErrata::NONE };
     Ok(Timer {
-        secure_physical: view(&gtdt, FIRST),
-        physical: view(&gtdt, FIRST + 8),
-        virtual_timer: view(&gtdt, FIRST + 16),
-        hyp_physical: view(&gtdt, FIRST + 24),
-        hyp_virtual: view(&gtdt, HYP_VIRTUAL),
+        secure_physical: view(gtdt, FIRST),
+        physical: view(gtdt, FIRST + 8),
+        virtual_timer: view(gtdt, FIRST + 16),
+        hyp_physical: view(gtdt, FIRST + 24),
+        hyp_virtual: view(gtdt, HYP_VIRTUAL),
         clock_frequency: None,
         errata,
     })
