@@ -93,7 +93,7 @@ pub(super) struct Row {
     pub packing: &'static [Access],
     /// What moves the bytes of a word that is not full to where they can be read.
     pub push: &'static [Access],
-    /// What ends an interrupt, and errors after which nothing more would be received; done when nothing is waiting.
+    /// What ends an interrupt, and errors after which nothing more would be received; done when nothing is waiting, and before `listen`.
     pub settle: &'static [Access],
     /// Interrupts while something is waiting: on, and off.
     pub listen: &'static [Access],

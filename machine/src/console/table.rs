@@ -126,7 +126,7 @@ uarts! {
     "sbsa sbsa-uart arm,sbsa-uart" => PL011_ROW,
 
     // The layout of the ISA bus, unless the node has another.
-    "8250 uart8250 uart 8250,mmio uart8250,mmio ns16550a ns16550 ns16450 ns8250 ns16850 ns16750 snps,dw-apb-uart fsl,ns16550 \
+    "8250 uart8250 uart8250,mmio ns16550a ns16550 ns16450 ns8250 ns16850 ns16750 snps,dw-apb-uart fsl,ns16550 \
      fsl,16550-FIFO64 intel,xscale-uart mrvl,mmp-uart nvidia,tegra20-uart" => UART_8250,
     "8250,mmio16 uart8250,mmio16" => Row {
         layout: Layout { shift: 1, width: 2, data_width: 2, ..WORD_LAYOUT },
@@ -171,7 +171,7 @@ uarts! {
     },
 
     // i.MX UART (Linux, U-Boot; QEMU).
-    "imx ec_imx6q ec_imx21 fsl,imx6q-uart fsl,imx21-uart" => Row {
+    "imx ec_imx6q fsl,imx6q-uart fsl,imx21-uart" => Row {
         send: 0x40,
         // UTS.TXFULL, USR2.TXDC, USR2.RDR.
         room: zeros(0xb4, 1 << 4),
@@ -207,7 +207,7 @@ uarts! {
     },
 
     // Qualcomm GENI serial engine with UART firmware (Linux, U-Boot). It sends by command: how many bytes, the command, the bytes.
-    "geni msm_geni_serial qcom_geni qcom,geni-debug-uart qcom,geni-uart" => Row {
+    "geni qcom_geni qcom,geni-debug-uart qcom,geni-uart" => Row {
         send: 0x700,
         // GENI_STATUS: no command of the main sequencer is active.
         room: zeros(0x40, 1 << 0),
@@ -256,14 +256,14 @@ uarts! {
         push: &[write(0x10, 4 << 8)],
         // CR: clear errors, clear the stale interrupt; DMRX: any number; CR: stale events on.
         settle: &[write(0x10, 3 << 4), write(0x10, 8 << 4), write(0x34, 0xff_ffff), write(0x10, 5 << 8)],
-        // CR: receiver on, and as above. IMR: RXSTALE, RXLEV.
-        listen: &[write(0x10, 1), write(0x10, 8 << 4), write(0x34, 0xff_ffff), write(0x10, 5 << 8), write(0x14, 3 << 3)],
+        // CR: receiver on. IMR: RXSTALE, RXLEV.
+        listen: &[write(0x10, 1), write(0x14, 3 << 3)],
         ignore: &[write(0x14, 0)],
         ..ROW
     },
 
     // Amlogic Meson (Linux, U-Boot).
-    "meson amlogic,meson-uart amlogic,meson-ao-uart amlogic,meson-gx-uart" => Row {
+    "meson amlogic,meson-uart amlogic,meson-ao-uart" => Row {
         send: 0x00,
         // STATUS: TX_FULL; TX_EMPTY and not XMIT_BUSY; RX_EMPTY.
         room: zeros(0x0c, 1 << 21),
@@ -302,7 +302,7 @@ uarts! {
         ..ROW
     },
 
-    "exynos exynos4210 s5pv210 samsung,exynos4210-uart samsung,exynos5433-uart samsung,exynos850-uart samsung,exynos8895-uart" => EXYNOS,
+    "exynos exynos4210 samsung,exynos4210-uart samsung,exynos5433-uart samsung,exynos850-uart samsung,exynos8895-uart" => EXYNOS,
     // Takes words only.
     "gs101 google,gs101-uart" => Row { layout: WORD_LAYOUT, ..EXYNOS },
 }

@@ -153,6 +153,10 @@ impl<R: Registers> Uart<R> {
 
     /// Whether it interrupts while there is something to read, from now on.
     pub fn interrupt_on_receive(&self, on: bool) {
+        if on {
+            // What happened before is no reason.
+            self.steps(List::Settle);
+        }
         self.steps(if on { List::Listen } else { List::Ignore });
     }
 }
