@@ -4,8 +4,8 @@
 //! drivers that were read for it, which agree.
 
 use super::model::{
-    ALWAYS, Access, Layout, List, Packed, ROW, Row, TESTS, Test, WORDS as WORD_LAYOUT, accesses, change, has,
-    ones, only_if, pack, some, total, write, zeros,
+    ALWAYS, Access, Layout, List, Packed, ROW, Row, Small, TESTS, Test, WORDS as WORD_LAYOUT, accesses,
+    change, has, ones, only_if, pack, some, total, write, zeros,
 };
 
 /// Rows that the code knows by number.
@@ -61,9 +61,8 @@ const LPUART: Row = Row {
     gone: ones(0x04, 1 << 22),
     receive: 0x0c,
     waiting: some(0x1c, 0xff << 24),
-    // STAT: while OR is set nothing more is received. IDLE, OR, NF, FE, PF are cleared by a 1, as are LBKDIF, RXEDGIF, MA1F and MA2F, which
-    // stay; the rest of the register is settings.
-    settle: &[only_if(0x04, 0x1f << 16), change(0x04, 0xc01f_c000, 0x1f << 16)],
+    // STAT: while OR is set nothing more is received. IDLE, OR, NF, FE, PF are cleared by a 1, as are LBKDIF and RXEDGIF, which stay.
+    settle: &[only_if(0x04, 0x1f << 16), change(0x04, 0xc01f_0000, 0x1f << 16)],
     // CTRL: RIE alone of the interrupts.
     listen: &[change(0x08, 0x0ff0_0000, 1 << 21)],
     ignore: &[change(0x08, 1 << 21, 0)],
@@ -216,13 +215,10 @@ uarts! {
         begin: &[write(0x270, 1), write(0x600, 1 << 27)],
         receive: 0x780,
         // RX_FIFO_STATUS: words in the FIFO.
-        waiting: some(0x804, 0x1ff_ffff),
-        // RX_PACKING_CFG0: the first byte of a word is the last. RX_FIFO_STATUS: not (one word, and the last of a transfer); bytes in that one.
-        packing: &[
-            ones(0x284, 1 << 0),
-            Access { is_not: true, ..has(0x804, 1 << 31 | 0x1ff_ffff, 1 << 31 | 1) },
-            Access { value: 28, ..has(0x804, 7 << 28, 0) },
-        ],
+        waiting: some(0x804, 0xffff),
+        // RX_PACKING_CFG0: the first byte of a word is the last. RX_FIFO_STATUS: two words or more, or this one is not the last of a
+        // transfer; how many bytes that one has.
+        packing: &[ones(0x284, 1 << 0), some(0x804, 0xfffe), zeros(0x804, 1 << 31), has(0x804, 7 << 28, 0)],
         // M_IRQ_CLEAR, S_IRQ_CLEAR.
         settle: &[write(0x618, u32::MAX), write(0x648, u32::MAX)],
         // M_IRQ_EN, S_IRQ_EN: receive FIFO watermark, and last; of the main sequencer nothing else.
@@ -244,14 +240,10 @@ uarts! {
         // CR: clear TX_READY. NCF_TX: one byte.
         begin: &[write(0x10, 3 << 8), write(0x40, 1)],
         receive: 0x70,
-        // RXFS: words in the FIFO, in two fields, and bytes in the packing buffer.
-        waiting: some(0x50, 0xffff_c3ff),
+        // RXFS: words in the FIFO, and bytes in the packing buffer.
+        waiting: some(0x50, 0x3ff),
         // DMEN: single-character mode. SR.RXRDY: a whole word. RXFS: how many bytes are in the packing buffer.
-        packing: &[
-            ones(0x3c, 1 << 5),
-            ones(0x08, 1 << 0),
-            Access { value: 7, ..has(0x50, 7 << 7, 0) },
-        ],
+        packing: &[ones(0x3c, 1 << 5), ones(0x08, 1 << 0), has(0x50, 7 << 7, 0)],
         // CR: force the stale event.
         push: &[write(0x10, 4 << 8)],
         // CR: clear errors, clear the stale interrupt; DMRX: any number; CR: stale events on.
@@ -308,7 +300,7 @@ uarts! {
 }
 
 static PACKED: [Packed; ROWS.len()] = pack(&ROWS);
-static ACCESSES: [Access; total(&ROWS)] = accesses(&ROWS);
+static ACCESSES: [Small; total(&ROWS)] = accesses(&ROWS);
 
 /// The row that has this name.
 pub(super) fn find(name: &[u8]) -> Option<u8> {
@@ -336,7 +328,7 @@ pub(super) fn first() -> &'static Packed {
 
 /// One of the accesses of all rows.
 pub(super) fn access(at: usize) -> Access {
-    ACCESSES.get(at).copied().unwrap_or(ALWAYS)
+    ACCESSES.get(at).map_or(ALWAYS, |small| small.access())
 }
 
 impl Packed {
@@ -344,7 +336,7 @@ impl Packed {
         access(usize::from(self.first) + test as usize)
     }
 
-    pub fn list(&self, list: List) -> &'static [Access] {
+    pub fn list(&self, list: List) -> &'static [Small] {
         let list = list as usize;
         let first = usize::from(self.first);
         let from = if list == 0 { TESTS } else { usize::from(self.ends[list - 1]) };
