@@ -276,7 +276,7 @@ uarts! {
     },
 
     "scif hscif renesas,scif renesas,hscif" => SCIF,
-    // RZ/G2L and RZ/V2H: half the distances.
+    // RZ/G2L and RZ/V2H: half the distances (Linux, OpenSBI).
     "rzscifa renesas,scif-r9a07g044 renesas,scif-r9a09g057" => Row {
         layout: Layout { shift: 1, width: 2, data_width: 1, ..WORD_LAYOUT },
         ..SCIF
