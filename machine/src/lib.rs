@@ -19,6 +19,7 @@ mod console;
 mod counter;
 mod cpu;
 pub mod dt;
+mod earlycon;
 mod error;
 mod free_list;
 mod gic;

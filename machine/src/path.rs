@@ -11,6 +11,12 @@ pub struct Path<'a>(Place<'a>);
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place<'a> {
     Node(NodePath<'a>),
+    ByHand,
+}
+
+impl Path<'_> {
+    /// Of what nobody describes: the word `earlycon` names it.
+    pub(crate) const BY_HAND: Self = Self(Place::ByHand);
 }
 
 impl<'a> From<NodePath<'a>> for Path<'a> {
@@ -23,6 +29,7 @@ impl fmt::Display for Path<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Place::Node(node) => node.fmt(f),
+            Place::ByHand => f.write_str("earlycon"),
         }
     }
 }

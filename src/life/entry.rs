@@ -21,6 +21,7 @@ const TOKEN_TAG: u64 = reveille_protocol::Token::encode(0) >> 32;
 
 global_asm!(
     include_str!("asm/el.s"),
+    include_str!("asm/word.s"),
     include_str!("asm/head.s"),
     include_str!("asm/secondary.s"),
     include_str!("asm/vectors.s"),

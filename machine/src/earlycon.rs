@@ -1,0 +1,146 @@
+//! A UART that is named by hand, for a machine that has no description of it, or none that is right.
+
+use crate::console::{Console, ConsoleKind};
+use crate::path::Path;
+use crate::region::Region;
+
+/// Bytes of the registers of any of these UARTs, and more: whole pages are mapped.
+const REGISTERS: u64 = 0x1000;
+
+impl Console<'_> {
+    /// The UART that `MODEL,ADDRESS`, `MODEL,ADDRESS,OPTIONS`, `MODEL,ACCESS,ADDRESS` or `MODEL,ACCESS,ADDRESS,OPTIONS` names, as the word
+    /// `earlycon=` of Linux has them (`Documentation/admin-guide/kernel-parameters.txt`).
+    ///
+    /// The address is CPU physical, decimal or with `0x`. ACCESS is for the 8250 class: `mmio` for registers that are bytes, `mmio16` and
+    /// `mmio32` for wider ones, which are as far apart as they are wide. OPTIONS are not looked at, as the line is left at its speed.
+    ///
+    /// # Errors
+    /// What is wrong with it, in a few words.
+    pub const fn by_hand(text: &str) -> Result<Self, &'static str> {
+        let (model, rest) = first_word(text.as_bytes());
+        let (mut word, rest) = first_word(rest);
+        let access = match word {
+            b"mmio" => Some(0),
+            b"mmio16" => Some(1),
+            b"mmio32" => Some(2),
+            _ => None,
+        };
+        if access.is_some() {
+            (word, _) = first_word(rest);
+        }
+        let Some(kind) = kind_of(model, access) else { return Err("no UART of this name") };
+        let Some(base) = number(word) else { return Err("no address that is a number") };
+        if base == 0 || base % 4 != 0 || base.checked_add(REGISTERS).is_none() {
+            return Err("an address where no UART can be");
+        }
+        Ok(Self {
+            path: Path::BY_HAND,
+            kind,
+            registers: Region { base, size: REGISTERS },
+            interrupt: None,
+            clock_frequency: None,
+            options: "",
+            is_chosen: true,
+        })
+    }
+}
+
+const fn kind_of(model: &[u8], access: Option<u32>) -> Option<ConsoleKind> {
+    match (model, access) {
+        (b"pl011", _) => Some(ConsoleKind::Pl011),
+        (b"sbsa", _) => Some(ConsoleKind::SbsaUart),
+        (b"8250" | b"uart8250" | b"uart" | b"ns16550" | b"ns16550a", access) => {
+            let reg_shift = match access {
+                Some(shift) => shift,
+                None => 0,
+            };
+            Some(ConsoleKind::Uart8250 { reg_shift, reg_io_width: 1 << reg_shift, reg_offset: 0 })
+        }
+        _ => None,
+    }
+}
+
+/// What stands before the first comma, and what stands behind it.
+const fn first_word(text: &[u8]) -> (&[u8], &[u8]) {
+    let mut rest = text;
+    while let [first, behind @ ..] = rest {
+        if *first == b',' {
+            return (text.split_at(text.len() - rest.len()).0, behind);
+        }
+        rest = behind;
+    }
+    (text, rest)
+}
+
+/// A number, decimal or, behind `0x`, hexadecimal.
+const fn number(text: &[u8]) -> Option<u64> {
+    let (mut rest, radix) = match text {
+        [b'0', b'x' | b'X', rest @ ..] => (rest, 16),
+        _ => (text, 10),
+    };
+    if rest.is_empty() {
+        return None;
+    }
+    let mut value: u64 = 0;
+    while let [digit, behind @ ..] = rest {
+        let Some(digit) = (*digit as char).to_digit(radix) else { return None };
+        value = match value.checked_mul(radix as u64) {
+            Some(value) => match value.checked_add(digit as u64) {
+                Some(value) => value,
+                None => return None,
+            },
+            None => return None,
+        };
+        rest = behind;
+    }
+    Some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(text: &str) -> Result<(ConsoleKind, u64), &'static str> {
+        Console::by_hand(text).map(|console| (console.kind, console.registers.base))
+    }
+
+    fn words(shift: u32) -> ConsoleKind {
+        ConsoleKind::Uart8250 { reg_shift: shift, reg_io_width: 1 << shift, reg_offset: 0 }
+    }
+
+    #[test]
+    fn models_and_accesses() {
+        assert_eq!(found("pl011,0x9000000"), Ok((ConsoleKind::Pl011, 0x900_0000)));
+        assert_eq!(found("pl011,mmio32,0X9000000,115200n8"), Ok((ConsoleKind::Pl011, 0x900_0000)));
+        assert_eq!(found("8250,150994944"), Ok((words(0), 0x900_0000)));
+        assert_eq!(found("uart8250,mmio,0xfe215040,115200"), Ok((words(0), 0xfe21_5040)));
+        assert_eq!(found("uart8250,mmio16,0xFE215040"), Ok((words(1), 0xfe21_5040)));
+        assert_eq!(found("uart8250,mmio32,0xfe215040"), Ok((words(2), 0xfe21_5040)));
+    }
+
+    #[test]
+    fn what_names_no_uart_is_an_error() {
+        for text in ["", ",", "pl01,0x9000000", "0x9000000", "uart8250 ,0x9000000"] {
+            assert_eq!(found(text), Err("no UART of this name"), "{text}");
+        }
+        for text in [
+            "pl011",
+            "pl011,",
+            "pl011,0x",
+            "pl011,mmio32",
+            "pl011,mmio,mmio,0x9000000",
+            "uart8250,io,0x3f8",
+            "uart8250,mmio32be,0x9000000",
+            "pl011,-4",
+            "pl011,0x10000000000000000",
+            "pl011,18446744073709551616",
+            "pl011,9g",
+            "pl011,0x9000000 ",
+        ] {
+            assert_eq!(found(text), Err("no address that is a number"), "{text}");
+        }
+        for text in ["pl011,0", "pl011,0x9000001", "pl011,0xfffffffffffffffc"] {
+            assert_eq!(found(text), Err("an address where no UART can be"), "{text}");
+        }
+    }
+}
