@@ -35,7 +35,7 @@ mod source;
 mod timer;
 
 pub use bootargs::BootArgs;
-pub use console::{Console, ConsoleKind};
+pub use console::{Console, ConsoleKind, Model, Registers, Uart};
 pub use counter::CounterErrata;
 pub use cpu::{Cpu, CpuStatus, EnableMethod, MPIDR_AFFINITY};
 pub use error::{Error, Fault};

@@ -278,3 +278,21 @@ pub(crate) fn disable_nmi() {
         change_sctlr(SCTLR_NMI, 0);
     }
 }
+
+/// The debug communications channel of this CPU (Arm ARM H4.3): 0 is `MDCCSR_EL0`, 1 `DBGDTRRX_EL0`.
+pub(crate) fn debug_channel_read(register: u32) -> u32 {
+    let value: u64;
+    match register {
+        // SAFETY: a status register, which AArch64 has at every level. Not `nomem`: it is read again and again.
+        0 => unsafe { asm!("mrs {}, mdccsr_el0", out(reg) value, options(nostack, preserves_flags)) },
+        // SAFETY: takes a word that a debugger has left, which is for whoever reads the channel. In order with the status.
+        _ => unsafe { asm!("mrs {}, dbgdtrrx_el0", out(reg) value, options(nostack, preserves_flags)) },
+    }
+    value as u32
+}
+
+/// Leaves a word in `DBGDTRTX_EL0` for the debugger.
+pub(crate) fn debug_channel_write(value: u32) {
+    // SAFETY: nothing but the debugger sees it.
+    unsafe { asm!("msr dbgdtrtx_el0, {}", in(reg) u64::from(value), options(nostack, preserves_flags)) }
+}

@@ -8,7 +8,7 @@ use core::fmt;
 pub(crate) struct Bare(Uart);
 
 impl Bare {
-    /// `console`'s registers are mapped.
+    /// `console`'s registers are mapped, if they are in memory.
     pub(crate) fn new(console: &dt::Console<'_>) -> Self {
         Self(Uart::new(console))
     }

@@ -35,7 +35,9 @@ pub(crate) fn give_up_if_busy() {
 
 /// Starts using `console`. By the boot CPU, once; later calls change nothing.
 pub(crate) fn init(console: &dt::Console<'_>) -> Result<(), crate::arch::mmu::MapError> {
-    memory::map_device(console.registers.base, console.registers.size.max(1))?;
+    if console.kind.is_in_memory() {
+        memory::map_device(console.registers.base, console.registers.size.max(1))?;
+    }
     UART.call_once(|| Uart::new(console));
     Ok(())
 }

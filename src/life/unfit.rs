@@ -29,7 +29,8 @@ pub(super) extern "C" fn unfit(x0: u64) -> ! {
         None => dt::salvage_console(blob.bytes),
     };
     if let Some(found) = found
-        && memory.map_device(found.registers.base, found.registers.size.max(1)).is_ok()
+        && (!found.kind.is_in_memory()
+            || memory.map_device(found.registers.base, found.registers.size.max(1)).is_ok())
     {
         let mut console = Bare::new(&found);
         let _ = writeln!(console, "reveille: cannot start: this image is built for a CPU with {Lacking}");

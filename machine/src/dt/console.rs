@@ -3,22 +3,21 @@
 use super::interrupt::Interrupts;
 use super::node::Node;
 use super::tree::Tree;
-use super::value::{is_one_of, strings};
+use super::value::strings;
 use super::walk::Walk;
 use crate::console::{Console, ConsoleKind};
 use crate::error::{Error, Fault};
+use crate::region::Region;
 
 impl<'a> Console<'a> {
     /// The console at `node`, and its interrupts still to be decoded.
     fn read(walk: &Walk<'a>, node: &Node<'a>, options: &'a str) -> Result<Found<'a>, Error<'a>> {
         let path = node.path;
         let kind = match model(node) {
-            Some(Model::Pl011) => ConsoleKind::Pl011,
-            Some(Model::Sbsa) => ConsoleKind::SbsaUart,
-            Some(Model::Uart8250 { shift, width }) => {
-                let reg_shift = node.cell("reg-shift")?.unwrap_or(shift);
-                let reg_io_width = node.cell("reg-io-width")?.unwrap_or(width);
-                let reg_offset = node.cell("reg-offset")?.unwrap_or(0);
+            Some(ConsoleKind::Uart8250 { reg_shift, reg_io_width, reg_offset }) => {
+                let reg_shift = node.cell("reg-shift")?.unwrap_or(reg_shift);
+                let reg_io_width = node.cell("reg-io-width")?.unwrap_or(reg_io_width);
+                let reg_offset = node.cell("reg-offset")?.unwrap_or(reg_offset);
                 if reg_shift > 4 {
                     return Err(Error::property(path, "reg-shift", "more than 4").value(reg_shift.into()));
                 }
@@ -28,18 +27,22 @@ impl<'a> Console<'a> {
                 }
                 ConsoleKind::Uart8250 { reg_shift, reg_io_width, reg_offset }
             }
+            Some(kind) => kind,
             None => return Err(Error::node_fault(Fault::Unsupported, path, "no driver for this console")),
         };
-        let registers = walk.region(node, 0)?;
+        let registers = match kind.is_in_memory() {
+            true => walk.region(node, 0)?,
+            false => Region { base: 0, size: 0 },
+        };
         let clock_frequency = node.cell("clock-frequency")?;
         let console =
             Self { path, kind, registers, interrupt: None, clock_frequency, options, is_chosen: false };
         Ok((console, Interrupts::of(node)))
     }
 
-    /// `node` as a console, if it is one and can be used.
+    /// `node` as a console, if it is one and can be used without having been chosen. A channel to a debugger is only used if it was.
     pub(super) fn usable(walk: &Walk<'a>, node: &Node<'a>) -> Option<Found<'a>> {
-        if !node.enabled || model(node).is_none() {
+        if !node.enabled || !model(node)?.is_in_memory() {
             return None;
         }
         Self::read(walk, node, "").ok()
@@ -76,32 +79,7 @@ pub(super) fn with_interrupt<'a>(tree: Tree<'a>, (console, interrupts): Found<'a
     Console { interrupt, ..console }
 }
 
-#[derive(Clone, Copy)]
-enum Model {
-    Pl011,
-    Sbsa,
-    /// With the register layout that holds if the node does not give one.
-    Uart8250 {
-        shift: u32,
-        width: u32,
-    },
-}
-
-/// The 8250 class with the layout of the ISA bus, unless the node has another.
-const BYTES_NAMES: &[u8] =
-    b"ns16550a\0ns16550\0ns16450\0ns8250\0ns16850\0ns16750\0snps,dw-apb-uart\0fsl,ns16550\0\
-    fsl,16550-FIFO64\0intel,xscale-uart\0mrvl,mmp-uart\0nvidia,tegra20-uart";
-/// Those whose registers are words. Their drivers in Linux know it, so their nodes need not say so.
-const WORDS_NAMES: &[u8] =
-    b"brcm,bcm2835-aux-uart\0mediatek,mt6577-uart\0nuvoton,npcm750-uart\0ti,omap2-uart\0\
-    ti,omap3-uart\0ti,omap4-uart\0ti,am3352-uart\0ti,am4372-uart\0ti,dra742-uart\0ti,am654-uart";
-
-fn model(node: &Node<'_>) -> Option<Model> {
-    strings(node.props.compatible).find_map(|name| match name {
-        b"arm,pl011" => Some(Model::Pl011),
-        b"arm,sbsa-uart" => Some(Model::Sbsa),
-        _ if is_one_of(name, BYTES_NAMES) => Some(Model::Uart8250 { shift: 0, width: 1 }),
-        _ if is_one_of(name, WORDS_NAMES) => Some(Model::Uart8250 { shift: 2, width: 4 }),
-        _ => None,
-    })
+/// By the first string of `compatible` that there is a driver for.
+fn model(node: &Node<'_>) -> Option<ConsoleKind> {
+    strings(node.props.compatible).find_map(ConsoleKind::by_bytes)
 }

@@ -67,6 +67,7 @@ pub fn reader(machine: &Machine<'_>) -> Answers {
                 ConsoleKind::Uart8250 { reg_shift, reg_io_width, .. } => {
                     format!("8250 {reg_shift} {reg_io_width}")
                 }
+                kind => kind.name().to_owned(),
             };
             let how = if console.is_chosen { "chosen" } else { "first" };
             let id = console.interrupt.map_or(String::new(), |interrupt| format!(" {}", interrupt.id));

@@ -87,6 +87,7 @@ fn describe(machine: &Machine<'_>) -> ExitCode {
             ConsoleKind::Uart8250 { reg_shift, reg_io_width, .. } => {
                 &format!("8250, a register of {reg_io_width} bytes every {}", 1 << reg_shift)
             }
+            kind => &kind.name(),
         };
         let chosen = if console.is_chosen { "" } else { ", the first there is" };
         format!("{model} at {:#x}{chosen}", console.registers.base)

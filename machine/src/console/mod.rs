@@ -1,0 +1,108 @@
+//! The UART to talk to.
+//!
+//! What a UART is like is data: a row of [`table`] says which register takes a byte, which bits say that there is room, and so on
+//! ([`model`] says what a row has), and [`uart`] does with any row what a console has to do. So another UART is another row.
+
+mod model;
+mod table;
+mod uart;
+
+pub use uart::{Registers, Uart};
+
+use crate::interrupt::Interrupt;
+use crate::path::Path;
+use crate::region::Region;
+use core::fmt;
+
+/// A UART that there is a driver for.
+#[derive(Clone, Copy, Debug)]
+pub struct Console<'a> {
+    /// Where it is described.
+    pub path: Path<'a>,
+    /// Its programming model.
+    pub kind: ConsoleKind,
+    /// Its registers, CPU physical.
+    pub registers: Region,
+    /// Its interrupt, where that goes straight to the GIC.
+    pub interrupt: Option<Interrupt>,
+    /// The frequency of its clock in Hz. Most descriptions name a clock instead.
+    pub clock_frequency: Option<u32>,
+    /// How it is meant to be set, such as `115200n8`; empty if that is not said.
+    pub options: &'a str,
+    /// True if it was chosen by name, false if it is just the first usable one.
+    pub is_chosen: bool,
+}
+
+/// The programming model of a UART. All but the 8250 class are what their name says, wherever they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConsoleKind {
+    /// Arm PrimeCell PL011.
+    Pl011,
+    /// The subset of it that SBSA asks for: no line control, no baud rate.
+    SbsaUart,
+    /// Anything descended from the 8250.
+    Uart8250 {
+        /// Registers are `1 << reg_shift` bytes apart.
+        reg_shift: u32,
+        /// Bytes per access: 1, 2 or 4.
+        reg_io_width: u32,
+        /// Bytes from the start of the region to the first register.
+        reg_offset: u32,
+    },
+    /// Any other one of the table in `machine/src/console/table.rs`.
+    Model(Model),
+}
+
+/// A UART of the table that is neither a PL011 nor an 8250; [`ConsoleKind::by_name`] finds it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Model(u8);
+
+impl ConsoleKind {
+    /// The model of that name: a string of `compatible` in device trees, or a short one: what Linux's bootarg `earlycon=` has (such as
+    /// `pl011`, `uart8250`, `cdns`, `msm_geni_serial`) or less (`imx`, `geni`). `8250` and its like may be followed by `,mmio16` or `,mmio32`.
+    /// `None` if there is no driver.
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::by_bytes(name.as_bytes())
+    }
+
+    pub(crate) fn by_bytes(name: &[u8]) -> Option<Self> {
+        let row = table::find(name)?;
+        let layout = table::row(row)?.layout;
+        Some(match row {
+            table::PL011 => Self::Pl011,
+            table::SBSA => Self::SbsaUart,
+            table::BYTES..=table::WORDS => Self::Uart8250 {
+                reg_shift: layout.shift.into(),
+                reg_io_width: layout.width.into(),
+                reg_offset: 0,
+            },
+            _ => Self::Model(Model(row)),
+        })
+    }
+
+    /// What it is called: the first of its short names.
+    pub fn name(self) -> &'static str {
+        table::name(self.row())
+    }
+
+    /// False if its registers are not in memory but system registers of the CPU: Arm's debug communications channel.
+    pub fn is_in_memory(self) -> bool {
+        table::row(self.row()).is_none_or(|row| row.layout.width != 0)
+    }
+
+    fn row(self) -> u8 {
+        match self {
+            Self::Pl011 => table::PL011,
+            Self::SbsaUart => table::SBSA,
+            Self::Uart8250 { .. } => table::BYTES,
+            Self::Model(model) => model.0,
+        }
+    }
+}
+
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(table::name(self.0))
+    }
+}

@@ -1,0 +1,120 @@
+//! What a console does, with any UART of the table.
+
+use super::model::{Access, Layout, Packed, Packing, Steps, Test};
+use super::{Console, ConsoleKind, table};
+use core::sync::atomic::{AtomicBool, Ordering};
+
+/// How a UART's registers are reached: by the runtime as the hardware's, by tests as those of a device that is simulated.
+pub trait Registers {
+    /// Reads the register `offset` bytes behind the console's registers, in one access of `width` bytes, which is 1, 2 or 4. With the width 0
+    /// it is the debug communications channel: 0 is MDCCSR_EL0, 1 DBGDTRRX_EL0.
+    fn read(&self, offset: u32, width: u8) -> u32;
+
+    /// The same for writes; 1 is DBGDTRTX_EL0.
+    fn write(&self, offset: u32, width: u8, value: u32);
+
+    /// Looks until `ready` says so, for as long as a byte may take, or once if not `is_patient`; whether it did.
+    fn wait(&self, is_patient: bool, ready: impl FnMut() -> bool) -> bool;
+}
+
+/// A UART of which nothing is known but its row of the table.
+pub struct Uart<R> {
+    registers: R,
+    row: &'static Packed,
+    layout: Layout,
+    /// It let the last wait run out: until it is ready again nothing waits for it.
+    stuck: AtomicBool,
+}
+
+impl<R: Registers> Uart<R> {
+    /// `console`, whose registers are `registers`. One that is off is switched on; one that firmware has switched on is not touched.
+    pub fn new(console: &Console<'_>, registers: R) -> Self {
+        // Kinds come out of the table: there is a row.
+        let row = table::row(console.kind.row()).unwrap_or(table::first());
+        let mut layout = row.layout;
+        if let ConsoleKind::Uart8250 { reg_shift, reg_io_width, reg_offset } = console.kind {
+            let width = reg_io_width as u8;
+            layout =
+                Layout { offset: reg_offset, shift: reg_shift as u8, width, data_width: width, ..layout };
+        }
+        let uart = Self { registers, row, layout, stuck: AtomicBool::new(false) };
+        if !uart.test(Test::IsOn) {
+            uart.steps(Steps::SwitchOn);
+        }
+        uart
+    }
+
+    /// How its registers are reached.
+    pub fn registers(&self) -> &R {
+        &self.registers
+    }
+
+    fn place(&self, register: u16) -> u32 {
+        self.layout.offset.wrapping_add(u32::from(register) << (self.layout.shift & 7))
+    }
+
+    fn endian(&self, value: u32) -> u32 {
+        if self.layout.is_big_endian { value.swap_bytes() } else { value }
+    }
+
+    fn read(&self, register: u16, width: u8) -> u32 {
+        self.endian(self.registers.read(self.place(register), width))
+    }
+
+    fn write(&self, register: u16, width: u8, value: u32) {
+        self.registers.write(self.place(register), width, self.endian(value));
+    }
+
+    fn test(&self, test: Test) -> bool {
+        let Access { offset, is_not, mask, value } = self.row.test(test);
+        // What always passes reads nothing.
+        mask == 0 || (self.read(offset, self.layout.width) & mask == value) != is_not
+    }
+
+    fn steps(&self, steps: Steps) {
+        let width = self.layout.width;
+        for &Access { offset, mask, value, .. } in self.row.steps(steps) {
+            let others = if mask == u32::MAX { 0 } else { self.read(offset, width) & !mask };
+            self.write(offset, width, others | value);
+        }
+    }
+
+    fn wait(&self, test: Test) {
+        // A report on a UART that is stuck must come to its end: only its first byte waits. Relaxed: a hint.
+        let is_patient = !self.stuck.load(Ordering::Relaxed);
+        let is_ready = self.registers.wait(is_patient, || self.test(test));
+        self.stuck.store(!is_ready, Ordering::Relaxed);
+    }
+
+    /// Sends a byte, as soon as there is room, or after a bounded wait nevertheless.
+    pub fn send(&self, byte: u8) {
+        self.wait(Test::Room);
+        self.steps(Steps::Begin);
+        self.write(self.row.send, self.layout.data_width, byte.into());
+    }
+
+    /// Waits, a bounded time, until everything has left the machine.
+    pub fn flush(&self) {
+        self.wait(Test::Gone);
+    }
+
+    /// Takes a byte that was received, if there is one. One caller at a time.
+    pub fn receive(&self) -> Option<u8> {
+        if !self.test(Test::Waiting) {
+            self.steps(Steps::Settle);
+            // What came before the interrupt was ended has no interrupt.
+            if !self.test(Test::Waiting) {
+                return None;
+            }
+        }
+        let data = self.read(self.row.receive, self.layout.data_width);
+        match self.row.packing {
+            Packing::One => Some(data as u8),
+        }
+    }
+
+    /// Whether it interrupts while there is something to read, from now on.
+    pub fn interrupt_on_receive(&self, on: bool) {
+        self.steps(if on { Steps::Listen } else { Steps::Ignore });
+    }
+}
