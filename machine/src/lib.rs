@@ -19,7 +19,6 @@ mod console;
 mod counter;
 mod cpu;
 pub mod dt;
-mod earlycon;
 mod error;
 mod free_list;
 mod gic;
@@ -35,7 +34,7 @@ mod source;
 mod timer;
 
 pub use bootargs::BootArgs;
-pub use console::{Console, ConsoleKind, Model, Registers, Uart};
+pub use console::{Console, ConsoleKind, Model, Polled, Registers, Uart};
 pub use counter::CounterErrata;
 pub use cpu::{Cpu, CpuStatus, EnableMethod, MPIDR_AFFINITY};
 pub use error::{Error, Fault};

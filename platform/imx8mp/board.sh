@@ -14,7 +14,7 @@ board_defaults() {
 }
 
 board_check() {
-    ((opt_cpus <= 4)) || usage_error "--cpus: $opt_board has 4 at most"
+    ((opt_cpus == 4)) || usage_error "--cpus: $opt_board has 4, no more and no less"
     [[ $opt_gic == 3 ]] || usage_error "--gic: $opt_board has version 3"
     [[ $opt_el == 2 ]] || usage_error "--el: $opt_board enters at 2"
     [[ $opt_cpu == cortex-a53 ]] || usage_error "--cpu: $opt_board has cortex-a53"
@@ -31,7 +31,7 @@ board_qemu() {
     tree=$(board_tree freescale/imx8mp-evk.dtb)
     check_image_header "$image"
     board_serial=1
-    qemu+=(-machine imx8mp-evk -smp "$opt_cpus" -m "$opt_memory")
-    without_network 1
+    qemu+=(-machine imx8mp-evk -smp 4 -m "$opt_memory")
+    closed_networks 1
     qemu+=(-dtb "$tree" -kernel "$image" -append "$bootargs")
 }

@@ -30,6 +30,6 @@ board_qemu() {
     check_image_header "$image"
     # Two Cortex-R5F are counted as well, which stay off.
     qemu+=(-machine xlnx-versal-virt -smp 4 -m "$opt_memory")
-    without_network 2
+    closed_networks 2
     qemu+=(-kernel "$image" -append "$bootargs")
 }

@@ -14,7 +14,7 @@ board_defaults() {
 }
 
 board_check() {
-    ((opt_cpus <= 4)) || usage_error "--cpus: $opt_board has 4 at most"
+    ((opt_cpus == 4)) || usage_error "--cpus: $opt_board has 4, no more and no less"
     [[ $opt_gic == 2 ]] || usage_error "--gic: $opt_board has a GIC-400, which is version 2"
     # At 3 there is nobody to let the other CPUs out of reset.
     [[ $opt_el != 3 ]] || usage_error "--el: $opt_board enters at 1 or 2"
@@ -32,7 +32,7 @@ board_qemu() {
     tree=$(board_tree xilinx/zynqmp-zcu102-rev1.0.dtb)
     check_image_header "$image"
     [[ $opt_el != 2 ]] || machine+=,virtualization=on
-    qemu+=(-audiodev none,id=quiet -machine "$machine" -smp "$opt_cpus" -m "$opt_memory")
-    without_network 4
+    qemu+=(-audiodev none,id=quiet -machine "$machine" -smp 4 -m "$opt_memory")
+    closed_networks 4
     qemu+=(-dtb "$tree" -kernel "$image" -append "$bootargs")
 }

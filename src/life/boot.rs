@@ -5,11 +5,11 @@ use super::carve::carve;
 #[cfg(feature = "fault-injection")]
 use super::fault;
 use super::system::{SYSTEM, System};
-use super::{arrival, interrupt};
+use super::{arrival, by_hand, interrupt, outset};
 use crate::arch::{self, cache, regs};
 use crate::bringup::{self, record};
 use crate::clock::{self, Deadline};
-use crate::dt::{self, Machine};
+use crate::dt::Machine;
 use crate::ending::{self, ExitCode};
 use crate::holds::Holds;
 use crate::launch::Mailbox;
@@ -38,23 +38,32 @@ pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
     // SAFETY: the entry code calls this function once, on one CPU, and nothing before it.
     unsafe { enter_early() };
     arch::timer::know_cpu(regs::midr());
-    // The image does not fit its own tables: a build error, with no console to tell.
-    let Ok(regime) = memory::init() else { arch::park() };
+    // A build error.
+    let Ok(regime) = memory::init() else {
+        arch::last_word(c"cannot start: the image does not fit its own page tables")
+    };
     psci::set_ours(entry_el == 3);
     cache::join(cache::own_type());
 
     // SAFETY: the first word of the image, mapped; alone, masked, on the boot stack. The word answers, so what comes instead
     // has been waiting.
     let stale_serror = unsafe { arch::probe(memory::image().0) }.is_none();
-    let Some(blob) = find_blob(blob, memory::tree_at) else { arch::park() };
     clock::assume();
-    find_console(&blob);
+    // SAFETY: alone, masked, on the boot stack.
+    unsafe { console::init_early() };
+    let x0 = blob;
+    let Some(blob) = find_blob(x0, memory::tree_at) else {
+        give_up(format_args!("no device tree: none where x0 says ({x0:#x}), none at the start of RAM"))
+    };
+    // SAFETY: alone, masked, on the boot stack.
+    let by_hand = unsafe { by_hand::find_console(&blob) };
     #[cfg(feature = "fault-injection")]
     fault::about_to_read_the_tree(&blob);
-    let machine = match Machine::parse(blob.bytes) {
+    let mut machine = match Machine::parse(blob.bytes) {
         Ok(machine) => machine,
         Err(error) => give_up(error),
     };
+    by_hand::enter(&mut machine, by_hand);
     let args = BootArgs(machine.bootargs.unwrap_or(""));
     if args.get("reveille.exit") == Some("semihosting") {
         ending::use_semihosting();
@@ -70,6 +79,7 @@ pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
     time::init(machine.timer.as_ref().ok());
     gic::init_reminders();
     report_notes(&machine, args);
+    outset::tell(&machine, entry_el);
     if stale_serror {
         log::warn!("an SError from before this image was pending when it was entered");
     }
@@ -151,15 +161,6 @@ pub(super) fn find_blob(x0: u64, tree_at: impl FnMut(u64) -> Option<Blob>) -> Op
     let handed_over = (x0 != 0).then_some(x0);
     let places = (0..=image >> 30).rev().take(PLACES).map(|gib| gib << 30);
     handed_over.into_iter().chain(places).find_map(tree_at)
-}
-
-/// The console, from a tree that may be damaged, before anything else is made of it: from here on whatever fails can be told.
-#[inline(never)]
-fn find_console(blob: &Blob) {
-    if let Some(console) = dt::salvage_console(blob.bytes) {
-        // Without it there is nowhere to say so; the machine works on.
-        let _ = console::init(&console);
-    }
 }
 
 /// Says what in the device tree is not as it should be and can be lived with.

@@ -14,7 +14,7 @@ pub(super) const WORDS: u8 = 4;
 
 macro_rules! uarts {
     ($($(#[$doc:meta])* $names:literal => $row:expr,)*) => {
-        const ROWS: [Row; [$($names),*].len()] = [$($(#[$doc])* $row),*];
+        pub(super) const ROWS: [Row; [$($names),*].len()] = [$($(#[$doc])* $row),*];
         /// A line for each row.
         const NAMES: &str = concat!($($names, "\n"),*);
     };
@@ -132,12 +132,25 @@ static PACKED: [Packed; ROWS.len()] = pack(&ROWS);
 static ACCESSES: [Access; total(&ROWS)] = accesses(&ROWS);
 
 /// The row that has this name.
-pub(super) fn find(name: &[u8]) -> Option<u8> {
-    if name.is_empty() || name.contains(&b' ') || name.contains(&b'\n') {
-        return None;
+pub(super) const fn find(name: &[u8]) -> Option<u8> {
+    // What is left of `name` after what there is so far of a known one, if that is how it begins.
+    let (mut names, mut left, mut row) = (NAMES.as_bytes(), Some(name), 0);
+    while let [byte, behind @ ..] = names {
+        names = behind;
+        if *byte == b' ' || *byte == b'\n' {
+            if matches!(left, Some([])) && !name.is_empty() {
+                return Some(row);
+            }
+            left = Some(name);
+            row += (*byte == b'\n') as u8;
+        } else {
+            left = match left {
+                Some([next, after @ ..]) if *next == *byte => Some(after),
+                _ => None,
+            };
+        }
     }
-    let mut rows = NAMES.as_bytes().split(|&byte| byte == b'\n');
-    rows.position(|names| names.split(|&byte| byte == b' ').any(|known| known == name)).map(|row| row as u8)
+    None
 }
 
 /// The first name of a row.
@@ -146,8 +159,8 @@ pub(super) fn name(row: u8) -> &'static str {
     names.split(' ').next().unwrap_or("")
 }
 
-pub(super) fn row(row: u8) -> Option<&'static Packed> {
-    PACKED.get(usize::from(row))
+pub(super) const fn row(row: u8) -> Option<&'static Packed> {
+    if (row as usize) < PACKED.len() { Some(&PACKED[row as usize]) } else { None }
 }
 
 /// The row of whatever has none of its own.

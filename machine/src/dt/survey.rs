@@ -95,6 +95,18 @@ pub fn salvage_console(blob: &[u8]) -> Option<Console<'_>> {
     find_console(tree, chosen.as_ref(), console).0.ok()
 }
 
+/// The boot arguments of a tree that [`Machine::parse`] may refuse, from the part before the damage.
+pub fn salvage_bootargs(blob: &[u8]) -> Option<&str> {
+    let (tree, _) = blob::check(blob).ok()?;
+    let mut walk = Walk::new(tree);
+    while let Some(node) = walk.step() {
+        if node.is_at(1, "chosen") {
+            return node.string("bootargs").ok()?;
+        }
+    }
+    None
+}
+
 /// The chosen console, else `first`; and why it is not the chosen one.
 #[inline(never)]
 fn find_console<'a>(

@@ -1,6 +1,6 @@
 //! A UART that is named by hand, for a machine that has no description of it, or none that is right.
 
-use crate::console::{Console, ConsoleKind};
+use super::{Console, ConsoleKind};
 use crate::path::Path;
 use crate::region::Region;
 
@@ -28,35 +28,28 @@ impl Console<'_> {
         if access.is_some() {
             (word, _) = first_word(rest);
         }
-        let Some(kind) = kind_of(model, access) else { return Err("no UART of this name") };
-        let Some(base) = number(word) else { return Err("no address that is a number") };
-        if base == 0 || base % 4 != 0 || base.checked_add(REGISTERS).is_none() {
-            return Err("an address where no UART can be");
+        let Some(mut kind) = ConsoleKind::by_bytes(model) else { return Err("no UART of this name") };
+        if let (ConsoleKind::Uart8250 { .. }, Some(shift)) = (kind, access) {
+            kind = ConsoleKind::Uart8250 { reg_shift: shift, reg_io_width: 1 << shift, reg_offset: 0 };
         }
+        let registers = if kind.is_in_memory() {
+            let Some(base) = number(word) else { return Err("no address that is a number") };
+            if base == 0 || base % 4 != 0 || base.checked_add(REGISTERS).is_none() {
+                return Err("an address where no UART can be");
+            }
+            Region { base, size: REGISTERS }
+        } else {
+            Region { base: 0, size: 0 }
+        };
         Ok(Self {
             path: Path::BY_HAND,
             kind,
-            registers: Region { base, size: REGISTERS },
+            registers,
             interrupt: None,
             clock_frequency: None,
             options: "",
             is_chosen: true,
         })
-    }
-}
-
-const fn kind_of(model: &[u8], access: Option<u32>) -> Option<ConsoleKind> {
-    match (model, access) {
-        (b"pl011", _) => Some(ConsoleKind::Pl011),
-        (b"sbsa", _) => Some(ConsoleKind::SbsaUart),
-        (b"8250" | b"uart8250" | b"uart" | b"ns16550" | b"ns16550a", access) => {
-            let reg_shift = match access {
-                Some(shift) => shift,
-                None => 0,
-            };
-            Some(ConsoleKind::Uart8250 { reg_shift, reg_io_width: 1 << reg_shift, reg_offset: 0 })
-        }
-        _ => None,
     }
 }
 
@@ -116,10 +109,12 @@ mod tests {
         assert_eq!(found("uart8250,mmio,0xfe215040,115200"), Ok((words(0), 0xfe21_5040)));
         assert_eq!(found("uart8250,mmio16,0xFE215040"), Ok((words(1), 0xfe21_5040)));
         assert_eq!(found("uart8250,mmio32,0xfe215040"), Ok((words(2), 0xfe21_5040)));
+        assert_eq!(found("cdns,0xff000000"), Ok((ConsoleKind::by_name("cdns,uart-r1p12").unwrap(), 0xff00_0000)));
+        assert_eq!(found("dcc"), Ok((ConsoleKind::by_name("arm,dcc").unwrap(), 0)));
     }
 
     #[test]
-    fn what_names_no_uart_is_an_error() {
+    fn no_uart_is_an_error() {
         for text in ["", ",", "pl01,0x9000000", "0x9000000", "uart8250 ,0x9000000"] {
             assert_eq!(found(text), Err("no UART of this name"), "{text}");
         }
