@@ -62,27 +62,31 @@ reveille_last_word:
     mrs     x22, elr_el1
     mrs     x23, far_el1
     mrs     x1, sctlr_el1
-    bic     x1, x1, #5                  // M, C
+    bic     x1, x1, #1                  // M
+    bic     x1, x1, #4                  // C
     msr     sctlr_el1, x1
     b       4f
 2:  mrs     x21, esr_el2
     mrs     x22, elr_el2
     mrs     x23, far_el2
     mrs     x1, sctlr_el2
-    bic     x1, x1, #5
+    bic     x1, x1, #1
+    bic     x1, x1, #4
     msr     sctlr_el2, x1
     b       4f
 3:  mrs     x21, esr_el3
     mrs     x22, elr_el3
     mrs     x23, far_el3
     mrs     x1, sctlr_el3
-    bic     x1, x1, #5
+    bic     x1, x1, #1
+    bic     x1, x1, #4
     msr     sctlr_el3, x1
 4:  isb
     // Looks that are left for all of it, so that a UART that is stuck does not hold this up for ever.
     mov     x25, #(1 << 22)
     adr     x16, reveille_earlycon
-    ldr     x20, [x16]
+    ldp     w20, w1, [x16]              // at a multiple of 4 perhaps: an access of 8 bytes would have to be aligned
+    orr     x20, x20, x1, lsl #32
     add     x1, x16, #{EARLYCON_IS_ON}
     bl      .Lword_test
     b.eq    5f
