@@ -59,23 +59,33 @@ check early/tree/magic early_tree magic '^reveille: cannot start: no device tree
 check early/tree/cut early_tree cut '^reveille: cannot start: device tree: '
 check early/tree/far early_tree far '^reveille: cannot start: device tree: ' --el 2
 
-# A tree that has no console.
-tree_no_console() {
-    printf '/delete-node/ &{/pl011@9000000};\n' >>"$1.dts"
-    dtc -q -I dts -O dtb -o "$1" "$1.dts"
+# Without a console in the tree the boot goes on with the one that is built in; with one, that is the console from then on.
+early_roll_call() {
+    local edit=$1 words=()
+    early_image
+    if [[ -n $edit ]]; then
+        make_tree "$DIR/tree.dtb" "$edit" --append log=info
+        words=(--dtb "$DIR/tree.dtb")
+    else
+        words=(--append log=info)
+    fi
+    ends_with 0 "$ROOT/scripts/runner" "$image_stage" "${words[@]}" --timeout 100
+    take_console "$DIR/stdout"
+    CODE=0 check_expectation "roll_call 4 ; /$2\$/"
 }
+check early/no-console early_roll_call no_console 'console: pl011 at 0x9000000, earlycon, built in'
+check early/console early_roll_call '' 'console: pl011 at 0x9000000, \/pl011@9000000, chosen'
 
-# early_patched PLACE WORD PATTERN [OPTION..]: with another word of 32 bits at that place, which is a symbol, or /WORD/OFFSET: so far from
-# the first such word.
+# early_patched PLACE WORD PATTERN [OPTION..]: with another word of 32 bits at that place, which is a symbol, or /BYTES/OFFSET: so far from
+# the first such bytes.
 early_patched() {
     local place=$1 value=$2 pattern=$3 words word changed=() copy=$DIR/image.img symbols start at
     shift 3
     early_image
     if [[ $place == /*/* ]]; then
         word=${place#/}
-        at=$(little_endian 4 "${word%/*}" | od -An -v -t x1 | tr -d '\n' | sed 's/ /\\x/g')
-        at=$(LC_ALL=C grep -abom1 -P "$at" -- "$image_stage.img" | head -n 1 | cut -d : -f 1)
-        [[ -n $at ]] || fail "no word ${word%/*}"
+        at=$(LC_ALL=C grep -abo -P "${word%/*}" -- "$image_stage.img" | head -n 1 | cut -d : -f 1)
+        [[ -n $at ]] || fail "no bytes ${word%/*}"
         at=$((at + ${word#*/}))
     else
         symbols=$("$(llvm_tools_dir)/llvm-nm" "$image_stage")
@@ -98,8 +108,8 @@ check early/exception early_patched '^reveille_early_tables$' 0 "^${unhandled}1:
 check early/exception/el2 early_patched '^reveille_float$' 0 "^${unhandled}[12]: ESR 0x0000000002000000 " --el 2
 check early/exception/vectors early_patched '^reveille_lacks$' 0 "^${unhandled}1: ESR 0x0000000002000000 "
 # From there on it is a report like any other.
-check early/exception/report early_patched 'find_blob' 0 '^REPORT'
+check early/exception/report early_patched 'find_blob' 0 '^panic on mpidr 0x0+ at [0-9.]+ s: synchronous exception in a thread: unknown reason, or an undefined instruction$'
 # No CPU of QEMU is without pages of 4 KiB, and no linker leaves another relocation: here the first cmp x3, #0xf is for 0, and the loop of
 # which cmp x4, #1027 is a part has no end before it.
-check early/granule early_patched /0xf1003c7f/0 0xf100007f '^reveille: cannot start: this CPU has no pages of 4 KiB$' --cpu cortex-a57
-check early/relocation early_patched /0xf1100c9f/-12 0xd503201f '^reveille: cannot start: the image has a relocation of an unknown kind$'
+check early/granule early_patched '/\x7f\x3c\x00\xf1/0' 0xf100007f '^reveille: cannot start: this CPU has no pages of 4 KiB$' --cpu cortex-a57
+check early/relocation early_patched '/\x9f\x0c\x10\xf1/-12' 0xd503201f '^reveille: cannot start: the image has a relocation of an unknown kind$'

@@ -36,18 +36,24 @@ impl fmt::Display for Parts<'_> {
                 _ => none += 1,
             }
         }
-        let conduit = match &machine.psci {
-            Ok(psci) if psci.conduit == Conduit::Hvc => "hvc",
-            Ok(_) => "smc",
-            Err(_) => "not described",
+        let firmware = match &machine.psci {
+            Ok(psci) if psci.conduit == Conduit::Hvc => "PSCI (hvc)",
+            Ok(_) => "PSCI (smc)",
+            Err(_) => "PSCI (not described)",
         };
-        write!(f, "CPUs: {psci} by PSCI ({conduit}), {table} by spin table, {none} by nothing; ")?;
+        let mut between = "CPUs:";
+        for (count, how) in [(psci, firmware), (table, "spin table"), (none, "nothing")] {
+            if count != 0 {
+                write!(f, "{between} {count} by {how}")?;
+                between = ",";
+            }
+        }
         match &machine.gic {
             Ok(gic) => {
                 let version = if matches!(gic, Gic::V2 { .. }) { 2 } else { 3 };
-                write!(f, "GICv{version} at {:#x}; console: ", gic.distributor().base)?;
+                write!(f, "; GICv{version} at {:#x}; console: ", gic.distributor().base)?;
             }
-            Err(_) => f.write_str("no GIC; console: ")?,
+            Err(_) => f.write_str("; no GIC; console: ")?,
         }
         let (console, how) = match (&machine.console, &BUILT_IN) {
             (Ok(console), _) if console.is_chosen => (console, "chosen"),
@@ -55,6 +61,6 @@ impl fmt::Display for Parts<'_> {
             (_, Some(console)) => (console, "built in"),
             _ => return f.write_str("none"),
         };
-        write!(f, "{} at {:#x}, {how} ({})", console.kind.name(), console.registers.base, console.path)
+        write!(f, "{} at {:#x}, {}, {how}", console.kind.name(), console.registers.base, console.path)
     }
 }
