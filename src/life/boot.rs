@@ -5,7 +5,8 @@ use super::carve::carve;
 #[cfg(feature = "fault-injection")]
 use super::fault;
 use super::system::{SYSTEM, System};
-use super::{arrival, by_hand, interrupt, outset};
+use super::by_hand::Consoles;
+use super::{arrival, interrupt, outset};
 use crate::arch::{self, cache, regs};
 use crate::bringup::{self, record};
 use crate::clock::{self, Deadline};
@@ -55,15 +56,16 @@ pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
     let Some(blob) = find_blob(x0, memory::tree_at) else {
         give_up(format_args!("no device tree: none where x0 says ({x0:#x}), none at the start of RAM"))
     };
-    // SAFETY: alone, masked, on the boot stack.
-    let by_hand = unsafe { by_hand::find_console(&blob) };
+    let consoles = Consoles::find(&blob);
     #[cfg(feature = "fault-injection")]
     fault::about_to_read_the_tree(&blob);
-    let mut machine = match Machine::parse(blob.bytes) {
+    let mut parsed = Machine::parse(blob.bytes);
+    // SAFETY: alone, masked, on the boot stack.
+    unsafe { consoles.settle(parsed.as_mut().ok()) };
+    let machine = match parsed {
         Ok(machine) => machine,
         Err(error) => give_up(error),
     };
-    by_hand::enter(&mut machine, by_hand);
     let args = BootArgs(machine.bootargs.unwrap_or(""));
     if args.get("reveille.exit") == Some("semihosting") {
         ending::use_semihosting();

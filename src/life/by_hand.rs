@@ -1,74 +1,87 @@
 //! The console: the one that the device tree has, or the one that the bootarg `earlycon` names, which counts.
 
 use crate::console;
-use crate::dt::{self, Console, Machine};
+use crate::dt::{self, Console, Machine, Salvaged};
 use crate::memory::Blob;
 use reveille_machine::BootArgs;
 
-/// Finds the console in a tree that may be damaged, before anything else is made of it: from here on whatever fails can be told. The answer
-/// is the one that was named by hand, if that is not the tree's own.
-///
-/// # Safety
-///
-/// As for [`console::answers`].
-#[inline(never)]
-pub(super) unsafe fn find_console(blob: &Blob) -> Option<Console<'static>> {
-    let described = dt::salvage_console(blob.bytes);
-    let text = BootArgs(dt::salvage_bootargs(blob.bytes).unwrap_or("")).get("earlycon");
-    let mut wrong = None;
-    // Without a value it asks for what the tree has, as in Linux.
-    if let Some(text) = text.filter(|text| !text.is_empty()) {
-        // SAFETY: the caller's.
-        match unsafe { named(text, blob, described.as_ref()) } {
-            // The tree knows more of the same one.
-            Ok(None) => {}
-            Ok(Some(console)) => {
-                if console::init(&console).is_ok() {
-                    return Some(console);
-                }
-            }
-            Err(what) => wrong = Some((text, what)),
-        }
-    }
-    if let Some(console) = &described {
-        // Without it there is nowhere to say so; the machine works on.
-        let _ = console::init(console);
-    }
-    if let Some((text, what)) = wrong {
-        console::print_raw(format_args!("reveille: bootargs: earlycon={text}: {what}\n"));
-    }
-    None
+/// What a tree that may be damaged says of a console.
+pub(super) struct Consoles {
+    described: Option<Console<'static>>,
+    /// The value of `earlycon`, and what it names, if that is not the same.
+    named: Option<(&'static str, Result<Console<'static>, &'static str>)>,
 }
 
-/// What `text` names, if that is not what the tree describes.
-///
+impl Consoles {
+    /// Reads it, before anything else is made of the tree; the one that is described is the console from here on, unless another is named.
+    #[inline(never)]
+    pub(super) fn find(blob: &Blob) -> Self {
+        let Salvaged { console: described, bootargs } = dt::salvage(blob.bytes);
+        let text = BootArgs(bootargs).get("earlycon").unwrap_or("");
+        let mut named = None;
+        // Without a value it asks for what the tree has, as in Linux; and the tree knows more of the same one.
+        if !text.is_empty() {
+            let console = Console::by_hand(text);
+            let base = described.map(|console| console.registers.base);
+            if console.is_err() || console.is_ok_and(|console| base != Some(console.registers.base)) {
+                named = Some((text, console));
+            }
+        }
+        let all = Self { described, named };
+        if all.named.is_none() {
+            all.use_described();
+        }
+        all
+    }
+
+    fn use_described(&self) {
+        if let Some(console) = &self.described {
+            // Without it there is nowhere to say so; the machine works on.
+            let _ = console::init(console);
+        }
+    }
+
+    /// Has the one that is named be the console, if it can be; `machine` is what was made of the tree, if anything.
+    ///
+    /// # Safety
+    ///
+    /// As for [`console::answers`].
+    #[inline(never)]
+    pub(super) unsafe fn settle(&self, machine: Option<&mut Machine<'static>>) {
+        let Some((text, named)) = self.named else { return };
+        // SAFETY: the caller's.
+        match named.and_then(|named| unsafe { usable(named, machine.as_deref()) }) {
+            Ok(console) => {
+                // Mapped already.
+                let _ = console::init(&console);
+                if let Some(machine) = machine {
+                    (machine.console, machine.console_note) = (Ok(console), None);
+                }
+            }
+            Err(what) => {
+                self.use_described();
+                console::print_raw(format_args!("reveille: bootargs: earlycon={text}: {what}\n"));
+            }
+        }
+    }
+}
+
 /// # Safety
 ///
 /// As for [`console::answers`].
-unsafe fn named(
-    text: &str,
-    blob: &Blob,
-    described: Option<&Console<'_>>,
-) -> Result<Option<Console<'static>>, &'static str> {
-    let console = Console::by_hand(text)?;
-    if described.is_some_and(|described| described.registers.base == console.registers.base) {
-        return Ok(None);
-    }
-    let (first, last) = (console.registers.base, console.registers.base + console.registers.size);
-    let is_ram = Machine::parse(blob.bytes).is_ok_and(|machine| {
-        machine.memory().flatten().any(|ram| ram.base < last && first < ram.base.saturating_add(ram.size))
+unsafe fn usable(
+    console: Console<'static>,
+    machine: Option<&Machine<'_>>,
+) -> Result<Console<'static>, &'static str> {
+    let (first, size) = (console.registers.base, console.registers.size);
+    let is_ram = machine.is_some_and(|machine| {
+        let is_here = |ram: dt::Region| ram.base < first + size && first < ram.base.saturating_add(ram.size);
+        machine.memory().any(|ram| ram.is_ok_and(is_here))
     });
     if is_ram {
         return Err("there is RAM at this address");
     }
     // SAFETY: the caller's.
     unsafe { console::answers(&console) }?;
-    Ok(Some(console))
-}
-
-/// Has `machine` say so.
-pub(super) fn enter<'a>(machine: &mut Machine<'a>, by_hand: Option<Console<'a>>) {
-    if let Some(console) = by_hand {
-        (machine.console, machine.console_note) = (Ok(console), None);
-    }
+    Ok(console)
 }

@@ -4,7 +4,6 @@ use crate::arch::regs;
 use crate::console::BUILT_IN;
 use crate::dt::{Conduit, CpuStatus, EnableMethod, Gic, Machine};
 use crate::memory;
-use core::fmt;
 
 unsafe extern "Rust" {
     safe fn reveille_name() -> Option<&'static str>;
@@ -13,54 +12,44 @@ unsafe extern "Rust" {
 /// Says, at level info, what was loaded where, how it was entered, and what the machine is like.
 #[inline(never)]
 pub(super) fn tell(machine: &Machine<'_>, entry_el: u64) {
+    let (console, how) = match (&machine.console, &BUILT_IN) {
+        (Ok(console), _) => (console, if console.is_chosen { "chosen" } else { "found" }),
+        (_, Some(console)) => (console, "built in"),
+        // Nobody would see it.
+        _ => return,
+    };
+    let psci = match &machine.psci {
+        Ok(psci) if psci.conduit == Conduit::Hvc => "PSCI by hvc",
+        Ok(_) => "PSCI by smc",
+        Err(_) => "PSCI, which is not described",
+    };
+    let (mut cpus, mut method) = (0, "");
+    for cpu in machine.cpus() {
+        let Ok(cpu) = cpu else { continue };
+        if cpu.status != CpuStatus::Okay {
+            continue;
+        }
+        let own = match cpu.method {
+            EnableMethod::Psci => psci,
+            EnableMethod::SpinTable { .. } => "spin table",
+            _ => "no method",
+        };
+        method = if cpus == 0 || method == own { own } else { "different methods" };
+        cpus += 1;
+    }
+    let (gic, distributor) = match &machine.gic {
+        Ok(gic) => (if matches!(gic, Gic::V2 { .. }) { "GICv2" } else { "GICv3" }, gic.distributor().base),
+        Err(_) => ("no GIC", 0),
+    };
     log::info!(
-        "{} on Reveille {} at {:#x}, entered at EL{entry_el}, runs at EL{}; {}",
+        "{} on Reveille {} at {:#x}, entered at EL{entry_el}, runs at EL{}; {cpus} CPUs, {method}; {gic} at {distributor:#x}; \
+         console: {} at {:#x}, {}, {how}",
         reveille_name().unwrap_or("an image"),
         env!("CARGO_PKG_VERSION"),
         memory::image().0,
         if regs::at_el2() { 2 } else { 1 },
-        Parts(machine)
+        console.kind.name(),
+        console.registers.base,
+        console.path,
     );
-}
-
-struct Parts<'a>(&'a Machine<'a>);
-
-impl fmt::Display for Parts<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let machine = self.0;
-        let (mut psci, mut table, mut none) = (0, 0, 0);
-        for cpu in machine.cpus().flatten().filter(|cpu| cpu.status == CpuStatus::Okay) {
-            match cpu.method {
-                EnableMethod::Psci => psci += 1,
-                EnableMethod::SpinTable { .. } => table += 1,
-                _ => none += 1,
-            }
-        }
-        let firmware = match &machine.psci {
-            Ok(psci) if psci.conduit == Conduit::Hvc => "PSCI (hvc)",
-            Ok(_) => "PSCI (smc)",
-            Err(_) => "PSCI (not described)",
-        };
-        let mut between = "CPUs:";
-        for (count, how) in [(psci, firmware), (table, "spin table"), (none, "nothing")] {
-            if count != 0 {
-                write!(f, "{between} {count} by {how}")?;
-                between = ",";
-            }
-        }
-        match &machine.gic {
-            Ok(gic) => {
-                let version = if matches!(gic, Gic::V2 { .. }) { 2 } else { 3 };
-                write!(f, "; GICv{version} at {:#x}; console: ", gic.distributor().base)?;
-            }
-            Err(_) => f.write_str("; no GIC; console: ")?,
-        }
-        let (console, how) = match (&machine.console, &BUILT_IN) {
-            (Ok(console), _) if console.is_chosen => (console, "chosen"),
-            (Ok(console), _) => (console, "found"),
-            (_, Some(console)) => (console, "built in"),
-            _ => return f.write_str("none"),
-        };
-        write!(f, "{} at {:#x}, {}, {how}", console.kind.name(), console.registers.base, console.path)
-    }
 }

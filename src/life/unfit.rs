@@ -7,7 +7,7 @@ use super::boot::find_blob;
 use crate::arch;
 use crate::arch::needs::{self, Lacking};
 use crate::console::{BUILT_IN, Bare};
-use crate::dt::{self, Machine};
+use crate::dt::{self, Salvaged};
 use crate::ending::{self, ExitCode};
 use crate::memory::Alone;
 use core::fmt::Write;
@@ -25,12 +25,8 @@ pub(super) extern "C" fn unfit(x0: u64) -> ! {
         arch::last_word(c"cannot start: this CPU lacks what the image is built for, which does not fit its own page tables")
     };
     let blob = find_blob(x0, |at| memory.tree_at(at)).map_or(&[][..], |blob| blob.bytes);
-    let machine = Machine::parse(blob).ok();
-    let described = match &machine {
-        Some(machine) => machine.console.ok(),
-        None => dt::salvage_console(blob),
-    };
-    let args = BootArgs(dt::salvage_bootargs(blob).unwrap_or(""));
+    let Salvaged { console: described, bootargs } = dt::salvage(blob);
+    let args = BootArgs(bootargs);
     let named = || args.get("earlycon").and_then(|text| dt::Console::by_hand(text).ok());
     let found = described.or_else(named).or(BUILT_IN);
     if let Some(found) = found

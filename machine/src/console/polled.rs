@@ -1,6 +1,6 @@
 //! How a byte is sent, spelled out: for code that has no memory yet, and no table.
 
-use super::model::{Access, Layout, Row};
+use super::model::{Access, Layout, Test};
 use super::{Console, ConsoleKind, table};
 
 /// What it takes to send a byte by polling, as numbers at known places, for assembly. Registers are distances from `base` in bytes, and
@@ -51,11 +51,7 @@ impl Polled {
     /// Of `console`.
     pub const fn new(console: &Console<'_>) -> Self {
         let row = &table::ROWS[console.kind.row() as usize];
-        let mut layout = row.layout;
-        if let ConsoleKind::Uart8250 { reg_shift, reg_io_width, reg_offset } = console.kind {
-            let width = reg_io_width as u8;
-            layout = Layout { offset: reg_offset, shift: reg_shift as u8, width, data_width: width, ..layout };
-        }
+        let layout = console.kind.layout(row.layout);
         let shift = if layout.is_big_endian { 8 * (layout.data_width as u32).saturating_sub(1) } else { 0 };
         Self {
             base: console.registers.base,
@@ -72,13 +68,20 @@ impl Polled {
 impl ConsoleKind {
     /// The register that says whether there is room for a byte, in bytes from the first one, and how many bytes it has: to read it does no
     /// harm, whatever the state of the UART.
-    pub const fn state_register(self) -> (u32, u8) {
-        let row: &Row = &table::ROWS[self.row() as usize];
+    pub fn state_register(self) -> (u32, u8) {
+        let row = table::row(self.row()).unwrap_or(table::first());
+        let layout = self.layout(row.layout);
+        (layout.place(row.test(Test::Room).offset), layout.width)
+    }
+
+    /// `layout`, which is that of its row, or its own.
+    const fn layout(self, layout: Layout) -> Layout {
         match self {
             Self::Uart8250 { reg_shift, reg_io_width, reg_offset } => {
-                (reg_offset.wrapping_add((row.room.offset as u32) << (reg_shift & 7)), reg_io_width as u8)
+                let width = reg_io_width as u8;
+                Layout { offset: reg_offset, shift: reg_shift as u8, width, data_width: width, ..layout }
             }
-            _ => (row.layout.place(row.room.offset), row.layout.width),
+            _ => layout,
         }
     }
 }

@@ -154,9 +154,17 @@ pub(super) const fn find(name: &[u8]) -> Option<u8> {
 }
 
 /// The first name of a row.
+#[inline(never)]
 pub(super) fn name(row: u8) -> &'static str {
-    let names = NAMES.split('\n').nth(row.into()).unwrap_or("");
-    names.split(' ').next().unwrap_or("")
+    let (mut line, mut begin) = (0, 0);
+    for (at, byte) in NAMES.bytes().enumerate() {
+        match byte {
+            b' ' | b'\n' if line == row => return NAMES.get(begin..at).unwrap_or(""),
+            b'\n' => (line, begin) = (line + 1, at + 1),
+            _ => {}
+        }
+    }
+    ""
 }
 
 pub(super) const fn row(row: u8) -> Option<&'static Packed> {
