@@ -125,7 +125,7 @@ mod tests {
         ] {
             assert_eq!(found(text), Err("no hexadecimal address"), "{text}");
         }
-        for text in ["pl011,0", "pl011,0x9000001", "pl011,0xfffffffffffffffc"] {
+        for text in ["pl011,0x0", "pl011,0x9000001", "pl011,0xfffffffffffffffc"] {
             assert_eq!(found(text), Err("an address where no UART can be"), "{text}");
         }
     }
