@@ -91,7 +91,9 @@ pub fn listen(console: &Console<'_>, listener: fn()) -> Result<(), InputError> {
     let _masked = masking::mask();
     irq::keep(interrupt.id, trigger, |_| collect()).map_err(InputError::Irq)?;
     LISTENER.store(listener as *mut (), Ordering::Release);
-    uart.interrupt_on_receive(true);
+    // Under the lock: what ends an interrupt, as whoever reads does, may write the same register.
+    let ring = RING.lock();
+    uart.interrupt_on_receive(!ring.held_back);
     Ok(())
 }
 

@@ -66,7 +66,7 @@ pub(super) struct Uart(reveille_machine::Uart<Mapped>);
 impl Uart {
     /// `console`'s registers are mapped.
     pub(super) fn new(console: &Console<'_>) -> Self {
-        Self(reveille_machine::Uart::new(console, Mapped { base: console.registers.base as usize }))
+        Self(reveille_machine::Uart::new(console.kind, Mapped { base: console.registers.base as usize }))
     }
 
     #[cfg(feature = "fault-injection")]

@@ -51,6 +51,7 @@ global_asm!(
     EARLYCON_ROOM = const offset_of!(Polled, room),
     EARLYCON_IS_ON = const offset_of!(Polled, is_on),
     EARLYCON_BEGIN = const offset_of!(Polled, begin),
+    EARLYCON_END = const offset_of!(Polled, end),
     EARLYCON_SWITCH_ON = const offset_of!(Polled, switch_on),
     KEEP_EL2 = const cfg!(feature = "el2") as u32,
     STUCK_E2H = const cfg!(stuck_e2h) as u32,

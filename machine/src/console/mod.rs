@@ -6,6 +6,8 @@
 mod by_hand;
 mod model;
 mod polled;
+#[cfg(test)]
+mod simulated;
 mod table;
 mod uart;
 

@@ -8,7 +8,7 @@
 pub(super) struct Access {
     /// The register, in units of the layout's stride.
     pub offset: u16,
-    /// A test that passes if the masked bits are *not* the value.
+    /// A test that passes if the masked bits are *not* the value; among steps, one that has to pass for those behind it.
     pub is_not: bool,
     pub mask: u32,
     pub value: u32,
@@ -40,6 +40,11 @@ pub(super) const fn some(offset: u16, mask: u32) -> Access {
 /// Step: the bits of `mask` become this value, the others are written as they were read.
 pub(super) const fn change(offset: u16, mask: u32, value: u32) -> Access {
     has(offset, mask, value)
+}
+
+/// Step: the rest of the list is left out unless at least one bit of `mask` is 1.
+pub(super) const fn only_if(offset: u16, mask: u32) -> Access {
+    some(offset, mask)
 }
 
 /// Step: this is written. The register is not read.
@@ -76,14 +81,18 @@ pub(super) struct Row {
     pub room: Access,
     /// Everything has left the machine.
     pub gone: Access,
-    /// What has to be written before each byte.
+    /// What has to be written before each byte, and after it.
     pub begin: &'static [Access],
+    pub end: &'static [Access],
     /// The register that gives what was received.
     pub receive: u16,
     /// There is something in it.
     pub waiting: Access,
-    /// How many bytes one read of it gives.
-    pub packing: Packing,
+    /// Where one read of it may give several bytes, the first in the lowest bits, three accesses: a test, it gives one; a test, it gives
+    /// four; and else how many it gives (0: four), a field of which `value` is the lowest bit's number. Empty: always one.
+    pub packing: &'static [Access],
+    /// What moves the bytes of a word that is not full to where they can be read.
+    pub push: &'static [Access],
     /// What ends an interrupt, and errors after which nothing more would be received; done when nothing is waiting.
     pub settle: &'static [Access],
     /// Interrupts while something is waiting: on, and off.
@@ -95,13 +104,6 @@ pub(super) struct Row {
     pub switch_on: &'static [Access],
 }
 
-/// How many bytes one read of the receive register gives.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Packing {
-    /// One, in the lowest bits.
-    One,
-}
-
 /// What a row is completed from.
 pub(super) const ROW: Row = Row {
     layout: WORDS,
@@ -109,9 +111,11 @@ pub(super) const ROW: Row = Row {
     room: ALWAYS,
     gone: ALWAYS,
     begin: &[],
+    end: &[],
     receive: 0,
     waiting: ALWAYS,
-    packing: Packing::One,
+    packing: &[],
+    push: &[],
     settle: &[],
     listen: &[],
     ignore: &[],
@@ -129,16 +133,19 @@ pub(super) enum Test {
 }
 pub(super) const TESTS: usize = 4;
 
-/// The lists of steps, which come behind the tests in this order.
+/// The lists, which come behind the tests in this order.
 #[derive(Clone, Copy)]
-pub(super) enum Steps {
+pub(super) enum List {
     Begin,
+    End,
+    Packing,
+    Push,
     Settle,
     Listen,
     Ignore,
     SwitchOn,
 }
-pub(super) const LISTS: usize = 5;
+pub(super) const LISTS: usize = 8;
 
 impl Row {
     const fn test(&self, index: usize) -> Access {
@@ -146,7 +153,8 @@ impl Row {
     }
 
     const fn list(&self, index: usize) -> &'static [Access] {
-        [self.begin, self.settle, self.listen, self.ignore, self.switch_on][index]
+        [self.begin, self.end, self.packing, self.push, self.settle, self.listen, self.ignore, self.switch_on]
+            [index]
     }
 
     /// How many accesses it has.
@@ -201,14 +209,7 @@ impl Row {
             ends[list] = end as u8;
             list += 1;
         }
-        Packed {
-            layout: self.layout,
-            send: self.send,
-            receive: self.receive,
-            packing: self.packing,
-            first: first as u16,
-            ends,
-        }
+        Packed { layout: self.layout, send: self.send, receive: self.receive, first: first as u16, ends }
     }
 }
 
@@ -217,7 +218,6 @@ pub(super) struct Packed {
     pub layout: Layout,
     pub send: u16,
     pub receive: u16,
-    pub packing: Packing,
     /// Where its accesses begin, and where behind that each list ends.
     pub first: u16,
     pub ends: [u8; LISTS],

@@ -1,6 +1,6 @@
 //! How a byte is sent, spelled out: for code that has no memory yet, and no table.
 
-use super::model::{Access, Layout, Test};
+use super::model::{Access, Layout, Row, Test};
 use super::{Console, ConsoleKind, table};
 
 /// What it takes to send a byte by polling, as numbers at known places, for assembly. Registers are distances from `base` in bytes, and
@@ -16,7 +16,9 @@ pub struct Polled {
     /// Whether it is switched on.
     pub is_on: PolledAccess,
     /// What has to be written before each byte. The last of these, and of those below, has no mask.
-    pub begin: [PolledAccess; BEGIN + 1],
+    pub begin: [PolledAccess; AROUND + 1],
+    /// What has to be written after it.
+    pub end: [PolledAccess; AROUND + 1],
     /// What switches it on.
     pub switch_on: [PolledAccess; SWITCH_ON + 1],
     /// Bytes in an access, 1, 2 or 4, and for the register that takes a byte; 0 for the debug communications channel.
@@ -33,16 +35,17 @@ pub struct PolledAccess {
     pub mask: u32,
     /// What these have to be, or become.
     pub value: u32,
-    /// 1 for a test that passes if they are not that.
+    /// 1 for a test that passes if they are not that; among steps, one that has to pass for those behind it.
     pub is_not: u32,
 }
 
-const BEGIN: usize = 4;
+const AROUND: usize = 4;
 const SWITCH_ON: usize = 8;
 const _: () = {
     let mut row = 0;
     while row < table::ROWS.len() {
-        assert!(table::ROWS[row].begin.len() <= BEGIN && table::ROWS[row].switch_on.len() <= SWITCH_ON);
+        let Row { begin, end, switch_on, .. } = table::ROWS[row];
+        assert!(begin.len() <= AROUND && end.len() <= AROUND && switch_on.len() <= SWITCH_ON);
         row += 1;
     }
 };
@@ -59,6 +62,7 @@ impl Polled {
             room: access(&layout, row.room),
             is_on: access(&layout, row.is_on),
             begin: list(&layout, row.begin),
+            end: list(&layout, row.end),
             switch_on: list(&layout, row.switch_on),
             widths: [layout.width as u32, layout.data_width as u32],
         }

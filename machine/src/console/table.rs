@@ -1,8 +1,8 @@
 //! The UARTs there are drivers for: a row for each, and its names.
 
 use super::model::{
-    Access, Layout, Packed, ROW, Row, Steps, TESTS, Test, WORDS as WORD_LAYOUT, accesses, change, has, ones,
-    pack, some, total, write, zeros,
+    ALWAYS, Access, Layout, List, Packed, ROW, Row, TESTS, Test, WORDS as WORD_LAYOUT, accesses, change, has,
+    ones, only_if, pack, some, total, write, zeros,
 };
 
 /// Rows that the code knows by number.
@@ -16,7 +16,7 @@ macro_rules! uarts {
     ($($(#[$doc:meta])* $names:literal => $row:expr,)*) => {
         pub(super) const ROWS: [Row; [$($names),*].len()] = [$($(#[$doc])* $row),*];
         /// A line for each row.
-        const NAMES: &str = concat!($($names, "\n"),*);
+        pub(super) const NAMES: &str = concat!($($names, "\n"),*);
     };
 }
 
@@ -47,6 +47,69 @@ const UART_8250: Row = Row {
     // without the second the first does nothing. Both end when LSR and the data are read.
     listen: &[write(1, 1 << 0 | 1 << 2)],
     ignore: &[write(1, 0)],
+    ..ROW
+};
+
+/// Freescale LPUART with registers of 32 bits: i.MX 8QuadXPlus reference manual, chapter LPUART.
+const LPUART: Row = Row {
+    send: 0x0c,
+    // STAT.TDRE, STAT.TC, WATER.RXCOUNT.
+    room: ones(0x04, 1 << 23),
+    gone: ones(0x04, 1 << 22),
+    receive: 0x0c,
+    waiting: some(0x1c, 0xff << 24),
+    // STAT: while OR is set nothing more is received. IDLE, OR, NF, FE, PF are cleared by a 1, as are LBKDIF, RXEDGIF, MA1F and MA2F, which
+    // stay; the rest of the register is settings.
+    settle: &[only_if(0x04, 0x1f << 16), change(0x04, 0xc01f_c000, 0x1f << 16)],
+    // CTRL: RIE alone of the interrupts.
+    listen: &[change(0x08, 0x0ff0_0000, 1 << 21)],
+    ignore: &[change(0x08, 1 << 21, 0)],
+    // CTRL: TE, RE.
+    is_on: ones(0x08, 3 << 18),
+    switch_on: &[change(0x08, 3 << 18, 3 << 18)],
+    ..ROW
+};
+
+/// Renesas SCIF, by the number of the register: R-Car Gen3 hardware manual, chapter SCIF. HSCIF differs in the depth of its FIFO only.
+const SCIF: Row = Row {
+    layout: Layout { shift: 2, width: 2, data_width: 1, ..WORD_LAYOUT },
+    send: 3,
+    // SCFDR: the number of bytes to be sent is below 16. SCFSR.TEND. SCFDR: the number of bytes received.
+    room: zeros(7, 1 << 12),
+    gone: ones(4, 1 << 6),
+    // SCFSR.TEND is cleared by a 0, once it has been read; flags that are to stay are written as 1.
+    end: &[change(4, 0xff, 0xff & !(1 << 6))],
+    receive: 5,
+    waiting: some(7, 0xff),
+    // SCFSR: ER, BRK, RDF, DR; and SCLSR.ORER, while which is set nothing more is received.
+    settle: &[change(4, 0xff, 0xff & !(1 << 7 | 1 << 4 | 1 << 1 | 1 << 0)), change(9, 1, 0)],
+    // SCFCR: the trigger at one byte. SCSCR: TIE off, RIE on.
+    listen: &[change(6, 3 << 6, 0), change(2, 3 << 6, 1 << 6)],
+    ignore: &[change(2, 1 << 6, 0)],
+    // SCSCR: TE, RE.
+    is_on: ones(2, 3 << 4),
+    switch_on: &[change(2, 3 << 4, 3 << 4)],
+    ..ROW
+};
+
+/// Samsung's UART since the S3C6400: Exynos 4210 user's manual, chapter UART.
+const EXYNOS: Row = Row {
+    layout: Layout { data_width: 1, ..WORD_LAYOUT },
+    send: 0x20,
+    // UTRSTAT: the transmitter is empty, which holds with and without FIFO.
+    room: ones(0x10, 1 << 2),
+    gone: ones(0x10, 1 << 2),
+    receive: 0x24,
+    // UFSTAT: receive FIFO count, or full.
+    waiting: some(0x18, 0x1ff),
+    // UINTP, cleared by a 1: what was received, and errors.
+    settle: &[write(0x30, 3)],
+    // UCON: an interrupt by level, and after a pause with fewer bytes than the trigger. UINTM: all masked but RXD.
+    listen: &[change(0x04, 3 << 7, 3 << 7), write(0x30, 0xf), write(0x38, 0xe)],
+    ignore: &[write(0x38, 0xf)],
+    // UFCON: the FIFO is on. UCON: both ways by interrupt or polling.
+    is_on: ones(0x08, 1 << 0),
+    switch_on: &[change(0x08, 1 << 0, 1 << 0), change(0x04, 0xf, 0x5)],
     ..ROW
 };
 
@@ -126,6 +189,118 @@ uarts! {
         ],
         ..ROW
     },
+
+    // i.MX 7ULP, 8 and 9: four registers come before the others.
+    "lpuart lpuart32 fsl,imx7ulp-lpuart fsl,imx8qxp-lpuart" => Row {
+        layout: Layout { offset: 0x10, ..WORD_LAYOUT },
+        ..LPUART
+    },
+    // Layerscape: LS1028A, and those that are big-endian.
+    "ls1028a fsl,ls1028a-lpuart" => LPUART,
+    "ls1021a fsl,ls1021a-lpuart" => Row {
+        layout: Layout { is_big_endian: true, ..WORD_LAYOUT },
+        ..LPUART
+    },
+
+    // Qualcomm GENI serial engine with UART firmware: no public manual; Linux's and U-Boot's drivers agree. It sends by command: how many
+    // bytes, the command, the bytes.
+    "geni msm_geni_serial qcom_geni qcom,geni-debug-uart qcom,geni-uart" => Row {
+        send: 0x700,
+        // GENI_STATUS: no command of the main sequencer is active.
+        room: zeros(0x40, 1 << 0),
+        gone: zeros(0x40, 1 << 0),
+        // TX_TRANS_LEN, M_CMD0: START_TX.
+        begin: &[write(0x270, 1), write(0x600, 1 << 27)],
+        receive: 0x780,
+        // RX_FIFO_STATUS: words in the FIFO.
+        waiting: some(0x804, 0x1ff_ffff),
+        // RX_PACKING_CFG0: the first byte of a word is the last. RX_FIFO_STATUS: not (one word, and the last of a transfer); bytes in that one.
+        packing: &[
+            ones(0x284, 1 << 0),
+            Access { is_not: true, ..has(0x804, 1 << 31 | 0x1ff_ffff, 1 << 31 | 1) },
+            Access { value: 28, ..has(0x804, 7 << 28, 0) },
+        ],
+        // M_IRQ_CLEAR, S_IRQ_CLEAR.
+        settle: &[write(0x618, u32::MAX), write(0x648, u32::MAX)],
+        // M_IRQ_EN, S_IRQ_EN: receive FIFO watermark, and last; of the main sequencer nothing else.
+        listen: &[write(0x618, u32::MAX), write(0x648, u32::MAX), write(0x614, 3 << 26), write(0x644, 3 << 26)],
+        ignore: &[write(0x614, 0), write(0x644, 0)],
+        // GENI_STATUS: the secondary sequencer is receiving. S_CMD0: START_READ.
+        is_on: ones(0x40, 1 << 12),
+        switch_on: &[write(0x630, 1 << 27)],
+        ..ROW
+    },
+
+    // Qualcomm UARTDM 1.4: APQ8016E technical reference manual, 6.2.5.3. It sends so many bytes as it was told before.
+    "msm msm_serial_dm qcom,msm-uartdm qcom,msm-uartdm-v1.4" => Row {
+        send: 0x100,
+        // SR.TXEMT.
+        room: ones(0xa4, 1 << 3),
+        gone: ones(0xa4, 1 << 3),
+        // CR: clear TX_READY. NCF_TX: one byte.
+        begin: &[write(0xa8, 3 << 8), write(0x40, 1)],
+        receive: 0x140,
+        // RXFS: words in the FIFO, bytes in the packing buffer.
+        waiting: some(0x50, u32::MAX),
+        // DMEN: single-character mode. SR.RXRDY: a whole word. RXFS: how many bytes are in the packing buffer.
+        packing: &[
+            ones(0x3c, 1 << 5),
+            ones(0xa4, 1 << 0),
+            Access { value: 7, ..has(0x50, 7 << 7, 0) },
+        ],
+        // CR: force the stale event.
+        push: &[write(0xa8, 4 << 8)],
+        // CR: clear errors, clear the stale interrupt; DMRX: any number; CR: stale events on.
+        settle: &[write(0xa8, 3 << 4), write(0xa8, 8 << 4), write(0x34, 0xff_ffff), write(0xa8, 5 << 8)],
+        // CR: receiver on, and as above. IMR: RXSTALE, RXLEV.
+        listen: &[write(0xa8, 1), write(0xa8, 8 << 4), write(0x34, 0xff_ffff), write(0xa8, 5 << 8), write(0xb0, 3 << 3)],
+        ignore: &[write(0xb0, 0)],
+        ..ROW
+    },
+
+    // Amlogic Meson: S905 datasheet, chapter UART.
+    "meson amlogic,meson-uart amlogic,meson-ao-uart amlogic,meson-gx-uart" => Row {
+        send: 0x00,
+        // STATUS: TX_FULL; TX_EMPTY and not XMIT_BUSY; RX_EMPTY.
+        room: zeros(0x0c, 1 << 21),
+        gone: has(0x0c, 1 << 22 | 1 << 25, 1 << 22),
+        receive: 0x04,
+        waiting: zeros(0x0c, 1 << 20),
+        // STATUS: parity, frame, overflow; CONTROL.CLR_ERR, which does not go by itself.
+        settle: &[only_if(0x0c, 7 << 16), change(0x08, 1 << 24, 1 << 24), change(0x08, 1 << 24, 0)],
+        // MISC: from one byte on. CONTROL: RX_INT_EN, not TX_INT_EN.
+        listen: &[change(0x10, 0xff, 1), change(0x08, 3 << 27, 1 << 27)],
+        ignore: &[change(0x08, 1 << 27, 0)],
+        // CONTROL: TX_EN, RX_EN.
+        is_on: ones(0x08, 3 << 12),
+        switch_on: &[change(0x08, 3 << 12, 3 << 12)],
+        ..ROW
+    },
+
+    "scif hscif renesas,scif renesas,hscif" => SCIF,
+    // RZ/G2L and RZ/V2H: half the distances.
+    "rzscifa renesas,scif-r9a07g044 renesas,scif-r9a09g057" => Row {
+        layout: Layout { shift: 1, width: 2, data_width: 1, ..WORD_LAYOUT },
+        ..SCIF
+    },
+
+    // Marvell Armada 3700, the first of its two UARTs: 88F37xx functional specification, chapter UART.
+    "a3700 ar3700_uart marvell,armada-3700-uart" => Row {
+        send: 0x04,
+        // STAT: TX_FIFO_FULL, TX_EMPTY, RX_RDY.
+        room: zeros(0x0c, 1 << 11),
+        gone: ones(0x0c, 1 << 6),
+        receive: 0x00,
+        waiting: ones(0x0c, 1 << 4),
+        // CTRL: RX_RDY_INT alone.
+        listen: &[change(0x08, 0x1ff, 1 << 4)],
+        ignore: &[change(0x08, 0x1ff, 0)],
+        ..ROW
+    },
+
+    "exynos exynos4210 s5pv210 samsung,exynos4210-uart samsung,exynos5433-uart samsung,exynos850-uart samsung,exynos8895-uart" => EXYNOS,
+    // Takes words only.
+    "gs101 google,gs101-uart" => Row { layout: WORD_LAYOUT, ..EXYNOS },
 }
 
 static PACKED: [Packed; ROWS.len()] = pack(&ROWS);
@@ -176,14 +351,18 @@ pub(super) fn first() -> &'static Packed {
     &PACKED[0]
 }
 
+/// One of the accesses of all rows.
+pub(super) fn access(at: usize) -> Access {
+    ACCESSES.get(at).copied().unwrap_or(ALWAYS)
+}
+
 impl Packed {
     pub fn test(&self, test: Test) -> Access {
-        let at = usize::from(self.first) + test as usize;
-        ACCESSES.get(at).copied().unwrap_or(super::model::ALWAYS)
+        access(usize::from(self.first) + test as usize)
     }
 
-    pub fn steps(&self, steps: Steps) -> &'static [Access] {
-        let list = steps as usize;
+    pub fn list(&self, list: List) -> &'static [Access] {
+        let list = list as usize;
         let first = usize::from(self.first);
         let from = if list == 0 { TESTS } else { usize::from(self.ends[list - 1]) };
         ACCESSES.get(first + from..first + usize::from(self.ends[list])).unwrap_or(&[])

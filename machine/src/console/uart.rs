@@ -1,8 +1,8 @@
 //! What a console does, with any UART of the table.
 
-use super::model::{Access, Layout, Packed, Packing, Steps, Test};
-use super::{Console, ConsoleKind, table};
-use core::sync::atomic::{AtomicBool, Ordering};
+use super::model::{Access, Layout, List, Packed, Test};
+use super::{ConsoleKind, table};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// How a UART's registers are reached: by the runtime as the hardware's, by tests as those of a device that is simulated.
 pub trait Registers {
@@ -24,22 +24,28 @@ pub struct Uart<R> {
     layout: Layout,
     /// It let the last wait run out: until it is ready again nothing waits for it.
     stuck: AtomicBool,
+    /// Bytes that were received in one word with others, the next in the lowest bits, under a 1.
+    held: AtomicU32,
 }
 
+/// Nothing is held.
+const NOTHING: u32 = 1;
+
 impl<R: Registers> Uart<R> {
-    /// `console`, whose registers are `registers`. One that is off is switched on; one that firmware has switched on is not touched.
-    pub fn new(console: &Console<'_>, registers: R) -> Self {
+    /// A UART of this kind, whose registers are `registers`. One that is off is switched on; one that firmware has switched on is not touched.
+    pub fn new(kind: ConsoleKind, registers: R) -> Self {
         // Kinds come out of the table: there is a row.
-        let row = table::row(console.kind.row()).unwrap_or(table::first());
+        let row = table::row(kind.row()).unwrap_or(table::first());
         let mut layout = row.layout;
-        if let ConsoleKind::Uart8250 { reg_shift, reg_io_width, reg_offset } = console.kind {
+        if let ConsoleKind::Uart8250 { reg_shift, reg_io_width, reg_offset } = kind {
             let width = reg_io_width as u8;
             layout =
                 Layout { offset: reg_offset, shift: reg_shift as u8, width, data_width: width, ..layout };
         }
-        let uart = Self { registers, row, layout, stuck: AtomicBool::new(false) };
+        let uart =
+            Self { registers, row, layout, stuck: AtomicBool::new(false), held: AtomicU32::new(NOTHING) };
         if !uart.test(Test::IsOn) {
-            uart.steps(Steps::SwitchOn);
+            uart.steps(List::SwitchOn);
         }
         uart
     }
@@ -65,17 +71,26 @@ impl<R: Registers> Uart<R> {
         self.registers.write(self.place(register), width, self.endian(value));
     }
 
-    fn test(&self, test: Test) -> bool {
-        let Access { offset, is_not, mask, value } = self.row.test(test);
+    fn passes(&self, Access { offset, is_not, mask, value }: Access) -> bool {
         // What always passes reads nothing.
         mask == 0 || (self.read(offset, self.layout.width) & mask == value) != is_not
     }
 
-    fn steps(&self, steps: Steps) {
+    fn test(&self, test: Test) -> bool {
+        self.passes(self.row.test(test))
+    }
+
+    fn steps(&self, list: List) {
         let width = self.layout.width;
-        for &Access { offset, mask, value, .. } in self.row.steps(steps) {
-            let others = if mask == u32::MAX { 0 } else { self.read(offset, width) & !mask };
-            self.write(offset, width, others | value);
+        for &step in self.row.list(list) {
+            if step.is_not {
+                if !self.passes(step) {
+                    return;
+                }
+                continue;
+            }
+            let others = if step.mask == u32::MAX { 0 } else { self.read(step.offset, width) & !step.mask };
+            self.write(step.offset, width, others | step.value);
         }
     }
 
@@ -89,8 +104,9 @@ impl<R: Registers> Uart<R> {
     /// Sends a byte, as soon as there is room, or after a bounded wait nevertheless.
     pub fn send(&self, byte: u8) {
         self.wait(Test::Room);
-        self.steps(Steps::Begin);
+        self.steps(List::Begin);
         self.write(self.row.send, self.layout.data_width, byte.into());
+        self.steps(List::End);
     }
 
     /// Waits, a bounded time, until everything has left the machine.
@@ -100,21 +116,43 @@ impl<R: Registers> Uart<R> {
 
     /// Takes a byte that was received, if there is one. One caller at a time.
     pub fn receive(&self) -> Option<u8> {
+        // Relaxed: of one caller at a time.
+        let held = self.held.load(Ordering::Relaxed);
+        if held > NOTHING {
+            self.held.store(held >> 8, Ordering::Relaxed);
+            return Some(held as u8);
+        }
         if !self.test(Test::Waiting) {
-            self.steps(Steps::Settle);
+            self.steps(List::Settle);
             // What came before the interrupt was ended has no interrupt.
             if !self.test(Test::Waiting) {
                 return None;
             }
         }
+        let count = self.count();
         let data = self.read(self.row.receive, self.layout.data_width);
-        match self.row.packing {
-            Packing::One => Some(data as u8),
+        // At most three bytes are left, and the 1.
+        let end = 1 << (8 * count);
+        self.held.store(((u64::from(data) & (end - 1) | end) >> 8) as u32, Ordering::Relaxed);
+        Some(data as u8)
+    }
+
+    /// How many bytes the next read gives: 1 to 4.
+    fn count(&self) -> u32 {
+        let &[one, four, Access { offset, mask, value, .. }] = self.row.list(List::Packing) else { return 1 };
+        if self.passes(one) {
+            return 1;
         }
+        if self.passes(four) {
+            return 4;
+        }
+        let count = (self.read(offset, self.layout.width) & mask) >> (value & 31);
+        self.steps(List::Push);
+        if matches!(count, 1..=3) { count } else { 4 }
     }
 
     /// Whether it interrupts while there is something to read, from now on.
     pub fn interrupt_on_receive(&self, on: bool) {
-        self.steps(if on { Steps::Listen } else { Steps::Ignore });
+        self.steps(if on { List::Listen } else { List::Ignore });
     }
 }

@@ -37,7 +37,9 @@ impl<'a> Console<'a> {
         let clock_frequency = node.cell("clock-frequency")?;
         let console =
             Self { path, kind, registers, interrupt: None, clock_frequency, options, is_chosen: false };
-        Ok((console, Interrupts::of(node)))
+        // Renesas binding `renesas,scif.yaml`: where each event has its own, errors come first.
+        let is_second = strings(node.property("interrupt-names")).nth(1) == Some(b"rxi");
+        Ok(Found { console, interrupts: Interrupts::of(node), is_second })
     }
 
     /// `node` as a console, if it is one and can be used without having been chosen. A channel to a debugger is only used if it was.
@@ -65,18 +67,29 @@ impl<'a> Console<'a> {
         if !node.enabled {
             return Err(Error::node_fault(Fault::Absent, node.path, "the chosen console is disabled"));
         }
-        let (console, interrupts) = Self::read(&walk, &node, options)?;
-        Ok((Self { is_chosen: true, ..console }, interrupts))
+        let found = Self::read(&walk, &node, options)?;
+        Ok(Found { console: Self { is_chosen: true, ..found.console }, ..found })
     }
 }
 
 /// A console whose interrupt is not known yet.
-pub(super) type Found<'a> = (Console<'a>, Interrupts<'a>);
+#[derive(Clone, Copy)]
+pub(super) struct Found<'a> {
+    console: Console<'a>,
+    interrupts: Interrupts<'a>,
+    /// Not the first, but the second of them is for what was received.
+    is_second: bool,
+}
 
-/// The interrupt of a console, if it has one that goes to a GIC. A console can be polled, so that is all.
-pub(super) fn with_interrupt<'a>(tree: Tree<'a>, (console, interrupts): Found<'a>) -> Console<'a> {
-    let interrupt = interrupts.decode::<1>(tree).ok().and_then(|[first]| first);
-    Console { interrupt, ..console }
+impl<'a> Found<'a> {
+    /// With its interrupt, if it has one that goes to a GIC. A console can be polled, so that is all.
+    pub(super) fn with_interrupt(self, tree: Tree<'a>) -> Console<'a> {
+        let interrupt = match self.is_second {
+            false => self.interrupts.decode::<1>(tree).ok().and_then(|[first]| first),
+            true => self.interrupts.decode::<2>(tree).ok().and_then(|[_, second]| second),
+        };
+        Console { interrupt, ..self.console }
+    }
 }
 
 /// By the first string of `compatible` that there is a driver for.

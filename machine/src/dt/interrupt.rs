@@ -31,9 +31,14 @@ impl<'a> Interrupts<'a> {
     /// The first `N` interrupts.
     pub fn decode<const N: usize>(&self, tree: Tree<'a>) -> Result<[Option<Interrupt>; N], Error<'a>> {
         let mut found = [None; N];
+        self.decode_into(tree, &mut found)?;
+        Ok(found)
+    }
+
+    fn decode_into(&self, tree: Tree<'a>, found: &mut [Option<Interrupt>]) -> Result<(), Error<'a>> {
         match (self.extended, self.interrupts) {
             (Some(mut rest), _) => {
-                for slot in &mut found {
+                for slot in found {
                     let Some(phandle) = be32(rest, 0) else { break };
                     let cells = self.cells(tree, phandle)?;
                     let specifier =
@@ -56,7 +61,7 @@ impl<'a> Interrupts<'a> {
                 return Err(Error::node_fault(Fault::Property, self.path, "no interrupts property"));
             }
         }
-        Ok(found)
+        Ok(())
     }
 
     fn fault(&self, what: &'static str) -> Error<'a> {

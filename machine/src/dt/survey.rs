@@ -1,6 +1,6 @@
 //! One look at a whole tree, for everything that a [`Machine`] keeps.
 
-use super::console::{self, Found};
+use super::console::Found;
 use super::node::Node;
 use super::tree::Tree;
 use super::value::string;
@@ -122,8 +122,8 @@ fn find_console<'a>(
         None => Err(Error::absent("no /chosen node")),
     };
     match (by_path, first) {
-        (Ok(found), _) => (Ok(console::with_interrupt(tree, found)), None),
-        (Err(note), Some(found)) => (Ok(console::with_interrupt(tree, found)), Some(note)),
+        (Ok(found), _) => (Ok(found.with_interrupt(tree)), None),
+        (Err(note), Some(found)) => (Ok(found.with_interrupt(tree)), Some(note)),
         (Err(error), None) => (Err(error), Some(error)),
     }
 }

@@ -154,7 +154,7 @@ reveille_word_exception:
 2:  ret     x14
 
 // in:   w0 the byte, x16 what the UART is like, x20 the UART, x25 how many looks are left
-// uses: x1-x5, x13, x25
+// uses: x1-x5, x12, x13, x25
 .Lword_byte:
     mov     x13, x30
 1:  add     x1, x16, #{EARLYCON_ROOM}
@@ -168,6 +168,8 @@ reveille_word_exception:
     ldp     w2, w3, [x16, #{EARLYCON_SEND}]
     lslv    w4, w0, w3
     word_store {EARLYCON_DATA_WIDTH}, w4, x2
+    add     x1, x16, #{EARLYCON_END}
+    bl      .Lword_steps
     ret     x13
 
 // in:   x1 a test: a register, a mask, what is to be there, and whether that is what is not to be there
@@ -185,21 +187,26 @@ reveille_word_exception:
     cmp     w3, w5
 1:  ret
 
-// in:   x1 steps: a register, a mask, what is to be there; the last has no mask
-// uses: x1-x5
+// in:   x1 steps: a register, a mask, what is to be there, and whether it is a test that has to pass for those behind it; the last has no mask
+// uses: x1-x5, x12
 .Lword_steps:
-    ldp     w2, w4, [x1]
-    cbz     w4, 2f
-    ldr     w5, [x1, #8]
-    add     x1, x1, #16
-    adds    w3, w4, #1
-    b.eq    1f                          // all of it is written: it is not read
+    mov     x12, x30
+1:  ldp     w2, w4, [x1]
+    cbz     w4, 4f
+    ldp     w5, w3, [x1, #8]
+    cbz     w3, 2f
+    bl      .Lword_test
+    b.ne    4f
+    b       3f
+2:  adds    w3, w4, #1
+    b.eq    5f                          // all of it is written: it is not read
     word_load w3, x2
     bic     w3, w3, w4
-1:  orr     w3, w3, w5
+5:  orr     w3, w3, w5
     word_store {EARLYCON_WIDTH}, w3, x2
-    b       .Lword_steps
-2:  ret
+3:  add     x1, x1, #16
+    b       1b
+4:  ret     x12
 
 .Lword_start:
     .asciz  "\r\nreveille: "

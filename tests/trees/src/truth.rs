@@ -332,7 +332,7 @@ fn psci(places: &[Place<'_>]) -> String {
 }
 
 /// Compatible string, kind, and for the 8250 class shift and width unless the node says otherwise.
-const UARTS: [(&str, &str, u32, u32); 24] = [
+const UARTS: [(&str, &str, u32, u32); 47] = [
     ("arm,pl011", "pl011", 0, 0),
     ("arm,sbsa-uart", "sbsa", 0, 0),
     ("brcm,bcm2835-aux-uart", "8250", 2, 4),
@@ -357,6 +357,29 @@ const UARTS: [(&str, &str, u32, u32); 24] = [
     ("intel,xscale-uart", "8250", 0, 1),
     ("mrvl,mmp-uart", "8250", 0, 1),
     ("nvidia,tegra20-uart", "8250", 0, 1),
+    ("cdns,uart-r1p12", "cdns", 0, 0),
+    ("cdns,uart-r1p8", "cdns", 0, 0),
+    ("fsl,imx6q-uart", "imx", 0, 0),
+    ("fsl,imx21-uart", "imx", 0, 0),
+    ("fsl,imx7ulp-lpuart", "lpuart", 0, 0),
+    ("fsl,imx8qxp-lpuart", "lpuart", 0, 0),
+    ("fsl,ls1028a-lpuart", "ls1028a", 0, 0),
+    ("fsl,ls1021a-lpuart", "ls1021a", 0, 0),
+    ("qcom,geni-debug-uart", "geni", 0, 0),
+    ("qcom,geni-uart", "geni", 0, 0),
+    ("qcom,msm-uartdm", "msm", 0, 0),
+    ("amlogic,meson-uart", "meson", 0, 0),
+    ("amlogic,meson-ao-uart", "meson", 0, 0),
+    ("renesas,scif", "scif", 0, 0),
+    ("renesas,hscif", "scif", 0, 0),
+    ("renesas,scif-r9a07g044", "rzscifa", 0, 0),
+    ("renesas,scif-r9a09g057", "rzscifa", 0, 0),
+    ("marvell,armada-3700-uart", "a3700", 0, 0),
+    ("samsung,exynos4210-uart", "exynos", 0, 0),
+    ("samsung,exynos5433-uart", "exynos", 0, 0),
+    ("samsung,exynos850-uart", "exynos", 0, 0),
+    ("samsung,exynos8895-uart", "exynos", 0, 0),
+    ("google,gs101-uart", "gs101", 0, 0),
 ];
 
 fn uart(place: &Place<'_>) -> Option<String> {
@@ -410,7 +433,12 @@ fn console(tree: &Tree, places: &[Place<'_>]) -> String {
         }
     };
     let interrupt = match interrupts(places, &place) {
-        Some(list) => list.first().map(|first| format!(" {}", first.split(':').next().unwrap_or_default())),
+        Some(list) => {
+            // Where each event has its own, what was received is not the first.
+            let names = place.0.strings("interrupt-names");
+            let at = names.iter().position(|name| name == "rxi").unwrap_or(0);
+            list.get(at).map(|one| format!(" {}", one.split(':').next().unwrap_or_default()))
+        }
         None => None,
     };
     format!("{how} {text} {options}{}", interrupt.unwrap_or_default())

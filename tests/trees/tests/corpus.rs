@@ -75,6 +75,78 @@ fn bookworm_backports() {
     compare("bookworm-backports", 900);
 }
 
+/// Which of these boards can speak, and what the others would need.
+///
+/// `chosen`: the console that the tree names has a driver. `first`: there is none for that one, or none is named, and another UART that is
+/// enabled has one, which may be connected to anything. `nothing`: not even that. Of the boards that can speak only the first are counted:
+/// a board of which nobody says where its console is, is silent.
+fn speaking(name: &str, at_least_percent: usize) {
+    let files = blobs::below(&suite(name));
+    let (mut chosen, mut first, mut nothing, mut unnamed) = (0, 0, 0, 0);
+    let mut missing = std::collections::BTreeMap::<String, usize>::new();
+    let mut models = std::collections::BTreeMap::<&str, usize>::new();
+    for file in &files {
+        let blob = fs::read(file).expect("readable tree");
+        let machine = Machine::parse(&blob).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        match &machine.console {
+            Ok(console) if console.is_chosen => {
+                chosen += 1;
+                *models.entry(console.kind.name()).or_default() += 1;
+                continue;
+            }
+            Ok(_) => first += 1,
+            Err(_) => nothing += 1,
+        }
+        // What was named, if it is a node.
+        let named = machine.console_note.and_then(|note| machine.node(&note.node()?.to_string()));
+        let names = named.and_then(|node| {
+            let list = String::from_utf8_lossy(node.property("compatible")?.value).into_owned();
+            Some(list.trim_end_matches('\0').replace('\0', " "))
+        });
+        match names {
+            Some(names) => *missing.entry(names).or_default() += 1,
+            None => unnamed += 1,
+        }
+    }
+    let total = files.len();
+    let percent = |part: usize| format!("{}.{} %", part * 100 / total, part * 1000 / total % 10);
+    println!(
+        "consoles {name}: {total} boards: {chosen} ({}) speak on the console that their tree names, {first} ({}) on the first UART there is, \
+         {nothing} ({}) not at all; {unnamed} name no console; of those that name one {}.{} % speak on it",
+        percent(chosen),
+        percent(first),
+        percent(nothing),
+        chosen * 100 / (total - unnamed),
+        chosen * 1000 / (total - unnamed) % 10
+    );
+    println!("consoles {name}: by model: {models:?}");
+    let mut missing: Vec<_> = missing.into_iter().collect();
+    missing.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    for (names, count) in missing {
+        println!("consoles {name}: no driver, or disabled: {count} of {names}");
+    }
+    assert!(chosen * 100 >= total * at_least_percent, "only {chosen} of {total} boards speak");
+}
+
+#[test]
+#[ignore = "needs the trees that tests/trees/fetch-corpus downloads"]
+fn speaking_bookworm() {
+    speaking("bookworm", 85);
+}
+
+#[test]
+#[ignore = "needs the trees that tests/trees/fetch-corpus downloads"]
+fn speaking_bookworm_backports() {
+    speaking("bookworm-backports", 85);
+}
+
+/// Of a suite that changes: it has the newest boards.
+#[test]
+#[ignore = "needs the trees that `tests/trees/fetch-corpus sid` downloads"]
+fn speaking_sid() {
+    speaking("sid", 85);
+}
+
 /// What is known of one board from elsewhere.
 fn is_raspberry_pi_4(blob: &[u8]) {
     let machine = Machine::parse(blob).expect("a sound tree");
