@@ -181,7 +181,8 @@ uarts! {
         listen: &[change(0x8c, 1 << 0, 1 << 0)],
         ignore: &[change(0x8c, 1 << 0, 0)],
         // UCR1.UARTEN; UCR2: SRST (0 resets), RXEN, TXEN, WS (8 bits), IRTS (RTS ignored); UCR3.RXDMUXSEL, "should always be set".
-        is_on: ones(0x80, 1 << 0),
+        // One that only sends, as QEMU has it at first, is not on.
+        is_on: ones(0x84, 1 << 1 | 1 << 2),
         switch_on: &[
             change(0x80, 1 << 0, 1 << 0),
             change(0x84, 0x4027, 0x4027),
