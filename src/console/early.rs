@@ -12,7 +12,9 @@ pub(crate) const BUILT_IN: Option<dt::Console<'static>> = match option_env!("REV
     Some(text) if text.is_empty() => None,
     Some(text) => match dt::Console::by_hand(text) {
         Ok(console) => Some(console),
-        Err(_) => panic!("REVEILLE_EARLYCON: not MODEL,ADDRESS of a UART that is known, as the bootarg earlycon has it"),
+        Err(_) => panic!(
+            "REVEILLE_EARLYCON: not MODEL,ADDRESS of a UART that is known, as the bootarg earlycon has it"
+        ),
     },
 };
 

@@ -1,11 +1,11 @@
 //! The boot CPU's way from the entry code to `main`, in order.
 
 use super::area::enter_early;
+use super::by_hand::Consoles;
 use super::carve::carve;
 #[cfg(feature = "fault-injection")]
 use super::fault;
 use super::system::{SYSTEM, System};
-use super::by_hand::Consoles;
 use super::{arrival, interrupt, outset};
 use crate::arch::{self, cache, regs};
 use crate::bringup::{self, record};

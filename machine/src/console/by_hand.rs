@@ -100,7 +100,10 @@ mod tests {
         assert_eq!(found("uart8250,mmio,0xfe215040,115200"), Ok((words(0), 0xfe21_5040)));
         assert_eq!(found("uart8250,mmio16,0xFE215040"), Ok((words(1), 0xfe21_5040)));
         assert_eq!(found("uart8250,mmio32,0xfe215040"), Ok((words(2), 0xfe21_5040)));
-        assert_eq!(found("cdns,0xff000000"), Ok((ConsoleKind::by_name("cdns,uart-r1p12").unwrap(), 0xff00_0000)));
+        assert_eq!(
+            found("cdns,0xff000000"),
+            Ok((ConsoleKind::by_name("cdns,uart-r1p12").unwrap(), 0xff00_0000))
+        );
         assert_eq!(found("dcc"), Ok((ConsoleKind::by_name("arm,dcc").unwrap(), 0)));
     }
 

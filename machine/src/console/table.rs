@@ -1,8 +1,11 @@
 //! The UARTs there are drivers for: a row for each, and its names.
+//!
+//! Where a row names a manual, its facts come from there; most of these UARTs have none that is public, and a row then names the
+//! drivers that were read for it, which agree.
 
 use super::model::{
-    ALWAYS, Access, Layout, List, Packed, ROW, Row, TESTS, Test, WORDS as WORD_LAYOUT, accesses, change, has,
-    ones, only_if, pack, some, total, write, zeros,
+    ALWAYS, Access, Layout, List, Packed, ROW, Row, Small, TESTS, Test, WORDS as WORD_LAYOUT, accesses,
+    change, has, ones, only_if, pack, some, total, write, zeros,
 };
 
 /// Rows that the code knows by number.
@@ -50,7 +53,7 @@ const UART_8250: Row = Row {
     ..ROW
 };
 
-/// Freescale LPUART with registers of 32 bits: i.MX 8QuadXPlus reference manual, chapter LPUART.
+/// Freescale LPUART with registers of 32 bits (Linux, U-Boot).
 const LPUART: Row = Row {
     send: 0x0c,
     // STAT.TDRE, STAT.TC, WATER.RXCOUNT.
@@ -58,9 +61,8 @@ const LPUART: Row = Row {
     gone: ones(0x04, 1 << 22),
     receive: 0x0c,
     waiting: some(0x1c, 0xff << 24),
-    // STAT: while OR is set nothing more is received. IDLE, OR, NF, FE, PF are cleared by a 1, as are LBKDIF, RXEDGIF, MA1F and MA2F, which
-    // stay; the rest of the register is settings.
-    settle: &[only_if(0x04, 0x1f << 16), change(0x04, 0xc01f_c000, 0x1f << 16)],
+    // STAT: while OR is set nothing more is received. IDLE, OR, NF, FE, PF are cleared by a 1, as are LBKDIF and RXEDGIF, which stay.
+    settle: &[only_if(0x04, 0x1f << 16), change(0x04, 0xc01f_0000, 0x1f << 16)],
     // CTRL: RIE alone of the interrupts.
     listen: &[change(0x08, 0x0ff0_0000, 1 << 21)],
     ignore: &[change(0x08, 1 << 21, 0)],
@@ -70,7 +72,7 @@ const LPUART: Row = Row {
     ..ROW
 };
 
-/// Renesas SCIF, by the number of the register: R-Car Gen3 hardware manual, chapter SCIF. HSCIF differs in the depth of its FIFO only.
+/// Renesas SCIF, by the number of the register (Linux, TF-A). HSCIF differs in the depth of its FIFO only.
 const SCIF: Row = Row {
     layout: Layout { shift: 2, width: 2, data_width: 1, ..WORD_LAYOUT },
     send: 3,
@@ -92,7 +94,7 @@ const SCIF: Row = Row {
     ..ROW
 };
 
-/// Samsung's UART since the S3C6400: Exynos 4210 user's manual, chapter UART.
+/// Samsung's UART since the S3C6400 (Linux, U-Boot).
 const EXYNOS: Row = Row {
     layout: Layout { data_width: 1, ..WORD_LAYOUT },
     send: 0x20,
@@ -105,7 +107,7 @@ const EXYNOS: Row = Row {
     // UINTP, cleared by a 1: what was received, and errors.
     settle: &[write(0x30, 3)],
     // UCON: an interrupt by level, and after a pause with fewer bytes than the trigger. UINTM: all masked but RXD.
-    listen: &[change(0x04, 3 << 7, 3 << 7), write(0x30, 0xf), write(0x38, 0xe)],
+    listen: &[change(0x04, 3 << 7, 3 << 7), write(0x38, 0xe)],
     ignore: &[write(0x38, 0xf)],
     // UFCON: the FIFO is on. UCON: both ways by interrupt or polling.
     is_on: ones(0x08, 1 << 0),
@@ -123,7 +125,7 @@ uarts! {
     "sbsa sbsa-uart arm,sbsa-uart" => PL011_ROW,
 
     // The layout of the ISA bus, unless the node has another.
-    "8250 uart8250 uart 8250,mmio uart8250,mmio ns16550a ns16550 ns16450 ns8250 ns16850 ns16750 snps,dw-apb-uart fsl,ns16550 \
+    "8250 uart8250 uart8250,mmio ns16550a ns16550 ns16450 ns8250 ns16850 ns16750 snps,dw-apb-uart fsl,ns16550 \
      fsl,16550-FIFO64 intel,xscale-uart mrvl,mmp-uart nvidia,tegra20-uart" => UART_8250,
     "8250,mmio16 uart8250,mmio16" => Row {
         layout: Layout { shift: 1, width: 2, data_width: 2, ..WORD_LAYOUT },
@@ -148,7 +150,7 @@ uarts! {
         ..ROW
     },
 
-    // Cadence UART: Zynq UltraScale+ registers (UG1087), module UART. Reset leaves it off.
+    // Cadence UART (Linux, U-Boot; QEMU). Reset leaves it off.
     "cdns cdns,uart-r1p12 cdns,uart-r1p8 xlnx,xuartps" => Row {
         send: 0x30,
         // Channel status: TXFULL; TEMPTY and not TACTIVE; REMPTY.
@@ -167,8 +169,8 @@ uarts! {
         ..ROW
     },
 
-    // i.MX UART: i.MX 8M Mini reference manual, 16.2.
-    "imx ec_imx6q ec_imx21 fsl,imx6q-uart fsl,imx21-uart" => Row {
+    // i.MX UART (Linux, U-Boot; QEMU).
+    "imx ec_imx6q fsl,imx6q-uart fsl,imx21-uart" => Row {
         send: 0x40,
         // UTS.TXFULL, USR2.TXDC, USR2.RDR.
         room: zeros(0xb4, 1 << 4),
@@ -176,13 +178,13 @@ uarts! {
         receive: 0x00,
         waiting: ones(0x98, 1 << 0),
         // USR2.ORE and BRCD, cleared by a 1.
-        settle: &[write(0x98, 1 << 1 | 1 << 2)],
+        settle: &[only_if(0x98, 1 << 1 | 1 << 2), write(0x98, 1 << 1 | 1 << 2)],
         // UCR4.DREN: there is at least one byte.
         listen: &[change(0x8c, 1 << 0, 1 << 0)],
         ignore: &[change(0x8c, 1 << 0, 0)],
-        // UCR1.UARTEN; UCR2: SRST (0 resets), RXEN, TXEN, WS (8 bits), IRTS (RTS ignored); UCR3.RXDMUXSEL, "should always be set".
-        // One that only sends, as QEMU has it at first, is not on.
-        is_on: ones(0x84, 1 << 1 | 1 << 2),
+        // UCR2: SRST (0 resets), RXEN, TXEN, and if it is off WS (8 bits) and IRTS (RTS is ignored); UCR1.UARTEN, which may be on without
+        // them; UCR3.RXDMUXSEL, "should always be set".
+        is_on: ones(0x84, 7),
         switch_on: &[
             change(0x80, 1 << 0, 1 << 0),
             change(0x84, 0x4027, 0x4027),
@@ -203,9 +205,8 @@ uarts! {
         ..LPUART
     },
 
-    // Qualcomm GENI serial engine with UART firmware: no public manual; Linux's and U-Boot's drivers agree. It sends by command: how many
-    // bytes, the command, the bytes.
-    "geni msm_geni_serial qcom_geni qcom,geni-debug-uart qcom,geni-uart" => Row {
+    // Qualcomm GENI serial engine with UART firmware (Linux, U-Boot). It sends by command: how many bytes, the command, the bytes.
+    "geni qcom_geni qcom,geni-debug-uart qcom,geni-uart" => Row {
         send: 0x700,
         // GENI_STATUS: no command of the main sequencer is active.
         room: zeros(0x40, 1 << 0),
@@ -214,17 +215,14 @@ uarts! {
         begin: &[write(0x270, 1), write(0x600, 1 << 27)],
         receive: 0x780,
         // RX_FIFO_STATUS: words in the FIFO.
-        waiting: some(0x804, 0x1ff_ffff),
-        // RX_PACKING_CFG0: the first byte of a word is the last. RX_FIFO_STATUS: not (one word, and the last of a transfer); bytes in that one.
-        packing: &[
-            ones(0x284, 1 << 0),
-            Access { is_not: true, ..has(0x804, 1 << 31 | 0x1ff_ffff, 1 << 31 | 1) },
-            Access { value: 28, ..has(0x804, 7 << 28, 0) },
-        ],
+        waiting: some(0x804, 0xffff),
+        // RX_PACKING_CFG0: the first byte of a word is the last. RX_FIFO_STATUS: two words or more, or this one is not the last of a
+        // transfer; how many bytes that one has.
+        packing: &[ones(0x284, 1 << 0), some(0x804, 0xfffe), zeros(0x804, 1 << 31), has(0x804, 7 << 28, 0)],
         // M_IRQ_CLEAR, S_IRQ_CLEAR.
         settle: &[write(0x618, u32::MAX), write(0x648, u32::MAX)],
         // M_IRQ_EN, S_IRQ_EN: receive FIFO watermark, and last; of the main sequencer nothing else.
-        listen: &[write(0x618, u32::MAX), write(0x648, u32::MAX), write(0x614, 3 << 26), write(0x644, 3 << 26)],
+        listen: &[write(0x614, 3 << 26), write(0x644, 3 << 26)],
         ignore: &[write(0x614, 0), write(0x644, 0)],
         // GENI_STATUS: the secondary sequencer is receiving. S_CMD0: START_READ.
         is_on: ones(0x40, 1 << 12),
@@ -232,35 +230,32 @@ uarts! {
         ..ROW
     },
 
-    // Qualcomm UARTDM 1.4: APQ8016E technical reference manual, 6.2.5.3. It sends so many bytes as it was told before.
+    // Qualcomm UARTDM (Linux, Little Kernel; U-Boot has the second set of addresses that version 1.4 has for some of the registers). It sends
+    // so many bytes as it was told before.
     "msm msm_serial_dm qcom,msm-uartdm qcom,msm-uartdm-v1.4" => Row {
-        send: 0x100,
+        send: 0x70,
         // SR.TXEMT.
-        room: ones(0xa4, 1 << 3),
-        gone: ones(0xa4, 1 << 3),
+        room: ones(0x08, 1 << 3),
+        gone: ones(0x08, 1 << 3),
         // CR: clear TX_READY. NCF_TX: one byte.
-        begin: &[write(0xa8, 3 << 8), write(0x40, 1)],
-        receive: 0x140,
-        // RXFS: words in the FIFO, bytes in the packing buffer.
-        waiting: some(0x50, u32::MAX),
+        begin: &[write(0x10, 3 << 8), write(0x40, 1)],
+        receive: 0x70,
+        // RXFS: words in the FIFO, and bytes in the packing buffer.
+        waiting: some(0x50, 0x3ff),
         // DMEN: single-character mode. SR.RXRDY: a whole word. RXFS: how many bytes are in the packing buffer.
-        packing: &[
-            ones(0x3c, 1 << 5),
-            ones(0xa4, 1 << 0),
-            Access { value: 7, ..has(0x50, 7 << 7, 0) },
-        ],
+        packing: &[ones(0x3c, 1 << 5), ones(0x08, 1 << 0), has(0x50, 7 << 7, 0)],
         // CR: force the stale event.
-        push: &[write(0xa8, 4 << 8)],
+        push: &[write(0x10, 4 << 8)],
         // CR: clear errors, clear the stale interrupt; DMRX: any number; CR: stale events on.
-        settle: &[write(0xa8, 3 << 4), write(0xa8, 8 << 4), write(0x34, 0xff_ffff), write(0xa8, 5 << 8)],
-        // CR: receiver on, and as above. IMR: RXSTALE, RXLEV.
-        listen: &[write(0xa8, 1), write(0xa8, 8 << 4), write(0x34, 0xff_ffff), write(0xa8, 5 << 8), write(0xb0, 3 << 3)],
-        ignore: &[write(0xb0, 0)],
+        settle: &[write(0x10, 3 << 4), write(0x10, 8 << 4), write(0x34, 0xff_ffff), write(0x10, 5 << 8)],
+        // CR: receiver on. IMR: RXSTALE, RXLEV.
+        listen: &[write(0x10, 1), write(0x14, 3 << 3)],
+        ignore: &[write(0x14, 0)],
         ..ROW
     },
 
-    // Amlogic Meson: S905 datasheet, chapter UART.
-    "meson amlogic,meson-uart amlogic,meson-ao-uart amlogic,meson-gx-uart" => Row {
+    // Amlogic Meson (Linux, U-Boot).
+    "meson amlogic,meson-uart amlogic,meson-ao-uart" => Row {
         send: 0x00,
         // STATUS: TX_FULL; TX_EMPTY and not XMIT_BUSY; RX_EMPTY.
         room: zeros(0x0c, 1 << 21),
@@ -285,7 +280,7 @@ uarts! {
         ..SCIF
     },
 
-    // Marvell Armada 3700, the first of its two UARTs: 88F37xx functional specification, chapter UART.
+    // Marvell Armada 3700, the first of its two UARTs (Linux, TF-A).
     "a3700 ar3700_uart marvell,armada-3700-uart" => Row {
         send: 0x04,
         // STAT: TX_FIFO_FULL, TX_EMPTY, RX_RDY.
@@ -299,13 +294,13 @@ uarts! {
         ..ROW
     },
 
-    "exynos exynos4210 s5pv210 samsung,exynos4210-uart samsung,exynos5433-uart samsung,exynos850-uart samsung,exynos8895-uart" => EXYNOS,
+    "exynos exynos4210 samsung,exynos4210-uart samsung,exynos5433-uart samsung,exynos850-uart samsung,exynos8895-uart" => EXYNOS,
     // Takes words only.
     "gs101 google,gs101-uart" => Row { layout: WORD_LAYOUT, ..EXYNOS },
 }
 
 static PACKED: [Packed; ROWS.len()] = pack(&ROWS);
-static ACCESSES: [Access; total(&ROWS)] = accesses(&ROWS);
+static ACCESSES: [Small; total(&ROWS)] = accesses(&ROWS);
 
 /// The row that has this name.
 pub(super) const fn find(name: &[u8]) -> Option<u8> {
@@ -354,7 +349,7 @@ pub(super) fn first() -> &'static Packed {
 
 /// One of the accesses of all rows.
 pub(super) fn access(at: usize) -> Access {
-    ACCESSES.get(at).copied().unwrap_or(ALWAYS)
+    ACCESSES.get(at).map_or(ALWAYS, |small| small.access())
 }
 
 impl Packed {
@@ -362,7 +357,7 @@ impl Packed {
         access(usize::from(self.first) + test as usize)
     }
 
-    pub fn list(&self, list: List) -> &'static [Access] {
+    pub fn list(&self, list: List) -> &'static [Small] {
         let list = list as usize;
         let first = usize::from(self.first);
         let from = if list == 0 { TESTS } else { usize::from(self.ends[list - 1]) };

@@ -25,7 +25,6 @@ pub(super) fn survey<'a>(tree: Tree<'a>) -> Machine<'a> {
     let mut psci = Err(Error::absent("no PSCI node"));
     let mut psci_rank = u8::MAX;
     let mut timer: Option<Node<'a>> = None;
-    let mut console = None;
 
     let mut walk = Walk::new(tree);
     while let Some(node) = walk.step() {
@@ -53,12 +52,10 @@ pub(super) fn survey<'a>(tree: Tree<'a>) -> Machine<'a> {
             }
         } else if timer::is_timer(&node) {
             timer.get_or_insert(node);
-        } else if console.is_none() {
-            console = Console::usable(&walk, &node);
         }
     }
 
-    let (console, console_note) = find_console(tree, chosen.as_ref(), console);
+    let (console, console_note) = find_console(tree, chosen.as_ref());
     let (timer, timer_note) = match timer {
         Some(node) => Timer::read(tree, &node),
         None => (Err(Error::absent("no generic timer")), None),
@@ -90,19 +87,10 @@ pub struct Salvaged<'a> {
 #[inline(never)]
 pub fn salvage(blob: &[u8]) -> Salvaged<'_> {
     let Ok((tree, _)) = blob::check(blob) else { return Salvaged::default() };
-    let mut chosen = None;
-    let mut console = None;
-    let mut walk = Walk::new(tree);
-    while let Some(node) = walk.step() {
-        if node.is_at(1, "chosen") {
-            chosen.get_or_insert(node);
-        }
-        if console.is_none() {
-            console = Console::usable(&walk, &node);
-        }
-    }
+    let chosen = Walk::new(tree).first(|node| node.is_at(1, "chosen"));
+    let console = find_console(tree, chosen.as_ref()).0.ok();
     let bootargs = chosen.and_then(|chosen| chosen.string("bootargs").ok()?).unwrap_or("");
-    Salvaged { console: find_console(tree, chosen.as_ref(), console).0.ok(), bootargs }
+    Salvaged { console, bootargs }
 }
 
 /// [`Salvaged::console`].
@@ -110,20 +98,31 @@ pub fn salvage_console(blob: &[u8]) -> Option<Console<'_>> {
     salvage(blob).console
 }
 
-/// The chosen console, else `first`; and why it is not the chosen one.
+/// The chosen console, else the first there is; and why it is not the chosen one.
 #[inline(never)]
 fn find_console<'a>(
     tree: Tree<'a>,
     chosen: Option<&Node<'a>>,
-    first: Option<Found<'a>>,
 ) -> (Result<Console<'a>, Error<'a>>, Option<Error<'a>>) {
     let by_path = match chosen {
         Some(chosen) => Console::chosen(tree, chosen),
         None => Err(Error::absent("no /chosen node")),
     };
-    match (by_path, first) {
-        (Ok(found), _) => (Ok(found.with_interrupt(tree)), None),
-        (Err(note), Some(found)) => (Ok(found.with_interrupt(tree)), Some(note)),
-        (Err(error), None) => (Err(error), Some(error)),
+    match by_path {
+        Ok(found) => (Ok(found.with_interrupt(tree)), None),
+        Err(error) => match first_console(tree) {
+            Some(found) => (Ok(found.with_interrupt(tree)), Some(error)),
+            None => (Err(error), Some(error)),
+        },
     }
+}
+
+fn first_console(tree: Tree<'_>) -> Option<Found<'_>> {
+    let mut walk = Walk::new(tree);
+    while let Some(node) = walk.step() {
+        if let Some(found) = Console::usable(&walk, &node) {
+            return Some(found);
+        }
+    }
+    None
 }
