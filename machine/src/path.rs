@@ -13,6 +13,12 @@ pub struct Path<'a>(Place<'a>);
 enum Place<'a> {
     Node(NodePath<'a>),
     Table(TablePath),
+    ByHand,
+}
+
+impl Path<'_> {
+    /// Of what nobody describes: the word `earlycon` names it.
+    pub(crate) const BY_HAND: Self = Self(Place::ByHand);
 }
 
 impl<'a> From<NodePath<'a>> for Path<'a> {
@@ -32,6 +38,7 @@ impl fmt::Display for Path<'_> {
         match &self.0 {
             Place::Node(node) => node.fmt(f),
             Place::Table(table) => table.fmt(f),
+            Place::ByHand => f.write_str("earlycon"),
         }
     }
 }

@@ -77,3 +77,11 @@ link_address() {
 load_file() {
     qemu+=(-device "loader,file=${1//,/,,},addr=$2,force-raw=on${3:+,$3}")
 }
+
+# Connect N network devices that are part of the board to a network without anything else in it: QEMU warns of those that have none.
+closed_networks() {
+    local i
+    for ((i = 0; i < $1; i++)); do
+        qemu+=(-nic user,restrict=on)
+    done
+}

@@ -18,6 +18,7 @@ TOP = "life"
 # What assembly has for the rooms below it, and the application for the one that calls it.
 SYMBOLS = {
     "reveille_park",
+    "reveille_last_word",
     "reveille_probe",
     "reveille_probe_counter",
     "reveille_with_registers",
@@ -45,6 +46,7 @@ SYMBOLS = {
     "reveille_enter_stacks",
     "reveille_leave",
     "reveille_main",
+    "reveille_name",
     "reveille_options",
     "reveille_stacks",
 }

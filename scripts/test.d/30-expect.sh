@@ -120,3 +120,18 @@ patch_word() {
     # shellcheck disable=SC2059 # the escapes are the point
     printf "$bytes" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
 }
+
+# in_file FILE REGEX: a line of $DIR/FILE matches; `_` stands for a blank.
+expect_in_file() {
+    grep -Eqe "${2//_/ }" -- "$DIR/$1" || fail "no line of $1 matches /${2//_/ }/"
+}
+
+# No console at all; and that, garbled.
+tree_no_console() {
+    printf '/delete-node/ &{/pl011@9000000};\n' >>"$1.dts"
+    dtc -q -I dts -O dtb -o "$1" "$1.dts"
+}
+tree_no_console_garbled() {
+    tree_no_console "$1"
+    tree_garbled "$1"
+}

@@ -2,7 +2,7 @@
 # Images for CPUs that have more than others. On one without it they end in one line, and not in the first instruction that it
 # does not know.
 
-# built_with FLAGS PROFILE: image_stage is a roll call that rustc has built with `-C FLAGS` besides the flags of all images. `dev` is the
+# built_with FLAGS PROFILE: image_stage is a roll call that rustc has built with `-C FLAGS` besides the flags of all images, and with a UART to know. `dev` is the
 # profile of others, too; any other gets a place of its own, where everything is built once more.
 built_with() {
     image_stage=$STATE/compiled/$2-${1//[=+,]/_}
@@ -17,7 +17,7 @@ build_with() {
         place=compiled-${1//[=+,]/_}
         flags+=(--config "profile.$place.inherits='$profile'" --profile "$place")
     fi
-    run_cargo "${build[@]}" "${flags[@]}"
+    REVEILLE_EARLYCON=pl011,0x9000000 run_cargo "${build[@]}" "${flags[@]}"
     cp -- "$TARGET_DIR/$DEFAULT_TARGET/$place/examples/roll_call" "$image_stage"
 }
 
@@ -41,6 +41,9 @@ compiled_for() {
     runs_on cortex-a53 3 "code 1 ; count 1 . ; $line" --el 2
     runs_on max 2 'roll_call 4'
     runs_on max 3 'roll_call 4'
+    # Without a tree that names a console it is said on the one that the image was built to know.
+    head -c 4096 /dev/zero >"$DIR/no-tree"
+    says "${line:1:-1}" timeout -k 5 100 "$ROOT/scripts/runner" "$image_stage" --cpu cortex-a53 --gic 3 --dtb "$DIR/no-tree" --timeout 60
 }
 check compiled/lse+rcpc --limit 900 compiled_for target-feature=+lse,+rcpc dev 'FEAT_LSE, FEAT_LRCPC'
 check compiled/lse --full --limit 900 compiled_for target-feature=+lse release FEAT_LSE

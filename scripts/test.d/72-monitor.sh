@@ -1,18 +1,26 @@
 # shellcheck shell=bash
 # The example monitor, talked to through a terminal: monitor.py says what is typed.
 
-# monitor SCENE OPTION..
+# monitor SCENE OPTION..: with the CPUs that $cpus says, or 4.
 monitor() {
     local scene=$1 elf
     shift
     elf=$(staged example monitor)
-    timeout -k 5 280 python3 "$ROOT/scripts/test.d/monitor.py" "$scene" 4 "$ROOT/scripts/runner" "$elf" "$@" </dev/null \
+    timeout -k 5 280 python3 "$ROOT/scripts/test.d/monitor.py" "$scene" "${cpus:-4}" "$ROOT/scripts/runner" "$elf" "$@" </dev/null \
         || fail 'not the conversation expected'
 }
 check monitor/talk/gic2 --limit 300 monitor talk --gic 2
 check monitor/talk/gic3 --limit 300 monitor talk --gic 3
 check monitor/talk/raspi4/mini --limit 300 monitor talk --board raspi4b
 check monitor/talk/raspi4/pl011 --full --limit 300 monitor talk --board raspi4b --console pl011
+monitor_two() {
+    local cpus=2
+    monitor "$@"
+}
+for board in zcu102 imx8mp; do
+    check "monitor/talk/$board" --full --limit 300 monitor talk --board "$board"
+done
+check monitor/talk/versal --full --limit 300 monitor_two talk --board versal
 check monitor/panic/gic3 --limit 300 monitor panic
 check monitor/panic/raspi4 --limit 300 monitor panic --board raspi4b
 check monitor/leave --limit 300 monitor leave

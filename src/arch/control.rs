@@ -1,6 +1,7 @@
 //! What takes control away from compiled code: changes of stack, loads that may abort, the end.
 
 use core::arch::asm;
+use core::ffi::{CStr, c_char};
 
 /// The stack pointer.
 #[inline(always)]
@@ -41,7 +42,8 @@ struct Probed {
 
 unsafe extern "C" {
     fn reveille_park() -> !;
-    fn reveille_probe(address: u64) -> Probed;
+    fn reveille_last_word(text: *const c_char) -> !;
+    fn reveille_probe(address: u64, width: u64) -> Probed;
     fn reveille_probe_counter() -> u64;
 }
 
@@ -62,8 +64,18 @@ pub(crate) unsafe fn may_read_physical_counter() -> bool {
 /// `address` is a multiple of 8 and mapped, and to read it does no harm. The caller is the only CPU that runs, in
 /// thread context, with all exceptions masked.
 pub(crate) unsafe fn probe(address: u64) -> Option<u64> {
+    // SAFETY: the caller's.
+    unsafe { probe_register(address, 8) }
+}
+
+/// The same for a device's register of `width` bytes, which is 1, 2, 4 or 8.
+///
+/// # Safety
+///
+/// As for [`probe`], and `address` is a multiple of `width`.
+pub(crate) unsafe fn probe_register(address: u64, width: u8) -> Option<u64> {
     // SAFETY: the caller's. For the time of one load it moves the vectors to where an abort is caught.
-    let Probed { value, answered } = unsafe { reveille_probe(address) };
+    let Probed { value, answered } = unsafe { reveille_probe(address, width.into()) };
     (answered != 0).then_some(value)
 }
 
@@ -71,4 +83,12 @@ pub(crate) unsafe fn probe(address: u64) -> Option<u64> {
 pub(crate) fn park() -> ! {
     // SAFETY: `reveille_park` masks all exceptions and loops over WFI; it needs no stack and no state.
     unsafe { reveille_park() }
+}
+
+/// As [`park`], but where the image was built with a UART to know (`REVEILLE_EARLYCON`), `reveille: ` and `text` go there first.
+///
+/// For when there is nothing else to say it with: the MMU of this CPU is off from here on.
+pub(crate) fn last_word(text: &CStr) -> ! {
+    // SAFETY: text of the image, which is mapped where it is; the routine masks all exceptions, needs no stack, and never returns.
+    unsafe { reveille_last_word(text.as_ptr()) }
 }

@@ -17,6 +17,7 @@ pub(crate) mod timer;
 
 pub(crate) use barrier::{dmb_ld, dsb_ish, dsb_ishst, dsb_sy, isb, rarely, sev, wfe, wfi, yield_now};
 pub(crate) use control::{
-    SECURE_WRITE, SET_OFFSET, continue_on, may_read_physical_counter, park, probe, stack_pointer,
+    SECURE_WRITE, SET_OFFSET, continue_on, last_word, may_read_physical_counter, park, probe, probe_register,
+    stack_pointer,
 };
 pub(crate) use hw::{Hw, HwGate, HwSlot, HwWord};

@@ -1,5 +1,6 @@
 //! The UART that is the console.
 
+use super::early::early;
 use super::uart::Uart;
 use crate::{dt, gate, memory};
 use core::sync::atomic::{AtomicU8, Ordering};
@@ -14,7 +15,7 @@ const GIVEN_UP: u8 = 2;
 
 /// Does `f` with the UART, if there is one that is of use.
 fn with_uart(f: impl FnOnce(&Uart)) {
-    let Some(uart) = UART.get() else { return };
+    let Some(uart) = UART.get().or_else(early) else { return };
     if !gate::is_stopper() {
         return f(uart);
     }

@@ -7,6 +7,7 @@
 
 mod bare;
 mod device;
+mod early;
 mod input;
 mod line;
 mod logger;
@@ -17,6 +18,7 @@ pub use device::flush;
 #[cfg(feature = "fault-injection")]
 pub(crate) use device::{base, never_ready};
 pub(crate) use device::{give_up_if_busy, init, write_raw};
+pub(crate) use early::{BUILT_IN, answers, init_early};
 pub use input::{InputError, listen, read_byte};
 #[doc(hidden)]
 pub use line::print;

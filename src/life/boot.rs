@@ -1,21 +1,22 @@
 //! The boot CPU's way from the entry code to `main`, in order.
 
 use super::area::enter_early;
+use super::by_hand::Consoles;
 use super::carve::carve;
 #[cfg(feature = "fault-injection")]
 use super::fault;
 use super::left::Left;
 use super::system::{SYSTEM, System};
-use super::{arrival, interrupt};
+use super::{arrival, interrupt, outset};
 use crate::arch::{self, cache, regs};
 use crate::bringup::{self, record};
 use crate::clock::{self, Deadline};
-use crate::dt::{self, Machine};
+use crate::dt::Machine;
 use crate::ending::{self, ExitCode};
 use crate::holds::Holds;
 use crate::launch::Mailbox;
 use crate::lifecycle::Lifecycle;
-use crate::memory::{self, Blob, MemoryMap};
+use crate::memory::{self, MemoryMap};
 use crate::percpu::CpuId;
 use crate::percpu::area::{self, Area, Part as _};
 use crate::{
@@ -39,21 +40,29 @@ pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
     // SAFETY: the entry code calls this function once, on one CPU, and nothing before it.
     unsafe { enter_early() };
     arch::timer::know_cpu(regs::midr());
-    // The image does not fit its own tables: a build error, with no console to tell.
-    let Ok(regime) = memory::init() else { arch::park() };
+    // A build error.
+    let Ok(regime) = memory::init() else {
+        arch::last_word(c"cannot start: the image does not fit its own page tables")
+    };
     psci::set_ours(entry_el == 3);
     cache::join(cache::own_type());
 
     // SAFETY: the first word of the image, mapped; alone, masked, on the boot stack. The word answers, so what comes instead
     // has been waiting.
     let stale_serror = unsafe { arch::probe(memory::image().0) }.is_none();
-    let mut left = Left::find(blob);
     clock::assume();
+    // SAFETY: alone, masked, on the boot stack.
+    unsafe { console::init_early() };
+    let mut left = Left::find(blob);
+    let consoles = Consoles::find(left.tree.as_ref(), left.arguments);
     let tree = left.tree.map(|blob| {
-        find_console(&blob);
         #[cfg(feature = "fault-injection")]
         fault::about_to_read_the_tree(&blob);
-        Machine::parse(blob.bytes).unwrap_or_else(|error| give_up(error))
+        Machine::parse(blob.bytes).unwrap_or_else(|error| {
+            // SAFETY: alone, masked, on the boot stack.
+            unsafe { consoles.settle(None) };
+            give_up(error)
+        })
     });
     if let Some(tree) = &tree {
         left.follow(tree);
@@ -63,11 +72,10 @@ pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
         ending::use_semihosting();
     }
     console::init_log(args.get("log").and_then(|level| level.parse().ok()));
-    let machine = left.machine(tree).unwrap_or_else(|error| give_up(error));
-    if let Some(found) = machine.console.as_ref().ok().filter(|_| machine.is_from_tables()) {
-        // Without it there is nowhere to say so; the machine works on.
-        let _ = console::init(found);
-    }
+    let mut machine = left.machine(tree);
+    // SAFETY: alone, masked, on the boot stack.
+    unsafe { consoles.settle(machine.as_mut().ok()) };
+    let machine = machine.unwrap_or_else(|error| give_up(error));
     if let Err(error) = clock::init(machine.timer.as_ref().ok()) {
         give_up(error);
     }
@@ -79,6 +87,7 @@ pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
     gic::init_reminders();
     left.report();
     report_notes(&machine, args);
+    outset::tell(&machine, entry_el);
     if stale_serror {
         log::warn!("an SError from before this image was pending when it was entered");
     }
@@ -146,15 +155,6 @@ extern "C" fn boot_on_own_stacks(area: &'static Area) -> ! {
         patch::settle(&lock);
     }
     power::exit(reveille_main(system))
-}
-
-/// The console, from a tree that may be damaged, before anything else is made of it: from here on whatever fails can be told.
-#[inline(never)]
-fn find_console(blob: &Blob) {
-    if let Some(console) = dt::salvage_console(blob.bytes) {
-        // Without it there is nowhere to say so; the machine works on.
-        let _ = console::init(&console);
-    }
 }
 
 /// Says what in the description of the machine is not as it should be and can be lived with.

@@ -5,25 +5,54 @@ use crate::arch::mmu;
 use crate::arch::needs;
 use crate::arch::shared::{self, offsets};
 use crate::arch::{SECURE_WRITE, SET_OFFSET};
+use crate::console::BUILT_IN;
 use crate::context;
 use crate::exception::Kind;
 use crate::memory::stacks::{BOOT_EXCEPTION_TOP, BOOT_STACKS, BOOT_THREAD_TOP, EMERGENCY_PAGES};
 use crate::percpu::area;
 use core::arch::global_asm;
+use core::mem::offset_of;
+use reveille_machine::Polled;
 
 /// 0 until a CPU has been elected to boot. In `.data`: it is decided before `.bss` is cleared.
 #[unsafe(link_section = ".data.reveille_election")]
 #[unsafe(export_name = "reveille_election")]
 static ELECTION: core::sync::atomic::AtomicU32 = core::sync::atomic::AtomicU32::new(0);
 
+/// How a byte is sent to the UART that the image was built to know. Among the code, so that it is within reach wherever the image lies.
+#[cfg(earlycon)]
+#[used]
+#[unsafe(link_section = ".never_patch.earlycon")]
+#[unsafe(export_name = "reveille_earlycon")]
+static EARLYCON: Polled = match &BUILT_IN {
+    Some(console) => Polled::new(console),
+    None => unreachable!(),
+};
+
+/// The widths of its registers, and of the one that takes a byte.
+const EARLYCON_WIDTHS: [u32; 2] = match &BUILT_IN {
+    Some(console) => Polled::new(console).widths,
+    None => [0; 2],
+};
+
 /// Upper half of the context id with which a CPU is started.
 const TOKEN_TAG: u64 = reveille_protocol::Token::encode(0) >> 32;
 
 global_asm!(
     include_str!("asm/el.s"),
+    include_str!("asm/word.s"),
     include_str!("asm/head.s"),
     include_str!("asm/secondary.s"),
     include_str!("asm/vectors.s"),
+    EARLYCON = const BUILT_IN.is_some() as u32,
+    EARLYCON_WIDTH = const EARLYCON_WIDTHS[0],
+    EARLYCON_DATA_WIDTH = const EARLYCON_WIDTHS[1],
+    EARLYCON_SEND = const offset_of!(Polled, send),
+    EARLYCON_ROOM = const offset_of!(Polled, room),
+    EARLYCON_IS_ON = const offset_of!(Polled, is_on),
+    EARLYCON_BEGIN = const offset_of!(Polled, begin),
+    EARLYCON_END = const offset_of!(Polled, end),
+    EARLYCON_SWITCH_ON = const offset_of!(Polled, switch_on),
     KEEP_EL2 = const cfg!(feature = "el2") as u32,
     STUCK_E2H = const cfg!(stuck_e2h) as u32,
     HAVE_SIMD = const cfg!(target_feature = "neon") as u32,

@@ -18,6 +18,8 @@ use reveille_machine::uefi::{
 /// | UEFI firmware | its configuration tables | the same | as boot services ended | load options |
 #[derive(Default)]
 pub(super) struct Left {
+    /// What the image was entered with.
+    x0: u64,
     /// The device tree.
     pub(super) tree: Option<Blob>,
     /// Where the RSDP of ACPI lies, physical.
@@ -58,8 +60,8 @@ impl fmt::Display for Note {
 
 /// Why nothing is known of the machine.
 pub(super) enum Undescribed {
-    /// There is nothing that describes one.
-    Nothing,
+    /// There is nothing that describes one. What the image was entered with.
+    Nothing(u64),
     /// There is a tree, and nothing in it.
     Tree,
     /// There are ACPI tables that cannot be read.
@@ -69,7 +71,9 @@ pub(super) enum Undescribed {
 impl fmt::Display for Undescribed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Nothing => f.write_str("neither a device tree nor ACPI tables"),
+            Self::Nothing(x0) => {
+                write!(f, "no device tree: none where x0 says ({x0:#x}), none at the start of RAM; nor ACPI tables")
+            }
             Self::Tree => {
                 f.write_str("the device tree describes no machine, and there is nothing else that does")
             }
@@ -90,7 +94,7 @@ impl Left {
     /// On the boot stack, alone, masked, once.
     #[inline(never)]
     pub(super) fn find(x0: u64) -> Self {
-        let mut left = Self::default();
+        let mut left = Self { x0, ..Self::default() };
         let Some(handed) = uefi::Left::read() else {
             left.tree = find_blob(x0, memory::tree_at);
             return left;
@@ -189,7 +193,7 @@ impl Left {
                 machine
             }
             (Some(_), None) => return Err(Undescribed::Tree),
-            (None, None) => return Err(Undescribed::Nothing),
+            (None, None) => return Err(Undescribed::Nothing(self.x0)),
         };
         if self.arguments.is_some() {
             machine.bootargs = Ok(arguments);

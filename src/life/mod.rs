@@ -12,10 +12,12 @@
 //! | 8 | `fatal` | it fails, or is stopped, and parks | its emergency stack |
 //!
 //! A CPU that lacks what the image is compiled for ends in `unfit` in place of `boot`. `area` says what every CPU has: a line for each room that keeps something for it. `system` is the machine as `main` gets it.
+//! `by_hand` is the console that `boot` starts with; `outset` says in one line what there is.
 
 mod area;
 mod arrival;
 mod boot;
+mod by_hand;
 mod carve;
 mod count;
 mod entry;
@@ -29,6 +31,7 @@ mod leaving;
 mod left;
 mod news;
 mod options;
+mod outset;
 mod secondary;
 mod system;
 mod unfit;

@@ -158,6 +158,10 @@ macro_rules! entry {
             main(system)
         }
         #[unsafe(no_mangle)]
+        extern "Rust" fn reveille_name() -> ::core::option::Option<&'static ::core::primitive::str> {
+            ::core::option_env!("CARGO_BIN_NAME")
+        }
+        #[unsafe(no_mangle)]
         extern "Rust" fn reveille_options() -> $crate::cpu::Options {
             __REVEILLE_OPTIONS
         }

@@ -6,8 +6,8 @@
 use super::left::find_blob;
 use crate::arch;
 use crate::arch::needs::{self, Lacking};
-use crate::console::Bare;
-use crate::dt::{self, Machine};
+use crate::console::{BUILT_IN, Bare};
+use crate::dt::{self, Salvaged};
 use crate::ending::{self, ExitCode};
 use crate::memory::Alone;
 use core::fmt::Write;
@@ -21,13 +21,14 @@ pub(super) extern "C" fn unfit(x0: u64) -> ! {
         arch::park()
     }
     // SAFETY: the entry code calls this function once, on one CPU, in place of `boot`.
-    let Some(mut memory) = (unsafe { Alone::new() }) else { arch::park() };
-    let Some(blob) = find_blob(x0, |at| memory.tree_at(at)) else { arch::park() };
-    let machine = Machine::parse(blob.bytes).ok();
-    let found = match &machine {
-        Some(machine) => machine.console.ok(),
-        None => dt::salvage_console(blob.bytes),
+    let Some(mut memory) = (unsafe { Alone::new() }) else {
+        arch::last_word(c"cannot start: this CPU lacks what the image is built for, which does not fit its own page tables")
     };
+    let blob = find_blob(x0, |at| memory.tree_at(at)).map_or(&[][..], |blob| blob.bytes);
+    let Salvaged { console: described, bootargs } = dt::salvage(blob);
+    let args = BootArgs(bootargs);
+    let named = || args.get("earlycon").and_then(|text| dt::Console::by_hand(text).ok());
+    let found = described.or_else(named).or(BUILT_IN);
     if let Some(found) = found
         && (!found.kind.is_in_memory()
             || memory.map_device(found.registers.base, found.registers.size.max(1)).is_ok())
@@ -36,7 +37,6 @@ pub(super) extern "C" fn unfit(x0: u64) -> ! {
         let _ = writeln!(console, "reveille: cannot start: this image is built for a CPU with {Lacking}");
         console.flush();
     }
-    let args = BootArgs(machine.and_then(|machine| machine.bootargs.ok()).unwrap_or(""));
     if args.get("reveille.exit") == Some("semihosting") {
         ending::use_semihosting();
         ending::try_exit(ExitCode::FAILURE);

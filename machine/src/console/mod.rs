@@ -3,12 +3,15 @@
 //! What a UART is like is data: a row of [`table`] says which register takes a byte, which bits say that there is room, and so on
 //! ([`model`] says what a row has), and [`uart`] does with any row what a console has to do. So another UART is another row.
 
+mod by_hand;
 mod model;
+mod polled;
 #[cfg(test)]
 mod simulated;
 mod table;
 mod uart;
 
+pub use polled::Polled;
 pub use uart::{Registers, Uart};
 
 use crate::interrupt::Interrupt;
@@ -68,15 +71,15 @@ impl ConsoleKind {
         Self::by_bytes(name.as_bytes())
     }
 
-    pub(crate) fn by_bytes(name: &[u8]) -> Option<Self> {
-        let row = table::find(name)?;
-        let layout = table::row(row)?.layout;
+    pub(crate) const fn by_bytes(name: &[u8]) -> Option<Self> {
+        let Some(row) = table::find(name) else { return None };
+        let Some(model::Packed { layout, .. }) = table::row(row) else { return None };
         Some(match row {
             table::PL011 => Self::Pl011,
             table::SBSA => Self::SbsaUart,
             table::BYTES..=table::WORDS => Self::Uart8250 {
-                reg_shift: layout.shift.into(),
-                reg_io_width: layout.width.into(),
+                reg_shift: layout.shift as u32,
+                reg_io_width: layout.width as u32,
                 reg_offset: 0,
             },
             _ => Self::Model(Model(row)),
@@ -89,11 +92,11 @@ impl ConsoleKind {
     }
 
     /// False if its registers are not in memory but system registers of the CPU: Arm's debug communications channel.
-    pub fn is_in_memory(self) -> bool {
-        table::row(self.row()).is_none_or(|row| row.layout.width != 0)
+    pub const fn is_in_memory(self) -> bool {
+        !matches!(table::row(self.row()), Some(row) if row.layout.width == 0)
     }
 
-    fn row(self) -> u8 {
+    const fn row(self) -> u8 {
         match self {
             Self::Pl011 => table::PL011,
             Self::SbsaUart => table::SBSA,

@@ -305,22 +305,43 @@ static PACKED: [Packed; ROWS.len()] = pack(&ROWS);
 static ACCESSES: [Small; total(&ROWS)] = accesses(&ROWS);
 
 /// The row that has this name.
-pub(super) fn find(name: &[u8]) -> Option<u8> {
-    if name.is_empty() || name.contains(&b' ') || name.contains(&b'\n') {
-        return None;
+pub(super) const fn find(name: &[u8]) -> Option<u8> {
+    // What is left of `name` after what there is so far of a known one, if that is how it begins.
+    let (mut names, mut left, mut row) = (NAMES.as_bytes(), Some(name), 0);
+    while let [byte, behind @ ..] = names {
+        names = behind;
+        if *byte == b' ' || *byte == b'\n' {
+            if matches!(left, Some([])) && !name.is_empty() {
+                return Some(row);
+            }
+            left = Some(name);
+            row += (*byte == b'\n') as u8;
+        } else {
+            left = match left {
+                Some([next, after @ ..]) if *next == *byte => Some(after),
+                _ => None,
+            };
+        }
     }
-    let mut rows = NAMES.as_bytes().split(|&byte| byte == b'\n');
-    rows.position(|names| names.split(|&byte| byte == b' ').any(|known| known == name)).map(|row| row as u8)
+    None
 }
 
 /// The first name of a row.
+#[inline(never)]
 pub(super) fn name(row: u8) -> &'static str {
-    let names = NAMES.split('\n').nth(row.into()).unwrap_or("");
-    names.split(' ').next().unwrap_or("")
+    let (mut line, mut begin) = (0, 0);
+    for (at, byte) in NAMES.bytes().enumerate() {
+        match byte {
+            b' ' | b'\n' if line == row => return NAMES.get(begin..at).unwrap_or(""),
+            b'\n' => (line, begin) = (line + 1, at + 1),
+            _ => {}
+        }
+    }
+    ""
 }
 
-pub(super) fn row(row: u8) -> Option<&'static Packed> {
-    PACKED.get(usize::from(row))
+pub(super) const fn row(row: u8) -> Option<&'static Packed> {
+    if (row as usize) < PACKED.len() { Some(&PACKED[row as usize]) } else { None }
 }
 
 /// The row of whatever has none of its own.

@@ -51,7 +51,7 @@ mod walk;
 pub use blob::{HEADER_SIZE, MAX_BLOB_SIZE, blob_size};
 pub use name::Name;
 pub use node_ref::{NodeRef, Property};
-pub use survey::salvage_console;
+pub use survey::{Salvaged, salvage, salvage_console};
 
 use crate::error::Error;
 use crate::machine::Machine;

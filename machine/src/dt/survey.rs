@@ -76,12 +76,28 @@ pub(super) fn survey<'a>(tree: Tree<'a>) -> Machine<'a> {
     }
 }
 
-/// The console of a tree that [`Machine::parse`] refuses, from the part before the damage: somewhere to say
-/// what is wrong with it. `None` if even that cannot be told.
-pub fn salvage_console(blob: &[u8]) -> Option<Console<'_>> {
-    let (tree, _) = blob::check(blob).ok()?;
+/// What a tree that [`Machine::parse`] refuses still tells, in the part before the damage.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Salvaged<'a> {
+    /// The console: somewhere to say what is wrong.
+    pub console: Option<Console<'a>>,
+    /// The kernel command line, empty if there is none.
+    pub bootargs: &'a str,
+}
+
+/// Looks for it. Of a tree that is sound it says what [`Machine::parse`] does.
+#[inline(never)]
+pub fn salvage(blob: &[u8]) -> Salvaged<'_> {
+    let Ok((tree, _)) = blob::check(blob) else { return Salvaged::default() };
     let chosen = Walk::new(tree).first(|node| node.is_at(1, "chosen"));
-    find_console(tree, chosen.as_ref()).0.ok()
+    let console = find_console(tree, chosen.as_ref()).0.ok();
+    let bootargs = chosen.and_then(|chosen| chosen.string("bootargs").ok()?).unwrap_or("");
+    Salvaged { console, bootargs }
+}
+
+/// [`Salvaged::console`].
+pub fn salvage_console(blob: &[u8]) -> Option<Console<'_>> {
+    salvage(blob).console
 }
 
 /// The chosen console, else the first there is; and why it is not the chosen one.

@@ -247,7 +247,7 @@ reveille_el_setup:
 
 .Lat_el1:
     msr     spsel, #1
-    // Until the real vectors are in place, which need a stack and an MMU, an exception parks this CPU.
+    // Until the real vectors are in place, which need a stack and an MMU, an exception parks this CPU (`asm/word.s`).
     adr     x0, reveille_stub
     msr     vbar_el1, x0
     mov     x0, #0x0800
@@ -308,7 +308,7 @@ reveille_stub:
     // and EL1. Its load has aborted, or its instruction: back to its caller with that as the answer, SErrors masked as they were before.
     mrs     x0, CurrentEL
     tbz     x0, #3, 1f
-    tbnz    x0, #2, reveille_park       // EL3
+    tbnz    x0, #2, reveille_word_exception // EL3
     msr     vbar_el2, x2
     msr     elr_el2, x30
     mrs     x0, spsr_el2
@@ -325,13 +325,13 @@ reveille_stub:
     eret
 .rept 2
     .balign 128
-    b       reveille_park
+    b       reveille_word_exception
 .endr
     .balign 128
     b       reveille_stub               // the load's abort, told as an SError
 .rept 4
     .balign 128
-    b       reveille_park
+    b       reveille_word_exception
 .endr
     .balign 128
     mrs     x3, CurrentEL
@@ -339,7 +339,7 @@ reveille_stub:
     mrs     x3, esr_el2
     lsr     x3, x3, #26
     cmp     x3, #0x16                   // HVC from AArch64
-    b.ne    reveille_park
+    b.ne    reveille_word_exception
     // The one service of EL2: the offset of the virtual counter, for a CPU that came in above the one that booted.
     mov     w3, #{SET_OFFSET}
     movk    w3, #{SET_OFFSET_HI}, lsl #16
@@ -357,7 +357,7 @@ reveille_stub_el3:
     mrs     x3, esr_el3
     lsr     x3, x3, #26
     cmp     x3, #0x17                   // SMC from AArch64
-    b.ne    reveille_park
+    b.ne    reveille_word_exception
     mov     w3, #{SECURE_WRITE}
     movk    w3, #{SECURE_WRITE_HI}, lsl #16
     cmp     w0, w3
@@ -378,41 +378,49 @@ reveille_stub_el3:
 .org reveille_stub + 0x480              // refused if that did not fit in its 128 bytes
 .rept 7
     .balign 128
-    b       reveille_park
+    b       reveille_word_exception
 .endr
 
 .section .never_patch, "ax"
 
-// Reads 8 bytes where there may be no memory. On a thread's stack, with all exceptions masked and nothing but this
+// Reads 1, 2, 4 or 8 bytes where there may be nothing. On a thread's stack, with all exceptions masked and nothing but this
 // CPU running. An interconnect may tell of the abort by an SError, which is taken here, too: left pending it would end the
 // first code that lets SErrors through.
 //
-// in:   x0 address, mapped
+// in:   x0 address, mapped; x1 how many bytes
 // out:  x0 the value, x1 1; or x0 0, x1 0 if nothing answered there, or an SError was pending
-// uses: x2, x3
-.global reveille_probe
-reveille_probe:
-    adr     x1, reveille_stub
-    mrs     x3, CurrentEL
-    tbnz    x3, #3, 1f
-    mrs     x2, vbar_el1
-    msr     vbar_el1, x1
-    isb
-    ldr     x0, [x0]
-    dsb     sy                          // the load is over, and so is its abort
+// uses: x2, x3, x4
+.macro probe_load
+    tbnz    x1, #3, 8f
+    tbnz    x1, #2, 4f
+    tbnz    x1, #1, 3f
+    ldrb    w0, [x0]
+    b       9f
+3:  ldrh    w0, [x0]
+    b       9f
+4:  ldr     w0, [x0]
+    b       9f
+8:  ldr     x0, [x0]
+9:  dsb     sy                          // the load is over, and so is its abort
     msr     daifclr, #4
     isb                                 // what is pending is taken here
     msr     daifset, #4
+.endm
+.global reveille_probe
+reveille_probe:
+    adr     x4, reveille_stub
+    mrs     x3, CurrentEL
+    tbnz    x3, #3, 1f
+    mrs     x2, vbar_el1
+    msr     vbar_el1, x4
+    isb
+    probe_load
     msr     vbar_el1, x2
     b       2f
 1:  mrs     x2, vbar_el2
-    msr     vbar_el2, x1
+    msr     vbar_el2, x4
     isb
-    ldr     x0, [x0]
-    dsb     sy
-    msr     daifclr, #4
-    isb
-    msr     daifset, #4
+    probe_load
     msr     vbar_el2, x2
 2:  isb
     mov     x1, #1

@@ -76,6 +76,13 @@ _start:
 // tables come out the same whoever writes them and no word of them is ever written otherwise, and exclusives are used only
 // once the MMU is on (Arm ARM B2.9.2: on memory that is not Normal cacheable they need not work).
 reveille_primary:
+    // All code reaches what it has by pages (`adrp`).
+    adr     x1, reveille_primary
+    mov     x2, #0
+    add     x2, x2, :lo12:reveille_primary
+    eor     x1, x1, x2
+    tst     x1, #0xfff
+    b.ne    reveille_word_place
     mov     x20, x0
     bl      reveille_el_setup
     cmp     x21, #3
@@ -165,7 +172,7 @@ reveille_relocate:
     ldp     x3, x4, [x0], #16           // r_offset, r_info
     ldr     x5, [x0], #8                // r_addend
     cmp     x4, #1027                   // R_AARCH64_RELATIVE
-    b.ne    reveille_park               // the linker was told to leave no other kind
+    b.ne    reveille_word_relocation    // the linker was told to leave no other kind
     add     x5, x5, x2
     str     x5, [x3, x2]
     b       2b
@@ -330,7 +337,7 @@ reveille_early_tables:
     // The granule the tables are made of, before they are used.
     ubfx    x3, x2, #28, #4             // TGran4: 0xf is "not supported"
     cmp     x3, #0xf
-    b.eq    reveille_park
+    b.eq    reveille_word_granule
     and     x3, x2, #0xf                // PARange, at most 48 bits
     mov     x4, #5
     cmp     x3, x4

@@ -101,12 +101,12 @@ reveille_handled_el\el:
 .endm
 
 // The fatal path. The stack pointer is not trusted: the emergency stack is found through TPIDR_ELx, and a CPU
-// that has none (it has not won its slot yet) parks. TPIDRRO_EL0 serves as scratch; nobody will miss it. The
+// that has none (it has not won its slot yet) parks, with a word if it can. TPIDRRO_EL0 serves as scratch; nobody will miss it. The
 // 32 bytes at the top of the emergency stack are scratch too.
 .macro fatal_slot el, kind
     msr     tpidrro_el0, x0
     mrs     x0, tpidr_el\el
-    cbz     x0, reveille_park
+    cbz     x0, reveille_word_exception
     ldr     x0, [x0, #{PERCPU_EMERGENCY_TOP}]
     stp     x1, x2, [x0, #-32]
     mov     x1, #\kind
@@ -200,7 +200,7 @@ reveille_stopped_el\el:
 .macro offered_entry el, kind
 .Loffered\kind\()_el\el:
     mrs     x0, tpidr_el\el
-    cbz     x0, reveille_park
+    cbz     x0, reveille_word_exception
     ldr     x0, [x0, #{PERCPU_EXCEPTION_FLOOR}]
     cbz     x0, 1f                      // none yet
     sub     x0, sp, x0
