@@ -152,6 +152,8 @@ pub enum Trigger {
     Edge,
 }
 
+/// What a BCM2836 has in place of a GIC.
+pub(crate) const BCM2836: u8 = 4;
 /// GICv2.
 pub(crate) const V2: u8 = 2;
 /// GICv3 and later.

@@ -43,8 +43,10 @@ const SGI_COUNT: u32 = 16;
 /// By which bits [`CpuPart::entry`] tells the kinds apart.
 const NOT_V2: u8 = 1;
 const NO_NMI: u8 = 2;
+const NO_GIC: u8 = 4;
 const _: () = assert!(
-    gic::V2 & NOT_V2 == 0
+    gic::V2 & (NOT_V2 | NO_GIC) == 0
+        && gic::BCM2836 & (NOT_V2 | NO_GIC) == NO_GIC
         && gic::V3 & (NOT_V2 | NO_NMI) == NOT_V2 | NO_NMI
         && gic::V3_NMI & (NOT_V2 | NO_NMI) == NOT_V2
 );
@@ -52,14 +54,19 @@ const _: () = assert!(
 /// Handles one interrupt. Called by the vector with `DAIF.I` set, which it is again on return.
 ///
 /// While a handler runs `DAIF.I` is open: nothing but an NMI-class interrupt gets in, because the priority of the
-/// interrupt that is being handled holds back its equals until it is ended (Arm IHI 0069, 4.8.4).
+/// interrupt that is being handled holds back its equals until it is ended (Arm IHI 0069, 4.8.4). Where there are no priorities it stays
+/// closed.
 pub(crate) extern "C" fn interrupt(frame: &IrqFrame) {
     let area = area::current();
     before_interrupt(area, frame.spsr());
     let entry = CpuPart::of(area).entry();
     // A bit each, so that each is one instruction.
     if entry & NOT_V2 == 0 {
-        handle::<gic::v2::Cpu>(area, frame);
+        if entry & NO_GIC == 0 {
+            handle::<gic::v2::Cpu>(area, frame);
+        } else {
+            handle::<gic::bcm2836::Cpu>(area, frame);
+        }
     } else if entry & NO_NMI != 0 {
         handle::<gic::v3_cpu::Cpu>(area, frame);
     } else {

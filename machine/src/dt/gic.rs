@@ -1,18 +1,25 @@
-//! The interrupt controller (Arm bindings `arm,gic.yaml` and `arm,gic-v3.yaml`).
+//! The interrupt controller (bindings `arm,gic.yaml`, `arm,gic-v3.yaml`, `brcm,bcm2836-l1-intc.yaml` and
+//! `brcm,bcm2835-armctrl-ic.yaml`).
 
 use super::node::Node;
 use super::value::{is_one_of, strings};
 use super::walk::Walk;
 use crate::error::{Error, Fault};
 use crate::gic::Gic;
-use crate::region::Regions;
+use crate::region::{Region, Regions};
 
 impl<'a> Gic<'a> {
     pub(super) fn read(walk: &Walk<'a>, node: &Node<'a>) -> Result<Self, Error<'a>> {
         let path = node.path;
         let distributor = walk.region(node, 0)?;
-        if kind(node) == Some(Kind::V2) {
-            return Ok(Self::V2 { path, distributor, cpu_interface: walk.region(node, 1)? });
+        match kind(node) {
+            Some(Kind::V2) => {
+                return Ok(Self::V2 { path, distributor, cpu_interface: walk.region(node, 1)? });
+            }
+            Some(Kind::Local) => {
+                return Ok(Self::Bcm2836 { path, local: distributor, peripherals: peripherals(walk)? });
+            }
+            _ => {}
         }
         let count = node.cell("#redistributor-regions")?.unwrap_or(1) as usize;
         if count == 0 {
@@ -39,10 +46,23 @@ impl<'a> Gic<'a> {
     }
 }
 
+/// The registers of the controller for peripherals behind the local one.
+fn peripherals<'a>(walk: &Walk<'a>) -> Result<Option<Region>, Error<'a>> {
+    let mut others = Walk::new(walk.tree);
+    let Some(node) = others.first(|node| node.enabled && kind(node) == Some(Kind::Peripherals)) else {
+        return Ok(None);
+    };
+    others.region(&node, 0).map(Some)
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     V2,
     V3,
+    /// That of the cores of a BCM2836.
+    Local,
+    /// That of the BCM2835, behind it.
+    Peripherals,
 }
 
 const V3_NAMES: &[u8] = b"arm,gic-v3\0qcom,msm8996-gic-v3";
@@ -52,12 +72,20 @@ const V2_NAMES: &[u8] =
     brcm,brahma-b15-gic\0qcom,msm-8660-qgic\0qcom,msm-qgic2";
 
 fn kind(node: &Node<'_>) -> Option<Kind> {
-    strings(node.props.compatible).find_map(|name| {
-        if is_one_of(name, V3_NAMES) { Some(Kind::V3) } else { is_one_of(name, V2_NAMES).then_some(Kind::V2) }
+    strings(node.props.compatible).find_map(|name| match name {
+        b"brcm,bcm2836-l1-intc" => Some(Kind::Local),
+        b"brcm,bcm2836-armctrl-ic" | b"brcm,bcm2835-armctrl-ic" => Some(Kind::Peripherals),
+        _ if is_one_of(name, V3_NAMES) => Some(Kind::V3),
+        _ => is_one_of(name, V2_NAMES).then_some(Kind::V2),
     })
 }
 
-/// True for a GIC that this reader knows, enabled or not.
+/// What kind of controller `node` is, enabled or not. `None`: none that this reader knows.
+pub(super) fn controller(node: &Node<'_>) -> Option<Kind> {
+    node.props.interrupt_controller.and(kind(node))
+}
+
+/// True for a controller that this reader knows, and to which the CPUs are connected, enabled or not.
 pub(super) fn is_gic(node: &Node<'_>) -> bool {
-    node.props.interrupt_controller.is_some() && kind(node).is_some()
+    controller(node).is_some_and(|kind| kind != Kind::Peripherals)
 }
