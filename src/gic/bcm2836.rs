@@ -60,8 +60,10 @@ const PERIPHERALS_SIZE: u64 = 0x28;
 /// In the third bank; the bits above say in which of the others to look.
 const ARMS: u32 = 0xff;
 
-/// No interrupt.
-const NONE: u32 = 1023;
+/// Marks what was acknowledged here: reserved in what a GICv2 gives out (IHI 0048B 4.4.4).
+pub(super) const MARK: u32 = 1 << 31;
+/// No interrupt, as a GIC has it.
+const NONE: u32 = MARK | 1023;
 
 /// Where the registers are; those for peripherals 0: there are none. Relaxed: set by the boot CPU before any other runs.
 static LOCAL: AtomicUsize = AtomicUsize::new(0);
@@ -80,6 +82,11 @@ fn write(at: usize, value: u32) {
 /// The calling core, 0 to 3, as its registers count.
 fn own() -> usize {
     (regs::affinity() % CORES) as usize
+}
+
+/// Whether this machine has one, and [`init`] has found it.
+pub(super) fn is_there() -> bool {
+    LOCAL.load(Ordering::Relaxed) != 0
 }
 
 fn peripherals() -> Option<usize> {
@@ -255,14 +262,14 @@ impl common::CpuInterface for Cpu {
                 // again. And the loads after it are not done before it. Partner: the DSB in `send`.
                 read(mailbox);
                 arch::dmb_ld();
-                return sgi;
+                return MARK | sgi;
             }
             // Bits that nobody here sets.
             write(mailbox, 0xffff_0000);
         }
         let private = source & (SOURCE_TIMERS | 1 << MONITOR);
         if private != 0 {
-            return 16 + private.trailing_zeros();
+            return MARK | 16 + private.trailing_zeros();
         }
         if source & SOURCE_PERIPHERALS != 0
             && let Some(base) = peripherals()
@@ -272,7 +279,7 @@ impl common::CpuInterface for Cpu {
                 if pending != 0 {
                     // What the handler reads is not older than the interrupt.
                     arch::dmb_ld();
-                    return 32 * (bank as u32 + 1) + pending.trailing_zeros();
+                    return MARK | 32 * (bank as u32 + 1) + pending.trailing_zeros();
                 }
             }
         }
@@ -281,7 +288,7 @@ impl common::CpuInterface for Cpu {
 
     #[inline(always)]
     fn intid(acknowledged: u32) -> u32 {
-        acknowledged
+        acknowledged & !MARK
     }
 
     fn settle(acknowledged: u32) -> Option<u32> {
@@ -294,10 +301,10 @@ impl common::CpuInterface for Cpu {
 
     /// Nothing: what is being handled is still signalled, and there is no priority that would hold it back.
     #[inline(always)]
-    unsafe fn open() {}
+    unsafe fn open(_: u32) {}
 
     #[inline(always)]
-    fn close() {}
+    fn close(_: u32) {}
 }
 
 /// Sends an SGI to those cores whose bits are set in the lowest byte.

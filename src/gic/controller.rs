@@ -129,6 +129,7 @@ pub(crate) fn init_cpu(firmware_is_ours: bool) -> Result<(), GicError> {
 
 /// This CPU, whose part it is, takes its interrupts by `entry`, and the controller is of this `kind`. In a later life both are known:
 /// others read them, and so they are not written again.
+#[inline(never)]
 fn note_kind(part: &CpuPart, entry: u8, kind: u8) {
     if part.entry() != entry {
         part.entry.store(entry, Ordering::Relaxed);
@@ -139,6 +140,7 @@ fn note_kind(part: &CpuPart, entry: u8, kind: u8) {
 }
 
 /// The binary point of this CPU is ours, or not: said before [`KIND`] is, by the boot CPU first.
+#[inline(never)]
 fn note_classes(grouped: bool) -> Result<(), GicError> {
     // Relaxed: it stands for nothing else. Either this CPU finds that there are classes, or nobody uses them any more.
     if kind() == 0 {
@@ -206,8 +208,7 @@ pub(crate) fn prove(timer: u32) -> Result<(), GicError> {
     match CpuPart::of(area::current()).entry() {
         V3 => hear::<v3_cpu::Cpu>(),
         V3_NMI => hear::<v3_cpu::NmiCpu>(),
-        V2 => hear::<v2::Cpu>(),
-        BCM2836 => hear::<bcm2836::Cpu>(),
+        V2 | BCM2836 => hear::<v2::CpuOrBcm2836>(),
         _ => return Ok(()),
     }?;
     if !can_enable(SGIS) {

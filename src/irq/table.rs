@@ -323,7 +323,7 @@ pub fn set_affinity(intid: u32, cpu: CpuId) -> Result<(), IrqError> {
 /// itself of its own it has not in its next life.
 pub(crate) fn move_away(cpu: CpuId) {
     Applied::of(area::of(cpu)).set_off(0);
-    let heir = || percpu::online().without(cpu).iter().next().map(|heir| heir.index() as u16);
+    let heir = || heir_of(cpu);
     let mut setup = SETUP.lock();
     setup.routes.move_away(cpu.index() as u16, heir, |intid, heir| {
         gic::route(intid as u32, CpuId::from_index(heir.into()));
@@ -331,6 +331,12 @@ pub(crate) fn move_away(cpu: CpuId) {
     if let Some(heir) = heir() {
         gic::route_all(cpu, CpuId::from_index(heir.into()));
     }
+}
+
+/// The number of a CPU that is online, and not this one.
+#[inline(never)]
+fn heir_of(cpu: CpuId) -> Option<u16> {
+    percpu::online().without(cpu).iter().next().map(|heir| heir.index() as u16)
 }
 
 /// Enables on this CPU what every CPU enables for itself, unless this one has disabled it, and disables what was taken away. With

@@ -63,14 +63,14 @@ pub(crate) extern "C" fn interrupt(frame: &IrqFrame) {
     // A bit each, so that each is one instruction.
     if entry & NOT_V2 == 0 {
         if entry & NO_GIC == 0 {
-            handle::<gic::v2::Cpu>(area, frame);
+            handle::<gic::v2::Cpu, gic::v2::CpuOrBcm2836>(area, frame);
         } else {
-            handle::<gic::bcm2836::Cpu>(area, frame);
+            handle::<gic::bcm2836::Cpu, gic::v2::CpuOrBcm2836>(area, frame);
         }
     } else if entry & NO_NMI != 0 {
-        handle::<gic::v3_cpu::Cpu>(area, frame);
+        handle::<gic::v3_cpu::Cpu, gic::v3_cpu::Cpu>(area, frame);
     } else {
-        handle::<gic::v3_cpu::NmiCpu>(area, frame);
+        handle::<gic::v3_cpu::NmiCpu, gic::v3_cpu::NmiCpu>(area, frame);
     }
     Masking::of(area).end_interrupt(frame);
     if let Some(landing) = after_interrupt(area, frame.pc(), frame.spsr()) {
@@ -80,27 +80,28 @@ pub(crate) extern "C" fn interrupt(frame: &IrqFrame) {
     super::fault::about_to_return(area.id);
 }
 
+/// `O` is the interface `C` for what is no call.
 #[inline(always)]
-fn handle<C: CpuInterface>(area: &'static Area, frame: &IrqFrame) {
+fn handle<C: CpuInterface, O: CpuInterface>(area: &'static Area, frame: &IrqFrame) {
     let interrupt = C::acknowledge();
     let intid = C::intid(interrupt);
     if intid == CALL.intid() {
         // SAFETY: only NMI-class interrupts come through until this one is ended, and their handler keeps to what is
         // safe at any point. What the vector saved is on the stack.
-        unsafe { C::open() };
+        unsafe { C::open(interrupt) };
         call::drain(area);
-        C::close();
+        C::close(interrupt);
         return C::end(interrupt);
     }
     #[cfg(feature = "bench-hooks")]
     if intid == crate::bench::PROBE.intid() {
         // SAFETY: as above.
-        unsafe { C::open() };
+        unsafe { C::open(interrupt) };
         crate::bench::answer();
-        C::close();
+        C::close(interrupt);
         return C::end(interrupt);
     }
-    other::<C>(area, frame, interrupt);
+    other::<O>(area, frame, interrupt);
 }
 
 /// Everything but a call.
@@ -131,7 +132,7 @@ fn other<C: CpuInterface>(area: &'static Area, frame: &IrqFrame, interrupt: u32)
         return stop::participate(area);
     }
     // SAFETY: as in `handle`.
-    unsafe { C::open() };
+    unsafe { C::open(interrupt) };
     // Whatever it is, this and the drain below, so that a lost SGI only costs time.
     irq::look(area, apply_news);
     if intid >= SGI_COUNT {
@@ -140,7 +141,7 @@ fn other<C: CpuInterface>(area: &'static Area, frame: &IrqFrame, interrupt: u32)
     } else {
         software(area, intid);
     }
-    C::close();
+    C::close(interrupt);
     C::end(interrupt);
 }
 

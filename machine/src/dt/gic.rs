@@ -1,12 +1,13 @@
 //! The interrupt controller (bindings `arm,gic.yaml`, `arm,gic-v3.yaml`, `brcm,bcm2836-l1-intc.yaml` and
 //! `brcm,bcm2835-armctrl-ic.yaml`).
 
+use super::device;
 use super::node::Node;
-use super::value::{is_one_of, strings};
+use super::value::any_of;
 use super::walk::Walk;
 use crate::error::{Error, Fault};
 use crate::gic::Gic;
-use crate::region::{Region, Regions};
+use crate::region::Regions;
 
 impl<'a> Gic<'a> {
     pub(super) fn read(walk: &Walk<'a>, node: &Node<'a>) -> Result<Self, Error<'a>> {
@@ -17,7 +18,10 @@ impl<'a> Gic<'a> {
                 return Ok(Self::V2 { path, distributor, cpu_interface: walk.region(node, 1)? });
             }
             Some(Kind::Local) => {
-                return Ok(Self::Bcm2836 { path, local: distributor, peripherals: peripherals(walk)? });
+                // What is wrong with it leaves its interrupts out, and no more.
+                let peripherals =
+                    device::regions(walk.tree, PERIPHERALS_NAME).ok().and_then(|all| all.first().copied());
+                return Ok(Self::Bcm2836 { path, local: distributor, peripherals });
             }
             _ => {}
         }
@@ -46,15 +50,6 @@ impl<'a> Gic<'a> {
     }
 }
 
-/// The registers of the controller for peripherals behind the local one.
-fn peripherals<'a>(walk: &Walk<'a>) -> Result<Option<Region>, Error<'a>> {
-    let mut others = Walk::new(walk.tree);
-    let Some(node) = others.first(|node| node.enabled && kind(node) == Some(Kind::Peripherals)) else {
-        return Ok(None);
-    };
-    others.region(&node, 0).map(Some)
-}
-
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     V2,
@@ -71,13 +66,20 @@ const V2_NAMES: &[u8] =
     arm,arm11mp-gic\0arm,arm1176jzf-devchip-gic\0arm,eb11mp-gic\0arm,tc11mp-gic\0arm,pl390\0\
     brcm,brahma-b15-gic\0qcom,msm-8660-qgic\0qcom,msm-qgic2";
 
+const LOCAL_NAME: &[u8] = b"brcm,bcm2836-l1-intc";
+const PERIPHERALS_NAME: &str = "brcm,bcm2836-armctrl-ic";
+
 fn kind(node: &Node<'_>) -> Option<Kind> {
-    strings(node.props.compatible).find_map(|name| match name {
-        b"brcm,bcm2836-l1-intc" => Some(Kind::Local),
-        b"brcm,bcm2836-armctrl-ic" | b"brcm,bcm2835-armctrl-ic" => Some(Kind::Peripherals),
-        _ if is_one_of(name, V3_NAMES) => Some(Kind::V3),
-        _ => is_one_of(name, V2_NAMES).then_some(Kind::V2),
-    })
+    let has = |names| any_of(node.props.compatible, names);
+    if has(V3_NAMES) {
+        Some(Kind::V3)
+    } else if has(V2_NAMES) {
+        Some(Kind::V2)
+    } else if has(LOCAL_NAME) {
+        Some(Kind::Local)
+    } else {
+        has(PERIPHERALS_NAME.as_bytes()).then_some(Kind::Peripherals)
+    }
 }
 
 /// What kind of controller `node` is, enabled or not. `None`: none that this reader knows.
