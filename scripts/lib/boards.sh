@@ -36,7 +36,7 @@ choose_board() {
     one_of --console "$opt_console" "${board_consoles[@]}"
     board_defaults
     board_check
-    if ((opt_gic == 2 && opt_cpus > 8)); then
+    if [[ $opt_gic == 2 ]] && ((opt_cpus > 8)); then
         usage_error "--cpus: $opt_cpus CPUs with --gic 2, but a GICv2 has 8 at most"
     fi
     if [[ $opt_interactive == yes ]]; then
