@@ -28,12 +28,11 @@ board_defaults() {
 board_check() {
     ((opt_cpus == 4)) || usage_error "--cpus: $opt_board has 4, no more and no less"
     [[ $opt_gic == none ]] || usage_error "--gic: $opt_board has none"
-    [[ $opt_el != 1 ]] || usage_error "--el: $opt_board enters the flat image at 2, or the ELF at 3"
+    [[ $opt_el == 2 ]] || usage_error "--el: $opt_board enters the flat image at 2; where the ELF is linked for it has no memory"
     [[ ${opt_cpu%%,*} == cortex-a53 ]] || usage_error "--cpu: $opt_board has cortex-a53"
     (($(size_in_bytes "$opt_memory") == $(size_in_bytes "$(raspi3_memory)"))) \
         || usage_error "--memory: $opt_board has $(raspi3_memory)"
     if [[ -n $opt_at ]]; then
-        [[ $opt_el != 3 ]] || usage_error "--at: with --el 3 the ELF is loaded, where it was linked for"
         if ((opt_at % 4096 || opt_at < 0x80000 || opt_at >= 0x18000000)); then
             usage_error "--at: $opt_at is not a page from 0x80000 to 0x18000000"
         fi
@@ -44,10 +43,8 @@ board_check() {
 }
 
 board_load_address() {
-    local elf=$1 image=$2
-    if [[ $opt_el == 3 ]]; then
-        link_address "$elf"
-    elif [[ -n $opt_at ]]; then
+    local image=$2
+    if [[ -n $opt_at ]]; then
         printf '%s\n' "$opt_at"
     else
         image_offset "$image"
@@ -55,7 +52,7 @@ board_load_address() {
 }
 
 board_qemu() {
-    local elf=$1 image=$2 tree=$opt_dtb append=(-append "$bootargs") machine=raspi3ap name
+    local image=$2 tree=$opt_dtb append=(-append "$bootargs") machine=raspi3ap name
     ! raspi_has_bootargs || append=()
     case $opt_board in
     raspi3 | raspi3b) machine=raspi3b name=3-b ;;
@@ -69,10 +66,6 @@ board_qemu() {
         tree=$(raspi_pl011_tree "$tree" "${image%.img}.$name.pl011.dtb")
     fi
     qemu+=(-machine "$machine")
-    if [[ $opt_el == 3 ]]; then
-        qemu+=(-dtb "$tree" -kernel "$elf" "${append[@]}")
-        return
-    fi
     check_image_header "$image"
     [[ -z $opt_at ]] || image=$(image_at "$image" "$opt_at")
     qemu+=(-dtb "$tree" -kernel "$image" "${append[@]}")
