@@ -70,3 +70,12 @@ board_qemu() {
     [[ -z $opt_at ]] || image=$(image_at "$image" "$opt_at")
     qemu+=(-dtb "$tree" -kernel "$image" "${append[@]}")
 }
+
+# One card for all of them.
+board_card() {
+    raspi_card "$1" "$2" 3
+}
+
+board_card_check() {
+    raspi_card_check 3
+}

@@ -107,46 +107,10 @@ board_qemu() {
     qemu+=(-dtb "$tree" -kernel "$image" "${append[@]}")
 }
 
-# The boot partition: what the firmware in the board's GPU looks for. scripts/lib/card.sh gives the image, and what it is.
 board_card() {
-    local image=$1 what=$2 package tree stub=''
-    tree=$(board_tree broadcom/bcm2711-rpi-4-b.dtb)
-    package=$(<"$TREES/$FETCH_SUITE/PACKAGE")
-    package=${package%%,*}
-    scratch_dir
-    if [[ $card_psci == yes ]]; then
-        stub=$(firmware_file arm-trusted-firmware usr/lib/arm-trusted-firmware/rpi4/bl31.bin)
-        # TF-A makes `serial0` the console, which on the board goes to Bluetooth: the two names change places.
-        LC_ALL=C sed 's|/soc/serial@7e201000|/soc/serial@7e2:::::|; s|/soc/serial@7e215040|/soc/serial@7e201000|
-            s|/soc/serial@7e2:::::|/soc/serial@7e215040|' "$tree" >"$SCRATCH/tree"
-        ! cmp -s -- "$tree" "$SCRATCH/tree" || die "no names of serial ports in $tree"
-        tree=$SCRATCH/tree package+=', with serial0 and serial1 exchanged'
-    fi
-    cat >"$SCRATCH/config" <<TEXT
-# The first settings of a Raspberry Pi 4, read by its firmware.
-arm_64bit=1
-kernel=kernel8.img
-device_tree=bcm2711-rpi-4-b.dtb
-# The console: the mini UART, 115200 baud, on pins 8 and 10.
-enable_uart=1
-TEXT
-    if [[ -n $stub ]]; then
-        printf '# The first code at EL3, in place of the stub in the firmware.\narmstub=bl31.bin\nenable_gic=1\n' >>"$SCRATCH/config"
-    fi
-    printf '%s\n' "$card_append" >"$SCRATCH/cmdline"
-    card_file kernel8.img "$image" "$what"
-    card_file config.txt "$SCRATCH/config" 'scripts/image'
-    card_file cmdline.txt "$SCRATCH/cmdline" 'scripts/image'
-    card_file bcm2711-rpi-4-b.dtb "$tree" "$package"
-    if [[ -n $stub ]]; then
-        package=$(firmware_version arm-trusted-firmware)
-        card_file bl31.bin "$stub" "$package"
-        card_file bl31.txt "$(firmware_file arm-trusted-firmware usr/share/doc/arm-trusted-firmware/copyright)" "$package"
-    fi
-    [[ $card_firmware != none ]] || return 0
-    card_firmware_file start4.elf raspi-firmware usr/lib/raspi-firmware/start4.elf non-free-firmware
-    card_firmware_file fixup4.dat raspi-firmware usr/lib/raspi-firmware/fixup4.dat non-free-firmware
-    if [[ $card_firmware == package ]]; then
-        card_firmware_file raspi-firmware.txt raspi-firmware usr/share/doc/raspi-firmware/copyright non-free-firmware
-    fi
+    raspi_card "$1" "$2" 4
+}
+
+board_card_check() {
+    raspi_card_check 4
 }
