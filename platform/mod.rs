@@ -4,6 +4,7 @@
 
 mod power;
 mod raspi4;
+mod raspi5;
 
 use crate::dt::Machine;
 use crate::memory;
@@ -26,6 +27,14 @@ pub(crate) fn init(machine: &Machine<'_>) {
             Err(error) => log::warn!("{} at {:#x}: {error}", device.compatible, registers.base),
         }
     }
+}
+
+/// Every board whose firmware turns a CPU off for good.
+const STAY_OFF: [&str; 1] = [raspi5::STAYS_OFF];
+
+/// What the machine is compatible with, if its firmware does not start a CPU again that it has turned off.
+pub(crate) fn stays_off(machine: &Machine<'_>) -> Option<&'static str> {
+    STAY_OFF.into_iter().find(|board| machine.is_compatible(board))
 }
 
 /// Resets the machine. Returns if nothing here can.

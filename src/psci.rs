@@ -112,14 +112,27 @@ pub(crate) fn cpu_on(mpidr: u64, entry: u64, context: u64) -> Result<(), PsciErr
     }
 }
 
-/// The bootarg `reveille.cpu_off=pen`: no CPU is turned off.
+/// The bootarg `reveille.cpu_off=pen`, or what the board is: no CPU is turned off.
 static TO_THE_PEN: AtomicBool = AtomicBool::new(false);
 
 /// Reads the bootarg `reveille.cpu_off`: `firmware` (default), or `pen` for firmware that does not bring back what it has
-/// turned off. CPUs that leave then wait in the pen, as they do on machines without such firmware. By the boot CPU.
-pub(crate) fn choose_off(args: BootArgs<'_>) {
+/// turned off. CPUs that leave then wait in the pen, as they do on machines without such firmware. `stays_off` names a board whose
+/// firmware is known for that: there `pen` is the default. By the boot CPU.
+pub(crate) fn choose_off(args: BootArgs<'_>, stays_off: Option<&str>) {
+    let pen = match stays_off {
+        Some(board) => {
+            let pen = !args.chooses("reveille.cpu_off", "pen", "firmware");
+            if pen {
+                log::info!(
+                    "firmware of {board} does not start a CPU again: those that leave wait in the pen"
+                );
+            }
+            pen
+        }
+        None => args.chooses("reveille.cpu_off", "firmware", "pen"),
+    };
     // Relaxed: before any other CPU runs.
-    TO_THE_PEN.store(args.chooses("reveille.cpu_off", "firmware", "pen"), Ordering::Relaxed);
+    TO_THE_PEN.store(pen, Ordering::Relaxed);
 }
 
 /// How a CPU turns itself off: (conduit as `reveille_leave` wants it, function id). `(0, 0)` if it cannot.

@@ -3,7 +3,7 @@
 use crate::path::Path;
 use crate::region::{Region, Regions};
 
-/// The root interrupt controller: a GIC of one of two kinds, all addresses CPU physical.
+/// The root interrupt controller: a GIC of one of two kinds, or what a board has in its place. All addresses are CPU physical.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::large_enum_variant, reason = "there is one of it, and no allocator")]
 pub enum Gic<'a> {
@@ -31,20 +31,30 @@ pub enum Gic<'a> {
         /// The frames are described one CPU after the other. GICR_TYPER.Last then says nothing: those that adjoin are one region here.
         one_by_one: bool,
     },
+    /// No GIC: the controllers of the BCM2836 and BCM2837. [`Interrupt::id`](crate::Interrupt::id) says how their interrupts are numbered.
+    Bcm2836 {
+        /// Where the first is described.
+        path: Path<'a>,
+        /// The one of the cores: their timers and mailboxes ("ARM Quad A7 core", 4).
+        local: Region,
+        /// That of the BCM2835 behind it, for peripherals, if it is described.
+        peripherals: Option<Region>,
+    },
 }
 
 impl<'a> Gic<'a> {
     /// Where it is described.
     pub fn path(&self) -> Path<'a> {
         match self {
-            Self::V2 { path, .. } | Self::V3 { path, .. } => *path,
+            Self::V2 { path, .. } | Self::V3 { path, .. } | Self::Bcm2836 { path, .. } => *path,
         }
     }
 
-    /// GICD.
+    /// Its first registers: GICD, if it is a GIC.
     pub fn distributor(&self) -> Region {
         match self {
             Self::V2 { distributor, .. } | Self::V3 { distributor, .. } => *distributor,
+            Self::Bcm2836 { local, .. } => *local,
         }
     }
 }

@@ -1,9 +1,13 @@
-//! Interrupts of the GIC.
+//! Interrupts.
 
-/// One interrupt of the GIC.
+/// One interrupt of the interrupt controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interrupt {
     /// The INTID: 16 to 31 for a PPI, from 32 for an SPI.
+    ///
+    /// On a BCM2836, which has no such numbers: 16 and the bit in the source register of a core for what each core has of its own ("ARM
+    /// Quad A7 core", 4.10). From 32 the 64 of the BCM2835's GPU, and from 96 the 8 that it calls the ARM's ("BCM2835 ARM
+    /// Peripherals", 7.5).
     pub id: u32,
     /// How it is signalled.
     pub trigger: Trigger,

@@ -3,6 +3,9 @@
 # QEMU's `raspi4b`: four Cortex-A72, a GIC-400, a spin table in the place of firmware, and the tree of the real board, out of
 # Debian's arm64 kernel, which QEMU completes. What QEMU lacks it disables in the tree, and says so.
 
+# shellcheck source=../raspi/common.sh
+source "$ROOT/platform/raspi/common.sh"
+
 board_names=(raspi4 raspi4b)
 board_firmware=(tf-a)
 board_consoles=(mini pl011)
@@ -30,7 +33,7 @@ board_check() {
             usage_error "--at: $opt_at is not a page from 0x80000 to $RASPI4_TREE"
         fi
     fi
-    if [[ -n $opt_append ]] && raspi4_has_bootargs; then
+    if [[ -n $opt_append ]] && raspi_has_bootargs; then
         usage_error "--append: with --dtb the boot arguments are those of the tree"
     fi
     if [[ -n $opt_firmware ]]; then
@@ -39,11 +42,6 @@ board_check() {
         opt_console=pl011
     fi
     opt_console=${opt_console:-mini}
-}
-
-# Does the tree of --dtb bring its boot arguments? QEMU would replace them.
-raspi4_has_bootargs() {
-    [[ -n $opt_dtb ]] && LC_ALL=C grep -aq bootargs -- "$opt_dtb"
 }
 
 board_load_address() {
@@ -55,16 +53,6 @@ board_load_address() {
     else
         image_offset "$image"
     fi
-}
-
-# The tree with the other UART as its console: a file beside the image. The two names have the same length, so that no tool is
-# needed that running does not take.
-raspi4_pl011_tree() {
-    local tree=$1 copy=$2
-    LC_ALL=C sed 's/serial1:115200n8/serial0:115200n8/' "$tree" >"$copy.$$"
-    ! cmp -s -- "$tree" "$copy.$$" || die "$tree names another console than serial1:115200n8: --console cannot change it"
-    mv -f -- "$copy.$$" "$copy"
-    printf '%s\n' "$copy"
 }
 
 # TF-A as the `armstub` of the board's own firmware: at address 0, told where the tree and the image are, which are loaded
@@ -92,13 +80,13 @@ raspi4_tfa() {
 
 board_qemu() {
     local elf=$1 image=$2 tree=$opt_dtb append=(-append "$bootargs") address files
-    ! raspi4_has_bootargs || append=()
+    ! raspi_has_bootargs || append=()
     [[ -n $tree ]] || tree=$(board_tree broadcom/bcm2711-rpi-4-b.dtb)
     board_serial=1
     if [[ $opt_console == pl011 ]]; then
         board_serial=0
         # TF-A changes the tree itself.
-        [[ -n $opt_firmware ]] || tree=$(raspi4_pl011_tree "$tree" "${image%.img}.pl011.dtb")
+        [[ -n $opt_firmware ]] || tree=$(raspi_pl011_tree "$tree" "${image%.img}.pl011.dtb")
     fi
     qemu+=(-machine raspi4b)
     if [[ $opt_el == 3 ]]; then
@@ -119,46 +107,10 @@ board_qemu() {
     qemu+=(-dtb "$tree" -kernel "$image" "${append[@]}")
 }
 
-# The boot partition: what the firmware in the board's GPU looks for. scripts/lib/card.sh gives the image, and what it is.
 board_card() {
-    local image=$1 what=$2 package tree stub=''
-    tree=$(board_tree broadcom/bcm2711-rpi-4-b.dtb)
-    package=$(<"$TREES/$FETCH_SUITE/PACKAGE")
-    package=${package%%,*}
-    scratch_dir
-    if [[ $card_psci == yes ]]; then
-        stub=$(firmware_file arm-trusted-firmware usr/lib/arm-trusted-firmware/rpi4/bl31.bin)
-        # TF-A makes `serial0` the console, which on the board goes to Bluetooth: the two names change places.
-        LC_ALL=C sed 's|/soc/serial@7e201000|/soc/serial@7e2:::::|; s|/soc/serial@7e215040|/soc/serial@7e201000|
-            s|/soc/serial@7e2:::::|/soc/serial@7e215040|' "$tree" >"$SCRATCH/tree"
-        ! cmp -s -- "$tree" "$SCRATCH/tree" || die "no names of serial ports in $tree"
-        tree=$SCRATCH/tree package+=', with serial0 and serial1 exchanged'
-    fi
-    cat >"$SCRATCH/config" <<TEXT
-# The first settings of a Raspberry Pi 4, read by its firmware.
-arm_64bit=1
-kernel=kernel8.img
-device_tree=bcm2711-rpi-4-b.dtb
-# The console: the mini UART, 115200 baud, on pins 8 and 10.
-enable_uart=1
-TEXT
-    if [[ -n $stub ]]; then
-        printf '# The first code at EL3, in place of the stub in the firmware.\narmstub=bl31.bin\nenable_gic=1\n' >>"$SCRATCH/config"
-    fi
-    printf '%s\n' "$card_append" >"$SCRATCH/cmdline"
-    card_file kernel8.img "$image" "$what"
-    card_file config.txt "$SCRATCH/config" 'scripts/image'
-    card_file cmdline.txt "$SCRATCH/cmdline" 'scripts/image'
-    card_file bcm2711-rpi-4-b.dtb "$tree" "$package"
-    if [[ -n $stub ]]; then
-        package=$(firmware_version arm-trusted-firmware)
-        card_file bl31.bin "$stub" "$package"
-        card_file bl31.txt "$(firmware_file arm-trusted-firmware usr/share/doc/arm-trusted-firmware/copyright)" "$package"
-    fi
-    [[ $card_firmware != none ]] || return 0
-    card_firmware_file start4.elf raspi-firmware usr/lib/raspi-firmware/start4.elf non-free-firmware
-    card_firmware_file fixup4.dat raspi-firmware usr/lib/raspi-firmware/fixup4.dat non-free-firmware
-    if [[ $card_firmware == package ]]; then
-        card_firmware_file raspi-firmware.txt raspi-firmware usr/share/doc/raspi-firmware/copyright non-free-firmware
-    fi
+    raspi_card "$1" "$2" 4
+}
+
+board_card_check() {
+    raspi_card_check 4
 }

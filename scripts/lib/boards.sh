@@ -23,7 +23,7 @@ board_file() {
         ! among "$1" "${entry[@]}" || found=$folder
     done < <(board_list)
     [[ -n $found ]] || usage_error "$2: unknown '$1'; there are: $(join ', ' "${known[@]}")"
-    board_firmware=() board_consoles=() board_acpi=no board_tree_only=''
+    board_firmware=() board_consoles=() board_acpi=no board_tree_only='' board_tree_suite=''
     # shellcheck disable=SC1091 # any of the boards
     source "$found/board.sh"
 }
@@ -37,7 +37,7 @@ choose_board() {
     [[ $opt_acpi == no || $board_acpi == yes ]] || usage_error "--acpi: $opt_board has no firmware with ACPI tables"
     board_defaults
     board_check
-    if ((opt_gic == 2 && opt_cpus > 8)); then
+    if [[ $opt_gic == 2 ]] && ((opt_cpus > 8)); then
         usage_error "--cpus: $opt_cpus CPUs with --gic 2, but a GICv2 has 8 at most"
     fi
     if [[ $opt_interactive == yes ]]; then
@@ -49,7 +49,7 @@ choose_board() {
 # A board that QEMU does not have: say what the runtime reads off its tree, and end the script.
 describe_board() {
     local tree host
-    tree=$(board_tree "$board_tree_only")
+    tree=$(board_tree "$board_tree_only" "$board_tree_suite")
     host=$(host_triple)
     say "QEMU has no $opt_board; this is what its tree says:"
     # shellcheck disable=SC2046 # one word or none

@@ -13,7 +13,7 @@ readonly MANIFEST=manifest.txt
 card_help() {
     cat <<'TEXT'
   --example NAME    the example that boots (default monitor)
-  --psci            with TF-A before it, fetched from Debian's packages, which brings PSCI
+  --psci            raspi4: with TF-A before it, fetched from Debian's packages, which brings PSCI
   --firmware DIR    the board's own firmware from this directory
   --no-firmware     without it, for a card that has it already. With neither it is fetched from Debian's packages
   --append ARGS     boot arguments
@@ -52,6 +52,7 @@ card_check() {
     check_image_name example "$card_example"
     opt_name=$card_example
     check_image_options
+    ! declare -F board_card_check >/dev/null || board_card_check
     [[ $card_append != *$'\n'* ]] || usage_error '--append: more than one line'
 }
 

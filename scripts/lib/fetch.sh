@@ -59,16 +59,25 @@ apt_download() {
 }
 
 fetch_trees() {
-    [[ -e $TREES/$FETCH_SUITE/PACKAGE ]] && return
-    say "fetching the device trees of Debian's arm64 kernel (65 MB are downloaded, once)"
-    "$ROOT/tests/trees/fetch-corpus" --into "$TREES" "$FETCH_SUITE"
+    [[ -e $TREES/$1/PACKAGE ]] && return
+    say "fetching the device trees of Debian's arm64 kernel in $1 (65 to 100 MB are downloaded, once)"
+    "$ROOT/tests/trees/fetch-corpus" --into "$TREES" "$1"
 }
 
-# The path of a board's device tree, such as broadcom/bcm2711-rpi-4-b.dtb.
+# The path of a board's device tree, such as broadcom/bcm2711-rpi-4-b.dtb, of the suite above or of another, for boards that its kernel
+# does not have: board_tree TREE [SUITE]
 board_tree() {
-    [[ -e $TREES/$FETCH_SUITE/PACKAGE ]] || fetching fetch_trees
-    [[ -f $TREES/$FETCH_SUITE/$1 ]] || die "no $1 among the device trees of $(<"$TREES/$FETCH_SUITE/PACKAGE")"
-    printf '%s\n' "$TREES/$FETCH_SUITE/$1"
+    local suite=${2:-$FETCH_SUITE}
+    [[ -e $TREES/$suite/PACKAGE ]] || fetching fetch_trees "$suite"
+    [[ -f $TREES/$suite/$1 ]] || die "no $1 among the device trees of $(<"$TREES/$suite/PACKAGE")"
+    printf '%s\n' "$TREES/$suite/$1"
+}
+
+# The kernel package whose trees were fetched: tree_package [SUITE]
+tree_package() {
+    local package
+    package=$(<"$TREES/${1:-$FETCH_SUITE}/PACKAGE")
+    printf '%s\n' "${package%%,*}"
 }
 
 # What fetches works in a directory of its own, and keeps what it made there: keep_firmware DIRECTORY NAME. In one step, so that

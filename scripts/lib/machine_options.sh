@@ -97,7 +97,8 @@ parse_machine_options() {
 # Sets MACHINE_WORDS to the options by which BOARD is this machine again, with this image: what the board has filled in is written
 # out, what has not been given is left out. How it is watched is not among them: machine_words BOARD
 machine_words() {
-    MACHINE_WORDS=(--board "$1" --cpus "$opt_cpus" --gic "$opt_gic" --el "$opt_el" --cpu "$opt_cpu" --memory "$opt_memory")
+    MACHINE_WORDS=(--board "$1" --cpus "$opt_cpus" --el "$opt_el" --cpu "$opt_cpu" --memory "$opt_memory")
+    [[ $opt_gic == none ]] || MACHINE_WORDS+=(--gic "$opt_gic")
     [[ $opt_target == "$(default_target)" ]] || MACHINE_WORDS+=(--target "$opt_target")
     [[ -z $opt_features ]] || MACHINE_WORDS+=(--features "$opt_features")
     [[ -z $opt_append ]] || MACHINE_WORDS+=(--append "$opt_append")

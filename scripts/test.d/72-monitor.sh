@@ -21,6 +21,8 @@ for board in zcu102 imx8mp; do
     check "monitor/talk/$board" --full --limit 300 monitor talk --board "$board"
 done
 check monitor/talk/versal --full --limit 300 monitor_two talk --board versal
+check monitor/talk/raspi3/mini --full --limit 300 monitor talk --board raspi3b
+check monitor/talk/raspi3/pl011 --full --limit 300 monitor talk --board raspi3ap --console pl011
 check monitor/panic/gic3 --limit 300 monitor panic
 check monitor/panic/raspi4 --limit 300 monitor panic --board raspi4b
 check monitor/leave --limit 300 monitor leave

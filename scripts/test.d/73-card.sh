@@ -142,6 +142,68 @@ card_psci() {
 }
 check card/psci --limit 900 card_psci
 
+# The value of setting $2 in the config.txt $1 for a model that passes the filters $3..
+setting() {
+    local file=$1 name=$2
+    shift 2
+    awk -v name="$name" -v filters=" all $* " '
+        /^\[/ { counts = index(filters, " " substr($0, 2, length($0) - 2) " ") }
+        BEGIN { counts = 1 }
+        counts && index($0, name "=") == 1 { value = substr($0, length(name) + 2) }
+        END { print value }' "$file"
+}
+
+# card_boots MACHINE FILTER..: what the firmware of such a model would choose from the directory `all` boots.
+card_boots() {
+    local machine=$1 kernel tree qemu rc=0
+    shift
+    kernel=$(setting all/config.txt kernel "$@")
+    tree=$(setting all/config.txt device_tree "$@")
+    qemu=(qemu-system-aarch64 -machine "$machine" -kernel "all/$kernel" -dtb "all/$tree" -append 'reveille.exit=semihosting deadline_ms=60000'
+        -nodefaults -display none -serial null -serial stdio -semihosting-config 'enable=on,target=native')
+    say "+ $(quoted "${qemu[@]}")"
+    timeout -k 5 200 "${qemu[@]}" </dev/null >"raw-$tree" || rc=$?
+    take_console "raw-$tree"
+    # shellcheck disable=SC2034 # read by check_expectation
+    CODE=$rc check_expectation 'roll_call 4'
+}
+
+# One card for every model, and one for each.
+card_models() {
+    local image=$ROOT/scripts/image model
+    card_room
+    "$image" raspi all --example roll_call
+    manifest_holds all
+    [[ $(files_in all) == 'bcm2711-rpi-4-b.dtb bcm2712-rpi-5-b.dtb bcm2837-rpi-3-a-plus.dtb bcm2837-rpi-3-b-plus.dtb bcm2837-rpi-3-b.dtb bcm2837-rpi-zero-2-w.dtb bootcode.bin cmdline.txt config.txt fixup.dat fixup4.dat kernel8.img manifest.txt raspi-firmware.txt start.elf start4.elf' ]] \
+        || fail "not the files of a card for all: $(files_in all)"
+    for model in 'bcm2837-rpi-3-b pi3' 'bcm2837-rpi-3-b-plus pi3 pi3+ board-type=0x0d' 'bcm2837-rpi-3-a-plus pi3 pi3+ board-type=0x0e' \
+        'bcm2837-rpi-zero-2-w pi0 pi0w pi02' 'bcm2711-rpi-4-b pi4' 'bcm2712-rpi-5-b pi5'; do
+        # shellcheck disable=SC2086 # a word for each filter
+        [[ $(setting all/config.txt device_tree ${model#* }) == "${model%% *}.dtb" ]] || fail "another tree than that of $model"
+    done
+    [[ $(setting all/config.txt os_check pi5) == 0 && -z $(setting all/config.txt os_check pi4) ]] || fail 'os_check is for raspi5 alone'
+    [[ $(setting all/config.txt enable_uart pi5) == 1 && $(setting all/config.txt arm_64bit pi3) == 1 ]] || fail 'settings for all'
+    grep -q '^# bcm2712-rpi-5-b.dtb: .* from linux-image-.* [0-9.-]*$' all/manifest.txt || fail 'no version of the tree'
+    card_boots raspi3b pi3
+    card_boots raspi3ap pi3 pi3+ board-type=0x0e
+    card_boots raspi3ap pi0 pi0w pi02
+    card_boots raspi4b pi4
+
+    "$image" raspi3 three --example roll_call
+    manifest_holds three
+    [[ $(files_in three) == 'bcm2837-rpi-3-a-plus.dtb bcm2837-rpi-3-b-plus.dtb bcm2837-rpi-3-b.dtb bcm2837-rpi-zero-2-w.dtb bootcode.bin cmdline.txt config.txt fixup.dat kernel8.img manifest.txt raspi-firmware.txt start.elf' ]] \
+        || fail "not the files of a card for raspi3: $(files_in three)"
+    "$image" raspi5 five --example roll_call
+    manifest_holds five
+    [[ $(files_in five) == 'bcm2712-rpi-5-b.dtb cmdline.txt config.txt kernel8.img manifest.txt' ]] \
+        || fail "not the files of a card for raspi5: $(files_in five)"
+    "$ROOT/scripts/flash" --yes --from all card.img
+    read_card card.img out
+    diff -r all out || fail 'not what was to be on it'
+    rm -f card.img
+}
+check card/models --full --limit 1500 card_models
+
 # Firmware is fetched when a card is half made, and what is there of the card stays.
 card_fetch() {
     card_room

@@ -10,6 +10,10 @@ card_errors() {
     refused "BOARD: unknown 'toaster'; there are: .*raspi4" "$image" toaster new
     refused 'BOARD: virt boots from no card' "$image" virt new
     refused "what is 'more'" "$image" raspi4 new more
+    refused '--psci: raspi4 alone has it' "$image" raspi3 new --psci
+    refused '--psci: raspi4 alone has it' "$image" raspi new --psci
+    refused '--firmware, --no-firmware: raspi5 has its firmware in an EEPROM' "$image" raspi5 new --no-firmware
+    refused '--board: raspi is a card for several boards' "$ROOT/scripts/run" --board raspi
     refused "unknown option '--colour'" "$image" raspi4 new --colour
     refused "no example 'no_such'; there are: .*monitor" "$image" raspi4 new --example no_such
     refused '--example: its value is missing' "$image" raspi4 new --example

@@ -152,6 +152,8 @@ pub enum Trigger {
     Edge,
 }
 
+/// What a BCM2836 has in place of a GIC.
+pub(crate) const BCM2836: u8 = 4;
 /// GICv2.
 pub(crate) const V2: u8 = 2;
 /// GICv3 and later.
@@ -169,19 +171,19 @@ pub(crate) trait CpuInterface {
     fn settle(acknowledged: u32) -> Option<u32>;
     /// Ends an interrupt: its priority no longer counts, and it may come again.
     fn end(acknowledged: u32);
-    /// Opens this CPU, in a handler, to what is more urgent than the interrupt that it handles.
+    /// Opens this CPU, in the handler of the interrupt that was acknowledged, to what is more urgent.
     ///
     /// # Safety
     ///
     /// The interrupt is acknowledged and not ended, and what the vector saved is on the stack.
     #[inline(always)]
-    unsafe fn open() {
+    unsafe fn open(_acknowledged: u32) {
         // SAFETY: the caller's.
         unsafe { regs::daif_clear() }
     }
     /// Undoes [`open`](Self::open): nothing comes between here and the `eret`.
     #[inline(always)]
-    fn close() {
+    fn close(_acknowledged: u32) {
         regs::daif_set();
     }
 }

@@ -1,16 +1,18 @@
 //! The controller of this machine, and each CPU's part of it.
 
-use super::common::{CpuInterface, Deafness, GicError, Priority, SETTLES, SGIS, Trigger, V2, V3, V3_NMI};
+use super::common::{
+    BCM2836, CpuInterface, Deafness, GicError, Priority, SETTLES, SGIS, Trigger, V2, V3, V3_NMI,
+};
 use super::number::WAKE;
-use super::part::{CpuPart, TARGET_V2, with_sgi};
-use super::{sgi, v2, v3, v3_cpu};
+use super::part::{CpuPart, TARGET_BCM2836, TARGET_V2, with_sgi};
+use super::{bcm2836, sgi, v2, v3, v3_cpu};
 use crate::arch::regs;
 use crate::clock::HardwareLimit;
 use crate::dt;
 use crate::masking::{self, BY_V2, BY_V3, BY_V3_HINT};
 use crate::percpu::CpuId;
 use crate::percpu::area::{self, Area, Part};
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use spin::Once;
 
 /// Which controller there is; 0 until it works.
@@ -29,6 +31,8 @@ const HAS_CLASSES: u8 = 2;
 /// What an NMI-class interrupt gets at, beyond CPUs that take any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NmiReach {
+    /// Nothing: the controller has no priorities. Not even a CPU in a handler takes any.
+    Never,
     /// Nothing: masking is by `DAIF.I`, and there is no FEAT_NMI.
     Unmasked,
     /// CPUs that have masked interrupts by priority, which is how the runtime does it.
@@ -39,6 +43,9 @@ pub(crate) enum NmiReach {
 
 /// How far NMI-class interrupts reach on this machine.
 pub(crate) fn nmi_reach() -> NmiReach {
+    if kind() == BCM2836 {
+        return NmiReach::Never;
+    }
     match (regs::has_allint(), masking::by_daif_alone()) {
         (true, _) => NmiReach::Daif,
         (false, true) => NmiReach::Unmasked,
@@ -48,8 +55,10 @@ pub(crate) fn nmi_reach() -> NmiReach {
 
 static GIC_V2: Once<v2::GicV2> = Once::new();
 static GIC_V3: Once<v3::GicV3> = Once::new();
+/// There is no GIC, but what a BCM2836 has. Relaxed: set by the boot CPU before any other runs.
+static IS_BCM2836: AtomicBool = AtomicBool::new(false);
 
-/// Which controller there is: [`V2`], [`V3`], or 0 while there is none.
+/// Which controller there is: [`V2`], [`V3`], [`BCM2836`], or 0 while there is none.
 #[inline(always)]
 pub(crate) fn kind() -> u8 {
     // Relaxed: set by the boot CPU before any other runs, which `kick` and `arrive` order.
@@ -84,12 +93,16 @@ pub(crate) fn init(gic: &dt::Gic<'_>, firmware_is_ours: bool) -> Result<(), GicE
             v3.init(firmware_is_ours)?;
             GIC_V3.call_once(|| v3);
         }
+        dt::Gic::Bcm2836 { local, peripherals, .. } => {
+            bcm2836::init(*local, *peripherals)?;
+            IS_BCM2836.store(true, Ordering::Relaxed);
+        }
     }
     Ok(())
 }
 
 /// Sets up this CPU's own part: SGIs enabled, nothing pending or active, everything at its priority, mask
-/// open. Called with `DAIF.I` set; from the boot CPU's call on, masking is by priority.
+/// open. Called with `DAIF.I` set; from the boot CPU's call on, masking is by priority, where there are any.
 pub(crate) fn init_cpu(firmware_is_ours: bool) -> Result<(), GicError> {
     let area = area::current();
     let part = CpuPart::of(area);
@@ -106,12 +119,17 @@ pub(crate) fn init_cpu(firmware_is_ours: bool) -> Result<(), GicError> {
         note_kind(part, if v3.has_nmi() { V3_NMI } else { V3 }, V3);
         // SAFETY: as above, and the system registers of a GICv3 are on.
         unsafe { masking::choose(area, if hint { BY_V3_HINT } else { BY_V3 }, 0) };
+    } else if IS_BCM2836.load(Ordering::Relaxed) {
+        bcm2836::init_cpu()?;
+        note_classes(false)?;
+        note_kind(part, BCM2836, BCM2836);
     }
     Ok(())
 }
 
 /// This CPU, whose part it is, takes its interrupts by `entry`, and the controller is of this `kind`. In a later life both are known:
 /// others read them, and so they are not written again.
+#[inline(never)]
 fn note_kind(part: &CpuPart, entry: u8, kind: u8) {
     if part.entry() != entry {
         part.entry.store(entry, Ordering::Relaxed);
@@ -122,6 +140,7 @@ fn note_kind(part: &CpuPart, entry: u8, kind: u8) {
 }
 
 /// The binary point of this CPU is ours, or not: said before [`KIND`] is, by the boot CPU first.
+#[inline(never)]
 fn note_classes(grouped: bool) -> Result<(), GicError> {
     // Relaxed: it stands for nothing else. Either this CPU finds that there are classes, or nobody uses them any more.
     if kind() == 0 {
@@ -157,6 +176,7 @@ pub(crate) fn silence() {
     match kind() {
         V3 => v3_cpu::silence(),
         V2 => v2::silence(),
+        BCM2836 => bcm2836::silence(),
         _ => {}
     }
 }
@@ -167,6 +187,7 @@ pub(crate) fn silence_on(area: &Area) {
     match CpuPart::of(area).entry() {
         V2 => v2::silence(),
         V3 | V3_NMI => v3_cpu::silence(),
+        BCM2836 => bcm2836::silence(),
         _ => {}
     }
 }
@@ -187,7 +208,7 @@ pub(crate) fn prove(timer: u32) -> Result<(), GicError> {
     match CpuPart::of(area::current()).entry() {
         V3 => hear::<v3_cpu::Cpu>(),
         V3_NMI => hear::<v3_cpu::NmiCpu>(),
-        V2 => hear::<v2::Cpu>(),
+        V2 | BCM2836 => hear::<v2::CpuOrBcm2836>(),
         _ => return Ok(()),
     }?;
     if !can_enable(SGIS) {
@@ -204,6 +225,7 @@ pub(crate) fn prove(timer: u32) -> Result<(), GicError> {
 pub(crate) fn can_enable(these: u32) -> bool {
     match kind() {
         V3 => v3().can_enable(CpuPart::of(area::current()).redistributor.load(Ordering::Relaxed), these),
+        BCM2836 => bcm2836::can_enable(these),
         _ => v2().can_enable(these),
     }
 }
@@ -231,6 +253,7 @@ fn hear<C: CpuInterface>() -> Result<(), GicError> {
     }
     let why = match kind() {
         V3 => v3().deaf(part.redistributor.load(Ordering::Relaxed)),
+        BCM2836 => Deafness::NoSign,
         _ => v2().deaf(),
     };
     Err(GicError::Deaf { why })
@@ -243,6 +266,7 @@ pub(crate) fn quiet_cpu() {
     match kind() {
         V3 => v3().quiet_cpu(part.redistributor.load(Ordering::Relaxed)),
         V2 => v2().quiet_cpu(),
+        BCM2836 => bcm2836::quiet_cpu(),
         _ => {}
     }
 }
@@ -253,6 +277,12 @@ pub(crate) fn find_cpu_parts() {
     if GIC_V2.get().is_some() {
         // Whoever is to be stopped is sent to as soon as it has arrived.
         area::areas().iter().for_each(|area| CpuPart::of(area).target.store(TARGET_V2, Ordering::Relaxed));
+    }
+    if IS_BCM2836.load(Ordering::Relaxed) {
+        for area in area::areas() {
+            let target = TARGET_V2 | TARGET_BCM2836 | bcm2836::target(area.mpidr);
+            CpuPart::of(area).target.store(target, Ordering::Relaxed);
+        }
     }
     if let Some(v3) = GIC_V3.get() {
         v3.end_lpis();
@@ -273,6 +303,7 @@ pub(crate) fn enable(intid: u32, enable: bool) {
     match kind() {
         V3 => v3().enable(own_redistributor(), intid, enable),
         V2 => v2().enable(intid, enable),
+        BCM2836 => bcm2836::enable(intid, enable),
         _ => {}
     }
 }
@@ -308,6 +339,7 @@ pub(crate) fn is_pending(intid: u32) -> bool {
     match kind() {
         V3 => v3().is_pending(own_redistributor(), intid),
         V2 => v2().is_pending(intid),
+        BCM2836 => bcm2836::is_pending(intid),
         _ => false,
     }
 }
@@ -334,14 +366,32 @@ pub(crate) fn set_trigger(intid: u32, trigger: Trigger) {
     }
 }
 
-/// Sends an SPI to `cpu` from now on.
+/// Sends an SPI to `cpu` from now on; all of them, where the controller has one route.
 pub(crate) fn route(intid: u32, cpu: CpuId) {
     let area = area::of(cpu);
     match kind() {
         V3 => v3().route(intid, area.mpidr),
         V2 => v2().route(intid, CpuPart::of(area).target.load(Ordering::Relaxed) as u8),
+        BCM2836 => bcm2836::route(area.mpidr),
         _ => {}
     }
+}
+
+/// All SPIs of the CPU `from` interrupt `to` from now on, if the controller has one route for all of them.
+pub(crate) fn route_all(from: CpuId, to: CpuId) {
+    if kind() == BCM2836 {
+        bcm2836::route_from(area::of(from).mpidr, area::of(to).mpidr);
+    }
+}
+
+/// Whether the controller keeps what is pending and what is active, so that both can be said, and set.
+pub(crate) fn keeps_state() -> bool {
+    kind() != BCM2836
+}
+
+/// Whether there is a PPI or SPI with this number.
+pub(crate) fn has(intid: u32) -> bool {
+    if kind() == BCM2836 { bcm2836::has(intid) } else { (16..interrupts().max(32)).contains(&intid) }
 }
 
 /// One more than the highest SPI number.
@@ -349,6 +399,7 @@ pub(crate) fn interrupts() -> u32 {
     match kind() {
         V3 => v3().interrupts(),
         V2 => v2().interrupts(),
+        BCM2836 => bcm2836::INTERRUPTS,
         _ => 0,
     }
 }

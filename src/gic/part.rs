@@ -10,16 +10,19 @@ pub(crate) struct CpuPart {
     /// GICv3: address of its redistributor; 0 unknown.
     pub(super) redistributor: AtomicU64,
     /// What an SGI to it takes. GICv3: the target fields of ICC_SGI1R_EL1. GICv2: [`TARGET_V2`], from before any other CPU
-    /// starts, and its bit in target lists once it has come up and found out: until then an SGI to it reaches nobody.
+    /// starts, and its bit in target lists once it has come up and found out: until then an SGI to it reaches nobody. BCM2836: both marks, and its
+    /// bit.
     pub(super) target: AtomicU64,
-    /// Which CPU interface its interrupt entry uses: `V2`, `V3`, `V3_NMI`.
+    /// Which CPU interface its interrupt entry uses: `V2`, `V3`, `V3_NMI`, `BCM2836`.
     pub(super) entry: AtomicU8,
     /// Why it could not be set up; 0: it could. Relaxed: what `give_up` does to the slot orders it before its reader.
     complaint: AtomicU8,
 }
 
-/// Marks the targets of GICv2; reserved in ICC_SGI1R_EL1.
+/// Marks the targets of GICv2, and of what is no GIC; reserved in ICC_SGI1R_EL1.
 pub(super) const TARGET_V2: u64 = 1 << 63;
+/// Marks those of what is no GIC, besides.
+pub(super) const TARGET_BCM2836: u64 = 1 << 62;
 
 /// The target list in what is sent.
 #[cfg(feature = "fault-injection")]
@@ -46,7 +49,7 @@ impl CpuPart {
         Complaint(self.complaint.load(Ordering::Relaxed))
     }
 
-    /// Which CPU interface its interrupt entry uses: `V2`, `V3` or `V3_NMI`.
+    /// Which CPU interface its interrupt entry uses: `V2`, `V3`, `V3_NMI` or `BCM2836`.
     #[inline(always)]
     pub(crate) fn entry(&self) -> u8 {
         // Relaxed: written by its own CPU before it takes interrupts.

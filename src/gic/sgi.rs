@@ -3,8 +3,8 @@
 #[cfg(feature = "fault-injection")]
 use super::fault;
 use super::number::{Sgi, WAKE};
-use super::part::{CpuPart, TARGET_V2, with_sgi};
-use super::{v2, v3_cpu};
+use super::part::{CpuPart, TARGET_BCM2836, TARGET_V2, with_sgi};
+use super::{bcm2836, v2, v3_cpu};
 use crate::arch::rarely;
 use crate::percpu::area::{self, Area, Part};
 use crate::percpu::{CpuId, CpuSet};
@@ -61,7 +61,17 @@ pub(super) fn send_for_sure(what: u64) {
     if what & TARGET_V2 == 0 {
         v3_cpu::send(what);
     } else {
+        send_otherwise(what);
+    }
+}
+
+/// Sends to a target that is marked.
+#[inline(always)]
+fn send_otherwise(what: u64) {
+    if what & TARGET_BCM2836 == 0 {
         v2::send(what);
+    } else {
+        bcm2836::send(what);
     }
 }
 
@@ -73,12 +83,12 @@ fn send(what: u64) {
         v3_cpu::send(what);
     } else {
         rarely();
-        v2::send(what);
+        send_otherwise(what);
     }
 }
 
 /// Collects CPUs to interrupt: one register write for each run of CPUs, in the order in which they are added, that one
-/// target list reaches (GICv3: up to 16 of a cluster), or one in all (GICv2). What is collected is sent when the next CPU is
+/// target list reaches (GICv3: up to 16 of a cluster), or one in all (GICv2), or one for each (BCM2836). What is collected is sent when the next CPU is
 /// not of that cluster, and at the drop. Sets are gone through by id, and ids follow the tree: so it is one write for each
 /// cluster where the tree lists the CPUs of a cluster together, and up to one for each CPU where it does not.
 pub(crate) struct SgiBatch {

@@ -4,6 +4,7 @@
 //! Non-secure, emulated by a hypervisor. Hence: IGROUPR is written only where it reads other than 0, GICD_CTLR is 1,
 //! GICC_CTLR 1 beside its bypass bits, the identification registers and CPENDSGIR are never touched.
 
+use super::bcm2836;
 use super::common::{
     self, BINARY_POINT, Deafness, GicError, NMI_PRIORITY, NORMAL, SGIS, Trigger, secure_write,
 };
@@ -292,6 +293,41 @@ impl common::CpuInterface for Cpu {
     fn end(acknowledged: u32) {
         // The whole of IAR: for an SGI it names the sender (IHI 0048B 4.4.5).
         Self::registers().eoir.set(acknowledged);
+    }
+}
+
+/// That of a GICv2, or of a BCM2836: one for both, where an instruction more costs less than a copy of what uses it.
+pub(crate) struct CpuOrBcm2836;
+
+impl common::CpuInterface for CpuOrBcm2836 {
+    fn acknowledge() -> u32 {
+        if bcm2836::is_there() { bcm2836::Cpu::acknowledge() } else { Cpu::acknowledge() }
+    }
+
+    #[inline(always)]
+    fn intid(acknowledged: u32) -> u32 {
+        Cpu::intid(acknowledged)
+    }
+
+    fn settle(acknowledged: u32) -> Option<u32> {
+        Cpu::settle(acknowledged)
+    }
+
+    fn end(acknowledged: u32) {
+        if acknowledged & bcm2836::MARK == 0 {
+            Cpu::end(acknowledged);
+        }
+    }
+
+    unsafe fn open(acknowledged: u32) {
+        if acknowledged & bcm2836::MARK == 0 {
+            // SAFETY: the caller's.
+            unsafe { Cpu::open(acknowledged) }
+        }
+    }
+
+    fn close(acknowledged: u32) {
+        Cpu::close(acknowledged);
     }
 }
 

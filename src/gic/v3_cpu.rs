@@ -76,13 +76,13 @@ impl CpuInterface for NmiCpu {
     }
 
     #[inline(always)]
-    unsafe fn open() {
+    unsafe fn open(_: u32) {
         // SAFETY: the caller's; ALLINT exists where this implementation is chosen.
         unsafe { asm!("msr S0_1_C4_C0_0, xzr", "msr daifclr, #3", options(nostack, preserves_flags)) }
     }
 
     #[inline(always)]
-    fn close() {
+    fn close(_: u32) {
         // SAFETY: masking is always permitted; ALLINT exists where this implementation is chosen.
         unsafe { asm!("msr daifset, #3", "msr S0_1_C4_C1_0, xzr", options(nostack, preserves_flags)) }
     }

@@ -91,9 +91,12 @@ fn lock_peripheral(intid: u32) -> Result<impl Sized, IrqError> {
 ///
 /// # Errors
 ///
-/// As [`enable`].
+/// As [`enable`]; [`IrqError::NoState`] on a BCM2836.
 pub fn set_pending(intid: u32) -> Result<(), IrqError> {
     let _setup = lock_peripheral(intid)?;
+    if !gic::keeps_state() {
+        return Err(IrqError::NoState);
+    }
     gic::set_pending(intid, true);
     Ok(())
 }
@@ -109,7 +112,8 @@ pub fn clear_pending(intid: u32) -> Result<(), IrqError> {
     Ok(())
 }
 
-/// Whether the interrupt `intid` is pending: an SPI; of a PPI that of the calling CPU. As the controller says it; a hypervisor may not.
+/// Whether the interrupt `intid` is pending: an SPI; of a PPI that of the calling CPU. As the controller says it; a hypervisor may not, and
+/// on a BCM2836 none is that is disabled.
 ///
 /// # Errors
 ///
@@ -124,9 +128,12 @@ pub fn is_pending(intid: u32) -> Result<bool, IrqError> {
 ///
 /// # Errors
 ///
-/// As [`enable`].
+/// As [`enable`]; [`IrqError::NoState`] on a BCM2836.
 pub fn is_active(intid: u32) -> Result<bool, IrqError> {
     let _setup = lock_peripheral(intid)?;
+    if !gic::keeps_state() {
+        return Err(IrqError::NoState);
+    }
     Ok(gic::is_active(intid))
 }
 

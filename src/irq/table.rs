@@ -58,8 +58,11 @@ pub enum IrqError {
     },
     /// The caller has interrupts masked, or is an interrupt handler or a callback: what it would wait for may be itself.
     WouldDeadlock,
-    /// Firmware keeps to itself what interrupts a handler (the binary point), so that there is one [`Priority`].
+    /// Firmware keeps to itself what interrupts a handler (the binary point), or the controller has no priorities (BCM2836): so that there
+    /// is one [`Priority`].
     NoPriorities,
+    /// The controller passes on levels, and keeps nothing of its own that could be said or set (BCM2836).
+    NoState,
     /// No SGI is left: the application has all that firmware does not keep to itself.
     NoSgi,
 }
@@ -79,7 +82,10 @@ impl fmt::Display for IrqError {
             Self::WouldDeadlock => {
                 f.write_str("an interrupt taken away with interrupts masked or in interrupt context")
             }
-            Self::NoPriorities => f.write_str("firmware keeps the binary point of interrupts to itself"),
+            Self::NoPriorities => f.write_str(
+                "firmware keeps the binary point of interrupts to itself, or there are no priorities",
+            ),
+            Self::NoState => f.write_str("the interrupt controller keeps no state of an interrupt"),
             Self::NoSgi => f.write_str("no SGI is left"),
         }
     }
@@ -121,7 +127,7 @@ pub(super) static PRIORITIES: Once<fn()> = Once::new();
 /// to 1019) on this one until [`set_affinity`] says otherwise.
 ///
 /// `handler` is called in interrupt context with the number. It has to quiet a level-triggered device
-/// before it returns. `trigger` counts for SPIs; a PPI is wired as it is.
+/// before it returns. `trigger` counts for SPIs of a GIC; a PPI is wired as it is, and on a BCM2836 everything is a level.
 ///
 /// # Errors
 ///
@@ -166,7 +172,7 @@ pub(super) fn lock_for(intid: u32) -> Result<SpinGuard<'static, Setup>, IrqError
     if !gic::is_present() {
         return Err(IrqError::NoController);
     }
-    if !(16..gic::interrupts().max(32)).contains(&intid) && Sgi::of_application(intid).is_none() {
+    if !gic::has(intid) && Sgi::of_application(intid).is_none() {
         return Err(IrqError::BadNumber { intid });
     }
     Ok(SETUP.lock())
@@ -287,6 +293,8 @@ pub(super) fn set_up_in(
 /// Sends the shared interrupt `intid` to `cpu` from now on. An instance that is pending may still go where it
 /// would have gone before.
 ///
+/// On a BCM2836 shared interrupts go to one CPU, all of them: to that of which this, or [`register`], was told last.
+///
 /// # Errors
 ///
 /// [`IrqError::NoController`], [`IrqError::BadNumber`], [`IrqError::Private`], [`IrqError::Offline`] or [`IrqError::Nmi`]; nothing
@@ -315,10 +323,20 @@ pub fn set_affinity(intid: u32, cpu: CpuId) -> Result<(), IrqError> {
 /// itself of its own it has not in its next life.
 pub(crate) fn move_away(cpu: CpuId) {
     Applied::of(area::of(cpu)).set_off(0);
-    let heir = || percpu::online().without(cpu).iter().next().map(|heir| heir.index() as u16);
-    SETUP.lock().routes.move_away(cpu.index() as u16, heir, |intid, heir| {
+    let heir = || heir_of(cpu);
+    let mut setup = SETUP.lock();
+    setup.routes.move_away(cpu.index() as u16, heir, |intid, heir| {
         gic::route(intid as u32, CpuId::from_index(heir.into()));
     });
+    if let Some(heir) = heir() {
+        gic::route_all(cpu, CpuId::from_index(heir.into()));
+    }
+}
+
+/// The number of a CPU that is online, and not this one.
+#[inline(never)]
+fn heir_of(cpu: CpuId) -> Option<u16> {
+    percpu::online().without(cpu).iter().next().map(|heir| heir.index() as u16)
 }
 
 /// Enables on this CPU what every CPU enables for itself, unless this one has disabled it, and disables what was taken away. With

@@ -96,7 +96,7 @@ pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
     call::init(args);
     stop::init(args);
     masking::init(args);
-    psci::choose_off(args);
+    psci::choose_off(args, platform::stays_off(&machine));
     panic::init_stop(args);
     nmi::init(args);
     panic::init_action(args);

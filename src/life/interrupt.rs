@@ -43,8 +43,10 @@ const SGI_COUNT: u32 = 16;
 /// By which bits [`CpuPart::entry`] tells the kinds apart.
 const NOT_V2: u8 = 1;
 const NO_NMI: u8 = 2;
+const NO_GIC: u8 = 4;
 const _: () = assert!(
-    gic::V2 & NOT_V2 == 0
+    gic::V2 & (NOT_V2 | NO_GIC) == 0
+        && gic::BCM2836 & (NOT_V2 | NO_GIC) == NO_GIC
         && gic::V3 & (NOT_V2 | NO_NMI) == NOT_V2 | NO_NMI
         && gic::V3_NMI & (NOT_V2 | NO_NMI) == NOT_V2
 );
@@ -52,18 +54,23 @@ const _: () = assert!(
 /// Handles one interrupt. Called by the vector with `DAIF.I` set, which it is again on return.
 ///
 /// While a handler runs `DAIF.I` is open: nothing but an NMI-class interrupt gets in, because the priority of the
-/// interrupt that is being handled holds back its equals until it is ended (Arm IHI 0069, 4.8.4).
+/// interrupt that is being handled holds back its equals until it is ended (Arm IHI 0069, 4.8.4). Where there are no priorities it stays
+/// closed.
 pub(crate) extern "C" fn interrupt(frame: &IrqFrame) {
     let area = area::current();
     before_interrupt(area, frame.spsr());
     let entry = CpuPart::of(area).entry();
     // A bit each, so that each is one instruction.
     if entry & NOT_V2 == 0 {
-        handle::<gic::v2::Cpu>(area, frame);
+        if entry & NO_GIC == 0 {
+            handle::<gic::v2::Cpu, gic::v2::CpuOrBcm2836>(area, frame);
+        } else {
+            handle::<gic::bcm2836::Cpu, gic::v2::CpuOrBcm2836>(area, frame);
+        }
     } else if entry & NO_NMI != 0 {
-        handle::<gic::v3_cpu::Cpu>(area, frame);
+        handle::<gic::v3_cpu::Cpu, gic::v3_cpu::Cpu>(area, frame);
     } else {
-        handle::<gic::v3_cpu::NmiCpu>(area, frame);
+        handle::<gic::v3_cpu::NmiCpu, gic::v3_cpu::NmiCpu>(area, frame);
     }
     Masking::of(area).end_interrupt(frame);
     if let Some(landing) = after_interrupt(area, frame.pc(), frame.spsr()) {
@@ -73,27 +80,28 @@ pub(crate) extern "C" fn interrupt(frame: &IrqFrame) {
     super::fault::about_to_return(area.id);
 }
 
+/// `O` is the interface `C` for what is no call.
 #[inline(always)]
-fn handle<C: CpuInterface>(area: &'static Area, frame: &IrqFrame) {
+fn handle<C: CpuInterface, O: CpuInterface>(area: &'static Area, frame: &IrqFrame) {
     let interrupt = C::acknowledge();
     let intid = C::intid(interrupt);
     if intid == CALL.intid() {
         // SAFETY: only NMI-class interrupts come through until this one is ended, and their handler keeps to what is
         // safe at any point. What the vector saved is on the stack.
-        unsafe { C::open() };
+        unsafe { C::open(interrupt) };
         call::drain(area);
-        C::close();
+        C::close(interrupt);
         return C::end(interrupt);
     }
     #[cfg(feature = "bench-hooks")]
     if intid == crate::bench::PROBE.intid() {
         // SAFETY: as above.
-        unsafe { C::open() };
+        unsafe { C::open(interrupt) };
         crate::bench::answer();
-        C::close();
+        C::close(interrupt);
         return C::end(interrupt);
     }
-    other::<C>(area, frame, interrupt);
+    other::<O>(area, frame, interrupt);
 }
 
 /// Everything but a call.
@@ -124,7 +132,7 @@ fn other<C: CpuInterface>(area: &'static Area, frame: &IrqFrame, interrupt: u32)
         return stop::participate(area);
     }
     // SAFETY: as in `handle`.
-    unsafe { C::open() };
+    unsafe { C::open(interrupt) };
     // Whatever it is, this and the drain below, so that a lost SGI only costs time.
     irq::look(area, apply_news);
     if intid >= SGI_COUNT {
@@ -133,7 +141,7 @@ fn other<C: CpuInterface>(area: &'static Area, frame: &IrqFrame, interrupt: u32)
     } else {
         software(area, intid);
     }
-    C::close();
+    C::close(interrupt);
     C::end(interrupt);
 }
 

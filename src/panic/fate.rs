@@ -27,6 +27,8 @@ pub enum Obstacle {
     MaskedByBootarg,
     /// It runs code that masks `DAIF` itself, and the machine has no FEAT_NMI; or it hangs.
     MaskedByDaif,
+    /// It runs code that has interrupts masked, or handles one, and the interrupt controller has no priorities; or it hangs.
+    NoPriorities,
     /// Not even an interrupt with superpriority gets through: it hangs, or firmware has it.
     Unresponsive,
     /// Bring-up has given up on it: it may never have got as far as taking interrupts.
@@ -42,6 +44,9 @@ impl fmt::Display for Obstacle {
                 "it does not answer; interrupts are masked by DAIF here (reveille.mask=daif)"
             }
             Self::MaskedByDaif => "it does not answer; it may have masked DAIF, and there is no FEAT_NMI",
+            Self::NoPriorities => {
+                "it does not answer; it may have interrupts masked, and the interrupt controller has no priorities"
+            }
             Self::Unresponsive => "it does not answer, not even to an interrupt with superpriority",
             Self::Wedged => "it does not answer; it never came online",
             Self::NoController => "there is no interrupt controller to reach it by",
@@ -94,6 +99,7 @@ impl Fate {
             _ if !gic::is_present() => Obstacle::NoController,
             (_, NmiReach::Daif) => Obstacle::Unresponsive,
             (_, NmiReach::Priority) => Obstacle::MaskedByDaif,
+            (_, NmiReach::Never) => Obstacle::NoPriorities,
             (_, NmiReach::Unmasked) => Obstacle::MaskedByBootarg,
         })
     }

@@ -1,7 +1,9 @@
-//! The interrupt controller (Arm bindings `arm,gic.yaml` and `arm,gic-v3.yaml`).
+//! The interrupt controller (bindings `arm,gic.yaml`, `arm,gic-v3.yaml`, `brcm,bcm2836-l1-intc.yaml` and
+//! `brcm,bcm2835-armctrl-ic.yaml`).
 
+use super::device;
 use super::node::Node;
-use super::value::{is_one_of, strings};
+use super::value::any_of;
 use super::walk::Walk;
 use crate::error::{Error, Fault};
 use crate::gic::Gic;
@@ -11,8 +13,17 @@ impl<'a> Gic<'a> {
     pub(super) fn read(walk: &Walk<'a>, node: &Node<'a>) -> Result<Self, Error<'a>> {
         let path = node.path;
         let distributor = walk.region(node, 0)?;
-        if kind(node) == Some(Kind::V2) {
-            return Ok(Self::V2 { path, distributor, cpu_interface: walk.region(node, 1)? });
+        match kind(node) {
+            Some(Kind::V2) => {
+                return Ok(Self::V2 { path, distributor, cpu_interface: walk.region(node, 1)? });
+            }
+            Some(Kind::Local) => {
+                // What is wrong with it leaves its interrupts out, and no more.
+                let peripherals =
+                    device::regions(walk.tree, PERIPHERALS_NAME).ok().and_then(|all| all.first().copied());
+                return Ok(Self::Bcm2836 { path, local: distributor, peripherals });
+            }
+            _ => {}
         }
         let count = node.cell("#redistributor-regions")?.unwrap_or(1) as usize;
         if count == 0 {
@@ -40,9 +51,13 @@ impl<'a> Gic<'a> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     V2,
     V3,
+    /// That of the cores of a BCM2836.
+    Local,
+    /// That of the BCM2835, behind it.
+    Peripherals,
 }
 
 const V3_NAMES: &[u8] = b"arm,gic-v3\0qcom,msm8996-gic-v3";
@@ -51,13 +66,28 @@ const V2_NAMES: &[u8] =
     arm,arm11mp-gic\0arm,arm1176jzf-devchip-gic\0arm,eb11mp-gic\0arm,tc11mp-gic\0arm,pl390\0\
     brcm,brahma-b15-gic\0qcom,msm-8660-qgic\0qcom,msm-qgic2";
 
+const LOCAL_NAME: &[u8] = b"brcm,bcm2836-l1-intc";
+const PERIPHERALS_NAME: &str = "brcm,bcm2836-armctrl-ic";
+
 fn kind(node: &Node<'_>) -> Option<Kind> {
-    strings(node.props.compatible).find_map(|name| {
-        if is_one_of(name, V3_NAMES) { Some(Kind::V3) } else { is_one_of(name, V2_NAMES).then_some(Kind::V2) }
-    })
+    let has = |names| any_of(node.props.compatible, names);
+    if has(V3_NAMES) {
+        Some(Kind::V3)
+    } else if has(V2_NAMES) {
+        Some(Kind::V2)
+    } else if has(LOCAL_NAME) {
+        Some(Kind::Local)
+    } else {
+        has(PERIPHERALS_NAME.as_bytes()).then_some(Kind::Peripherals)
+    }
 }
 
-/// True for a GIC that this reader knows, enabled or not.
+/// What kind of controller `node` is, enabled or not. `None`: none that this reader knows.
+pub(super) fn controller(node: &Node<'_>) -> Option<Kind> {
+    node.props.interrupt_controller.and(kind(node))
+}
+
+/// True for a controller that this reader knows, and to which the CPUs are connected, enabled or not.
 pub(super) fn is_gic(node: &Node<'_>) -> bool {
-    node.props.interrupt_controller.is_some() && kind(node).is_some()
+    controller(node).is_some_and(|kind| kind != Kind::Peripherals)
 }

@@ -150,6 +150,11 @@ mod checks {
         }
     }
 
+    /// Whether the machine has a GIC: what latches interrupts that are raised by hand, and has priorities. A BCM2836 has neither.
+    pub fn has_gic(system: &System) -> bool {
+        !matches!(&system.machine().gic, Ok(reveille::dt::Gic::Bcm2836 { .. }))
+    }
+
     /// Makes the shared interrupt `spi`, which has a handler, pending by hand: `GICD_ISPENDR`, which both kinds of GIC have at
     /// 0x200.
     pub fn raise(system: &System, spi: u32) {
@@ -169,8 +174,8 @@ mod checks {
 }
 
 pub use checks::{
-    Random, argument, check, come_to_idle, eventually, launch, longer, nothing_left, on_all_others, pause,
-    raise, run_all_the_time, set_patience, set_short, short,
+    Random, argument, check, come_to_idle, eventually, has_gic, launch, longer, nothing_left, on_all_others,
+    pause, raise, run_all_the_time, set_patience, set_short, short,
 };
 
 pub mod books;

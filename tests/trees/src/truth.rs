@@ -48,6 +48,9 @@ pub fn reader(machine: &Machine<'_>) -> Answers {
             }
             text + &stride.map_or(String::new(), |stride| format!(" stride {stride:#x}"))
         }
+        Ok(Gic::Bcm2836 { path, local, peripherals }) => {
+            format!("bcm2836 {path} {:#x} {:#x}", local.base, peripherals.map_or(0, |region| region.base))
+        }
     };
     let psci = match &machine.psci {
         Err(error) => fault(error),
@@ -273,8 +276,16 @@ const GIC_V2: [&str; 13] = [
 ];
 const GIC_V3: [&str; 2] = ["arm,gic-v3", "qcom,msm8996-gic-v3"];
 
+/// In place of a GIC on a BCM2836, and what is behind it.
+const BCM2836: [&str; 2] = ["brcm,bcm2836-l1-intc", "brcm,bcm2836-armctrl-ic"];
+
 fn is_gic(node: &Node) -> bool {
-    node.bytes("interrupt-controller").is_some() && (is_any(node, &GIC_V2) || is_any(node, &GIC_V3))
+    let is_known = is_any(node, &GIC_V2) || is_any(node, &GIC_V3) || is_any(node, &BCM2836[..1]);
+    node.bytes("interrupt-controller").is_some() && is_known
+}
+
+fn is_controller(node: &Node) -> bool {
+    is_gic(node) || (node.bytes("interrupt-controller").is_some() && is_any(node, &BCM2836[1..]))
 }
 
 fn by_phandle<'t, 'p>(places: &'p [Place<'t>], phandle: u32) -> Option<&'p Place<'t>> {
@@ -303,6 +314,11 @@ fn gic(tree: &Tree, places: &[Place<'_>]) -> String {
     };
     if is_any(place.0, &GIC_V2) {
         return format!("v2 {} {} {}", path(place), base(0), base(1));
+    }
+    if is_any(place.0, &BCM2836) {
+        let behind = places.iter().find(|place| is_usable(place) && is_any(place.0, &BCM2836[1..]));
+        let behind = behind.and_then(|place| self::reg(place).first().copied().flatten()).unwrap_or_default();
+        return format!("bcm2836 {} {} {:#x}", path(place), base(0), behind.0);
     }
     let mut text = format!("v3 {} {}", path(place), base(0));
     for index in 1..=place.0.cell("#redistributor-regions").unwrap_or(1) as usize {
@@ -452,36 +468,41 @@ fn console(tree: &Tree, places: &[Place<'_>]) -> String {
 /// The interrupts of a node, if all of them go straight to a GIC.
 fn interrupts(places: &[Place<'_>], place: &Place<'_>) -> Option<Vec<String>> {
     let mut specifiers = Vec::new();
+    let mut names = Vec::new();
     if let Some(cells) = place.0.cells("interrupts-extended") {
         let mut rest = cells.as_slice();
         while let [phandle, more @ ..] = rest {
             let controller = by_phandle(places, *phandle)?.0;
             let count = controller.cell("#interrupt-cells")? as usize;
-            if specifiers.is_empty() && !is_gic(controller) {
+            if specifiers.is_empty() && !is_controller(controller) {
                 return None;
             }
             specifiers.push(more.get(..count)?.to_vec());
+            names = controller.strings("compatible");
             rest = &more[count..];
         }
     } else {
         let cells = place.0.cells("interrupts")?;
         let mut upwards = std::iter::once(place.0).chain(place.1.iter().copied());
         let controller = by_phandle(places, upwards.find_map(|node| node.cell("interrupt-parent"))?)?.0;
-        if !is_gic(controller) {
+        if !is_controller(controller) {
             return None;
         }
+        names = controller.strings("compatible");
         specifiers.extend(cells.chunks(controller.cell("#interrupt-cells")? as usize).map(<[u32]>::to_vec));
     }
     specifiers
         .iter()
         .map(|cells| {
             // There are sixteen PPIs; one Cavium tree numbers them like the INTIDs.
-            let id = match (cells.first()?, *cells.get(1)?) {
-                (0, number) => 32 + number,
-                (1, number @ ..16) => 16 + number,
+            let (id, flags) = match (names.first()?.as_str(), cells.first()?, *cells.get(1)?) {
+                ("brcm,bcm2836-l1-intc", number, flags) => (16 + number, flags),
+                ("brcm,bcm2836-armctrl-ic", bank, number) => ([96, 32, 64].get(*bank as usize)? + number, 4),
+                (_, 0, number) => (32 + number, *cells.get(2)?),
+                (_, 1, number @ ..16) => (16 + number, *cells.get(2)?),
                 _ => return None,
             };
-            let trigger = match cells.get(2)? & 15 {
+            let trigger = match flags & 15 {
                 1 => "rising",
                 2 => "falling",
                 4 => "high",

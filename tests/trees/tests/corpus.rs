@@ -25,7 +25,7 @@ fn compare(name: &str, at_least: usize) {
     let files = blobs::below(&suite(name));
     let (mut differences, mut cpus, mut nodes) = (0, 0, 0);
     let (mut psci, mut spin_table, mut other_method) = (0, 0, 0);
-    let (mut gic_v2, mut gic_v3, mut consoles) = (0, 0, 0);
+    let (mut gic_v2, mut gic_v3, mut bcm2836, mut consoles) = (0, 0, 0, 0);
     for file in &files {
         let blob = fs::read(file).expect("readable tree");
         let machine = Machine::parse(&blob).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
@@ -49,13 +49,14 @@ fn compare(name: &str, at_least: usize) {
         match machine.gic {
             Ok(Gic::V2 { .. }) => gic_v2 += 1,
             Ok(Gic::V3 { .. }) => gic_v3 += 1,
+            Ok(Gic::Bcm2836 { .. }) => bcm2836 += 1,
             Err(_) => {}
         }
         consoles += usize::from(machine.console.is_ok());
     }
     println!(
         "corpus {name}: {} trees, {nodes} nodes, {cpus} CPUs ({psci} psci, {spin_table} spin-table, \
-         {other_method} neither), GICv2 {gic_v2}, GICv3 {gic_v3}, {consoles} consoles with a driver, \
+         {other_method} neither), GICv2 {gic_v2}, GICv3 {gic_v3}, BCM2836 {bcm2836}, {consoles} consoles with a driver, \
          {differences} differences",
         files.len()
     );
@@ -180,5 +181,40 @@ fn raspberry_pi_4() {
     let machine = Machine::parse(&edited).expect("a sound tree");
     let memory: Vec<_> = machine.memory().map(|region| region.expect("memory")).collect();
     // Of 2 GiB it tells the part below the memory of the VideoCore.
+    assert_eq!(memory, [Region { base: 0, size: 0x3c00_0000 }]);
+}
+
+/// What is known of one board from elsewhere.
+fn is_raspberry_pi_3(blob: &[u8]) {
+    let machine = Machine::parse(blob).expect("a sound tree");
+    assert!(machine.is_compatible("raspberrypi,3-model-b"));
+    let Ok(Gic::Bcm2836 { local, peripherals, .. }) = machine.gic else { panic!("{:?}", machine.gic) };
+    assert_eq!((local.base, peripherals.map(|region| region.base)), (0x4000_0000, Some(0x3f00_b200)));
+    let release = |address| EnableMethod::SpinTable { release_addr: Some(address) };
+    let methods: Vec<_> = machine.cpus().map(|cpu| cpu.expect("a CPU").method).collect();
+    assert_eq!(methods, [release(0xd8), release(0xe0), release(0xe8), release(0xf0)]);
+    let timer = machine.timer.expect("a timer");
+    let ids = [timer.secure_physical, timer.physical, timer.virtual_timer, timer.hyp_physical]
+        .map(|one| one.expect("an interrupt").id);
+    // In the order of the source register: secure, not secure, of the hypervisor, virtual.
+    assert_eq!(ids, [16, 17, 19, 18]);
+    let console = machine.console.expect("a console");
+    assert!(console.is_chosen && matches!(console.kind, ConsoleKind::Uart8250 { reg_shift: 2, .. }));
+    // The mini-UART: 29 of the GPU's first bank.
+    assert_eq!((console.registers.base, console.interrupt.map(|one| one.id)), (0x3f21_5040, Some(32 + 29)));
+    assert!(machine.device_regions("brcm,bcm2835-pm-wdt").is_ok());
+}
+
+#[test]
+#[ignore = "needs the trees that tests/trees/fetch-corpus downloads"]
+fn raspberry_pi_3() {
+    let file = suite("bookworm").join("broadcom/bcm2837-rpi-3-b.dtb");
+    is_raspberry_pi_3(&fs::read(&file).expect("the tree of the board"));
+    let file = file.to_str().expect("a path in UTF-8");
+    let edited = blobs::qemu("raspi3b", &["-dtb", file]);
+    is_raspberry_pi_3(&edited);
+    let machine = Machine::parse(&edited).expect("a sound tree");
+    let memory: Vec<_> = machine.memory().map(|region| region.expect("memory")).collect();
+    // Of 1 GiB it tells the part below the memory of the VideoCore.
     assert_eq!(memory, [Region { base: 0, size: 0x3c00_0000 }]);
 }

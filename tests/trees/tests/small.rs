@@ -533,3 +533,36 @@ fn salvage() {
     let blob = damaged("choices", b"gic@0");
     assert_eq!(salvage_console(&blob).expect("a console").registers.base, 0x2000_0000);
 }
+
+#[test]
+fn bcm2836() {
+    let tree = |timer: &str, serial: &str| {
+        compile_text(&format!(
+            "/dts-v1/; / {{ #address-cells = <1>; #size-cells = <1>; interrupt-parent = <2>;
+                one {{ compatible = \"brcm,bcm2836-l1-intc\"; reg = <0x40000000 0x100>; interrupt-controller; phandle = <1>;
+                    #interrupt-cells = <2>; }};
+                two {{ compatible = \"brcm,bcm2836-armctrl-ic\"; reg = <0x3f00b200 0x200>; interrupt-controller; phandle = <2>;
+                    #interrupt-cells = <2>; interrupt-parent = <1>; interrupts = <8 4>; }};
+                timer {{ compatible = \"arm,armv7-timer\"; interrupt-parent = <1>; interrupts = {timer}; }};
+                serial {{ compatible = \"arm,pl011\"; reg = <0x3f201000 0x200>; interrupts = {serial}; }}; }};"
+        ))
+    };
+    let blob = tree("<0 4 1 4 3 4 2 4>", "<0 7>");
+    let found = machine(&blob);
+    let Ok(Gic::Bcm2836 { local, peripherals, .. }) = found.gic else { panic!("{:?}", found.gic) };
+    assert_eq!((local, peripherals), (region(0x4000_0000, 0x100), Some(region(0x3f00_b200, 0x200))));
+    assert_eq!(found.timer.expect("a timer").virtual_timer, irq(19, Trigger::LevelHigh));
+    assert_eq!(found.console.expect("a console").interrupt, irq(103, Trigger::LevelHigh));
+    // The ends of each bank, and what is beyond.
+    for (serial, id) in [("<1 0>", 32), ("<1 31>", 63), ("<2 0>", 64), ("<2 31>", 95), ("<0 0>", 96)] {
+        assert_eq!(
+            machine(&tree("<0 4>", serial)).console.expect("a console").interrupt,
+            irq(id, Trigger::LevelHigh)
+        );
+    }
+    for serial in ["<0 8>", "<1 32>", "<3 0>", "<0xffffffff 0xffffffff>", "<1>", "<1 2 3>"] {
+        assert_eq!(machine(&tree("<0 4>", serial)).console.expect("a console").interrupt, None);
+    }
+    let words = words(machine(&tree("<16 4>", "<1 0>")).timer);
+    assert_eq!(words, "device tree: /timer: interrupts: no such interrupt of a BCM2836 (0x10)");
+}

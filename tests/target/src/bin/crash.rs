@@ -462,6 +462,7 @@ fn fiq(system: &System) {
                 asm!("dsb sy", "msr S3_0_C12_C12_6, {}", "isb", "msr S3_0_C12_C11_7, {}", "isb", in(reg) 1_u64, in(reg) sgi);
             }
         }
+        Ok(Gic::Bcm2836 { .. }) => println!("there is no group of interrupts"),
         Err(error) => println!("{error}"),
     }
 }

@@ -9,7 +9,7 @@ use reveille::cpu::{self, CpuId, LaunchError};
 use reveille::irq::{self, IrqError, Trigger};
 use reveille::time::{self, Deadline, Instant, TimerError};
 use reveille::{ExitCode, MapError, System, println};
-use reveille_tests::{check, eventually, nothing_left, raise};
+use reveille_tests::{check, eventually, has_gic, nothing_left, raise};
 
 reveille::entry!(main, secondary = secondary);
 
@@ -201,7 +201,6 @@ fn handler(intid: u32) {
 fn device_interrupts(system: &System) {
     // Nothing on QEMU's virt is wired to it, and no Raspberry Pi device that is on.
     const SPI: u32 = 32 + 60;
-    const NOBODYS: u32 = SPI + 1;
     check(irq::register(SPI, Trigger::Edge, handler).is_ok(), "a shared interrupt can be registered");
     check(
         irq::register(SPI, Trigger::Edge, handler) == Err(IrqError::Taken { intid: SPI }),
@@ -219,36 +218,9 @@ fn device_interrupts(system: &System) {
         irq::set_affinity(20, CpuId::BOOT) == Err(IrqError::Private { intid: 20 }),
         "a private interrupt has no affinity",
     );
-    for cpu in cpu::online() {
-        check(irq::set_affinity(SPI, cpu).is_ok(), "an interrupt can be sent to any online CPU");
-        HANDLED.store(0, Ordering::Relaxed);
-        raise(system, SPI);
-        eventually("the interrupt arrives where it was sent", || {
-            HANDLED.load(Ordering::Relaxed) == u64::from(SPI) << 16 | cpu.index() as u64
-        });
-        // Its handler is over, and Xen knows: it loses an interrupt that is raised after it was moved away from a CPU that handles it,
-        // and sees the end of that at the next exit of the CPU. The SGI of the first call may be an exit before the end.
-        for _ in 0..2 {
-            check(reveille::call::on(cpu, || ()).is_ok(), "the CPU goes on");
-        }
+    if has_gic(system) {
+        raised_by_hand(system, SPI, SPI + 1);
     }
-
-    // One that nobody handles, and that is enabled all the same (`GICD_ISENABLER`, at 0x100 in both kinds of GIC): it is turned off
-    // when it comes, as a level would not cease to.
-    let Ok(gic) = &system.machine().gic else { return check(false, "there is a GIC") };
-    let register = gic.distributor().base + 0x100 + 4 * u64::from(NOBODYS / 32);
-    let bit = 1_u32 << (NOBODYS % 32);
-    // SAFETY: a register of the distributor, which the runtime has mapped; nothing is wired to the interrupt.
-    unsafe { core::arch::asm!("str {:w}, [{}]", in(reg) bit, in(reg) register, options(nostack)) };
-    raise(system, NOBODYS);
-    eventually("an interrupt without a handler is turned off", || {
-        let enabled: u32;
-        // SAFETY: as above; to read it changes nothing.
-        unsafe {
-            core::arch::asm!("ldr {:w}, [{}]", out(reg) enabled, in(reg) register, options(nostack));
-        }
-        enabled & bit == 0
-    });
 
     // A private one: the EL1 physical timer, which the runtime leaves alone.
     let Some(timer) = system.machine().timer.ok().and_then(|timer| timer.physical) else {
@@ -280,6 +252,40 @@ fn device_interrupts(system: &System) {
             HANDLED.load(Ordering::Relaxed) == u64::from(timer.id) << 16 | cpu.index() as u64
         });
     }
+}
+
+/// `spi` has a handler, and goes where it is sent; `nobodys` has none.
+fn raised_by_hand(system: &System, spi: u32, nobodys: u32) {
+    for cpu in cpu::online() {
+        check(irq::set_affinity(spi, cpu).is_ok(), "an interrupt can be sent to any online CPU");
+        HANDLED.store(0, Ordering::Relaxed);
+        raise(system, spi);
+        eventually("the interrupt arrives where it was sent", || {
+            HANDLED.load(Ordering::Relaxed) == u64::from(spi) << 16 | cpu.index() as u64
+        });
+        // Its handler is over, and Xen knows: it loses an interrupt that is raised after it was moved away from a CPU that handles it,
+        // and sees the end of that at the next exit of the CPU. The SGI of the first call may be an exit before the end.
+        for _ in 0..2 {
+            check(reveille::call::on(cpu, || ()).is_ok(), "the CPU goes on");
+        }
+    }
+
+    // One that nobody handles, and that is enabled all the same (`GICD_ISENABLER`, at 0x100 in both kinds of GIC): it is turned off
+    // when it comes, as a level would not cease to.
+    let Ok(gic) = &system.machine().gic else { return check(false, "there is a GIC") };
+    let register = gic.distributor().base + 0x100 + 4 * u64::from(nobodys / 32);
+    let bit = 1_u32 << (nobodys % 32);
+    // SAFETY: a register of the distributor, which the runtime has mapped; nothing is wired to the interrupt.
+    unsafe { core::arch::asm!("str {:w}, [{}]", in(reg) bit, in(reg) register, options(nostack)) };
+    raise(system, nobodys);
+    eventually("an interrupt without a handler is turned off", || {
+        let enabled: u32;
+        // SAFETY: as above; to read it changes nothing.
+        unsafe {
+            core::arch::asm!("ldr {:w}, [{}]", out(reg) enabled, in(reg) register, options(nostack));
+        }
+        enabled & bit == 0
+    });
 }
 
 fn memory(system: &'static System) {

@@ -71,6 +71,13 @@ fn describe(machine: &Machine<'_>) -> ExitCode {
                 redistributors.iter().map(|region| range(region.base, region.size)).collect();
             format!("GICv3 at {:#x}, redistributors {}", distributor.base, regions.join(", "))
         }
+        Gic::Bcm2836 { local, peripherals, .. } => {
+            let behind = match peripherals {
+                Some(region) => format!("that of the peripherals at {:#x}", region.base),
+                None => "none for peripherals".into(),
+            };
+            format!("no GIC: BCM2836 at {:#x}, {behind}", local.base)
+        }
     });
     part("firmware", machine.psci, |psci| {
         let conduit = if psci.conduit == Conduit::Hvc { "hvc" } else { "smc" };
