@@ -39,7 +39,14 @@ pub(super) fn tell(machine: &Machine<'_>, entry_el: u64) {
         cpus += 1;
     }
     let (gic, distributor) = match &machine.gic {
-        Ok(gic) => (if matches!(gic, Gic::V2 { .. }) { "GICv2" } else { "GICv3" }, gic.distributor().base),
+        Ok(gic) => {
+            let kind = match gic {
+                Gic::V2 { .. } => "GICv2",
+                Gic::V3 { .. } => "GICv3",
+                Gic::Bcm2836 { .. } => "local controller of a BCM2836",
+            };
+            (kind, gic.distributor().base)
+        }
         Err(_) => ("no GIC", 0),
     };
     log::info!(
