@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Writes the archives that Linux unpacks into its first file system (cpio, "newc").
 
-usage: archive.py programs OBJDUMP ROOT OUT     busybox, QEMU with the libraries that it is linked with, out of packages unpacked
-                                                below ROOT; and a program that ends the run with exit code 1
+usage: archive.py programs OBJDUMP ROOT OUT [PROGRAM]
+                                                busybox, QEMU or another program with the libraries that it is linked with, out of
+                                                packages unpacked below ROOT; and a program that ends the run with exit code 1
        archive.py files OUT NAME=FILE..         these files, executable
 """
 
@@ -70,14 +71,14 @@ def failing_program():
     return header + struct.pack("<2I6Q", 1, 5, 0, address, address, size, size, 0x1000) + code
 
 
-def programs(objdump, root, out):
+def programs(objdump, root, out, program="usr/bin/qemu-system-aarch64"):
     archive = Archive(out)
-    for folder in ("bin", "lib", "dev", "proc"):
+    for folder in ("bin", "lib", "dev", "proc", "sys"):
         archive.entry(folder, 0o40755)
     archive.entry("dev/console", 0o20600, device=(5, 1))
     archive.file("bin/busybox", os.path.join(root, "bin/busybox"))
-    program = os.path.join(root, "usr/bin/qemu-system-aarch64")
-    archive.file("bin/qemu", program)
+    program = os.path.join(root, program)
+    archive.file("bin/" + os.path.basename(program).split("-")[0], program)
     archive.entry("bin/fail", 0o100755, failing_program())
     for name, path in libraries(objdump, root, program).items():
         archive.file("lib/" + name, path)
@@ -86,8 +87,8 @@ def programs(objdump, root, out):
 
 def main():
     match sys.argv[1:]:
-        case ["programs", objdump, root, out]:
-            programs(objdump, root, out)
+        case ["programs", objdump, root, out, *program] if len(program) < 2:
+            programs(objdump, root, out, *program)
         case ["files", out, *files]:
             archive = Archive(out)
             for file in files:

@@ -3,7 +3,7 @@
 # UEFI firmware for a board, and the disks that it boots from. Reads common.sh, fetch.sh and machine.sh first.
 
 # What --firmware may say where there is UEFI firmware: the name, and how the image gets its boot arguments.
-readonly EFI_FIRMWARE=(edk2 edk2-strict-nx edk2-shell edk2-disk grub grub-linux systemd-boot u-boot-efi)
+readonly EFI_FIRMWARE=(edk2 edk2-strict-nx edk2-shell edk2-disk grub grub-linux systemd-boot u-boot-efi kexec)
 
 # Is the firmware that was chosen UEFI firmware?
 efi_chosen() { among "$opt_firmware" "${EFI_FIRMWARE[@]}"; }
@@ -15,6 +15,7 @@ efi_check() {
     [[ -z $opt_dtb ]] || usage_error "--dtb: not with --firmware, which hands over the tree of QEMU"
     [[ $opt_icount == no ]] || usage_error "--icount: not with --firmware"
     (($(size_in_bytes "$opt_memory") >= 256 << 20)) || usage_error "--memory: EDK2 takes 256M"
+    [[ $opt_firmware != kexec || $opt_append != *\'* ]] || usage_error "--append: no single quotes with --firmware kexec"
     [[ $opt_gdb == no ]] || usage_error "--gdb: with --firmware $opt_firmware nobody knows beforehand where the image will be"
     if [[ $opt_firmware == edk2-disk || $opt_firmware == u-boot-efi ]]; then
         [[ -z $opt_append ]] || usage_error "--append: from a disk, with --firmware $opt_firmware, nobody hands over boot arguments"
@@ -80,6 +81,10 @@ efi_qemu() {
         disk=$(printf '%s /reveille.efi %s\nboot\n' "$(efi_grub_command)" "$bootargs" \
             | efi_disk EFI/debian/grub.cfg=- EFI/BOOT/BOOTAA64.EFI="$packages" reveille.efi="$image")
         ;;
+    kexec)
+        [[ -e $FIRMWARE/kexec ]] || fetching fetch_kexec
+        qemu+=(-kernel "$FIRMWARE/kexec/vmlinuz" -initrd "$(efi_kexec_files "$image")" -append 'console=ttyAMA0 quiet panic=-1')
+        ;;
     systemd-boot)
         packages=$(firmware_file systemd-boot-efi usr/lib/systemd/boot/efi/systemd-bootaa64.efi)
         disk=$(printf 'title Reveille\nefi /reveille.efi\noptions %s\n' "$bootargs" \
@@ -91,4 +96,23 @@ efi_qemu() {
 
 efi_grub_command() {
     if [[ $opt_firmware == grub ]]; then printf 'chainloader\n'; else printf 'linux\n'; fi
+}
+
+# The first file system of a Linux that starts the image in its own place; its path: efi_kexec_files IMAGE
+efi_kexec_files() {
+    local files=${SCRATCH:-$TARGET_DIR}/kexec.cpio
+    cat >"$files.init" <<TEXT
+#!/bin/busybox sh
+/bin/busybox mount -t devtmpfs dev /dev
+/bin/busybox mount -t proc proc /proc
+/bin/busybox mount -t sysfs sysfs /sys
+export LD_LIBRARY_PATH=/lib
+/bin/kexec -c -l /image --command-line='$bootargs' && echo 'Linux: loaded' && /bin/kexec -e
+echo 'Linux: kexec failed'
+/bin/busybox poweroff -f
+TEXT
+    python3 "$ROOT/platform/kvm/archive.py" files "$files.files" init="$files.init" image="$1" || die 'the image could not be packed for Linux'
+    # Linux takes several archives, one behind the other.
+    cat -- "$FIRMWARE/kexec/programs.cpio" "$files.files" >"$files"
+    printf '%s\n' "$files"
 }

@@ -133,3 +133,28 @@ fetch_linux() (
     printf '%s, qemu-system-arm %s\n' "$(basename -- "$file" .deb)" "$version" >"$work/linux/PACKAGE"
     keep_firmware "$work/linux" linux
 )
+
+# A Linux for arm64 with kexec in its first file system: FIRMWARE/kexec/vmlinuz, programs.cpio and PACKAGE.
+fetch_kexec() (
+    local apt_options=() package file work
+    [[ -e $FIRMWARE/kexec ]] && return
+    command -v python3 >/dev/null || die 'python3 is missing, which packs the first file system of Linux (scripts/setup --test installs it)'
+    say "fetching Debian's arm64 kernel and kexec (80 MB are downloaded, once)"
+    work=$(mktemp -d "${TMPDIR:-/tmp}/reveille.XXXXXX")
+    trap 'rm -rf -- "$work"' EXIT
+    open_apt "$work" "$FETCH_SUITE"
+    mkdir -- "$work/root" "$work/kexec" "$work/kernel"
+    timeout -k 5 1200 apt-get "${apt_options[@]}" -o Debug::NoLocking=1 -y --no-install-recommends --download-only install \
+        kexec-tools busybox-static </dev/null >&2 || die 'cannot download kexec-tools and what it depends on'
+    for file in "$work"/cache/archives/*.deb; do
+        dpkg-deb -x "$file" "$work/root"
+    done
+    package=$(apt-cache "${apt_options[@]}" show linux-image-arm64 | awk '$1 == "Depends:" { print $2; exit }')
+    file=$(apt_download "$work" "$package")
+    dpkg-deb --fsys-tarfile "$file" | tar -x -C "$work/kernel" --wildcards './boot/vmlinuz-*'
+    mv -- "$work"/kernel/boot/vmlinuz-* "$work/kexec/vmlinuz"
+    python3 "$ROOT/platform/kvm/archive.py" programs "$(llvm_tools_dir)/llvm-objdump" "$work/root" "$work/kexec/programs.cpio" sbin/kexec \
+        || die 'the first file system of Linux could not be packed'
+    basename -- "$file" .deb >"$work/kexec/PACKAGE"
+    keep_firmware "$work/kexec" kexec
+)

@@ -25,7 +25,7 @@ machine_help() {
   --dtb FILE        hand over this device tree, exactly as it is (QEMU's own -dtb edits it, which is what raspi4 gets)
   --firmware NAME   boot through this firmware, fetched from Debian's packages when it is first wanted. virt: u-boot, whose
                     `booti` starts the image, or UEFI firmware: edk2, edk2-strict-nx, edk2-shell, edk2-disk, grub, grub-linux,
-                    systemd-boot, u-boot-efi (platform/README.md); raspi4: tf-a, which brings PSCI
+                    systemd-boot, u-boot-efi, kexec (platform/README.md); raspi4: tf-a, which brings PSCI
   --acpi            virt: firmware (EDK2, if --firmware does not say otherwise) describes the machine by ACPI tables and has no tree
   --console NAME    raspi4: mini (default), the mini UART that its tree names, or pl011
   --icount          count instructions: one per nanosecond of guest time, the same on every run
