@@ -1,10 +1,10 @@
 //! The UART to talk to: the console that the SPCR chooses, else the first debug port of the DBG2 that can be used (Microsoft, "Serial Port
 //! Console Redirection Table", version 4, and "Debug Port Table 2", of which ACPI 5.2.6 says that they are part of it).
 
-use super::bytes::{Piece, interrupt, number};
-use super::fault::{Kind, Wrong};
+use super::fault::{Kind, Look, Table, TablePath, number};
+use super::interrupt;
 use crate::console::{Console, ConsoleKind};
-use crate::error::{Error, Fault};
+use crate::error::Fault;
 use crate::interrupt::Trigger;
 use crate::region::Region;
 
@@ -15,10 +15,10 @@ const SIZE: u64 = 0x1000;
 /// The port type of the DBG2 that is a UART.
 const SERIAL: u64 = 0x8000;
 
-/// Kind and registers of the UART that a Generic Address Structure (ACPI 5.2.3.2) and a subtype of the DBG2 describe.
+/// The UART that a Generic Address Structure (ACPI 5.2.3.2) and a subtype of the DBG2 describe.
 #[inline(never)]
-fn uart(piece: &Piece<'_>, subtype: u64, gas: usize) -> Result<(ConsoleKind, Region), Wrong> {
-    let base = piece.number(gas + 4, 8)?;
+fn uart<'a>(bytes: &[u8], subtype: u64, gas: usize, look: &mut Look) -> Option<Console<'a>> {
+    let base = look.number(bytes, gas + 4, 8)?;
     let name = match subtype {
         0x3 => "pl011",
         0x4 | 0x9 => "qcom,msm-uartdm",
@@ -32,31 +32,34 @@ fn uart(piece: &Piece<'_>, subtype: u64, gas: usize) -> Result<(ConsoleKind, Reg
         _ => "",
     };
     let Some(mut kind) = ConsoleKind::by_name(name) else {
-        let what = "no driver for a console of this type";
-        return Err(piece.wrong(Fault::Unsupported, what).value(subtype));
+        look.fail_with(Fault::Unsupported, "no driver for a console of this type", subtype);
+        return None;
     };
     if let ConsoleKind::Uart8250 { reg_shift, reg_io_width, reg_offset } = &mut kind {
+        (*reg_shift, *reg_io_width) = layout(number(bytes, gas + 1, 1), number(bytes, gas + 3, 1));
         if subtype == 0x10 {
             // At the address of the block that it is in: so firmware of the Raspberry Pi has it.
             (*reg_shift, *reg_io_width, *reg_offset) = (2, 4, 0x40);
-        } else {
-            (*reg_shift, *reg_io_width) = layout(piece.optional(gas + 1, 1), piece.optional(gas + 3, 1));
         }
     }
-    if !kind.is_in_memory() {
-        return Ok((kind, Region::default()));
+    let mut registers = Region::default();
+    if kind.is_in_memory() {
+        registers = Region { base, size: SIZE };
+        let space = number(bytes, gas, 1);
+        let (fault, what, value) = match () {
+            () if base == 0 => (Fault::Absent, "no console: its address is 0", 0),
+            () if space != 0 => (Fault::Property, "address: not in memory, but in space", space),
+            () if base > u64::MAX - SIZE => (Fault::Property, "address: beyond 64 bits", base),
+            () => (Fault::Absent, "", 0),
+        };
+        if !what.is_empty() {
+            look.fail_with(fault, what, value);
+            return None;
+        }
     }
-    if base == 0 {
-        return Err(piece.wrong(Fault::Absent, "no console: its address is 0"));
-    }
-    let space = piece.optional(gas, 1);
-    if space != 0 {
-        return Err(piece.wrong(Fault::Property, "address: not in memory, but in space").value(space));
-    }
-    if base.checked_add(SIZE - 1).is_none() {
-        return Err(piece.wrong(Fault::Property, "address: beyond 64 bits").value(base));
-    }
-    Ok((kind, Region { base, size: SIZE }))
+    let path = look.path.into();
+    let (interrupt, clock_frequency) = (None, None);
+    Some(Console { path, kind, registers, interrupt, clock_frequency, options: "", is_chosen: false })
 }
 
 /// How far apart the registers of an 8250 are, as a shift, and bytes per access: the width in bits of a Generic Address Structure is the
@@ -74,18 +77,20 @@ fn layout(bits: u64, access: u64) -> (u32, u32) {
 }
 
 /// The console that the SPCR chooses.
-fn chosen<'a>(spcr: &Piece<'a>) -> Result<Console<'a>, Wrong> {
-    let revision = spcr.optional(8, 1);
-    let subtype = spcr.number(36, 1)?;
+#[inline(never)]
+pub(super) fn chosen<'a>(spcr: &[u8], look: &mut Look) -> Option<Console<'a>> {
+    let revision = number(spcr, 8, 1);
+    let subtype = look.number(spcr, 36, 1)?;
     // Before revision 2 the numbers have another meaning: 0 and 1 are the 16550 and the 16450.
     if revision < 2 && subtype > 1 {
-        return Err(spcr.wrong(Fault::Property, "a console of a type of later revisions").value(subtype));
+        look.fail_with(Fault::Property, "a console of a type of later revisions", subtype);
+        return None;
     }
-    let mut console = plain(spcr, uart(spcr, subtype, 40)?);
-    if spcr.optional(52, 1) & GIC != 0 {
-        console.interrupt = interrupt(spcr.optional(54, 4), Trigger::Unspecified);
+    let mut console = uart(spcr, subtype, 40, look)?;
+    if number(spcr, 52, 1) & GIC != 0 {
+        console.interrupt = interrupt(number(spcr, 54, 4), Trigger::Unspecified);
     }
-    console.options = match spcr.optional(58, 1) {
+    console.options = match number(spcr, 58, 1) {
         3 => "9600",
         4 => "19200",
         6 => "57600",
@@ -93,59 +98,33 @@ fn chosen<'a>(spcr: &Piece<'a>) -> Result<Console<'a>, Wrong> {
         // As firmware has set it.
         _ => "",
     };
-    let frequency = if revision >= 3 { spcr.optional(76, 4) as u32 } else { 0 };
+    let frequency = if revision >= 3 { number(spcr, 76, 4) as u32 } else { 0 };
     console.clock_frequency = (frequency != 0).then_some(frequency);
     console.is_chosen = true;
-    Ok(console)
-}
-
-/// A UART of which no more is known.
-#[inline(never)]
-fn plain<'a>(piece: &Piece<'a>, (kind, registers): (ConsoleKind, Region)) -> Console<'a> {
-    let path = piece.path.into();
-    Console { path, kind, registers, interrupt: None, clock_frequency: None, options: "", is_chosen: false }
+    Some(console)
 }
 
 /// The first UART of the DBG2 that can be used, else why the last one cannot.
-fn first<'a>(dbg2: &Piece<'a>) -> Result<Console<'a>, Wrong> {
-    let mut at = dbg2.number(36, 4)? as usize;
-    let count = dbg2.number(40, 4)? as u32;
-    let mut answer = dbg2.wrong(Fault::Absent, "no serial port");
+#[inline(never)]
+pub(super) fn first<'a>(dbg2: &[u8], look: &mut Look) -> Option<Console<'a>> {
+    let mut at = look.number(dbg2, 36, 4)? as usize;
+    let count = look.number(dbg2, 40, 4)? as u32;
+    look.fail(Fault::Absent, "no serial port");
     for index in 0..count {
-        let path = dbg2.path.part(Kind::Device, index);
-        let length = number(dbg2.bytes, at.saturating_add(1), 2).unwrap_or(0) as usize;
-        let bytes = dbg2.bytes.get(at..).and_then(|rest| rest.get(..length)).filter(|_| length != 0);
-        let Some(bytes) = bytes else {
-            return Err(Wrong::new(Fault::Structure, path, "impossible length").value(length as u64));
-        };
+        look.path = TablePath::part(Table::Dbg2, Kind::Device, index);
+        let length = number(dbg2, at.saturating_add(1), 2) as usize;
+        let bytes = dbg2.get(at..).and_then(|rest| rest.get(..length)).unwrap_or(&[]);
+        if bytes.is_empty() {
+            look.fail_with(Fault::Structure, "impossible length", length as u64);
+            return None;
+        }
         at += length;
-        let device = Piece { bytes, path };
-        if device.number(12, 2)? == SERIAL {
-            match uart(&device, device.number(14, 2)?, device.number(18, 2)? as usize) {
-                Ok(found) => return Ok(plain(&device, found)),
-                Err(wrong) => answer = wrong,
+        if number(bytes, 12, 2) == SERIAL {
+            let console = uart(bytes, number(bytes, 14, 2), number(bytes, 18, 2) as usize, look);
+            if console.is_some() {
+                return console;
             }
         }
     }
-    Err(answer)
-}
-
-/// The console; and why it is not the one that the SPCR chooses goes to `note`.
-#[inline(never)]
-pub(super) fn find<'a>(
-    spcr: &Result<Piece<'a>, Wrong>,
-    dbg2: &Result<Piece<'a>, Wrong>,
-    note: &mut Option<Error<'a>>,
-) -> Result<Console<'a>, Error<'a>> {
-    let wrong = match spcr.and_then(|spcr| chosen(&spcr)) {
-        Ok(console) => return Ok(console),
-        Err(wrong) => wrong,
-    };
-    let found = dbg2.and_then(|dbg2| first(&dbg2));
-    let wrong = match found {
-        Err(other) if wrong.is_absent() => other,
-        _ => wrong,
-    };
-    *note = Some(wrong.into());
-    found.map_err(|_| wrong.into())
+    None
 }

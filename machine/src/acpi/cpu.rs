@@ -1,8 +1,7 @@
 //! The CPUs: a GICC structure each (ACPI 5.2.12.14).
 
 use super::Tables;
-use super::bytes::Piece;
-use super::fault::{Kind, Wrong};
+use super::fault::{Look, Table, TablePath, number};
 use super::madt::Structures;
 use crate::cpu::{Cpu, CpuStatus, Earlier, EnableMethod, MPIDR_AFFINITY};
 use crate::error::{Error, Fault};
@@ -13,32 +12,31 @@ const GICC: usize = 76;
 const ENABLED: u64 = 1 << 0;
 
 /// The MPIDR.
-#[inline(never)]
-fn mpidr(gicc: &Piece<'_>) -> Result<u64, Wrong> {
-    let mpidr = gicc.number(GICC - 8, 8)?;
+fn mpidr(gicc: &[u8], look: &mut Look) -> Option<u64> {
+    let mpidr = look.number(gicc, GICC - 8, 8)?;
     if mpidr & !MPIDR_AFFINITY != 0 {
-        let what = "MPIDR: bits outside the affinity fields";
-        return Err(gicc.wrong(Fault::Property, what).value(mpidr));
+        look.fail_with(Fault::Property, "MPIDR: bits outside the affinity fields", mpidr);
+        return None;
     }
-    Ok(mpidr)
+    Some(mpidr)
 }
 
 /// Whether the CPU may be started now.
 ///
 /// One that is not enabled is either not there at all, or, with Online Capable set (bit 3), one that the platform may enable later, which it
 /// says by an event of the namespace: until then it is as little there as the other.
-pub(super) fn is_enabled(gicc: &Piece<'_>) -> bool {
-    gicc.optional(12, 4) & ENABLED != 0
+pub(super) fn is_enabled(gicc: &[u8]) -> bool {
+    number(gicc, 12, 4) & ENABLED != 0
 }
 
-fn method(gicc: &Piece<'_>, psci: bool) -> EnableMethod<'static> {
-    let (version, address) = (gicc.optional(16, 4), gicc.optional(24, 8));
-    match () {
-        () if psci => EnableMethod::Psci,
-        () if version != 0 && address != 0 => {
-            EnableMethod::Parking { address, id: gicc.optional(4, 4) as u32, version: version as u32 }
-        }
-        () => EnableMethod::Missing,
+fn method(gicc: &[u8], psci: bool) -> EnableMethod<'static> {
+    let (version, address) = (number(gicc, 16, 4), number(gicc, 24, 8));
+    if psci {
+        EnableMethod::Psci
+    } else if version != 0 && address != 0 {
+        EnableMethod::Parking { address, id: number(gicc, 4, 4) as u32, version: version as u32 }
+    } else {
+        EnableMethod::Missing
     }
 }
 
@@ -52,37 +50,41 @@ pub(crate) struct Cpus<'a> {
 
 impl<'a> Cpus<'a> {
     pub(crate) fn new(tables: Tables<'a>) -> Self {
-        Self { tables, structures: tables.structures(), any: false, earlier: Earlier::NONE }
+        Self { tables, structures: Structures::new(tables.madt), any: false, earlier: Earlier::NONE }
     }
 
     #[inline(never)]
-    fn read(&mut self) -> Result<Option<Cpu<'a>>, Wrong> {
+    fn read(&mut self, look: &mut Look) -> Option<Cpu<'a>> {
         let any = core::mem::replace(&mut self.any, true);
-        let Some(gicc) = self.structures.next_of(Kind::Gicc)? else {
-            return if any {
-                Ok(None)
-            } else {
-                Err(self.tables.madt?.wrong(Fault::Absent, "no GICC structure"))
-            };
+        let Some(gicc) = self.structures.cpu(look) else {
+            if !any && !look.has_failed() {
+                look.wrong = self.tables.madt_wrong;
+                if !look.has_failed() {
+                    look.path = TablePath::of(Table::Madt);
+                    look.fail(Fault::Absent, "no GICC structure");
+                }
+            }
+            return None;
         };
-        let mpidr = mpidr(&gicc)?;
-        if self.earlier.may_have(mpidr) && self.has_before(&gicc, mpidr) {
-            let what = "MPIDR: an earlier CPU has the same one";
-            return Err(gicc.wrong(Fault::Property, what).value(mpidr));
+        let mpidr = mpidr(gicc, look)?;
+        let path = look.path;
+        if self.earlier.may_have(mpidr) && self.has_before(path, mpidr) {
+            look.fail_with(Fault::Property, "MPIDR: an earlier CPU has the same one", mpidr);
+            return None;
         }
-        let status = if is_enabled(&gicc) { CpuStatus::Okay } else { CpuStatus::Disabled };
-        let method = method(&gicc, self.tables.psci);
-        Ok(Some(Cpu { mpidr, method, status, path: gicc.path.into(), note: None }))
+        let status = if is_enabled(gicc) { CpuStatus::Okay } else { CpuStatus::Disabled };
+        Some(Cpu { mpidr, method: method(gicc, self.tables.psci), status, path: path.into(), note: None })
     }
 
-    /// Whether a CPU before `gicc` has this MPIDR.
-    fn has_before(&self, gicc: &Piece<'a>, wanted: u64) -> bool {
-        let mut structures = self.tables.structures();
-        while let Ok(Some(earlier)) = structures.next_of(Kind::Gicc) {
-            if earlier.path == gicc.path {
+    /// Whether a CPU before that of `path` has this MPIDR.
+    fn has_before(&self, path: TablePath, wanted: u64) -> bool {
+        let mut look = Look::NEW;
+        let mut structures = Structures::new(self.tables.madt);
+        while let Some(earlier) = structures.cpu(&mut look) {
+            if look.path == path {
                 break;
             }
-            if mpidr(&earlier).is_ok_and(|mpidr| mpidr == wanted) {
+            if mpidr(earlier, &mut look) == Some(wanted) {
                 return true;
             }
         }
@@ -95,6 +97,10 @@ impl<'a> Iterator for Cpus<'a> {
 
     #[inline(never)]
     fn next(&mut self) -> Option<Self::Item> {
-        self.read().map_err(Error::from).transpose()
+        let mut look = Look::NEW;
+        match self.read(&mut look) {
+            Some(cpu) => Some(Ok(cpu)),
+            None => look.has_failed().then(|| Err(look.wrong.error())),
+        }
     }
 }

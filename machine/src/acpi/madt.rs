@@ -1,15 +1,12 @@
 //! The structures of the MADT (ACPI 5.2.12).
 
-use super::bytes::{Piece, number};
-use super::fault::{Kind, Table, TablePath, Wrong};
+use super::fault::{Kind, Look, Table, TablePath, number};
 use crate::error::Fault;
-
-pub(super) const MADT: TablePath = TablePath::of(Table::Madt);
 
 /// Where the structures begin.
 const FIRST: usize = 44;
 
-/// The structures in order, each with its kind: those that are read, and no others. One that cannot be stepped over is an error, and the last.
+/// The structures that are read, in their order.
 #[derive(Clone, Copy)]
 pub(super) struct Structures<'a> {
     rest: &'a [u8],
@@ -18,34 +15,20 @@ pub(super) struct Structures<'a> {
 }
 
 impl<'a> Structures<'a> {
-    pub fn new(madt: &Piece<'a>) -> Self {
-        Self { rest: madt.bytes.get(FIRST..).unwrap_or(&[]), seen: [0; 3] }
+    pub fn new(madt: &'a [u8]) -> Self {
+        Self { rest: madt.get(FIRST..).unwrap_or(&[]), seen: [0; 3] }
     }
 
-    /// Those of a MADT, if there is one.
-    pub fn of(madt: Option<Piece<'a>>) -> Self {
-        Self::new(&madt.unwrap_or(Piece { bytes: &[], path: MADT }))
-    }
-
-    /// The next one of this kind.
-    pub fn next_of(&mut self, kind: Kind) -> Result<Option<Piece<'a>>, Wrong> {
-        loop {
-            match self.step()? {
-                Some((found, piece)) if found == kind => return Ok(Some(piece)),
-                Some(_) => {}
-                None => return Ok(None),
-            }
-        }
-    }
-
+    /// The next one, which is what is looked at from now on. One that cannot be stepped over is wrong, and the last.
     #[inline(never)]
-    pub fn step(&mut self) -> Result<Option<(Kind, Piece<'a>)>, Wrong> {
+    pub fn step(&mut self, look: &mut Look) -> Option<(Kind, &'a [u8])> {
         while !self.rest.is_empty() {
-            let length = number(self.rest, 1, 1).unwrap_or(0) as usize;
+            let length = number(self.rest, 1, 1) as usize;
             let Some((bytes, rest)) = self.rest.split_at_checked(length).filter(|_| length >= 2) else {
                 self.rest = &[];
-                let wrong = Wrong::new(Fault::Structure, MADT, "a structure of impossible length");
-                return Err(wrong.value(length as u64));
+                look.path = TablePath::of(Table::Madt);
+                look.fail_with(Fault::Structure, "a structure of impossible length", length as u64);
+                break;
             };
             self.rest = rest;
             let (kind, seen) = match (bytes.first(), &mut self.seen) {
@@ -54,10 +37,19 @@ impl<'a> Structures<'a> {
                 (Some(0xe), [_, _, seen]) => (Kind::Gicr, seen),
                 _ => continue,
             };
-            let path = MADT.part(kind, *seen);
+            look.path = TablePath::part(Table::Madt, kind, *seen);
             *seen += 1;
-            return Ok(Some((kind, Piece { bytes, path })));
+            return Some((kind, bytes));
         }
-        Ok(None)
+        None
+    }
+
+    /// The next CPU.
+    pub fn cpu(&mut self, look: &mut Look) -> Option<&'a [u8]> {
+        loop {
+            if let (Kind::Gicc, bytes) = self.step(look)? {
+                return Some(bytes);
+            }
+        }
     }
 }

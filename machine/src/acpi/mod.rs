@@ -21,7 +21,6 @@
 //!
 //! Numbers of sections are those of the ACPI Specification, release 6.5.
 
-mod bytes;
 mod console;
 pub(crate) mod cpu;
 mod fault;
@@ -35,38 +34,37 @@ pub(crate) use fault::TablePath;
 pub use table::{HEADER, ReadPhysical};
 
 use crate::error::Error;
+use crate::interrupt::{Interrupt, Trigger};
 use crate::machine::Machine;
 use crate::source::Source;
-use bytes::Piece;
 use core::fmt;
-use fault::{Kind, Table, Wrong, not_described};
+use fault::{Look, Table, Wrong, not_described};
 use madt::Structures;
-use table::Root;
+use table::List;
 
 /// What is asked again later.
 #[derive(Clone, Copy)]
 pub(crate) struct Tables<'a> {
-    root: Piece<'a>,
-    madt: Result<Piece<'a>, Wrong>,
+    /// The list of tables, for the names that are in its header.
+    root: &'a [u8],
+    /// Empty if there is none that is sound,
+    madt: &'a [u8],
+    /// and this is why.
+    madt_wrong: Wrong,
     /// Whether firmware starts CPUs, so far as can be told.
     psci: bool,
 }
 
 impl<'a> Tables<'a> {
-    /// The structures of the MADT; none if there is none.
-    fn structures(&self) -> Structures<'a> {
-        Structures::of(self.madt.ok())
-    }
-
     /// How many CPUs there are.
     fn count(&self) -> usize {
-        let mut structures = self.structures();
-        core::iter::from_fn(|| structures.next_of(Kind::Gicc).ok()?).count()
+        let (mut structures, mut look) = (Structures::new(self.madt), Look::NEW);
+        core::iter::from_fn(|| structures.cpu(&mut look)).count()
     }
 
     /// OEM ID and OEM Table ID, which are padded with blanks or with zeros.
     pub(crate) fn names(self) -> [&'a str; 2] {
-        [10..16, 16..24].map(|place| self.root.bytes.get(place).map_or("", text))
+        [text(self.root, 10, 16), text(self.root, 16, 24)]
     }
 }
 
@@ -76,8 +74,10 @@ impl fmt::Debug for Tables<'_> {
     }
 }
 
-/// As far as it is printable ASCII, without blanks at its end.
-fn text(bytes: &[u8]) -> &str {
+/// What stands in `bytes` from `start` to `end`, as far as it is printable ASCII, without blanks at its end.
+#[inline(never)]
+fn text(bytes: &[u8], start: usize, end: usize) -> &str {
+    let bytes = bytes.get(start..end).unwrap_or(&[]);
     let mut length = 0;
     for (index, byte) in bytes.iter().enumerate() {
         match byte {
@@ -87,6 +87,11 @@ fn text(bytes: &[u8]) -> &str {
         }
     }
     core::str::from_utf8(bytes.get(..length).unwrap_or(&[])).unwrap_or("")
+}
+
+/// The interrupt of the GIC with this GSIV (ACPI 5.2.12.15: the number is the INTID); `None` if there is none.
+fn interrupt(gsiv: u64, trigger: Trigger) -> Option<Interrupt> {
+    matches!(gsiv, 16..=1019 | 1056..=1119 | 4096..=5119).then_some(Interrupt { id: gsiv as u32, trigger })
 }
 
 /// Devices stand in the namespace.
@@ -109,34 +114,41 @@ impl<'a> Machine<'a> {
     /// [`Fault::Header`](crate::Fault::Header): the RSDP, or the list of tables to which it leads, is damaged.
     #[inline(never)]
     pub fn from_acpi(rsdp: u64, bootargs: &'a str, read: ReadPhysical<'_, 'a>) -> Result<Self, Error<'a>> {
-        let root = Root::find(rsdp, read)?;
-        let mut note = None;
-        let wanted = [
-            (b"APIC", Table::Madt),
-            (b"FACP", Table::Fadt),
-            (b"GTDT", Table::Gtdt),
-            (b"SPCR", Table::Spcr),
-            (b"DBG2", Table::Dbg2),
-        ];
-        let [madt, fadt, gtdt, spcr, dbg2] = &root.tables(wanted, &mut note, read);
+        let mut look = Look::NEW;
+        let Some(list) = List::read(rsdp, &mut look, read) else { return Err(look.wrong.error()) };
+        let look = &mut look;
+        let mut console = list.table(Table::Spcr, look, read).and_then(|spcr| console::chosen(spcr, look));
         let mut console_note = None;
-        let psci = psci::read(fadt, &mut note);
-        let tables = Tables { root: root.piece, madt: *madt, psci: psci.is_ok() };
-        let mut machine = Self {
+        if console.is_none() {
+            let chosen = look.wrong;
+            console_note = Some(chosen.error());
+            console = list.table(Table::Dbg2, look, read).and_then(|dbg2| console::first(dbg2, look));
+            if console.is_none() && !chosen.is_absent() {
+                look.wrong = chosen;
+            }
+        }
+        let console = console.ok_or_else(|| look.wrong.error());
+        let psci = list.table(Table::Fadt, look, read).and_then(|fadt| psci::read(fadt, look));
+        let psci = psci.ok_or_else(|| look.wrong.error());
+        let timer = list.table(Table::Gtdt, look, read).and_then(|gtdt| timer::read(gtdt, look));
+        let timer = timer.ok_or_else(|| look.wrong.error());
+        let madt = list.table(Table::Madt, look, read);
+        let madt_wrong = look.wrong;
+        let gic = madt.and_then(|madt| gic::read(madt, look));
+        let tables = Tables { root: list.root, madt: madt.unwrap_or(&[]), madt_wrong, psci: psci.is_ok() };
+        Ok(Self {
             source: Source::Acpi(tables),
             memory_map: None,
             cpu_count: tables.count(),
-            model: root.piece.bytes.get(10..24).map_or("", text),
+            model: text(list.root, 10, 24),
             bootargs: Ok(bootargs),
-            gic: gic::read(madt, &mut note),
+            gic: gic.ok_or_else(|| look.wrong.error()),
             psci,
-            timer: timer::read(gtdt),
+            timer,
             timer_note: None,
-            console: console::find(spcr, dbg2, &mut console_note),
+            console,
             console_note,
-            source_note: None,
-        };
-        machine.source_note = note.map(Error::from);
-        Ok(machine)
+            source_note: look.oddity(),
+        })
     }
 }

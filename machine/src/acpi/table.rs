@@ -1,7 +1,6 @@
 //! From the RSDP to a table: every pointer, length and checksum on the way (ACPI 5.2.5 to 5.2.8).
 
-use super::bytes::{Piece, number};
-use super::fault::{Table, TablePath, Wrong};
+use super::fault::{Look, Table, TablePath, number};
 use crate::error::Fault;
 
 /// How physical memory is read: `len` bytes at an address, or `None` if there is no such memory.
@@ -19,131 +18,148 @@ const RSDP_START: usize = 20;
 /// Bytes of the RSDP from ACPI 2.0 on.
 const RSDP: usize = 36;
 
-const RSDP_PATH: TablePath = TablePath::of(Table::Rsdp);
+/// Signatures of those that are looked for, in the order of [`Table`].
+const SIGNATURES: &[u8] = b"APICFACPGTDTSPCRDBG2";
+const WANTED: usize = SIGNATURES.len() / 4;
 
 /// Adds up to 0, as the bytes of everything do that has a checksum.
+#[inline(never)]
 fn is_sound(bytes: &[u8]) -> bool {
     bytes.iter().fold(0, |sum: u8, byte| sum.wrapping_add(*byte)) == 0
 }
 
-const fn header_fault(path: TablePath, what: &'static str) -> Wrong {
-    Wrong::new(Fault::Header, path, what)
+/// The bytes at `at`, all of them.
+#[inline(never)]
+fn bytes<'a>(at: u64, length: usize, look: &mut Look, read: ReadPhysical<'_, 'a>) -> Option<&'a [u8]> {
+    let found = read(at, length).and_then(|bytes| bytes.get(..length));
+    if found.is_none() {
+        look.fail_with(Fault::Header, "not readable", at);
+    }
+    found
 }
 
-/// The table with the pointers to all others: an XSDT, or an RSDT.
-#[derive(Clone, Copy)]
-pub(super) struct Root<'a> {
-    pub piece: Piece<'a>,
-    /// Bytes of a pointer.
-    width: usize,
+/// The bytes of the table with the pointers to all others, an XSDT or an RSDT, and the length of a pointer; `at` is the address of the RSDP.
+#[inline(never)]
+fn root<'a>(at: u64, look: &mut Look, read: ReadPhysical<'_, 'a>) -> Option<(&'a [u8], usize)> {
+    let start = bytes(at, RSDP_START, look, read)?;
+    let mut list = (number(start, 16, 4), Table::Rsdt, 4);
+    let mut what = "";
+    if !start.starts_with(b"RSD PTR ") {
+        what = "no signature at its start";
+    } else if !is_sound(start) {
+        what = "wrong checksum";
+    } else if number(start, 15, 1) >= 2 {
+        // Revision 2 is that of every version from ACPI 2.0 on.
+        let whole = bytes(at, RSDP, look, read)?;
+        let length = number(whole, 20, 4) as usize;
+        // Later versions may be longer; what is known of them is no longer.
+        if !(RSDP..=4096).contains(&length) {
+            what = "impossible length";
+        } else if !is_sound(bytes(at, length, look, read)?) {
+            what = "wrong extended checksum";
+        }
+        let xsdt = number(whole, 24, 8);
+        if xsdt != 0 {
+            list = (xsdt, Table::Xsdt, 8);
+        }
+    }
+    if what.is_empty() && list.0 == 0 {
+        what = "leads to no table";
+    }
+    if !what.is_empty() {
+        look.fail_with(Fault::Header, what, at);
+        return None;
+    }
+    let (at, table, width) = list;
+    look.path = TablePath::of(table);
+    let header = bytes(at, HEADER, look, read)?;
+    if !header.starts_with(if width == 8 { b"XSDT" } else { b"RSDT" }) {
+        look.fail_with(Fault::Header, "another signature at its start", at);
+        return None;
+    }
+    Some((whole_table(at, look, read)?, width))
 }
 
-impl<'a> Root<'a> {
+/// The list of tables.
+pub(super) struct List<'a> {
+    /// The table that it is: an XSDT or an RSDT.
+    pub root: &'a [u8],
+    /// Where the first of each is that is looked for; 0: there is none.
+    found: [u64; WANTED],
+}
+
+impl<'a> List<'a> {
     /// The one to which the RSDP at `at` leads.
     #[inline(never)]
-    pub fn find(at: u64, read: ReadPhysical<'_, 'a>) -> Result<Self, Wrong> {
-        let bad = |what| header_fault(RSDP_PATH, what).value(at);
-        let start =
-            read(at, RSDP_START).and_then(|bytes| bytes.get(..RSDP_START)).ok_or(bad("not readable"))?;
-        if !start.starts_with(b"RSD PTR ") {
-            return Err(bad("no signature at its start"));
-        }
-        if !is_sound(start) {
-            return Err(bad("wrong checksum"));
-        }
-        // Revision 2 is that of every version from ACPI 2.0 on.
-        if number(start, 15, 1) >= Some(2) {
-            let whole = read(at, RSDP).and_then(|bytes| bytes.get(..RSDP)).ok_or(bad("not readable"))?;
-            // Later versions may be longer; what is known of them is no longer.
-            let length = number(whole, 20, 4).filter(|length| (RSDP as u64..=4096).contains(length));
-            let Some(length) = length else { return Err(bad("impossible length")) };
-            if !read(at, length as usize).is_some_and(is_sound) {
-                return Err(bad("wrong extended checksum"));
-            }
-            if let Some(xsdt @ 1..) = number(whole, 24, 8) {
-                return Self::read(xsdt, b"XSDT", Table::Xsdt, 8, read);
-            }
-        }
-        match number(start, 16, 4) {
-            Some(rsdt @ 1..) => Self::read(rsdt, b"RSDT", Table::Rsdt, 4, read),
-            _ => Err(bad("leads to no table")),
-        }
-    }
-
-    fn read(
-        at: u64,
-        signature: &[u8; 4],
-        name: Table,
-        width: usize,
-        read: ReadPhysical<'_, 'a>,
-    ) -> Result<Self, Wrong> {
-        let path = TablePath::of(name);
-        let header = read(at, HEADER).ok_or(header_fault(path, "not readable").value(at))?;
-        if !header.starts_with(signature) {
-            return Err(header_fault(path, "another signature at its start").value(at));
-        }
-        Ok(Self { piece: table(at, header, path, read)?, width })
-    }
-
-    /// The first table of each signature. What is odd about the list, and can be lived with, goes to `note`.
-    #[inline(never)]
-    pub fn tables<const N: usize>(
-        &self,
-        wanted: [(&[u8; 4], Table); N],
-        note: &mut Option<Wrong>,
-        read: ReadPhysical<'_, 'a>,
-    ) -> [Result<Piece<'a>, Wrong>; N] {
-        let absent = |(_, name)| Err(Wrong::new(Fault::Absent, TablePath::of(name), "no such table"));
-        let mut found = wanted.map(absent);
-        let pointers = self.piece.bytes.get(HEADER..).unwrap_or(&[]).chunks(self.width);
+    pub fn read(at: u64, look: &mut Look, read: ReadPhysical<'_, 'a>) -> Option<Self> {
+        let (root, width) = root(at, look, read)?;
+        let mut list = Self { root, found: [0; WANTED] };
+        let place = look.path;
+        let pointers = root.get(HEADER..).unwrap_or(&[]).chunks(width);
         if pointers.len() > MOST_TABLES {
             let what = "more tables than are looked at, of";
-            let wrong = self.piece.wrong(Fault::Unsupported, what);
-            note.get_or_insert(wrong.value(pointers.len() as u64));
+            look.fail_with(Fault::Unsupported, what, pointers.len() as u64);
+            look.make_odd();
         }
         for pointer in pointers.take(MOST_TABLES) {
-            let at = number(pointer, 0, self.width).unwrap_or(0);
+            let at = number(pointer, 0, width);
             // One that is 0 has been left out.
             if at == 0 {
                 continue;
             }
-            let Some(header) = read(at, HEADER).filter(|header| header.len() >= HEADER) else {
-                let what = "leads to what is not readable";
-                note.get_or_insert(self.piece.wrong(Fault::Structure, what).value(at));
+            let Some(header) = bytes(at, HEADER, look, read) else {
+                look.fail_with(Fault::Structure, "leads to what is not readable", at);
+                look.make_odd();
                 continue;
             };
-            let Some(index) = wanted.iter().position(|(signature, _)| header.starts_with(*signature)) else {
-                continue;
-            };
-            let (Some(slot), Some((_, name))) = (found.get_mut(index), wanted.get(index)) else { continue };
-            let path = TablePath::of(*name);
-            if matches!(slot, Err(wrong) if wrong.is_absent()) {
-                *slot = table(at, header, path, read);
-            } else {
-                let what = "there is another one, which is not used";
-                note.get_or_insert(Wrong::new(Fault::Structure, path, what).value(at));
+            let mut signatures = SIGNATURES.chunks(4).zip(&mut list.found);
+            match signatures.find(|(signature, _)| header.starts_with(signature)) {
+                Some((_, found)) if *found == 0 => *found = at,
+                Some(_) => {
+                    look.fail_with(
+                        Fault::Structure,
+                        "leads to a second one of a table, which is not used",
+                        at,
+                    );
+                    look.make_odd();
+                }
+                None => {}
             }
         }
-        found
+        look.path = place;
+        Some(list)
+    }
+
+    /// The bytes of a table. From now on it is what is looked at.
+    #[inline(never)]
+    pub fn table(&self, table: Table, look: &mut Look, read: ReadPhysical<'_, 'a>) -> Option<&'a [u8]> {
+        look.clear();
+        look.path = TablePath::of(table);
+        match self.found.get(table as usize) {
+            Some(at @ 1..) => whole_table(*at, look, read),
+            _ => {
+                look.fail(Fault::Absent, "no such table");
+                None
+            }
+        }
     }
 }
 
-/// The whole of the table at `at` that begins with `header`.
+/// The whole of the table at `at`.
 #[inline(never)]
-fn table<'a>(
-    at: u64,
-    header: &[u8],
-    path: TablePath,
-    read: ReadPhysical<'_, 'a>,
-) -> Result<Piece<'a>, Wrong> {
-    let length = number(header, 4, 4).unwrap_or(0);
+fn whole_table<'a>(at: u64, look: &mut Look, read: ReadPhysical<'_, 'a>) -> Option<&'a [u8]> {
+    let length = number(bytes(at, HEADER, look, read)?, 4, 4);
     if !(HEADER as u64..=LONGEST).contains(&length) {
-        return Err(header_fault(path, "impossible length").value(length));
+        look.fail_with(Fault::Header, "impossible length", length);
+        return None;
     }
-    let bytes = read(at, length as usize).and_then(|bytes| bytes.get(..length as usize));
-    let bytes = bytes.ok_or(header_fault(path, "not readable to its end, of length").value(length))?;
-    if !is_sound(bytes) {
-        return Err(header_fault(path, "wrong checksum, at").value(at));
+    let Some(found) = bytes(at, length as usize, look, read) else {
+        look.fail_with(Fault::Header, "not readable to its end, of length", length);
+        return None;
+    };
+    if !is_sound(found) {
+        look.fail_with(Fault::Header, "wrong checksum, at", at);
+        return None;
     }
-    Ok(Piece { bytes, path })
+    Some(found)
 }
