@@ -553,6 +553,14 @@ fn rows_are_sound() {
             Some(ConsoleKind::Uart8250 { reg_shift, reg_io_width, reg_offset: 0 })
         );
     }
+    // What is said by hand.
+    let by_hand = [
+        "cdns", "imx", "lpuart", "lpuart32", "geni", "msm", "meson", "scif", "hscif", "rzscifa", "a3700",
+        "exynos", "gs101", "dcc",
+    ];
+    for name in by_hand {
+        assert!(matches!(ConsoleKind::by_name(name), Some(ConsoleKind::Model(_))), "{name}");
+    }
     for unknown in ["", " ", "pl011 arm,pl011", "pl011\nsbsa", "pl01", "arm,pl0111"] {
         assert_eq!(ConsoleKind::by_name(unknown), None, "{unknown}");
     }
