@@ -27,7 +27,7 @@ impl fmt::Display for TimeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoFrequency => {
-                f.write_str("CNTFRQ_EL0 is 0, and the timer node of the device tree has no clock-frequency")
+                f.write_str("CNTFRQ_EL0 is 0, and no clock-frequency in a device tree says more")
             }
             Self::Impossible(frequency) => {
                 write!(

@@ -7,7 +7,7 @@
 //! # The life of a CPU
 //!
 //! 1. `life` receives it from firmware, at whatever exception level, and gives it an MMU, caches and vectors.
-//! 2. The first one reads the device tree ([`dt`]), carves memory ([`System`], [`memory`]), sets up interrupts ([`irq`]) and time ([`time`]), and
+//! 2. The first one reads the device tree ([`dt`]), or ACPI tables, carves memory ([`System`], [`memory`]), sets up interrupts ([`irq`]) and time ([`time`]), and
 //!    calls `main`.
 //! 3. `main` brings the others up ([`bringup`]): each start is a race between arrival and time-out for one word,
 //!    and ends with one verdict.

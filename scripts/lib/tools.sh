@@ -65,6 +65,7 @@ TEST_TOOLS=(
     shellcheck=shellcheck
     dtc=device-tree-compiler
     fdtput=device-tree-compiler
+    iasl=acpica-tools
     gdb-multiarch=gdb-multiarch
     addr2line=binutils
     python3=python3

@@ -39,6 +39,39 @@ by_hand() {
     check_expectation "${AFTER[*]}"
 }
 
+# What QEMU and EDK2 make themselves, out of the memory of machines that have come to the firmware's shell, against `iasl`.
+acpi_dumps() {
+    local bios dumps=$DIR/dumps name cpus gic more
+    bios=$(firmware_file qemu-efi-aarch64 usr/share/qemu-efi-aarch64/QEMU_EFI.fd)
+    rm -rf -- "$dumps"
+    mkdir -p -- "$dumps"
+    while read -r name gic cpus more; do
+        # shellcheck disable=SC2086 # a list of options
+        set -- qemu-system-aarch64 -machine "virt,gic-version=$gic" -cpu cortex-a72 -smp "$cpus" -m 256M -bios "$bios" $more \
+            -nodefaults -display none -serial "file:$DIR/console.$name" -monitor stdio
+        say "+ $(quoted "$@")"
+        : >"$DIR/console.$name"
+        {
+            for _ in {1..600}; do
+                ! grep -aq 'UEFI Interactive Shell' "$DIR/console.$name" || break
+                sleep 0.2
+            done
+            printf 'pmemsave 0x40000000 0x10000000 "%s"\nquit\n' "$dumps/$name.40000000"
+        } | timeout -k 5 200 "$@" >"$DIR/monitor.$name" || fail "$name: QEMU ended with $?"
+        [[ -s $dumps/$name.40000000 ]] || fail "$name: no dump"
+    done <<'MACHINES'
+gic2 2 4
+gic3 3 1
+many 3 64 -numa node,cpus=0-31,memdev=a -numa node,cpus=32-63,memdev=b -object memory-backend-ram,id=a,size=128M -object memory-backend-ram,id=b,size=128M
+el2 3,virtualization=on 4
+MACHINES
+    REVEILLE_ACPI=$dumps run_cargo test -p reveille-trees --release --target "$(host_triple)" --test tables dumps -- --nocapture \
+        | tee "$DIR/dumps.log"
+    (($(grep -c ' CPUs, BOCHS' "$DIR/dumps.log") >= 4)) || fail 'not every dump was read'
+    rm -rf -- "$dumps"
+}
+check acpi/dumps --full acpi_dumps
+
 # Each is a roll call of an image that is there already.
 check acpi/chosen by_hand roll_call virtual -- --gic 3 -- 'roll_call 4'
 check acpi/parking/gic3 by_hand roll_call parking -- --gic 3 -- 'roll_call 4'

@@ -453,7 +453,7 @@ impl FatalFrame {
         }
         write!(f, ": {}", class(self.esr))?;
         if let Some(call) = instruction.and_then(firmware_call).filter(|_| self.is_undefined()) {
-            write!(f, " ({call}, by which the device tree has firmware called: nothing here takes it)")?;
+            write!(f, " ({call}, by which firmware is said to be called: nothing here takes it)")?;
         }
         if let Some(fault) = fault(self.esr) {
             let access = match ((self.esr >> 26) & 0x3f, self.esr & (1 << 6)) {

@@ -33,7 +33,7 @@ pub struct RollCall {
 pub struct Entry {
     /// The CPU.
     pub cpu: CpuId,
-    /// Its affinity, as in the device tree.
+    /// Its affinity, as it is described.
     pub mpidr: u64,
     /// What became of it.
     pub verdict: Verdict,
@@ -78,7 +78,7 @@ impl RollCall {
         })
     }
 
-    /// CPUs of the device tree, up to [`MAX_CPUS`](crate::cpu::MAX_CPUS).
+    /// CPUs that are described, up to [`MAX_CPUS`](crate::cpu::MAX_CPUS).
     pub fn possible(&self) -> usize {
         self.areas.len()
     }
@@ -88,12 +88,12 @@ impl RollCall {
         self.iter().filter(|entry| entry.verdict == Verdict::Online).count()
     }
 
-    /// CPUs of the device tree that are not among the possible ones: described wrongly, or too many. Each was told of at boot.
+    /// CPUs that are described and are not among the possible ones: described wrongly, or too many. Each was told of at boot.
     pub fn left_out(&self) -> usize {
         LEFT_OUT.load(Ordering::Relaxed)
     }
 
-    /// Whether every CPU is online that the device tree does not disable, and none was left out.
+    /// Whether every CPU is online that is not described as disabled, and none was left out.
     pub fn is_complete(&self) -> bool {
         self.left_out() == 0
             && self.iter().all(|entry| matches!(entry.verdict, Verdict::Online | Verdict::Disabled))

@@ -61,7 +61,7 @@ static LISTENER: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InputError {
-    /// There is no console, or the device tree does not lead its interrupt to the controller.
+    /// There is no console, or nothing leads its interrupt to the controller.
     NoInterrupt,
     /// The interrupt was refused.
     Irq(IrqError),

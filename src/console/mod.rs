@@ -1,4 +1,4 @@
-//! The console: one UART, found in the device tree, and what is printed on it.
+//! The console: one UART, found in the description of the machine, and what is printed on it.
 //!
 //! A line is printed in one piece: whoever prints holds the line's lock, and masks interrupts, for as long as the UART takes. At 115 200 baud
 //! that is 87 µs for each character, 7 ms for a line of 80; what does not fit the UART's FIFO, which mostly holds 16 characters, is waited for. A CPU that

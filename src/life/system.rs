@@ -22,7 +22,7 @@ pub struct System {
 pub(super) static SYSTEM: Once<System> = Once::new();
 
 impl System {
-    /// The device tree's description of the machine.
+    /// The description of the machine: by a device tree, or by ACPI tables.
     pub fn machine(&self) -> &Machine<'static> {
         &self.machine
     }
@@ -55,7 +55,7 @@ impl System {
         bringup::bring_up_all(deadline.into())
     }
 
-    /// The RAM that neither the runtime nor anything in the device tree uses, as it was when the machine was set up, in ascending order; all of
+    /// The RAM that neither the runtime nor anything in that description uses, as it was when the machine was set up, in ascending order; all of
     /// it is mapped, readable, writable and not executable.
     ///
     /// From its first MiB on it belongs to the page allocator, which may give out any of it, has its own bookkeeping there, and serves the

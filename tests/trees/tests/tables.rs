@@ -449,7 +449,7 @@ fn dumps_agree_with_iasl() {
         let bytes = std::fs::read(&path).expect("a dump");
         let get =
             |at: u64, length: usize| bytes.get(usize::try_from(at.checked_sub(base)?).ok()?..)?.get(..length);
-        let places = (0..bytes.len()).step_by(16).filter(|at| bytes[*at..].starts_with(b"RSD PTR "));
+        let places = (0..bytes.len()).step_by(8).filter(|at| bytes[*at..].starts_with(b"RSD PTR "));
         let machine =
             places.map(|at| Machine::from_acpi(base + at as u64, "", &mut |at, length| get(at, length)));
         let mut tables = Vec::new();
