@@ -41,6 +41,7 @@ impl Registers for Mapped {
         }
     }
 
+    #[inline(never)]
     fn write(&self, offset: u32, width: u8, value: u32) {
         let address = self.base + offset as usize;
         // SAFETY: as for `read`.

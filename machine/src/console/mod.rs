@@ -62,7 +62,7 @@ pub struct Model(u8);
 
 impl ConsoleKind {
     /// The model of that name: a string of `compatible` in device trees, or a short one: what Linux's bootarg `earlycon=` has (such as
-    /// `pl011`, `uart8250`, `cdns`, `msm_geni_serial`) or less (`imx`, `geni`). `8250` and its like may be followed by `,mmio16` or `,mmio32`.
+    /// `pl011`, `uart8250`, `cdns`, `qcom_geni`) or less (`imx`, `geni`). `8250` and `uart8250` may be followed by `,mmio16` or `,mmio32`.
     /// `None` if there is no driver.
     pub fn by_name(name: &str) -> Option<Self> {
         Self::by_bytes(name.as_bytes())

@@ -14,6 +14,49 @@ pub(super) struct Access {
     pub value: u32,
 }
 
+/// An access, packed: what a mask has lies within 16 bits, but for all of a register.
+#[derive(Clone, Copy)]
+pub(super) struct Small {
+    /// Bit 15: `is_not`.
+    offset: u16,
+    /// How far up mask and value are; [`ALL`]: the mask is all ones, and these are the two halves of the value.
+    shift: u8,
+    mask: u16,
+    value: u16,
+}
+
+const NOT: u16 = 1 << 15;
+const ALL: u8 = 32;
+
+impl Access {
+    const fn small(self) -> Small {
+        let offset = self.offset | if self.is_not { NOT } else { 0 };
+        if self.mask == u32::MAX {
+            return Small { offset, shift: ALL, mask: (self.value >> 16) as u16, value: self.value as u16 };
+        }
+        let shift = if self.mask == 0 { 0 } else { self.mask.trailing_zeros() };
+        assert!(self.mask >> shift <= 0xffff && self.value & !self.mask == 0 && self.offset & NOT == 0);
+        Small {
+            offset,
+            shift: shift as u8,
+            mask: (self.mask >> shift) as u16,
+            value: (self.value >> shift) as u16,
+        }
+    }
+}
+
+impl Small {
+    pub fn access(self) -> Access {
+        let Self { offset, shift, mask, value } = self;
+        let (mask, value) = (u32::from(mask), u32::from(value));
+        let (mask, value) = match shift {
+            0..ALL => (mask << shift, value << shift),
+            _ => (u32::MAX, mask << 16 | value),
+        };
+        Access { offset: offset & !NOT, is_not: offset & NOT != 0, mask, value }
+    }
+}
+
 /// A test that always passes.
 pub(super) const ALWAYS: Access = has(0, 0, 0);
 
@@ -45,6 +88,11 @@ pub(super) const fn change(offset: u16, mask: u32, value: u32) -> Access {
 /// Step: the rest of the list is left out unless at least one bit of `mask` is 1.
 pub(super) const fn only_if(offset: u16, mask: u32) -> Access {
     some(offset, mask)
+}
+
+/// Step: the register is read, for what that does.
+pub(super) const fn read(offset: u16) -> Access {
+    has(offset, 0, 0)
 }
 
 /// Step: this is written. The register is not read.
@@ -88,12 +136,12 @@ pub(super) struct Row {
     pub receive: u16,
     /// There is something in it.
     pub waiting: Access,
-    /// Where one read of it may give several bytes, the first in the lowest bits, three accesses: a test, it gives one; a test, it gives
-    /// four; and else how many it gives (0: four), a field of which `value` is the lowest bit's number. Empty: always one.
+    /// Where one read of it may give several bytes, the first in the lowest bits: a test, it gives one; tests, if one passes it gives four; and
+    /// for all else the field that says how many, where 0 is four. Empty: always one.
     pub packing: &'static [Access],
     /// What moves the bytes of a word that is not full to where they can be read.
     pub push: &'static [Access],
-    /// What ends an interrupt, and errors after which nothing more would be received; done when nothing is waiting.
+    /// What ends an interrupt, and errors after which nothing more would be received; done when nothing is waiting, and before `listen`.
     pub settle: &'static [Access],
     /// Interrupts while something is waiting: on, and off.
     pub listen: &'static [Access],
@@ -248,13 +296,13 @@ const fn first(rows: &[Row], wanted: usize) -> usize {
 }
 
 /// The accesses of all rows, one after the other.
-pub(super) const fn accesses<const TOTAL: usize>(rows: &[Row]) -> [Access; TOTAL] {
-    let mut all = [ALWAYS; TOTAL];
+pub(super) const fn accesses<const TOTAL: usize>(rows: &[Row]) -> [Small; TOTAL] {
+    let mut all = [ALWAYS.small(); TOTAL];
     let mut row = 0;
     while row < rows.len() {
         let (first, mut index) = (first(rows, row), 0);
         while index < rows[row].count() {
-            all[first + index] = rows[row].access(index);
+            all[first + index] = rows[row].access(index).small();
             index += 1;
         }
         row += 1;

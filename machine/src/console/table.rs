@@ -4,8 +4,8 @@
 //! drivers that were read for it, which agree.
 
 use super::model::{
-    ALWAYS, Access, Layout, List, Packed, ROW, Row, TESTS, Test, WORDS as WORD_LAYOUT, accesses, change, has,
-    ones, only_if, pack, some, total, write, zeros,
+    ALWAYS, Access, Layout, List, Packed, ROW, Row, Small, TESTS, Test, WORDS as WORD_LAYOUT, accesses,
+    change, has, ones, only_if, pack, read, some, total, write, zeros,
 };
 
 /// Rows that the code knows by number.
@@ -46,6 +46,8 @@ const UART_8250: Row = Row {
     gone: ones(5, 1 << 6),
     receive: 0,
     waiting: ones(5, 1 << 0),
+    // Interrupt identification: a time-out. Synopsys' may have one with nothing in the FIFO, which ends when the data are read.
+    settle: &[only_if(2, 1 << 3), read(0)],
     // Interrupt enable: received data, and with it line status, as Linux has both: of the BCM2711's mini-UART it is said that
     // without the second the first does nothing. Both end when LSR and the data are read.
     listen: &[write(1, 1 << 0 | 1 << 2)],
@@ -61,9 +63,8 @@ const LPUART: Row = Row {
     gone: ones(0x04, 1 << 22),
     receive: 0x0c,
     waiting: some(0x1c, 0xff << 24),
-    // STAT: while OR is set nothing more is received. IDLE, OR, NF, FE, PF are cleared by a 1, as are LBKDIF, RXEDGIF, MA1F and MA2F, which
-    // stay; the rest of the register is settings.
-    settle: &[only_if(0x04, 0x1f << 16), change(0x04, 0xc01f_c000, 0x1f << 16)],
+    // STAT: while OR is set nothing more is received. IDLE, OR, NF, FE, PF are cleared by a 1, as are LBKDIF and RXEDGIF, which stay.
+    settle: &[only_if(0x04, 0x1f << 16), change(0x04, 0xc01f_0000, 0x1f << 16)],
     // CTRL: RIE alone of the interrupts.
     listen: &[change(0x08, 0x0ff0_0000, 1 << 21)],
     ignore: &[change(0x08, 1 << 21, 0)],
@@ -126,7 +127,7 @@ uarts! {
     "sbsa sbsa-uart arm,sbsa-uart" => PL011_ROW,
 
     // The layout of the ISA bus, unless the node has another.
-    "8250 uart8250 uart 8250,mmio uart8250,mmio ns16550a ns16550 ns16450 ns8250 ns16850 ns16750 snps,dw-apb-uart fsl,ns16550 \
+    "8250 uart8250 uart8250,mmio ns16550a ns16550 ns16450 ns8250 ns16850 ns16750 snps,dw-apb-uart fsl,ns16550 \
      fsl,16550-FIFO64 intel,xscale-uart mrvl,mmp-uart nvidia,tegra20-uart" => UART_8250,
     "8250,mmio16 uart8250,mmio16" => Row {
         layout: Layout { shift: 1, width: 2, data_width: 2, ..WORD_LAYOUT },
@@ -171,7 +172,7 @@ uarts! {
     },
 
     // i.MX UART (Linux, U-Boot; QEMU).
-    "imx ec_imx6q ec_imx21 fsl,imx6q-uart fsl,imx21-uart" => Row {
+    "imx ec_imx6q fsl,imx6q-uart fsl,imx21-uart" => Row {
         send: 0x40,
         // UTS.TXFULL, USR2.TXDC, USR2.RDR.
         room: zeros(0xb4, 1 << 4),
@@ -183,9 +184,9 @@ uarts! {
         // UCR4.DREN: there is at least one byte.
         listen: &[change(0x8c, 1 << 0, 1 << 0)],
         ignore: &[change(0x8c, 1 << 0, 0)],
-        // UCR2: SRST (0 resets), RXEN, TXEN, and if it is off WS (8 bits) and IRTS (RTS is ignored); UCR1.UARTEN, which may be on without
-        // them; UCR3.RXDMUXSEL, "should always be set".
-        is_on: ones(0x84, 7),
+        // UCR1.UARTEN; UCR2: SRST (0 resets), RXEN, TXEN, WS (8 bits), IRTS (RTS ignored); UCR3.RXDMUXSEL, "should always be set".
+        // One that only sends, as QEMU has it at first, is not on.
+        is_on: ones(0x84, 1 << 1 | 1 << 2),
         switch_on: &[
             change(0x80, 1 << 0, 1 << 0),
             change(0x84, 0x4027, 0x4027),
@@ -207,7 +208,7 @@ uarts! {
     },
 
     // Qualcomm GENI serial engine with UART firmware (Linux, U-Boot). It sends by command: how many bytes, the command, the bytes.
-    "geni msm_geni_serial qcom_geni qcom,geni-debug-uart qcom,geni-uart" => Row {
+    "geni qcom_geni qcom,geni-debug-uart qcom,geni-uart" => Row {
         send: 0x700,
         // GENI_STATUS: no command of the main sequencer is active.
         room: zeros(0x40, 1 << 0),
@@ -216,13 +217,10 @@ uarts! {
         begin: &[write(0x270, 1), write(0x600, 1 << 27)],
         receive: 0x780,
         // RX_FIFO_STATUS: words in the FIFO.
-        waiting: some(0x804, 0x1ff_ffff),
-        // RX_PACKING_CFG0: the first byte of a word is the last. RX_FIFO_STATUS: not (one word, and the last of a transfer); bytes in that one.
-        packing: &[
-            ones(0x284, 1 << 0),
-            Access { is_not: true, ..has(0x804, 1 << 31 | 0x1ff_ffff, 1 << 31 | 1) },
-            Access { value: 28, ..has(0x804, 7 << 28, 0) },
-        ],
+        waiting: some(0x804, 0xffff),
+        // RX_PACKING_CFG0: the first byte of a word is the last. RX_FIFO_STATUS: two words or more, or this one is not the last of a
+        // transfer; how many bytes that one has.
+        packing: &[ones(0x284, 1 << 0), some(0x804, 0xfffe), zeros(0x804, 1 << 31), has(0x804, 7 << 28, 0)],
         // M_IRQ_CLEAR, S_IRQ_CLEAR.
         settle: &[write(0x618, u32::MAX), write(0x648, u32::MAX)],
         // M_IRQ_EN, S_IRQ_EN: receive FIFO watermark, and last; of the main sequencer nothing else.
@@ -244,26 +242,22 @@ uarts! {
         // CR: clear TX_READY. NCF_TX: one byte.
         begin: &[write(0x10, 3 << 8), write(0x40, 1)],
         receive: 0x70,
-        // RXFS: words in the FIFO, in two fields, and bytes in the packing buffer.
-        waiting: some(0x50, 0xffff_c3ff),
+        // RXFS: words in the FIFO, and bytes in the packing buffer.
+        waiting: some(0x50, 0x3ff),
         // DMEN: single-character mode. SR.RXRDY: a whole word. RXFS: how many bytes are in the packing buffer.
-        packing: &[
-            ones(0x3c, 1 << 5),
-            ones(0x08, 1 << 0),
-            Access { value: 7, ..has(0x50, 7 << 7, 0) },
-        ],
+        packing: &[ones(0x3c, 1 << 5), ones(0x08, 1 << 0), has(0x50, 7 << 7, 0)],
         // CR: force the stale event.
         push: &[write(0x10, 4 << 8)],
         // CR: clear errors, clear the stale interrupt; DMRX: any number; CR: stale events on.
         settle: &[write(0x10, 3 << 4), write(0x10, 8 << 4), write(0x34, 0xff_ffff), write(0x10, 5 << 8)],
-        // CR: receiver on, and as above. IMR: RXSTALE, RXLEV.
-        listen: &[write(0x10, 1), write(0x10, 8 << 4), write(0x34, 0xff_ffff), write(0x10, 5 << 8), write(0x14, 3 << 3)],
+        // CR: receiver on. IMR: RXSTALE, RXLEV.
+        listen: &[write(0x10, 1), write(0x14, 3 << 3)],
         ignore: &[write(0x14, 0)],
         ..ROW
     },
 
     // Amlogic Meson (Linux, U-Boot).
-    "meson amlogic,meson-uart amlogic,meson-ao-uart amlogic,meson-gx-uart" => Row {
+    "meson amlogic,meson-uart amlogic,meson-ao-uart" => Row {
         send: 0x00,
         // STATUS: TX_FULL; TX_EMPTY and not XMIT_BUSY; RX_EMPTY.
         room: zeros(0x0c, 1 << 21),
@@ -282,7 +276,7 @@ uarts! {
     },
 
     "scif hscif renesas,scif renesas,hscif" => SCIF,
-    // RZ/G2L and RZ/V2H: half the distances.
+    // RZ/G2L and RZ/V2H: half the distances (Linux, OpenSBI).
     "rzscifa renesas,scif-r9a07g044 renesas,scif-r9a09g057" => Row {
         layout: Layout { shift: 1, width: 2, data_width: 1, ..WORD_LAYOUT },
         ..SCIF
@@ -302,13 +296,13 @@ uarts! {
         ..ROW
     },
 
-    "exynos exynos4210 s5pv210 samsung,exynos4210-uart samsung,exynos5433-uart samsung,exynos850-uart samsung,exynos8895-uart" => EXYNOS,
+    "exynos exynos4210 samsung,exynos4210-uart samsung,exynos5433-uart samsung,exynos850-uart samsung,exynos8895-uart" => EXYNOS,
     // Takes words only.
     "gs101 google,gs101-uart" => Row { layout: WORD_LAYOUT, ..EXYNOS },
 }
 
 static PACKED: [Packed; ROWS.len()] = pack(&ROWS);
-static ACCESSES: [Access; total(&ROWS)] = accesses(&ROWS);
+static ACCESSES: [Small; total(&ROWS)] = accesses(&ROWS);
 
 /// The row that has this name.
 pub(super) fn find(name: &[u8]) -> Option<u8> {
@@ -336,7 +330,7 @@ pub(super) fn first() -> &'static Packed {
 
 /// One of the accesses of all rows.
 pub(super) fn access(at: usize) -> Access {
-    ACCESSES.get(at).copied().unwrap_or(ALWAYS)
+    ACCESSES.get(at).map_or(ALWAYS, |small| small.access())
 }
 
 impl Packed {
@@ -344,7 +338,7 @@ impl Packed {
         access(usize::from(self.first) + test as usize)
     }
 
-    pub fn list(&self, list: List) -> &'static [Access] {
+    pub fn list(&self, list: List) -> &'static [Small] {
         let list = list as usize;
         let first = usize::from(self.first);
         let from = if list == 0 { TESTS } else { usize::from(self.ends[list - 1]) };

@@ -82,7 +82,7 @@ impl<R: Registers> Uart<R> {
 
     fn steps(&self, list: List) {
         let width = self.layout.width;
-        for &step in self.row.list(list) {
+        for step in self.row.list(list).iter().map(|step| step.access()) {
             if step.is_not {
                 if !self.passes(step) {
                     return;
@@ -90,7 +90,10 @@ impl<R: Registers> Uart<R> {
                 continue;
             }
             let others = if step.mask == u32::MAX { 0 } else { self.read(step.offset, width) & !step.mask };
-            self.write(step.offset, width, others | step.value);
+            // Without a mask it was only to be read.
+            if step.mask != 0 {
+                self.write(step.offset, width, others | step.value);
+            }
         }
     }
 
@@ -139,20 +142,25 @@ impl<R: Registers> Uart<R> {
 
     /// How many bytes the next read gives: 1 to 4.
     fn count(&self) -> u32 {
-        let &[one, four, Access { offset, mask, value, .. }] = self.row.list(List::Packing) else { return 1 };
-        if self.passes(one) {
+        let [one, fours @ .., field] = self.row.list(List::Packing) else { return 1 };
+        if self.passes(one.access()) {
             return 1;
         }
-        if self.passes(four) {
+        if fours.iter().any(|four| self.passes(four.access())) {
             return 4;
         }
-        let count = (self.read(offset, self.layout.width) & mask) >> (value & 31);
+        let Access { offset, mask, .. } = field.access();
+        let count = (self.read(offset, self.layout.width) & mask) >> (mask.trailing_zeros() & 31);
         self.steps(List::Push);
         if matches!(count, 1..=3) { count } else { 4 }
     }
 
     /// Whether it interrupts while there is something to read, from now on.
     pub fn interrupt_on_receive(&self, on: bool) {
+        if on {
+            // What happened before is no reason.
+            self.steps(List::Settle);
+        }
         self.steps(if on { List::Listen } else { List::Ignore });
     }
 }

@@ -282,6 +282,31 @@ fn first_console() {
     assert_eq!(timer, "device tree: /timer: interrupts go to a controller that is not a known GIC");
 }
 
+/// A console without registers, only if it is chosen; nor is a UART of one family of SoCs used unasked, or one that nobody knows. Where a
+/// UART has an interrupt for each event, that of what was received is the one.
+#[test]
+fn debug_channel() {
+    let blob = compile("debug-channel");
+    let console = machine(&blob).console.expect("a console");
+    assert_eq!((console.path.to_string().as_str(), console.kind.name()), ("/dcc", "dcc"));
+    assert!(console.is_chosen && !console.kind.is_in_memory());
+    assert_eq!((console.registers, console.interrupt), (region(0, 0), None));
+
+    let chosen = |path: &[u8]| {
+        let mut blob = compile("debug-channel");
+        let at = blob.windows(5).position(|window| window == b"/dcc\0").expect("the path");
+        blob[at..at + path.len()].copy_from_slice(path);
+        blob
+    };
+    let blob = chosen(b"scif");
+    let console = machine(&blob).console.expect("a console");
+    let received = Interrupt { id: 32 + 382, trigger: Trigger::LevelHigh };
+    assert_eq!((console.kind.name(), console.interrupt), ("rzscifa", Some(received)));
+    let blob = chosen(b"/gic");
+    let error = machine(&blob).console.expect_err("no console");
+    assert!(error.to_string().ends_with("/gic@1000: no driver for this console"), "{error}");
+}
+
 /// Of several nodes the right one: by place for PSCI, by order for the GIC, by path and status for the console.
 #[test]
 fn choices() {
