@@ -80,6 +80,7 @@ impl<'a> Iterator for Cpus<'a> {
 pub struct Memory<'a>(MemoryItems<'a>);
 
 /// Who says what memory there is.
+#[allow(clippy::large_enum_variant, reason = "without allocation there is no box to put a walk into")]
 enum MemoryItems<'a> {
     Map(uefi::Memory<'a>),
     Tree(memory::Memory<'a>),

@@ -39,6 +39,8 @@ compiled_for() {
     runs_on cortex-a72 2 "code 1 ; count 1 . ; $line"
     runs_on cortex-a53 3 "code 1 ; count 1 . ; $line"
     runs_on cortex-a53 3 "code 1 ; count 1 . ; $line" --el 2
+    # Started by UEFI firmware, Rust comes before that.
+    runs_on cortex-a53 3 "code 1 ; $line" --firmware edk2
     runs_on max 2 'roll_call 4'
     runs_on max 3 'roll_call 4'
 }

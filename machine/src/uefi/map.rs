@@ -73,7 +73,7 @@ impl Descriptor {
     pub fn region(&self) -> Option<Region> {
         let size = self.pages.checked_mul(PAGE).filter(|size| *size != 0)?;
         self.physical.checked_add(size - 1)?;
-        (self.physical % PAGE == 0).then_some(Region { base: self.physical, size })
+        self.physical.is_multiple_of(PAGE).then_some(Region { base: self.physical, size })
     }
 
     /// What it is now (table 7.6, "Memory Type Usage after EFI_BOOT_SERVICES.ExitBootServices()"). Persistent memory is no place for what is forgotten
@@ -111,7 +111,7 @@ impl<'a> MemoryMap<'a> {
                 Error::in_firmware(Fault::Unsupported, "memory map: descriptors of an unknown version");
             return Err(error.value(version));
         }
-        if stride < DESCRIPTOR_SIZE as u64 || stride % 8 != 0 || stride > PAGE {
+        if stride < DESCRIPTOR_SIZE as u64 || !stride.is_multiple_of(8) || stride > PAGE {
             return Err(Error::in_firmware(Fault::Header, "memory map: impossible size of a descriptor")
                 .value(stride));
         }
