@@ -258,7 +258,10 @@ fn consoles() {
         (console.registers.base, console.is_chosen, console.path.to_string().as_str()),
         (0x300, false, "DBG2: device 2")
     );
-    assert_eq!(machine.console_note.expect("why").to_string(), "ACPI: SPCR: no console: its address is 0 (0x0)");
+    assert_eq!(
+        machine.console_note.expect("why").to_string(),
+        "ACPI: SPCR: no console: its address is 0 (0x0)"
+    );
     assert!(machine.console_note.expect("why").is_absent());
     everything_in(&memory);
 }
