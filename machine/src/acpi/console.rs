@@ -3,8 +3,9 @@
 
 use super::fault::{Kind, Look, Table, TablePath, number};
 use super::interrupt;
+use super::table::{List, ReadPhysical};
 use crate::console::{Console, ConsoleKind};
-use crate::error::Fault;
+use crate::error::{Error, Fault};
 use crate::interrupt::Trigger;
 use crate::region::Region;
 
@@ -15,9 +16,9 @@ const SIZE: u64 = 0x1000;
 /// The port type of the DBG2 that is a UART.
 const SERIAL: u64 = 0x8000;
 
-/// The UART that a Generic Address Structure (ACPI 5.2.3.2) and a subtype of the DBG2 describe.
+/// Makes `console` the UART that a Generic Address Structure (ACPI 5.2.3.2) and a subtype of the DBG2 describe.
 #[inline(never)]
-fn uart<'a>(bytes: &[u8], subtype: u64, gas: usize, look: &mut Look) -> Option<Console<'a>> {
+fn uart(bytes: &[u8], subtype: u64, gas: usize, console: &mut Console<'_>, look: &mut Look) -> Option<()> {
     let base = look.number(bytes, gas + 4, 8)?;
     let name = match subtype {
         0x3 => "pl011",
@@ -57,9 +58,10 @@ fn uart<'a>(bytes: &[u8], subtype: u64, gas: usize, look: &mut Look) -> Option<C
             return None;
         }
     }
-    let path = look.path.into();
-    let (interrupt, clock_frequency) = (None, None);
-    Some(Console { path, kind, registers, interrupt, clock_frequency, options: "", is_chosen: false })
+    console.path = look.path.into();
+    console.kind = kind;
+    console.registers = registers;
+    Some(())
 }
 
 /// How far apart the registers of an 8250 are, as a shift, and bytes per access: the width in bits of a Generic Address Structure is the
@@ -78,7 +80,7 @@ fn layout(bits: u64, access: u64) -> (u32, u32) {
 
 /// The console that the SPCR chooses.
 #[inline(never)]
-pub(super) fn chosen<'a>(spcr: &[u8], look: &mut Look) -> Option<Console<'a>> {
+fn chosen(spcr: &[u8], console: &mut Console<'_>, look: &mut Look) -> Option<()> {
     let revision = number(spcr, 8, 1);
     let subtype = look.number(spcr, 36, 1)?;
     // Before revision 2 the numbers have another meaning: 0 and 1 are the 16550 and the 16450.
@@ -86,7 +88,7 @@ pub(super) fn chosen<'a>(spcr: &[u8], look: &mut Look) -> Option<Console<'a>> {
         look.fail_with(Fault::Property, "a console of a type of later revisions", subtype);
         return None;
     }
-    let mut console = uart(spcr, subtype, 40, look)?;
+    uart(spcr, subtype, 40, console, look)?;
     if number(spcr, 52, 1) & GIC != 0 {
         console.interrupt = interrupt(number(spcr, 54, 4), Trigger::Unspecified);
     }
@@ -101,12 +103,12 @@ pub(super) fn chosen<'a>(spcr: &[u8], look: &mut Look) -> Option<Console<'a>> {
     let frequency = if revision >= 3 { number(spcr, 76, 4) as u32 } else { 0 };
     console.clock_frequency = (frequency != 0).then_some(frequency);
     console.is_chosen = true;
-    Some(console)
+    Some(())
 }
 
 /// The first UART of the DBG2 that can be used, else why the last one cannot.
 #[inline(never)]
-pub(super) fn first<'a>(dbg2: &[u8], look: &mut Look) -> Option<Console<'a>> {
+fn first(dbg2: &[u8], console: &mut Console<'_>, look: &mut Look) -> Option<()> {
     let mut at = look.number(dbg2, 36, 4)? as usize;
     let count = look.number(dbg2, 40, 4)? as u32;
     look.fail(Fault::Absent, "no serial port");
@@ -120,11 +122,40 @@ pub(super) fn first<'a>(dbg2: &[u8], look: &mut Look) -> Option<Console<'a>> {
         }
         at += length;
         if number(bytes, 12, 2) == SERIAL {
-            let console = uart(bytes, number(bytes, 14, 2), number(bytes, 18, 2) as usize, look);
-            if console.is_some() {
-                return console;
+            let found = uart(bytes, number(bytes, 14, 2), number(bytes, 18, 2) as usize, console, look);
+            if found.is_some() {
+                return found;
             }
         }
     }
     None
+}
+
+/// The console, and why it is not the one that the SPCR chooses.
+#[inline(never)]
+pub(super) fn find<'a>(
+    list: &List<'a>,
+    look: &mut Look,
+    read: ReadPhysical<'_, 'a>,
+) -> (Result<Console<'a>, Error<'a>>, Option<Error<'a>>) {
+    let mut console = Console {
+        path: look.path.into(),
+        kind: ConsoleKind::Pl011,
+        registers: Region::default(),
+        interrupt: None,
+        clock_frequency: None,
+        options: "",
+        is_chosen: false,
+    };
+    let spcr = list.table(Table::Spcr, look, read);
+    if spcr.and_then(|spcr| chosen(spcr, &mut console, look)).is_some() {
+        return (Ok(console), None);
+    }
+    let why = look.wrong;
+    let dbg2 = list.table(Table::Dbg2, look, read);
+    if dbg2.and_then(|dbg2| first(dbg2, &mut console, look)).is_some() {
+        return (Ok(console), Some(why.error()));
+    }
+    let error = if why.is_absent() { look.wrong } else { why }.error();
+    (Err(error), Some(error))
 }

@@ -117,17 +117,7 @@ impl<'a> Machine<'a> {
         let mut look = Look::NEW;
         let Some(list) = List::read(rsdp, &mut look, read) else { return Err(look.wrong.error()) };
         let look = &mut look;
-        let mut console = list.table(Table::Spcr, look, read).and_then(|spcr| console::chosen(spcr, look));
-        let mut console_note = None;
-        if console.is_none() {
-            let chosen = look.wrong;
-            console_note = Some(chosen.error());
-            console = list.table(Table::Dbg2, look, read).and_then(|dbg2| console::first(dbg2, look));
-            if console.is_none() && !chosen.is_absent() {
-                look.wrong = chosen;
-            }
-        }
-        let console = console.ok_or_else(|| look.wrong.error());
+        let (console, console_note) = console::find(&list, look, read);
         let psci = list.table(Table::Fadt, look, read).and_then(|fadt| psci::read(fadt, look));
         let psci = psci.ok_or_else(|| look.wrong.error());
         let timer = list.table(Table::Gtdt, look, read).and_then(|gtdt| timer::read(gtdt, look));

@@ -519,7 +519,7 @@ pub fn samples() -> Vec<(&'static str, Vec<Vec<u8>>)> {
     let pl011 = gas(0, 32, 3, 0x900_0000);
     let virt_timer = [(29, 0), (30, 0), (27, 0), (26, 0), (28, 0)];
     let v2: Vec<_> = (0..4).map(|cpu| Gicc { interface: 0x801_0000, ..Gicc::of(cpu) }.structure()).collect();
-    let v3: Vec<_> = (0..64).map(|cpu| Gicc::of(cpu / 16 << 8 | cpu % 16).structure()).collect();
+    let v3: Vec<_> = (0..64).map(|cpu| Gicc::of(((cpu / 16) << 8) | (cpu % 16)).structure()).collect();
     let listed = |cpu: u64| Gicc {
         redistributor: 0x2f10_0000 + 0x2_0000 * cpu + if cpu > 2 { 0x100_0000 } else { 0 },
         flags: if cpu == 4 { 8 } else { u32::from(cpu != 5) },

@@ -258,7 +258,10 @@ fn consoles() {
         (console.registers.base, console.is_chosen, console.path.to_string().as_str()),
         (0x300, false, "DBG2: device 2")
     );
-    assert_eq!(machine.console_note.expect("why").to_string(), "ACPI: SPCR: no console: its address is 0 (0x0)");
+    assert_eq!(
+        machine.console_note.expect("why").to_string(),
+        "ACPI: SPCR: no console: its address is 0 (0x0)"
+    );
     assert!(machine.console_note.expect("why").is_absent());
     everything_in(&memory);
 }
@@ -319,7 +322,7 @@ fn the_way_to_the_tables() {
 
 #[test]
 fn as_many_cpus_as_one_likes() {
-    let cpus: Vec<_> = (0..4096).map(|cpu| Gicc::of(cpu % 16 | cpu / 16 << 8).structure()).collect();
+    let cpus: Vec<_> = (0..4096).map(|cpu| Gicc::of((cpu % 16) | ((cpu / 16) << 8)).structure()).collect();
     let mut structures = vec![gicd(0x800_0000, 3)];
     structures.extend(
         (0..100).map(|region| gicr(0x1000_0000 + 0x10_0000 * region, 0x2_0000 * (1 + region as u32 % 4))),

@@ -51,6 +51,7 @@ fn describe(machine: &Machine<'_>) -> ExitCode {
                     format!("spin-table at {address:#x}")
                 }
                 EnableMethod::SpinTable { release_addr: None } => "spin-table, address missing".into(),
+                EnableMethod::Parking { address, .. } => format!("parked at {address:#x}"),
                 EnableMethod::Unknown(other) => format!("{other}, unknown"),
                 EnableMethod::Missing => "no method".into(),
             };
