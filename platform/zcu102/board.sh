@@ -32,7 +32,7 @@ board_qemu() {
     tree=$(board_tree xilinx/zynqmp-zcu102-rev1.0.dtb)
     check_image_header "$image"
     [[ $opt_el != 2 ]] || machine+=,virtualization=on
-    qemu+=(-audiodev none,id=quiet -machine "$machine" -smp 4 -m "$opt_memory")
+    qemu+=(-audiodev 'none,id=quiet' -machine "$machine" -smp 4 -m "$opt_memory")
     closed_networks 4
     qemu+=(-dtb "$tree" -kernel "$image" -append "$bootargs")
 }

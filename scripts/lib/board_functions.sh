@@ -82,6 +82,6 @@ load_file() {
 closed_networks() {
     local i
     for ((i = 0; i < $1; i++)); do
-        qemu+=(-nic user,restrict=on)
+        qemu+=(-nic 'user,restrict=on')
     done
 }

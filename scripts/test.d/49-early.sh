@@ -44,8 +44,8 @@ early_at() {
 }
 place='^reveille: cannot start: the image is not at a multiple of 4 KiB$'
 check early/place early_at 0x40200004 virt "$place"
-check early/place/el2 early_at 0x40200100 virt,virtualization=on "$place"
-check early/place/el3 early_at 0x40200800 virt,virtualization=on,secure=on "$place"
+check early/place/el2 --full early_at 0x40200100 virt,virtualization=on "$place"
+check early/place/el3 --full early_at 0x40200800 virt,virtualization=on,secure=on "$place"
 
 # early_tree EDIT PATTERN [OPTION..]: with such a device tree.
 early_tree() {
@@ -56,8 +56,8 @@ early_tree() {
     says "$pattern" timeout -k 5 100 "$ROOT/scripts/runner" "$image_stage" "$@" --dtb "$DIR/tree.dtb" --timeout 100
 }
 check early/tree/magic early_tree magic '^reveille: cannot start: no device tree: none where x0 says \(0x[0-9a-f]+\), none at the start of RAM; nor ACPI tables$'
-check early/tree/cut early_tree cut '^reveille: cannot start: device tree: '
-check early/tree/far early_tree far '^reveille: cannot start: device tree: ' --el 2
+check early/tree/cut --full early_tree cut '^reveille: cannot start: device tree: '
+check early/tree/far --full early_tree far '^reveille: cannot start: device tree: ' --el 2
 
 # Without a console in the tree the boot goes on with the one that is built in; with one, that is the console from then on.
 early_roll_call() {
@@ -74,7 +74,7 @@ early_roll_call() {
     CODE=0 check_expectation "roll_call 4 ; /$2\$/"
 }
 check early/no-console early_roll_call no_console 'console: pl011 at 0x9000000, earlycon, built in'
-check early/console early_roll_call '' 'console: pl011 at 0x9000000, \/pl011@9000000, chosen'
+check early/console --full early_roll_call '' 'console: pl011 at 0x9000000, \/pl011@9000000, chosen'
 
 # early_patched PLACE WORD PATTERN [OPTION..]: with another word of 32 bits at that place, which is a symbol, or /BYTES/OFFSET: so far from
 # the first such bytes.
@@ -105,7 +105,7 @@ early_patched() {
 # An instruction that is none: with the vectors of the very beginning, at each level; with those of later on a CPU that has no area yet.
 unhandled='reveille: an exception that nothing handles yet, at EL'
 check early/exception early_patched '^reveille_early_tables$' 0 "^${unhandled}1: ESR 0x0000000002000000 ELR 0x[0-9a-f]+ FAR 0x[0-9a-f]+$"
-check early/exception/el2 early_patched '^reveille_float$' 0 "^${unhandled}[12]: ESR 0x0000000002000000 " --el 2
+check early/exception/el2 --full early_patched '^reveille_float$' 0 "^${unhandled}[12]: ESR 0x0000000002000000 " --el 2
 check early/exception/vectors early_patched '^reveille_lacks$' 0 "^${unhandled}1: ESR 0x0000000002000000 "
 # From there on it is a report like any other.
 check early/exception/report early_patched 'find_blob' 0 '^panic on mpidr 0x0+ at [0-9.]+ s: synchronous exception in a thread: unknown reason, or an undefined instruction$'

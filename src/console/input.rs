@@ -1,6 +1,7 @@
 //! What is typed, by interrupt where the console has one.
 
 use super::device::UART;
+use super::early::early;
 use super::uart::Uart;
 use crate::irq::{self, IrqError, Trigger};
 use crate::masking;
@@ -114,6 +115,6 @@ pub fn read_byte() -> Option<u8> {
     if masking::in_nmi() {
         return None;
     }
-    let uart = UART.get()?;
+    let uart = UART.get().or_else(early)?;
     RING.lock().take(uart)
 }

@@ -11,7 +11,7 @@ mod simulated;
 mod table;
 mod uart;
 
-pub use polled::Polled;
+pub use polled::{Polled, PolledAccess};
 pub use uart::{Registers, Uart};
 
 use crate::interrupt::Interrupt;

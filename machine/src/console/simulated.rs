@@ -3,7 +3,8 @@
 
 extern crate std;
 
-use super::{ConsoleKind, Registers, Uart, table};
+use super::polled::PolledAccess;
+use super::{Console, ConsoleKind, Polled, Registers, Uart, table};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::string::String;
@@ -430,6 +431,57 @@ fn they_speak() {
                 (String::from_utf8_lossy(TEXT), 0),
                 "{name}"
             );
+        }
+    }
+}
+
+/// What the assembly does with what is spelled out for it.
+#[test]
+fn they_speak_spelled_out() {
+    for name in names() {
+        for was_on in [false, true] {
+            let simulated = device(name);
+            if was_on {
+                simulated.device.borrow_mut().turn_on();
+            }
+            let text = format!("{name},0x9000000");
+            let polled = Polled::new(&Console::by_hand(&text).expect("a UART by hand"));
+            let [width, data_width] = polled.widths.map(|width| width as u8);
+            let registers = &simulated;
+            let test = |of: &PolledAccess| {
+                of.mask == 0 || (registers.read(of.register, width) & of.mask == of.value) == (of.is_not == 0)
+            };
+            let steps = |list: &[PolledAccess]| {
+                for step in list.iter().take_while(|step| step.mask != 0) {
+                    if step.is_not != 0 {
+                        if !test(step) {
+                            return;
+                        }
+                        continue;
+                    }
+                    let others = if step.mask == u32::MAX {
+                        0
+                    } else {
+                        registers.read(step.register, width) & !step.mask
+                    };
+                    registers.write(step.register, width, others | step.value);
+                }
+            };
+            if !test(&polled.is_on) {
+                steps(&polled.switch_on);
+            }
+            assert!(simulated.device.borrow().is_on(), "{name}");
+            assert!(!was_on || simulated.device.borrow().writes == 0, "{name} was on: it is left alone");
+            for byte in TEXT {
+                assert!(registers.wait(true, || test(&polled.room)), "{name}");
+                steps(&polled.begin);
+                registers.write(polled.send[0], data_width, u32::from(*byte) << polled.send[1]);
+                steps(&polled.end);
+            }
+            registers.wait(true, || false);
+            assert_eq!(simulated.device.borrow().wires.sent, TEXT, "{name}");
+            let (state, state_width) = kind(name).state_register();
+            assert_eq!((state, state_width), (polled.room.register, width), "{name}");
         }
     }
 }
