@@ -377,9 +377,14 @@ pub(crate) fn route(intid: u32, cpu: CpuId) {
     }
 }
 
-/// All SPIs of the CPU `from` interrupt `to` from now on, if the controller has one route for all of them.
+/// Whether the controller has one route for all SPIs.
+pub(crate) fn has_one_route() -> bool {
+    kind() == BCM2836
+}
+
+/// All SPIs interrupt `to` from now on, if they interrupt `from`, and there is one route.
 pub(crate) fn route_all(from: CpuId, to: CpuId) {
-    if kind() == BCM2836 {
+    if has_one_route() {
         bcm2836::route_from(area::of(from).mpidr, area::of(to).mpidr);
     }
 }

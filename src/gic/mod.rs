@@ -20,9 +20,9 @@ pub(crate) mod v3_cpu;
 pub(crate) use common::{BCM2836, CpuInterface, V2, V3, V3_NMI};
 pub use common::{Priority, Trigger};
 pub(crate) use controller::{
-    NmiReach, can_enable, disable, enable, find_cpu_parts, has, init, init_cpu, interrupts, is_active,
-    is_pending, is_present, keeps_state, needs_feat_nmi, nmi_reach, prove, quiet_cpu, route, route_all,
-    set_pending, set_priority, set_trigger, silence, silence_on, use_classes,
+    NmiReach, can_enable, disable, enable, find_cpu_parts, has, has_one_route, init, init_cpu, interrupts,
+    is_active, is_pending, is_present, keeps_state, needs_feat_nmi, nmi_reach, prove, quiet_cpu, route,
+    route_all, set_pending, set_priority, set_trigger, silence, silence_on, use_classes,
 };
 pub(crate) use number::{APPLICATION, NMI, Sgi, WAKE};
 pub(crate) use part::CpuPart;

@@ -328,7 +328,9 @@ pub(crate) fn move_away(cpu: CpuId) {
     setup.routes.move_away(cpu.index() as u16, heir, |intid, heir| {
         gic::route(intid as u32, CpuId::from_index(heir.into()));
     });
-    if let Some(heir) = heir() {
+    if gic::has_one_route()
+        && let Some(heir) = heir()
+    {
         gic::route_all(cpu, CpuId::from_index(heir.into()));
     }
 }

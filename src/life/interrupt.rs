@@ -65,7 +65,7 @@ pub(crate) extern "C" fn interrupt(frame: &IrqFrame) {
         if entry & NO_GIC == 0 {
             handle::<gic::v2::Cpu, gic::v2::CpuOrBcm2836>(area, frame);
         } else {
-            handle::<gic::bcm2836::Cpu, gic::v2::CpuOrBcm2836>(area, frame);
+            without_gic(area, frame);
         }
     } else if entry & NO_NMI != 0 {
         handle::<gic::v3_cpu::Cpu, gic::v3_cpu::Cpu>(area, frame);
@@ -78,6 +78,13 @@ pub(crate) extern "C" fn interrupt(frame: &IrqFrame) {
     }
     #[cfg(feature = "fault-injection")]
     super::fault::about_to_return(area.id);
+}
+
+/// The same where there is no GIC.
+#[cold]
+#[inline(never)]
+fn without_gic(area: &'static Area, frame: &IrqFrame) {
+    handle::<gic::bcm2836::Cpu, gic::v2::CpuOrBcm2836>(area, frame);
 }
 
 /// `O` is the interface `C` for what is no call.
