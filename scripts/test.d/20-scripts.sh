@@ -192,7 +192,8 @@ debugger() {
 }
 check scripts/gdb debugger
 
-# The bar on size: text and read-only data of the release image.
+# The bar on size: text and read-only data of the release image. 160 KiB of it are the runtime and the reader of device trees; the rest is what makes
+# one image do everywhere: ACPI, UEFI, the table of UARTs, the console by hand, the controllers of a BCM2836.
 image_size() {
     local elf total
     elf=$(staged example roll_call)
@@ -202,7 +203,7 @@ image_size() {
             for (i = 1; i <= length(hex); i++) n = n * 16 + index("0123456789abcdef", substr(hex, i, 1)) - 1
             total += n } END { print total + 0 }')
     say "text and read-only data: $total bytes"
-    ((total > 0 && total <= 160 * 1024)) || fail "$total bytes are more than 163840"
+    ((total > 0 && total <= 192 * 1024)) || fail "$total bytes are more than 196608"
 }
 check size/roll-call image_size
 

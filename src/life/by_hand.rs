@@ -14,9 +14,9 @@ pub(super) struct Consoles {
 
 impl Consoles {
     /// Reads it, before anything else is made of the tree; the one that is described is the console from here on, unless another is named.
-    #[inline(never)]
     ///
     /// `tree` is the device tree, if there is one, `arguments` the command line, if it is not that of the tree.
+    #[inline(never)]
     pub(super) fn find(tree: Option<&Blob>, arguments: Option<&'static str>) -> Self {
         let Salvaged { console: described, bootargs } =
             tree.map_or(Salvaged::default(), |blob| dt::salvage(blob.bytes));
@@ -46,7 +46,10 @@ impl Consoles {
     #[inline(never)]
     pub(super) unsafe fn settle(&self, machine: Option<&mut Machine<'static>>) {
         let described = self.described.or(machine.as_ref().and_then(|machine| machine.console.ok()));
-        let Some((text, named)) = self.named else {
+        let is_described = |named: Console<'_>| {
+            described.is_some_and(|console| console.registers.base == named.registers.base)
+        };
+        let Some((text, named)) = self.named.filter(|(_, named)| !named.is_ok_and(is_described)) else {
             if self.described.is_none() {
                 use_described(described);
             }

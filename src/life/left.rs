@@ -72,7 +72,10 @@ impl fmt::Display for Undescribed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nothing(x0) => {
-                write!(f, "no device tree: none where x0 says ({x0:#x}), none at the start of RAM; nor ACPI tables")
+                write!(
+                    f,
+                    "no device tree: none where x0 says ({x0:#x}), none at the start of RAM; nor ACPI tables"
+                )
             }
             Self::Tree => {
                 f.write_str("the device tree describes no machine, and there is nothing else that does")
