@@ -43,7 +43,7 @@ fn compare(name: &str, at_least: usize) {
             match cpu.method {
                 EnableMethod::Psci => psci += 1,
                 EnableMethod::SpinTable { .. } => spin_table += 1,
-                EnableMethod::Unknown(_) | EnableMethod::Missing => other_method += 1,
+                _ => other_method += 1,
             }
         }
         match machine.gic {

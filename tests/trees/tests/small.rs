@@ -73,7 +73,9 @@ fn wide() {
         ]
     );
 
-    let Ok(Gic::V3 { path, distributor, redistributors, dropped: 0, stride }) = machine.gic else {
+    let Ok(Gic::V3 { path, distributor, redistributors, dropped: 0, stride, one_by_one: false }) =
+        machine.gic
+    else {
         panic!("{:?}", machine.gic)
     };
     assert_eq!(path.to_string(), "/bus@100000000/interrupt-controller@20000000");
