@@ -90,6 +90,11 @@ pub(super) const fn only_if(offset: u16, mask: u32) -> Access {
     some(offset, mask)
 }
 
+/// Step: the register is read, for what that does.
+pub(super) const fn read(offset: u16) -> Access {
+    has(offset, 0, 0)
+}
+
 /// Step: this is written. The register is not read.
 pub(super) const fn write(offset: u16, value: u32) -> Access {
     has(offset, u32::MAX, value)

@@ -114,7 +114,7 @@ impl Device {
         let waiting = !self.wires.received.is_empty();
         match self.name {
             "pl011" | "sbsa" => waiting && self.reg(0x38) & 0x50 != 0,
-            "8250" | "8250,mmio16" | "8250,mmio32" => waiting && self.reg(1) & 1 != 0,
+            "8250" | "8250,mmio16" | "8250,mmio32" => (waiting || self.flags != 0) && self.reg(1) & 1 != 0,
             "cdns" => {
                 if self.wires.received.len() >= self.reg(0x20).max(1) as usize {
                     self.flags |= 1;
@@ -168,6 +168,12 @@ impl Device {
             ("8250" | "8250,mmio16" | "8250,mmio32", 5) => {
                 // Holding register empty: the whole FIFO is.
                 bit(5, w.to_send.is_empty()) | bit(6, idle) | bit(0, waiting)
+            }
+            // A time-out, or nothing.
+            ("8250" | "8250,mmio16" | "8250,mmio32", 2) => 0xc0 | if self.flags != 0 { 12 } else { 1 },
+            ("8250" | "8250,mmio16" | "8250,mmio32", 0) if !waiting => {
+                assert_ne!(core::mem::take(&mut self.flags), 0, "data are only read if there are any");
+                0
             }
             ("8250" | "8250,mmio16" | "8250,mmio32", 0) => self.wires.give(),
             ("dcc", 0) => bit(29, !idle) | bit(30, waiting),
@@ -544,6 +550,13 @@ fn they_listen() {
             assert_eq!(take(), bytes, "{name}");
             assert!(!interrupts(), "{name}: {bytes:?} have been read");
         }
+        if name.starts_with("8250") {
+            // A time-out for nothing.
+            simulated.device.borrow_mut().flags = 1;
+            assert!(interrupts());
+            assert_eq!(take(), b"");
+            assert!(!interrupts(), "{name}: it goes on and on");
+        }
         // An overrun is over as soon as what was received has been read.
         if !matches!(
             name,
@@ -591,6 +604,14 @@ fn rows_are_sound() {
             ConsoleKind::by_name(name),
             Some(ConsoleKind::Uart8250 { reg_shift, reg_io_width, reg_offset: 0 })
         );
+    }
+    // What is said by hand.
+    let by_hand = [
+        "cdns", "imx", "lpuart", "lpuart32", "geni", "msm", "meson", "scif", "hscif", "rzscifa", "a3700",
+        "exynos", "gs101", "dcc",
+    ];
+    for name in by_hand {
+        assert!(matches!(ConsoleKind::by_name(name), Some(ConsoleKind::Model(_))), "{name}");
     }
     for unknown in ["", " ", "pl011 arm,pl011", "pl011\nsbsa", "pl01", "arm,pl0111"] {
         assert_eq!(ConsoleKind::by_name(unknown), None, "{unknown}");

@@ -5,7 +5,7 @@
 
 use super::model::{
     ALWAYS, Access, Layout, List, Packed, ROW, Row, Small, TESTS, Test, WORDS as WORD_LAYOUT, accesses,
-    change, has, ones, only_if, pack, some, total, write, zeros,
+    change, has, ones, only_if, pack, read, some, total, write, zeros,
 };
 
 /// Rows that the code knows by number.
@@ -46,6 +46,8 @@ const UART_8250: Row = Row {
     gone: ones(5, 1 << 6),
     receive: 0,
     waiting: ones(5, 1 << 0),
+    // Interrupt identification: a time-out. Synopsys' may have one with nothing in the FIFO, which ends when the data are read.
+    settle: &[only_if(2, 1 << 3), read(0)],
     // Interrupt enable: received data, and with it line status, as Linux has both: of the BCM2711's mini-UART it is said that
     // without the second the first does nothing. Both end when LSR and the data are read.
     listen: &[write(1, 1 << 0 | 1 << 2)],
@@ -182,9 +184,9 @@ uarts! {
         // UCR4.DREN: there is at least one byte.
         listen: &[change(0x8c, 1 << 0, 1 << 0)],
         ignore: &[change(0x8c, 1 << 0, 0)],
-        // UCR2: SRST (0 resets), RXEN, TXEN, and if it is off WS (8 bits) and IRTS (RTS is ignored); UCR1.UARTEN, which may be on without
-        // them; UCR3.RXDMUXSEL, "should always be set".
-        is_on: ones(0x84, 7),
+        // UCR1.UARTEN; UCR2: SRST (0 resets), RXEN, TXEN, WS (8 bits), IRTS (RTS ignored); UCR3.RXDMUXSEL, "should always be set".
+        // One that only sends, as QEMU has it at first, is not on.
+        is_on: ones(0x84, 1 << 1 | 1 << 2),
         switch_on: &[
             change(0x80, 1 << 0, 1 << 0),
             change(0x84, 0x4027, 0x4027),
@@ -274,7 +276,7 @@ uarts! {
     },
 
     "scif hscif renesas,scif renesas,hscif" => SCIF,
-    // RZ/G2L and RZ/V2H: half the distances.
+    // RZ/G2L and RZ/V2H: half the distances (Linux, OpenSBI).
     "rzscifa renesas,scif-r9a07g044 renesas,scif-r9a09g057" => Row {
         layout: Layout { shift: 1, width: 2, data_width: 1, ..WORD_LAYOUT },
         ..SCIF

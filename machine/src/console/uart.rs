@@ -90,7 +90,10 @@ impl<R: Registers> Uart<R> {
                 continue;
             }
             let others = if step.mask == u32::MAX { 0 } else { self.read(step.offset, width) & !step.mask };
-            self.write(step.offset, width, others | step.value);
+            // Without a mask it was only to be read.
+            if step.mask != 0 {
+                self.write(step.offset, width, others | step.value);
+            }
         }
     }
 

@@ -77,9 +77,9 @@ fn bookworm_backports() {
 
 /// Which of these boards can speak, and what the others would need.
 ///
-/// `chosen`: the console that the tree names has a driver. `first`: there is none for that one, or none is named, and another UART that is
-/// enabled has one, which may be connected to anything. `nothing`: not even that. Of the boards that can speak only the first are counted:
-/// a board of which nobody says where its console is, is silent.
+/// `chosen`: the console that the tree names has a driver. `first`: there is none for that one, or none is named, and there is another one that is
+/// used unasked, which may be connected to anything. `nothing`: not even that. Of the boards that can speak only the first are counted: a board
+/// of which nobody says where its console is, is silent.
 fn speaking(name: &str, at_least_percent: usize) {
     let files = blobs::below(&suite(name));
     let (mut chosen, mut first, mut nothing, mut unnamed) = (0, 0, 0, 0);
@@ -111,7 +111,7 @@ fn speaking(name: &str, at_least_percent: usize) {
     let total = files.len();
     let percent = |part: usize| format!("{}.{} %", part * 100 / total, part * 1000 / total % 10);
     println!(
-        "consoles {name}: {total} boards: {chosen} ({}) speak on the console that their tree names, {first} ({}) on the first UART there is, \
+        "consoles {name}: {total} boards: {chosen} ({}) speak on the console that their tree names, {first} ({}) on another, \
          {nothing} ({}) not at all; {unnamed} name no console; of those that name one {}.{} % speak on it",
         percent(chosen),
         percent(first),
