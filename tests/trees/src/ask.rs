@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use crate::tables::{self, Memory};
 use crate::truth::reader;
-use reveille_machine::dt::{HEADER_SIZE, blob_size, salvage_console};
+use reveille_machine::dt::{HEADER_SIZE, Salvaged, blob_size, salvage};
 use reveille_machine::{Error, Fault, Gic, Machine};
 
 /// Asks everything about `blob` and checks what must hold for any input: errors are single lines, regions do
@@ -22,7 +22,9 @@ pub fn everything(blob: &[u8]) -> Option<Fault> {
         Err(error) => {
             check_error(&error);
             assert!(matches!(error.fault(), Fault::Header | Fault::Structure), "{error}");
-            if let Some(console) = salvage_console(blob) {
+            let salvaged = salvage(blob);
+            assert!(salvaged.bootargs.len() <= blob.len());
+            if let Some(console) = salvaged.console {
                 check_line(&console.path);
                 check_range(console.registers.base, console.registers.size);
             }
@@ -35,7 +37,9 @@ pub fn everything(blob: &[u8]) -> Option<Fault> {
     if let Some(last) = last_token(blob).and_then(|last| cut.get_mut(last..last + 4)) {
         last.fill(0xee);
         assert!(Machine::parse(&cut).is_err());
-        let salvaged = salvage_console(&cut).map(|console| format!("{console:?}"));
+        let Salvaged { console: salvaged, bootargs } = salvage(&cut);
+        assert_eq!(bootargs, machine.bootargs.unwrap_or(""));
+        let salvaged = salvaged.map(|console| format!("{console:?}"));
         if let Some(console) = machine.console.ok().filter(|console| console.is_chosen) {
             assert_eq!(salvaged, Some(format!("{console:?}")));
         }

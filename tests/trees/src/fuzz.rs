@@ -3,7 +3,7 @@
 
 use crate::ask::{everything, everything_in};
 use crate::tables::Memory;
-use reveille_machine::BootArgs;
+use reveille_machine::{BootArgs, Console, Region};
 use std::time::Duration;
 
 /// One thing that is fuzzed.
@@ -118,6 +118,14 @@ fn command_line(bytes: &[u8]) {
         assert_eq!(args.milliseconds(name, Duration::MAX), ms, "{name} in {line:?}");
         assert_eq!(args.chooses(name, "0", "+1"), expected == Some(b"+1"), "{name} in {line:?}");
     }
+    // A UART that is named by hand is one that could be there.
+    if let Some(Ok(console)) = BootArgs(line).get("earlycon").map(Console::by_hand) {
+        let Region { base, size } = console.registers;
+        assert!(base % 4 == 0 && base.checked_add(size).is_some(), "{line:?}");
+        assert_eq!(size != 0, console.kind.is_in_memory(), "{line:?}");
+        let (register, width) = console.kind.state_register();
+        assert!(size == 0 || u64::from(register) + u64::from(width) <= size, "{line:?}");
+    }
 }
 
 const COMMAND_LINE_PIECES: &[&[u8]] = &[
@@ -131,6 +139,12 @@ const COMMAND_LINE_PIECES: &[&[u8]] = &[
     b"deadline_ms=",
     b"deadline_ms",
     b"reveille.panic=exit:3",
+    b"earlycon=",
+    b"earlycon=pl011,0x9000000",
+    b"uart8250,mmio32,",
+    b",",
+    b"dcc",
+    b"0xfffffffffffff000",
     b"call_report_ms=18446744073709551616",
     b"18446744073709551615",
     b"+1",
