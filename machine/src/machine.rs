@@ -1,6 +1,8 @@
 //! The machine as a whole.
 
 use crate::console::Console;
+use crate::dt::chosen;
+use crate::dt::tree::Tree;
 use crate::error::Error;
 use crate::gic::Gic;
 use crate::psci::Psci;
@@ -19,6 +21,8 @@ pub struct Machine<'a> {
     pub(crate) source: Source<'a>,
     pub(crate) cpu_count: usize,
     pub(crate) memory_map: Option<MemoryMap<'a>>,
+    /// The tree that says what memory may be used, beside what describes the machine.
+    pub(crate) chosen: Option<Tree<'a>>,
     /// Its name, empty if it has none.
     pub model: &'a str,
     /// The kernel command line, empty if there is none.
@@ -48,6 +52,23 @@ impl<'a> Machine<'a> {
         self
     }
 
+    /// The same with what the tree of `other` says of [memory that may be used](Self::usable_memory), for a machine that is not described by a tree.
+    #[must_use]
+    pub fn with_usable_memory_of(mut self, other: &Self) -> Self {
+        self.chosen = other.source.tree();
+        self
+    }
+
+    /// What of the memory may be used, if not all: `linux,usable-memory-range` in `/chosen` (Linux, `Documentation/devicetree/bindings`). An image
+    /// that is started when a Linux has crashed has what that one had set apart for it; all else is as the crash left it, and devices may still
+    /// write to it.
+    ///
+    /// # Errors
+    /// It does not say so in a way that can be understood, or there is none.
+    pub fn usable_memory(&self) -> Result<Option<Regions>, Error<'a>> {
+        self.source.tree().or(self.chosen).map_or(Ok(None), chosen::usable)
+    }
+
     /// Whether ACPI tables describe it, and no device tree.
     pub fn is_from_tables(&self) -> bool {
         self.source.tree().is_none()
@@ -64,7 +85,7 @@ impl<'a> Machine<'a> {
         self.cpu_count
     }
 
-    /// The memory. Pieces of no size are left out; no memory at all is a single error.
+    /// The memory, whether or not it [may be used](Self::usable_memory). Pieces of no size are left out; no memory at all is a single error.
     pub fn memory(&self) -> Memory<'a> {
         Memory::new(self.source, self.memory_map)
     }

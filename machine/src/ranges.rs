@@ -22,6 +22,13 @@ impl<const N: usize> Ranges<N> {
         self.list[..self.len].iter().copied()
     }
 
+    /// What lies between them, before the first and behind the last of them, in ascending order.
+    pub fn gaps(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let starts = core::iter::once(0).chain(self.iter().map(|(_, end)| end));
+        let ends = self.iter().map(|(start, _)| start).chain(core::iter::once(u64::MAX));
+        starts.zip(ends).filter(|(start, end)| start < end)
+    }
+
     /// Adds `[start, end)`. On an error the set is unchanged.
     pub fn insert(&mut self, start: u64, end: u64) -> Result<(), TooManyRanges> {
         if start < end && self.len == N && self.touching(start, end).is_empty() {
@@ -142,6 +149,15 @@ mod tests {
         assert_eq!(list(&of::<4>(&[(30, 40), (10, 20)])), [(10, 20), (30, 40)]);
         assert_eq!(list(&of::<4>(&[(10, 40), (15, 20)])), [(10, 40)]);
         assert_eq!(list(&of::<4>(&[(5, 5)])), []);
+    }
+
+    #[test]
+    fn gaps_are_all_else() {
+        assert_eq!(of::<2>(&[]).gaps().collect::<Vec<_>>(), [(0, u64::MAX)]);
+        let set = of::<3>(&[(30, 40), (10, 20)]);
+        assert_eq!(set.gaps().collect::<Vec<_>>(), [(0, 10), (20, 30), (40, u64::MAX)]);
+        let set = of::<3>(&[(0, 10), (20, u64::MAX)]);
+        assert_eq!(set.gaps().collect::<Vec<_>>(), [(10, 20)]);
     }
 
     #[test]

@@ -6,7 +6,8 @@ use crate::uefi;
 use core::fmt;
 use reveille_machine::acpi;
 use reveille_machine::uefi::{
-    ACPI_1, ACPI_2, Handover, MAX_MAP_SIZE, SYSTEM_TABLE_SIZE, SystemTable, TABLE_SIZE, find_table,
+    ACPI_1, ACPI_2, Handover, LISTED, LISTED_HEADER, Listed, MAX_MAP_SIZE, SYSTEM_TABLE_SIZE, SystemTable,
+    TABLE_SIZE, find_table, listed,
 };
 
 /// What is handed over, whichever way.
@@ -18,8 +19,8 @@ use reveille_machine::uefi::{
 /// | UEFI firmware | its configuration tables | the same | as boot services ended | load options |
 #[derive(Default)]
 pub(super) struct Left {
-    /// What the image was entered with.
-    x0: u64,
+    /// What the image was entered with, if it was by a boot loader.
+    x0: Option<u64>,
     /// The device tree.
     pub(super) tree: Option<Blob>,
     /// Where the RSDP of ACPI lies, physical.
@@ -32,19 +33,30 @@ pub(super) struct Left {
     kept: [Region; KEPT],
     /// How many of them there are.
     kept_count: usize,
-    /// What was wrong with it.
+    /// Where the last table of ACPI that was looked at lies.
+    looked_at: u64,
+    /// The nodes of Linux's list of reserved memory.
+    lists: [(Region, &'static [u8]); MOST_LISTS],
+    /// What was wrong with it, and can be lived with.
     note: Option<Note>,
+    /// Why it is not known what memory is free.
+    fault: Option<Note>,
 }
 
-/// The memory map, the command line, the list of ACPI tables and five of these.
-const KEPT: usize = 8;
+/// The memory map, the command line, the RSDP twice, the list of ACPI tables and five of these, and two more.
+const KEPT: usize = 12;
+
+/// A list of reserved memory that has more nodes than this is taken for garbage. Linux has 255 regions in each, and one or two of them for a CPU.
+const MOST_LISTS: usize = 16;
 
 /// What is wrong with what was handed over.
-enum Note {
+pub(super) enum Note {
     /// What is said to be there cannot be read.
     Unreadable(&'static str, u64),
     /// It makes no sense.
     Wrong(Error<'static>),
+    /// There is no end to the list of reserved memory.
+    Endless,
 }
 
 impl fmt::Display for Note {
@@ -54,24 +66,28 @@ impl fmt::Display for Note {
                 write!(f, "UEFI: {what} at {at:#x}: nothing there that can be read")
             }
             Self::Wrong(error) => error.fmt(f),
+            Self::Endless => f.write_str("UEFI: list of reserved memory: no end to it"),
         }
     }
 }
 
 /// Why nothing is known of the machine.
 pub(super) enum Undescribed {
-    /// There is nothing that describes one. What the image was entered with.
-    Nothing(u64),
+    /// There is nothing that describes one. What the image was entered with; `None`: by UEFI firmware.
+    Nothing(Option<u64>),
     /// There is a tree, and nothing in it.
     Tree,
     /// There are ACPI tables that cannot be read.
     Tables(Error<'static>),
+    /// What firmware left cannot be made out, and so it is not known what memory is free.
+    Firmware(Note),
 }
 
 impl fmt::Display for Undescribed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Nothing(x0) => {
+            Self::Nothing(None) => f.write_str("UEFI: firmware has neither a device tree nor ACPI tables"),
+            Self::Nothing(Some(x0)) => {
                 write!(
                     f,
                     "no device tree: none where x0 says ({x0:#x}), none at the start of RAM; nor ACPI tables"
@@ -81,6 +97,7 @@ impl fmt::Display for Undescribed {
                 f.write_str("the device tree describes no machine, and there is nothing else that does")
             }
             Self::Tables(error) => error.fmt(f),
+            Self::Firmware(note) => note.fmt(f),
         }
     }
 }
@@ -97,8 +114,9 @@ impl Left {
     /// On the boot stack, alone, masked, once.
     #[inline(never)]
     pub(super) fn find(x0: u64) -> Self {
-        let mut left = Self { x0, ..Self::default() };
+        let mut left = Self::default();
         let Some(handed) = uefi::Left::read() else {
+            left.x0 = Some(x0);
             left.tree = find_blob(x0, memory::tree_at);
             return left;
         };
@@ -106,17 +124,18 @@ impl Left {
         if handed.tree != 0 {
             left.tree = memory::tree_at(handed.tree);
         }
-        left.note = left.take(&handed).err();
+        left.fault = left.take_map(&handed.map).err();
+        left.note = left.take_arguments(&handed).err();
         left
     }
 
-    /// Map and command line of what firmware said to the image itself.
-    fn take(&mut self, handed: &uefi::Left) -> Result<(), Note> {
-        self.take_map(&handed.map)?;
+    /// The command line, of what firmware said to the image itself.
+    fn take_arguments(&mut self, handed: &uefi::Left) -> Result<(), Note> {
         if handed.arguments_size != 0 {
             let region = Region { base: handed.arguments, size: handed.arguments_size };
-            let bytes = self.bytes("command line", region)?;
-            self.keep_for_ever(region);
+            let unreadable = Note::Unreadable("command line", region.base);
+            // SAFETY: memory that firmware has given the image for it, and nobody writes to any more; kept by `keep`.
+            let bytes = unsafe { self.kept_bytes(region) }.ok_or(unreadable)?;
             self.arguments = core::str::from_utf8(bytes).ok();
         }
         Ok(())
@@ -129,9 +148,8 @@ impl Left {
             return Err(unreadable);
         }
         // SAFETY: memory that firmware or a boot loader has allocated for it and left alone since; an address that is none answers with an abort.
-        let bytes = unsafe { memory::bytes_at(region) }.ok_or(unreadable)?;
+        let bytes = unsafe { self.kept_bytes(region) }.ok_or(unreadable)?;
         self.map = Some(reveille_machine::uefi::MemoryMap::new(bytes, handover.stride, handover.version)?);
-        self.keep_for_ever(region);
         Ok(())
     }
 
@@ -146,8 +164,8 @@ impl Left {
     /// What the tree, read as `machine`, says of firmware that a boot loader was started by. With all else as in [`find`](Self::find).
     #[inline(never)]
     pub(super) fn follow(&mut self, machine: &Machine<'static>) {
-        if self.map.is_none() && self.note.is_none() {
-            self.note = self.follow_tree(machine).err();
+        if self.map.is_none() && self.fault.is_none() {
+            self.fault = self.follow_tree(machine).err();
         }
     }
 
@@ -163,15 +181,42 @@ impl Left {
             let tables = Region { base, size: (table.count * TABLE_SIZE) as u64 };
             let tables = self.bytes("configuration tables", tables)?;
             self.rsdp = find_table(tables, &ACPI_2).or_else(|| find_table(tables, &ACPI_1));
+            self.follow_lists(find_table(tables, &LISTED))?;
         }
         Ok(())
     }
 
-    fn keep_for_ever(&mut self, region: Region) {
-        if let Some(slot) = self.kept.get_mut(self.kept_count) {
-            *slot = region;
-            self.kept_count += 1;
+    /// The nodes of Linux's list of reserved memory, the first of which is at `first`.
+    fn follow_lists(&mut self, first: Option<u64>) -> Result<(), Note> {
+        const WHAT: &str = "list of reserved memory";
+        let (mut next, mut count) = (first.unwrap_or(0), 0);
+        while next != 0 {
+            if count == MOST_LISTS {
+                return Err(Note::Endless);
+            }
+            let header = Region { base: next, size: LISTED_HEADER as u64 };
+            let Some(header) = self.bytes(WHAT, header)?.first_chunk() else { break };
+            let node = Listed::read(header)?;
+            let region = Region { base: next, size: node.length as u64 };
+            let bytes = self.bytes(WHAT, region)?;
+            self.lists[count] = (region, bytes.get(..node.used).unwrap_or(bytes));
+            (next, count) = (node.next, count + 1);
         }
+        Ok(())
+    }
+
+    /// The bytes of `region`, which is kept. `None` if they cannot be read, or no more can be kept.
+    ///
+    /// # Safety
+    ///
+    /// As for [`memory::bytes_at`].
+    unsafe fn kept_bytes(&mut self, region: Region) -> Option<&'static [u8]> {
+        let slot = self.kept.get_mut(self.kept_count)?;
+        // SAFETY: the caller's; it is kept from here on.
+        let bytes = unsafe { memory::bytes_at(region) }?;
+        *slot = region;
+        self.kept_count += 1;
+        Some(bytes)
     }
 
     /// The command line; `tree` is what the device tree describes, which may be no machine.
@@ -186,6 +231,9 @@ impl Left {
         &mut self,
         tree: Option<Machine<'static>>,
     ) -> Result<Machine<'static>, Undescribed> {
+        if let Some(fault) = self.fault.take() {
+            return Err(Undescribed::Firmware(fault));
+        }
         let arguments = self.command_line(tree.as_ref());
         let mut machine = match (tree, self.rsdp) {
             (Some(tree), _) if tree.is_described() => tree,
@@ -193,7 +241,7 @@ impl Left {
                 let found = Machine::from_acpi(rsdp, arguments, &mut |at, length| self.table(at, length));
                 let mut machine = found.map_err(Undescribed::Tables)?;
                 machine.bootargs = tree.map_or(Ok(arguments), |tree| tree.bootargs);
-                machine
+                tree.map_or(machine, |tree| machine.with_usable_memory_of(&tree))
             }
             (Some(_), None) => return Err(Undescribed::Tree),
             (None, None) => return Err(Undescribed::Nothing(self.x0)),
@@ -207,19 +255,23 @@ impl Left {
         })
     }
 
-    /// The bytes of a table of ACPI. What is longer than a header is kept: it is read again.
+    /// The bytes of a table of ACPI. What is longer than a header is kept: it is read again. So is one of that length, of which the header
+    /// has been looked at.
     fn table(&mut self, at: u64, length: usize) -> Option<&'static [u8]> {
         let region = Region { base: at, size: length as u64 };
         if self.map.is_some_and(|map| !map.has(region)) {
             return None;
         }
+        let again = core::mem::replace(&mut self.looked_at, at) == at;
         // SAFETY: RAM, as firmware's memory map says; without one, where firmware says that a table is. It is firmware's, which nobody has called
-        // since, or kept by `keep`.
-        let bytes = unsafe { memory::bytes_at(region) }?;
-        if length > acpi::HEADER {
-            self.keep_for_ever(region);
+        // since, or kept by `keep`; or it is a header, which is read now and not again.
+        unsafe {
+            if length > acpi::HEADER || again && length == acpi::HEADER {
+                self.kept_bytes(region)
+            } else {
+                memory::bytes_at(region)
+            }
         }
-        Some(bytes)
     }
 
     /// Says what of it is not as it should be and can be lived with.
@@ -231,9 +283,9 @@ impl Left {
 
     /// Keeps what is read for ever out of the free memory.
     pub(super) fn keep(&self, memory: &mut MemoryMap) {
-        for region in self.kept {
-            memory.keep(region);
-        }
+        let nodes = self.lists.iter().map(|(node, _)| *node);
+        memory.keep_all(&mut self.kept.into_iter().chain(nodes));
+        memory.keep_all(&mut self.lists.iter().flat_map(|(_, bytes)| listed(bytes)));
         // A tree that describes no machine may still say where the boot loader has put something.
         let tree = self.tree.and_then(|blob| Machine::parse(blob.bytes).ok());
         for reserved in tree.iter().flat_map(Machine::reserved).flatten() {

@@ -6,9 +6,9 @@ use crate::arch::mmu::{MapError, PAGE, Table, Use};
 use crate::dt::{self, Machine, Region};
 use core::fmt;
 use core::sync::atomic::{AtomicPtr, Ordering};
-use reveille_machine::Ranges;
 #[cfg(feature = "fault-injection")]
 use reveille_machine::TooManyRanges;
+use reveille_machine::{Ranges, Regions};
 
 /// Pieces of RAM that are kept apart.
 const MAX_PIECES: usize = 64;
@@ -72,6 +72,20 @@ impl Dropped {
     }
 }
 
+/// Takes what is not `usable` out of `ram`.
+#[inline(never)]
+fn restrict(ram: &mut Ranges<MAX_PIECES>, usable: &[Region], dropped: &mut Dropped) {
+    let mut pieces = Ranges::<MAX_PIECES>::EMPTY;
+    const { assert!(Regions::CAPACITY <= MAX_PIECES) };
+    for region in usable {
+        // Pages that may be used as a whole.
+        pieces.insert_or_drop(page_up(region.base), page_down(region.base.saturating_add(region.size)));
+    }
+    for (start, end) in pieces.gaps() {
+        dropped.add(ram.remove_or_drop(start, end));
+    }
+}
+
 /// What the memory of the machine is used for.
 pub(crate) struct MemoryMap {
     /// All RAM that may be mapped.
@@ -128,6 +142,9 @@ impl MemoryMap {
             Some(error) => log::error!("{error}: ignored"),
             None => {}
         }
+        if let Some(usable) = machine.usable_memory().map_err(MemoryError::Tree)? {
+            restrict(ram, &usable, &mut dropped);
+        }
         *free = *ram;
         // What falls out of the RAM is not mapped, and so it is not free.
         let unmapped = |ram: &mut Ranges<_>, free: &mut Ranges<_>, start, end| {
@@ -162,9 +179,16 @@ impl MemoryMap {
 
     /// Keeps the pages of `region` out of the free memory.
     pub(crate) fn keep(&mut self, region: Region) {
-        let (start, end) = pages(region);
+        self.keep_all(&mut core::iter::once(region));
+    }
+
+    /// The same for each of `regions`.
+    pub(crate) fn keep_all(&mut self, regions: &mut dyn Iterator<Item = Region>) {
         let mut dropped = Dropped::default();
-        dropped.add(self.free.remove_or_drop(start, end));
+        for region in regions {
+            let (start, end) = pages(region);
+            dropped.add(self.free.remove_or_drop(start, end));
+        }
         dropped.report();
     }
 

@@ -129,6 +129,7 @@ impl<'a> Machine<'a> {
         Ok(Self {
             source: Source::Acpi(tables),
             memory_map: None,
+            chosen: None,
             cpu_count: tables.count(),
             model: text(list.root, 10, 24),
             bootargs: Ok(bootargs),

@@ -23,12 +23,22 @@ impl<'a> Walk<'a> {
         let Some(bytes) = node.props.reg else {
             return Err(Error::node_fault(Fault::Property, node.path, "no reg property"));
         };
+        self.entries_of(node, "reg", bytes)
+    }
+
+    /// The entries of the property `name` of `node`, `bytes`, which is made as `reg` is.
+    pub fn entries_of(
+        &self,
+        node: &Node<'a>,
+        name: &'static str,
+        bytes: &'a [u8],
+    ) -> Result<Entries<'a>, Error<'a>> {
         let above = self.level_above(node);
         let Some((address, entry)) = widths(above.address_cells, 0, above.size_cells) else {
-            return Err(Error::property(node.path, "reg", "parent has an impossible number of cells"));
+            return Err(Error::property(node.path, name, "parent has an impossible number of cells"));
         };
         if !bytes.len().is_multiple_of(entry) {
-            let error = Error::property(node.path, "reg", "length is not a whole number of entries");
+            let error = Error::property(node.path, name, "length is not a whole number of entries");
             return Err(error.value(bytes.len() as u64));
         }
         Ok(Entries { bytes, address, entry })

@@ -21,6 +21,7 @@
 //! | [`timer`](Machine::timer) | the first `arm,armv8-timer` or `arm,armv7-timer` |
 //! | [`console`](Machine::console) | the UART that `/chosen` names by `stdout-path` (3.6), else the first enabled one with a driver |
 //! | [`uefi`](Machine::uefi) | `linux,uefi-system-table` and `linux,uefi-mmap-..` in `/chosen` |
+//! | [`usable_memory`](Machine::usable_memory) | `linux,usable-memory-range` in `/chosen` |
 //! | [`device_regions`](Machine::device_regions) | `reg` of the first enabled node with that `compatible` |
 //!
 //! Numbers of sections are those of the Devicetree Specification, release v0.4; bindings are those that Linux keeps in
@@ -28,7 +29,7 @@
 
 mod address;
 mod blob;
-mod chosen;
+pub(crate) mod chosen;
 mod console;
 pub(crate) mod cpu;
 pub(crate) mod device;

@@ -64,6 +64,7 @@ pub(super) fn survey<'a>(tree: Tree<'a>) -> Machine<'a> {
         source: Source::Tree(tree),
         cpu_count: cpu::count(tree),
         memory_map: None,
+        chosen: None,
         model,
         bootargs: chosen.map_or(Ok(""), |chosen| Ok(chosen.string("bootargs")?.unwrap_or(""))),
         gic,

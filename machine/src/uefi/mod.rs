@@ -7,13 +7,17 @@
 
 mod fault;
 mod handover;
+mod listed;
 mod map;
 mod options;
 mod tables;
 
 pub use handover::Handover;
+pub use listed::{LISTED_HEADER, Listed, listed};
 pub use map::{Descriptor, Descriptors, MAX_MAP_SIZE, MemoryMap, Standing};
 pub use options::{arguments, longest};
-pub use tables::{ACPI_1, ACPI_2, DEVICE_TREE, Guid, SYSTEM_TABLE_SIZE, SystemTable, TABLE_SIZE, find_table};
+pub use tables::{
+    ACPI_1, ACPI_2, DEVICE_TREE, Guid, LISTED, SYSTEM_TABLE_SIZE, SystemTable, TABLE_SIZE, find_table,
+};
 
 pub(crate) use map::{Memory, Taken};

@@ -25,6 +25,9 @@ pub const ACPI_2: Guid = guid(0x8868_e871, 0xe4f1, 0x11d3, 0xbc22_0080_c73c_8881
 /// The one that is the RSDP of ACPI 1.0 (4.6, ACPI_TABLE_GUID).
 pub const ACPI_1: Guid = guid(0xeb9d_2d30, 0x2d88, 0x11d3, 0x9a16_0090_273f_c14d);
 
+/// The one that is the first node of Linux's list of reserved memory ([`Listed`](super::Listed)): `LINUX_EFI_MEMRESERVE_TABLE_GUID`.
+pub const LISTED: Guid = guid(0x888e_b0c6, 0x8ede, 0x4ff5, 0xa8f0_9aee_5cb9_77c2);
+
 /// The GUID that is written `a-b-c-dddd-dddddddddddd`.
 const fn guid(a: u32, b: u16, c: u16, d: u64) -> Guid {
     // The first three are little endian, the rest is as it is written.

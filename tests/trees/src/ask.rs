@@ -74,6 +74,7 @@ pub fn everything(blob: &[u8]) -> Option<Fault> {
     let _ = machine.is_described();
     let parts = [
         machine.uefi().err(),
+        machine.usable_memory().err(),
         machine.bootargs.err(),
         machine.gic.err(),
         machine.psci.err(),

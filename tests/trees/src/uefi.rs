@@ -5,8 +5,8 @@
 
 use crate::blobs::compile;
 use reveille_machine::uefi::{
-    ACPI_1, ACPI_2, DEVICE_TREE, MemoryMap, SYSTEM_TABLE_SIZE, Standing, SystemTable, TABLE_SIZE, arguments,
-    find_table, longest,
+    ACPI_1, ACPI_2, DEVICE_TREE, LISTED, Listed, MemoryMap, SYSTEM_TABLE_SIZE, Standing, SystemTable,
+    TABLE_SIZE, arguments, find_table, listed, longest,
 };
 use reveille_machine::{Error, Machine, Region, ReservedBy};
 use std::sync::OnceLock;
@@ -19,6 +19,7 @@ pub const PIECES: &[&[u8]] = &[
     &DEVICE_TREE,
     &ACPI_1,
     &ACPI_2,
+    &LISTED,
     &[0, 0, 0, 0, 0, 0, 0, 0x80],
     &[0xf, 0, 0, 0, 0, 0, 0, 0],
     &[0, 0xf0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
@@ -48,9 +49,13 @@ pub fn seeds() -> Vec<Vec<u8>> {
         tables.extend(kind);
         tables.extend(0x4000_0000_u64.to_le_bytes());
     }
+    let mut list = vec![0; 8];
+    for word in [2 << 32 | 3, 0x4000_4000_u64, 0x4100_0000, 0x1_0000, 0x4200_0000, 0x1000, 0, 0] {
+        list.extend(word.to_le_bytes());
+    }
     let mut options = vec![0; 8];
     options.extend("FS0:\\a.efi log=info json".encode_utf16().flat_map(u16::to_le_bytes));
-    vec![map, tables, options]
+    vec![map, tables, list, options]
 }
 
 /// Asks everything about an input.
@@ -65,6 +70,7 @@ pub fn everything(input: &[u8]) {
     let region = Region { base: 0x4000_0000 + u64::from(page) * 0x1000 + u64::from(offset), size };
     map(bytes, stride, version.into(), region);
     tables(bytes);
+    lists(bytes);
     options(bytes);
 }
 
@@ -159,6 +165,22 @@ fn tables(bytes: &[u8]) {
         let first = rest.chunks_exact(TABLE_SIZE).find(|table| table[..16] == kind);
         let at = first.map(|table| u64::from_le_bytes(table[16..].try_into().expect("eight bytes")));
         assert_eq!(find_table(rest, &kind), at.filter(|at| *at != 0));
+    }
+}
+
+fn lists(bytes: &[u8]) {
+    let Some(header) = bytes.first_chunk() else { return };
+    let node = match Listed::read(header) {
+        Ok(node) => node,
+        Err(error) => return check_error(&error),
+    };
+    assert!(16 <= node.used && node.used <= node.length && node.length <= 16 + 16 * 4096);
+    let regions: Vec<_> = listed(bytes.get(..node.used).unwrap_or(bytes)).collect();
+    assert_eq!(regions.len(), (bytes.len().min(node.used) - 16) / 16);
+    for (region, entry) in regions.iter().zip(bytes[16..].chunks_exact(16)) {
+        assert_eq!(region.base.to_le_bytes(), entry[..8]);
+        assert!(region.base.checked_add(region.size).is_some());
+        assert!(region.size.to_le_bytes() == entry[8..] || region.base + region.size == u64::MAX);
     }
 }
 

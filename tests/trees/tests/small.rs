@@ -536,6 +536,39 @@ fn salvage() {
     assert_eq!(salvage_console(&blob).expect("a console").registers.base, 0x2000_0000);
 }
 
+/// A Linux that has crashed leaves memory that it had set apart, and no other; with or without a description of the machine.
+#[test]
+fn usable_memory() {
+    let tree = |range: &str, cells: u32| {
+        compile_text(&format!(
+            "/dts-v1/; / {{ #address-cells = <{cells}>; #size-cells = <{cells}>;
+                chosen {{ #address-cells = <1>; #size-cells = <1>; {range} }}; }};"
+        ))
+    };
+    let usable = |range: &str, cells: u32| {
+        let blob = tree(&format!("linux,usable-memory-range = <{range}>;"), cells);
+        let found = machine(&blob).usable_memory();
+        found.map(|found| found.expect("a range").to_vec()).map_err(|error| error.to_string())
+    };
+    assert_eq!(usable("0 0x78000000 0 0x8000000", 2), Ok(vec![region(0x7800_0000, 0x800_0000)]));
+    // The higher one comes first, and one of no size is none.
+    assert_eq!(
+        usable("0x78000000 0x8000000 0 0 0x40000000 0x100000", 1),
+        Ok(vec![region(0x7800_0000, 0x800_0000), region(0x4000_0000, 0x10_0000)])
+    );
+    for (range, cells, what) in [
+        ("0 0x78000000 0", 2, "length is not a whole number of entries (0xc)"),
+        ("", 2, "no memory in it"),
+        ("0x78000000 0", 1, "no memory in it"),
+        ("0xffffffff 0xfffff000 0 0x2000", 2, "beyond 64 bits, at (0xfffffffffffff000)"),
+        (&"1 1 ".repeat(33), 1, "more regions than there is room for, at (0x1)"),
+    ] {
+        let expected = format!("device tree: /chosen: linux,usable-memory-range: {what}");
+        assert_eq!(usable(range, cells), Err(expected), "{range}");
+    }
+    assert!(machine(&tree("", 2)).usable_memory().expect("nothing wrong").is_none());
+}
+
 #[test]
 fn bcm2836() {
     let tree = |timer: &str, serial: &str| {
