@@ -45,6 +45,10 @@ acpi_dumps() {
     bios=$(firmware_file qemu-efi-aarch64 usr/share/qemu-efi-aarch64/QEMU_EFI.fd)
     rm -rf -- "$dumps"
     mkdir -p -- "$dumps"
+    scratch_dir
+    # A quarter of a GiB each.
+    # shellcheck disable=SC2064 # as they are now: no longer known at the end
+    trap "rm -rf -- $(quoted "$SCRATCH" "$dumps")" EXIT
     while read -r name gic cpus more; do
         # shellcheck disable=SC2086 # a list of options
         set -- qemu-system-aarch64 -machine "virt,gic-version=$gic" -cpu cortex-a72 -smp "$cpus" -m 256M -bios "$bios" $more \
@@ -54,10 +58,13 @@ acpi_dumps() {
         {
             for _ in {1..600}; do
                 ! grep -aq 'UEFI Interactive Shell' "$DIR/console.$name" || break
-                sleep 0.2
+                sleep 0.5
             done
-            printf 'pmemsave 0x40000000 0x10000000 "%s"\nquit\n' "$dumps/$name.40000000"
-        } | timeout -k 5 200 "$@" >"$DIR/monitor.$name" || fail "$name: QEMU ended with $?"
+            ! grep -aq 'UEFI Interactive Shell' "$DIR/console.$name" \
+                || printf 'pmemsave 0x40000000 0x10000000 "%s"\n' "$dumps/$name.40000000"
+            printf 'quit\n'
+        } | timeout -k 5 360 "$@" >"$DIR/monitor.$name" || fail "$name: QEMU ended with $?"
+        grep -aq 'UEFI Interactive Shell' "$DIR/console.$name" || fail "$name: no shell"
         [[ -s $dumps/$name.40000000 ]] || fail "$name: no dump"
     done <<'MACHINES'
 gic2 2 4
@@ -68,9 +75,8 @@ MACHINES
     REVEILLE_ACPI=$dumps run_cargo test -p reveille-trees --release --target "$(host_triple)" --test tables dumps -- --nocapture \
         | tee "$DIR/dumps.log"
     (($(grep -c ' CPUs, BOCHS' "$DIR/dumps.log") >= 4)) || fail 'not every dump was read'
-    rm -rf -- "$dumps"
 }
-check acpi/dumps --full acpi_dumps
+check acpi/dumps --full --limit 1500 acpi_dumps
 
 # Each is a roll call of an image that is there already.
 check acpi/chosen by_hand roll_call virtual -- --gic 3 -- 'roll_call 4'
@@ -94,3 +100,27 @@ check acpi/chosen/bad-madt --full by_hand roll_call bad-madt -- --gic 3 -- \
 check acpi/chosen/bad-fadt --full by_hand roll_call bad-fadt -- --gic 3 -- \
     'code 1 ; /ACPI: FADT: wrong checksum/ ; roll_call 4 1=no-method 2=no-method 3=no-method'
 check acpi/chosen/bad-gtdt --full by_hand roll_call bad-gtdt -- --gic 3 -- 'code any ; /ACPI: GTDT: wrong checksum/'
+
+# What cannot be made out at all ends on the console that the command line names.
+readonly BY_HAND_CONSOLE='bootargs=earlycon=pl011,0x9000000'
+check acpi/chosen/bad-xsdt --full by_hand roll_call bad-xsdt "$BY_HAND_CONSOLE" -- --gic 3 -- \
+    'code 1 ; /^reveille: cannot start: ACPI: XSDT: wrong checksum, at \(0x5c000200\)$/'
+check acpi/chosen/bad-rsdp --full by_hand roll_call bad-rsdp "$BY_HAND_CONSOLE" -- --gic 3 -- \
+    'code 1 ; /^reveille: cannot start: ACPI: RSDP: not readable \(0x8000000000\)$/'
+readonly NO_MAP='code 1 ; /^reveille: cannot start: UEFI: memory map at 0x5c008000: nothing there that can be read$/'
+check acpi/chosen/no-map --full by_hand roll_call no-map "$BY_HAND_CONSOLE" -- --gic 3 -- "$NO_MAP"
+# No less where a tree says what memory there is: not what of it is firmware's.
+check acpi/chosen/no-map/described --full by_hand roll_call no-map described "$BY_HAND_CONSOLE" -- --gic 3 -- "$NO_MAP"
+
+check acpi/chosen/usable --full by_hand memory usable -- --gic 3 -- '/^memory: 4 CPUs, 13[23][0-9]{6} bytes free$/'
+# Two nodes of a list, a page each; 64 KiB, and two pages that a region touches.
+listed_memory() {
+    local words free=()
+    for words in virtual 'virtual listed'; do
+        # shellcheck disable=SC2086 # a list of words
+        by_hand memory $words -- --gic 3 -- '/^memory: 4 CPUs, [0-9]+ bytes free$/'
+        free+=("$(sed -n 's/^memory: 4 CPUs, \([0-9]*\) bytes free$/\1/p' "$CONSOLE")")
+    done
+    ((free[0] - free[1] == 20 * 4096)) || fail "${free[0]} bytes free, and ${free[1]} with a list of 20 pages"
+}
+check acpi/chosen/listed --full listed_memory

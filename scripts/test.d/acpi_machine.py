@@ -6,7 +6,8 @@ usage: acpi_machine.py DIRECTORY [gic=2|3] [cpus=N] [image=ADDRESS] [bootargs=TE
 Writes tables.bin, for address 0x5c000000, and chosen.dts. Words: `parking`: no PSCI, CPUs wait at mailboxes; `virtual`: firmware has been given
 virtual addresses; `gicr`: redistributors are told CPU by CPU; `dbg2`: a debug port in the place of an SPCR; `disabled`: the last CPU is not enabled;
 `bad-xsdt`, `bad-madt`, `bad-fadt`, `bad-gtdt`: its checksum is wrong; `bad-rsdp`: it is not memory; `not-parked`: the last mailbox is not prepared;
-`lost-mailbox`: the last one is in the image; `no-map`: the memory map is not one.
+`lost-mailbox`: the last one is in the image; `no-map`: the memory map is not one; `described`: the tree has more in it than that;
+`listed`: a Linux has listed regions of memory that stay in use; `usable`: a Linux that has crashed had set apart 128 MiB of memory.
 """
 
 import struct
@@ -17,6 +18,8 @@ PARAMETERS = 0x10000  # as the stub has it
 MAILBOXES = 0x20000
 RUNTIME = 0x80000
 END = 0x90000
+LISTS = END  # free, by the memory map
+LISTED = [(0x50000000, 0x10000), (0x50100800, 0x1000)]
 RAM, RAM_END = 0x40000000, 0x60000000
 VIRTUAL = 0x20000000
 
@@ -75,7 +78,7 @@ dbg2 += struct.pack("<I2s", 0x1000, b".")
 tables = [table(b"DSDT", 2, b""), table(b"FACP", 6, bytes(fadt)), table(b"APIC", 4, madt), table(b"GTDT", 2, gtdt)]
 tables.append(table(b"DBG2", 0, dbg2) if "dbg2" in words else table(b"SPCR", 2, spcr))
 
-memory = bytearray(END)
+memory = bytearray(LISTS + 0x2000)
 
 
 def put(at, data):
@@ -94,10 +97,17 @@ put(0x100, settle(rsdp, 32))
 # UEFI: system table and configuration tables in memory that firmware uses at run time, the map in memory that is free.
 rsdp_at = 0x8000000000 if "bad-rsdp" in words else BASE + 0x100
 guid = bytes.fromhex("71e86888f1e4d311bc220080c73c8881")
-put(RUNTIME + 0x400, bytes(16) + struct.pack("<Q", 0x1234) + guid + struct.pack("<Q", rsdp_at))
+configurations = bytes(16) + struct.pack("<Q", 0x1234) + guid + struct.pack("<Q", rsdp_at)
+if "listed" in words:
+    # The first node is one of Linux's EFI stub, without room for any; the other has a page.
+    configurations += bytes.fromhex("c6b08e88de8ef54fa8f09aee5cb977c2") + struct.pack("<Q", BASE + LISTS)
+    put(LISTS, struct.pack("<IIQ", 0, 0, BASE + LISTS + 0x1000))
+    regions = b"".join(struct.pack("<QQ", *region) for region in LISTED)
+    put(LISTS + 0x1000, struct.pack("<IIQ", 255, len(LISTED), 0) + regions)
+put(RUNTIME + 0x400, configurations)
 virtual = "virtual" in words
 configuration = RUNTIME + 0x400 + (VIRTUAL - RUNTIME if virtual else BASE)
-system = b"IBI SYST" + bytes(96) + struct.pack("<QQ", 2, configuration)
+system = b"IBI SYST" + bytes(96) + struct.pack("<QQ", len(configurations) // 24, configuration)
 put(RUNTIME, system)
 WB, USED = 0xF, 1 << 63
 pieces = [
@@ -120,6 +130,8 @@ for cpu in range(1, cpus):
 
 with open(f"{sys.argv[1]}/tables.bin", "wb") as file:
     file.write(memory)
+usable = f"linux,usable-memory-range = <0 {RAM:#x} 0 0x8000000>;" if "usable" in words else ""
+node = f'memory@{RAM:x} {{ device_type = "memory"; reg = <0 {RAM:#x} 0 {RAM_END - RAM:#x}>; }};' if "described" in words else ""
 with open(f"{sys.argv[1]}/chosen.dts", "w", encoding="ascii") as file:
     file.write(
         f"""/dts-v1/;
@@ -133,7 +145,9 @@ with open(f"{sys.argv[1]}/chosen.dts", "w", encoding="ascii") as file:
         linux,uefi-mmap-size = <{0 if "no-map" in words else len(uefi_map)}>;
         linux,uefi-mmap-desc-size = <48>;
         linux,uefi-mmap-desc-ver = <1>;
+        {usable}
     }};
+    {node}
 }};
 """
     )
