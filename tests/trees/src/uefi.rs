@@ -85,7 +85,7 @@ fn map(bytes: &[u8], stride: u64, version: u64, region: Region) {
         Ok(map) => map,
         Err(error) => return check_error(&error),
     };
-    assert!(version == 1 && (40..=4096).contains(&stride) && stride % 8 == 0);
+    assert!(version == 1 && (40..=4096).contains(&stride) && stride.is_multiple_of(8));
     let word =
         |bytes: &[u8], at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
     let pieces: Vec<_> = bytes
@@ -112,7 +112,7 @@ fn map(bytes: &[u8], stride: u64, version: u64, region: Region) {
     let whole = |piece: &[u64; 5]| {
         let (start, end) = (u128::from(piece[1]), u128::from(piece[1]) + u128::from(piece[3]) * 4096);
         // A size of 64 bits: all of the address space has none.
-        (piece[1] % 4096 == 0 && end <= 1 << 64 && start < end && end - start < 1 << 64)
+        (piece[1].is_multiple_of(4096) && end <= 1 << 64 && start < end && end - start < 1 << 64)
             .then_some((start, end))
     };
     let covered = |at: u128| {
