@@ -39,6 +39,13 @@ by_hand() {
     check_expectation "${AFTER[*]}"
 }
 
+acpi_usage() {
+    refused '--acpi: raspi4 has no firmware with ACPI tables' "$ROOT/scripts/run" --board raspi4 --acpi --print
+    refused '--acpi: not with --firmware u-boot, which hands over a tree' "$ROOT/scripts/run" --firmware u-boot --acpi --print
+    refused '--acpi: not with --firmware u-boot-efi, which hands over a tree' "$ROOT/scripts/run" --firmware u-boot-efi --acpi --print
+}
+check acpi/usage acpi_usage
+
 # What QEMU and EDK2 make themselves, out of the memory of machines that have come to the firmware's shell, against `iasl`.
 acpi_dumps() {
     local bios dumps=$DIR/dumps name cpus gic more
@@ -94,3 +101,8 @@ check acpi/chosen/bad-madt --full by_hand roll_call bad-madt -- --gic 3 -- \
 check acpi/chosen/bad-fadt --full by_hand roll_call bad-fadt -- --gic 3 -- \
     'code 1 ; /ACPI: FADT: wrong checksum/ ; roll_call 4 1=no-method 2=no-method 3=no-method'
 check acpi/chosen/bad-gtdt --full by_hand roll_call bad-gtdt -- --gic 3 -- 'code any ; /ACPI: GTDT: wrong checksum/'
+# Without a list there is no console, and no other is known: the exit code has to do.
+for damage in xsdt rsdp; do
+    check "acpi/chosen/bad-$damage" --full by_hand roll_call "bad-$damage" -- --gic 3 -- 'code 1 ; !/./'
+done
+check acpi/chosen/no-map --full by_hand roll_call no-map -- --gic 3 -- 'code 1'
