@@ -152,6 +152,21 @@ cargo_locked() {
     [[ -z ${CI:-} || ! -f $ROOT/Cargo.lock ]] || printf '%s\n' --locked
 }
 
+# The path of a tool of the workspace that runs here, built if that was not done before: host_tool NAME
+host_tool() {
+    local host command
+    host=$(host_triple)
+    [[ -n $host ]] || die "rustc does not run: run scripts/setup"
+    # shellcheck disable=SC2207 # one word or none
+    command=(cargo build --quiet --profile model --target "$host" --package "reveille-$1" --features host
+        $(cargo_locked))
+    in_root "${command[@]}" >&2 </dev/null || {
+        say "$PROGRAM: the build failed: $(quoted "${command[@]}")"
+        exit "$EXIT_BUILD"
+    }
+    printf '%s\n' "$TARGET_DIR/$host/model/$1"
+}
+
 # What is made from a file gets the date of that file. Newer is not enough to tell: when features change and change back,
 # cargo puts an older ELF in the place of a newer one.
 same_date() {

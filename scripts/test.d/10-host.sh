@@ -30,12 +30,13 @@ check clippy/async clippy_async
 check clippy/async/el2+defmt --full clippy_embassy --target aarch64-unknown-none --no-default-features --features el2,defmt
 
 # What runs on the host: the protocols and the machine's description with their tests, the models, the tests of the tree reader and of the
-# heap of sleepers.
+# heap of sleepers, and tools.
 clippy_host() {
     local host
     host=$(host_triple)
-    run_cargo clippy -p reveille-machine -p reveille-protocol -p reveille-models -p reveille-trees -p reveille-sleepers --all-targets \
-        --features reveille-models/mutants,reveille-trees/describe,reveille-trees/fuzz --target "$host" -- -D warnings
+    run_cargo clippy -p reveille-machine -p reveille-protocol -p reveille-models -p reveille-trees -p reveille-sleepers \
+        -p reveille-symbolize --all-targets \
+        --features reveille-models/mutants,reveille-trees/describe,reveille-trees/fuzz,reveille-symbolize/host --target "$host" -- -D warnings
 }
 check clippy/host clippy_host
 
@@ -166,6 +167,7 @@ host_tests() {
     run_cargo test -p reveille-protocol --target "$host"
     run_cargo test -p reveille-machine --target "$host"
     run_cargo test -p reveille-sleepers --target "$host"
+    run_cargo test -p reveille-symbolize --features host --profile model --target "$host"
 }
 check host-tests --alone --limit 1200 host_tests
 

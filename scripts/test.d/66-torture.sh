@@ -95,8 +95,8 @@ silent() {
     python3 "$ROOT/scripts/test.d/torture_traces.py" 4 silent <"$DIR/output" || fail 'not the traces and backtraces of all CPUs'
 }
 check torture/finds/silent/gic3 silent
-check torture/finds/silent/raspi4 silent --board raspi4
-check torture/finds/silent/el2-kept silent --el 2 --features el2 --gic 2
+check torture/finds/silent/raspi4 --full silent --board raspi4
+check torture/finds/silent/el2-kept --full silent --el 2 --features el2 --gic 2
 
 # What it says is how to have the same again: with the board that was named, not with the one that faults would take.
 torture_again() {

@@ -182,6 +182,9 @@ symbolize_log() {
     # Nothing of the log is lost, and it comes in through a pipe as well.
     diff <(tr -d '\r' <"$DIR/console") <(grep -v '^    ' "$DIR/named") || fail 'lines of the log are missing'
     "$ROOT/scripts/symbolize" "$elf" <"$DIR/console" | diff - "$DIR/named" || fail 'stdin is not the same as a file'
+    # By its build id it is found.
+    "$ROOT/scripts/symbolize" - "$DIR/console" 2>"$DIR/err" | diff - "$DIR/named" || fail 'another image was found'
+    grep -qE '^scripts/symbolize: build [0-9a-f]{16} is /' "$DIR/err" || fail 'it does not say which image it has found'
 }
 check scripts/symbolize symbolize_log
 check scripts/symbolize/at symbolize_log --at 0x60000000 --memory 1G
@@ -212,6 +215,12 @@ symbolize_errors() {
     refused "unknown option '--colour'" "$symbolize" --colour
     refused "--image: 'there' is not an address" "$symbolize" --image there
     refused 'the log names no build: name the ELF' "$symbolize"
+    refused '--image wants a value' "$symbolize" --image
+    refused 'There are an ELF and a log already' "$symbolize" - - -
+    printf '  image 0x40200000 to 0x40300000, build 0123456789abcdef\n' >"$DIR/strange"
+    refused 'no image built here has the build id 0123456789abcdef: name the ELF' "$symbolize" - "$DIR/strange"
+    head -c 4096 -- "$(staged 'test' crash)" >"$DIR/cut"
+    refused 'is no image of this project: ' "$symbolize" "$DIR/cut" "$DIR/strange"
     # The wrong ELF is noticed.
     other=$(staged example roll_call)
     printf '  image 0x40200000 to 0x40300000, build 0123456789abcdef\n' \

@@ -12,7 +12,7 @@ monitor() {
 check monitor/talk/gic2 --limit 300 monitor talk --gic 2
 check monitor/talk/gic3 --limit 300 monitor talk --gic 3
 check monitor/talk/raspi4/mini --limit 300 monitor talk --board raspi4b
-check monitor/talk/raspi4/pl011 --limit 300 monitor talk --board raspi4b --console pl011
+check monitor/talk/raspi4/pl011 --full --limit 300 monitor talk --board raspi4b --console pl011
 check monitor/talk/raspi3/mini --full --limit 300 monitor talk --board raspi3b
 check monitor/talk/raspi3/pl011 --full --limit 300 monitor talk --board raspi3ap --console pl011
 check monitor/panic/gic3 --limit 300 monitor panic
