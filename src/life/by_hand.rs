@@ -1,15 +1,15 @@
 //! The console: the one that the device tree has, or the one that the bootarg `earlycon` names, which counts.
 
 use crate::console;
-use crate::dt::{self, Console, Machine, Salvaged};
+use crate::dt::{self, Console, Machine, Region, Salvaged};
 use crate::memory::Blob;
 use reveille_machine::BootArgs;
 
 /// What a tree that may be damaged says of a console.
 pub(super) struct Consoles {
     described: Option<Console<'static>>,
-    /// The value of `earlycon`, and what it names, if that is not the same.
-    named: Option<(&'static str, Result<Console<'static>, &'static str>)>,
+    /// The value of `earlycon`. Without one it asks for what is described, as in Linux.
+    text: &'static str,
 }
 
 impl Consoles {
@@ -18,17 +18,8 @@ impl Consoles {
     pub(super) fn find(blob: &Blob) -> Self {
         let Salvaged { console: described, bootargs } = dt::salvage(blob.bytes);
         let text = BootArgs(bootargs).get("earlycon").unwrap_or("");
-        let mut named = None;
-        // Without a value it asks for what the tree has, as in Linux; and the tree knows more of the same one.
-        if !text.is_empty() {
-            let console = Console::by_hand(text);
-            let base = described.map(|console| console.registers.base);
-            if console.is_err() || console.is_ok_and(|console| base != Some(console.registers.base)) {
-                named = Some((text, console));
-            }
-        }
-        let all = Self { described, named };
-        if all.named.is_none() {
+        let all = Self { described, text };
+        if text.is_empty() {
             all.use_described();
         }
         all
@@ -48,40 +39,39 @@ impl Consoles {
     /// As for [`console::answers`].
     #[inline(never)]
     pub(super) unsafe fn settle(&self, machine: Option<&mut Machine<'static>>) {
-        let Some((text, named)) = self.named else { return };
-        // SAFETY: the caller's.
-        match named.and_then(|named| unsafe { usable(named, machine.as_deref()) }) {
-            Ok(console) => {
-                // Mapped already.
-                let _ = console::init(&console);
-                if let Some(machine) = machine {
-                    (machine.console, machine.console_note) = (Ok(console), None);
+        if self.text.is_empty() {
+            return;
+        }
+        let wrong = match Console::by_hand(self.text) {
+            // The tree knows more of the same one.
+            Ok(named) if self.described.is_some_and(|one| one.registers.base == named.registers.base) => None,
+            Ok(named) if machine.as_deref().is_some_and(|machine| is_ram(machine, named.registers)) => {
+                Some("there is RAM at this address")
+            }
+            // SAFETY: the caller's.
+            Ok(named) => match unsafe { console::answers(&named) } {
+                Ok(()) => {
+                    // Mapped already.
+                    let _ = console::init(&named);
+                    if let Some(machine) = machine {
+                        (machine.console, machine.console_note) = (Ok(named), None);
+                    }
+                    return;
                 }
-            }
-            Err(what) => {
-                self.use_described();
-                console::print_raw(format_args!("reveille: bootargs: earlycon={text}: {what}\n"));
-            }
+                Err(what) => Some(what),
+            },
+            Err(what) => Some(what),
+        };
+        self.use_described();
+        if let Some(what) = wrong {
+            console::print_raw(format_args!("reveille: bootargs: earlycon={}: {what}\n", self.text));
         }
     }
 }
 
-/// # Safety
-///
-/// As for [`console::answers`].
-unsafe fn usable(
-    console: Console<'static>,
-    machine: Option<&Machine<'_>>,
-) -> Result<Console<'static>, &'static str> {
-    let (first, size) = (console.registers.base, console.registers.size);
-    let is_ram = machine.is_some_and(|machine| {
-        let is_here = |ram: dt::Region| ram.base < first + size && first < ram.base.saturating_add(ram.size);
-        machine.memory().any(|ram| ram.is_ok_and(is_here))
-    });
-    if is_ram {
-        return Err("there is RAM at this address");
-    }
-    // SAFETY: the caller's.
-    unsafe { console::answers(&console) }?;
-    Ok(console)
+/// Whether `registers` lie where `machine` has RAM.
+fn is_ram(machine: &Machine<'_>, registers: Region) -> bool {
+    let end = registers.base + registers.size;
+    let is_here = |ram: Region| ram.base < end && registers.base < ram.base.saturating_add(ram.size);
+    machine.memory().any(|ram| ram.is_ok_and(is_here))
 }
