@@ -201,6 +201,11 @@ pub(crate) fn to_duration(ticks: u64) -> Duration {
     Duration::new(ticks / frequency, nanos as u32)
 }
 
+/// Whole microseconds of `duration`, in 64 bits, which are shown with less code than 128.
+pub(crate) fn micros(duration: Duration) -> u64 {
+    duration.as_secs().saturating_mul(1_000_000).saturating_add(duration.subsec_micros().into())
+}
+
 /// The frequency of the system counter, ticks per second: what [`Instant::ticks`] counts in.
 ///
 /// The same on all CPUs, and for as long as the image runs; never 0. It is what the device tree says (`clock-frequency` of the timer's

@@ -37,12 +37,10 @@ impl<'a> BootArgs<'a> {
     /// The value of `name` as a number of milliseconds above 0; `default` if there is none, and also, which is said, if it
     /// is not one.
     pub fn milliseconds(self, name: &str, default: Duration) -> Duration {
-        match self.number(name) {
-            Ok(ms) => ms.map_or(default, Duration::from_millis),
-            Err(value) => {
-                log::error!("bootargs: {name}={value}: not a number of milliseconds; it stays {default:?}");
-                default
-            }
+        let whole = default.as_secs().saturating_mul(1000).saturating_add(default.subsec_millis().into());
+        match self.milliseconds_or(name, whole) {
+            ms if ms == whole => default,
+            ms => Duration::from_millis(ms),
         }
     }
 

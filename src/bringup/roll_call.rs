@@ -3,7 +3,7 @@
 use super::Verdict;
 use super::reason::Reason;
 use super::record::record;
-use crate::clock::to_duration;
+use crate::clock::{micros, to_duration};
 use crate::percpu::CpuId;
 use crate::percpu::area::{self, Area};
 use core::fmt;
@@ -165,7 +165,7 @@ impl fmt::Display for Entry {
         match self.verdict {
             Verdict::Online if self.boot && self.generation == 0 => write!(f, " generation 0 boot"),
             Verdict::Online => {
-                write!(f, " generation {} after {} us", self.generation, self.after.as_micros())
+                write!(f, " generation {} after {} us", self.generation, micros(self.after))
             }
             Verdict::Revoked | Verdict::Refused(_) | Verdict::Failed(_) | Verdict::Wedged => {
                 write!(f, " generation {}", self.generation)
@@ -213,7 +213,7 @@ impl fmt::Display for Json<'_> {
                 entry.mpidr,
                 word(entry.verdict),
                 entry.generation,
-                entry.after.as_micros()
+                micros(entry.after)
             )?;
         }
         f.write_str("]")?;

@@ -260,7 +260,7 @@ fn compare_counters(area: &Area) {
     let apart = to_duration(u64::try_from(skew.unsigned_abs()).unwrap_or(u64::MAX));
     if apart > TOLERANCE {
         let way = if skew < 0 { "behind" } else { "ahead" };
-        let (cpu, apart) = (area.id, apart.as_micros());
+        let (cpu, apart) = (area.id, clock::micros(apart));
         log::error!(
             "cpu {cpu}: its counter is at least {apart} us {way}: time limits that it shares with others are not kept"
         );

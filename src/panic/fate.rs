@@ -2,7 +2,7 @@
 
 use super::park::{self, ParkedBy};
 use crate::arch::regs;
-use crate::clock::to_duration;
+use crate::clock::{micros, to_duration};
 use crate::gic::{self, NmiReach};
 use crate::percpu::area::{self, Area};
 use crate::percpu::{CpuId, CpuSet};
@@ -179,7 +179,7 @@ impl fmt::Display for StopReport {
             f,
             "{} CPUs: {parked} parked, {left} not stopped, {absent} not running, after {} us",
             area::areas().len(),
-            self.elapsed().as_micros()
+            micros(self.elapsed())
         )
     }
 }
