@@ -1,7 +1,7 @@
 //! The console: the one that the description of the machine has, or the one that the bootarg `earlycon` names, which counts.
 
 use crate::console;
-use crate::dt::{self, Console, Machine, Region, Salvaged};
+use crate::dt::{self, Console, ConsoleKind, Machine, Region, Salvaged};
 use crate::memory::Blob;
 use reveille_machine::BootArgs;
 
@@ -21,10 +21,27 @@ impl Consoles {
         let Salvaged { console: described, bootargs } =
             tree.map_or(Salvaged::default(), |blob| dt::salvage(blob.bytes));
         let text = BootArgs(arguments.unwrap_or(bootargs)).get("earlycon").unwrap_or("");
-        if text.is_empty() {
+        let all = Self { described, text };
+        if text.is_empty() || all.named().is_ok_and(|named| all.is_same(named, described)) {
             use_described(described);
         }
-        Self { described, text }
+        all
+    }
+
+    fn named(&self) -> Result<Console<'static>, &'static str> {
+        Console::by_hand(self.text)
+    }
+
+    /// Whether `described` is what was named: its model, where it is, and how it is accessed, if that was said.
+    fn is_same(&self, named: Console<'_>, described: Option<Console<'_>>) -> bool {
+        let Some(one) = described else { return false };
+        let is_kind = match (one.kind, named.kind) {
+            (ConsoleKind::Uart8250 { .. }, ConsoleKind::Uart8250 { .. }) if !self.text.contains(",mmio") => {
+                true
+            }
+            (described, named) => described == named,
+        };
+        is_kind && one.registers.base == named.registers.base
     }
 
     /// Has the one that is named be the console, if it can be, or else the one that is described; `machine` is what was made of the description,
@@ -42,9 +59,11 @@ impl Consoles {
             }
             return;
         }
-        let wrong = match Console::by_hand(self.text) {
+        let wrong = match self.named() {
             // The description knows more of the same one.
-            Ok(named) if described.is_some_and(|one| one.registers.base == named.registers.base) => None,
+            Ok(named) if self.is_same(named, described) => None,
+            // A machine that cannot be read may have RAM there.
+            Ok(_) if machine.is_none() && described.is_some() => None,
             Ok(named) if machine.as_deref().is_some_and(|machine| is_ram(machine, named.registers)) => {
                 Some("there is RAM at this address")
             }

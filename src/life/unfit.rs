@@ -28,7 +28,7 @@ pub(super) extern "C" fn unfit(x0: u64) -> ! {
     let Salvaged { console: described, bootargs } = dt::salvage(blob);
     let args = BootArgs(bootargs);
     let named = || args.get("earlycon").and_then(|text| dt::Console::by_hand(text).ok());
-    let found = described.or_else(named).or(BUILT_IN);
+    let found = named().or(described).or(BUILT_IN);
     if let Some(found) = found
         && (!found.kind.is_in_memory()
             || memory.map_device(found.registers.base, found.registers.size.max(1)).is_ok())
