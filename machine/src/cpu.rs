@@ -74,14 +74,20 @@ pub(crate) struct Earlier {
 impl Earlier {
     pub(crate) const NONE: Self = Self { seen: [0; FILTER_WORDS], lookups: LOOKUPS };
 
-    /// Adds this one; true if it is to be looked for among those before.
-    pub(crate) fn may_have(&mut self, mpidr: u64) -> bool {
+    /// Adds this one; true if the filter had it, which it may without any that has.
+    pub(crate) fn add(&mut self, mpidr: u64) -> bool {
         // Fibonacci hashing: MPIDRs that differ in one field land far apart.
         let hash = mpidr.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 51;
         let Some(word) = self.seen.get_mut(hash as usize / 64) else { return false };
         let bit = 1 << (hash % 64);
-        if *word & bit == 0 {
-            *word |= bit;
+        let had = *word & bit != 0;
+        *word |= bit;
+        had
+    }
+
+    /// Adds this one; true if it is to be looked for among those before.
+    pub(crate) fn may_have(&mut self, mpidr: u64) -> bool {
+        if !self.add(mpidr) {
             return false;
         }
         let Some(lookups) = self.lookups.checked_sub(1) else { return false };

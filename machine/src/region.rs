@@ -33,14 +33,20 @@ impl Regions {
         true
     }
 
-    /// Makes the last region longer by `region`. False if that does not begin where the other ends.
-    pub(crate) fn extend_last(&mut self, region: Region) -> bool {
-        let last = self.length.checked_sub(1).and_then(|last| self.list.get_mut(last));
-        let Some(last) = last.filter(|last| last.base.checked_add(last.size) == Some(region.base)) else {
-            return false;
-        };
-        last.size += region.size;
-        true
+    /// Makes the region longer that `region` adjoins. False if there is none.
+    pub(crate) fn extend(&mut self, region: Region) -> bool {
+        let end = region.base.checked_add(region.size);
+        for known in self.list.iter_mut().take(self.length) {
+            if known.base.checked_add(known.size) == Some(region.base) {
+                known.size += region.size;
+                return true;
+            }
+            if end == Some(known.base) {
+                *known = Region { base: region.base, size: known.size + region.size };
+                return true;
+            }
+        }
+        false
     }
 
     /// Adds `region`; if there is no room for so many, the smallest falls out, the first of several.

@@ -39,6 +39,13 @@ by_hand() {
     check_expectation "${AFTER[*]}"
 }
 
+acpi_usage() {
+    refused '--acpi: raspi4 has no firmware with ACPI tables' "$ROOT/scripts/run" --board raspi4 --acpi --print
+    refused '--acpi: not with --firmware u-boot, which hands over a tree' "$ROOT/scripts/run" --firmware u-boot --acpi --print
+    refused '--acpi: not with --firmware u-boot-efi, which hands over a tree' "$ROOT/scripts/run" --firmware u-boot-efi --acpi --print
+}
+check acpi/usage acpi_usage
+
 # What QEMU and EDK2 make themselves, out of the memory of machines that have come to the firmware's shell, against `iasl`.
 acpi_dumps() {
     local bios dumps=$DIR/dumps name cpus gic more

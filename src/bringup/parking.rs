@@ -28,8 +28,8 @@ pub(crate) fn map(address: u64) -> Result<(), MapError> {
     memory::map_device(address, MAILBOX_SIZE)
 }
 
-/// Sends the CPU of `area`, which looks into the mailbox at `address` and is called `id` there, to `entry`. False if that is no mailbox of a CPU
-/// that firmware has: nothing is written then.
+/// Sends the CPU of `area`, which looks into the mailbox at `address` and is called `id` there, to `entry`; nothing is left to do if firmware has let
+/// it go already, by an earlier try. False if that is no mailbox of a CPU that firmware has: nothing is written then.
 pub(super) fn release(area: &Area, address: u64, id: u32, entry: u64) -> bool {
     let (word, jump) = ((address + CPU_ID) as usize, (address + JUMP_ADDRESS) as usize);
     // SAFETY: firmware gives this address for the purpose, and `map` has mapped it; a CPU for which that failed has no method. Both
@@ -42,6 +42,8 @@ pub(super) fn release(area: &Area, address: u64, id: u32, entry: u64) -> bool {
         arch::dsb_sy();
         // SAFETY: as above.
         unsafe { mmio::write(word, id) };
+    } else if found == (id, 0) {
+        return true;
     } else if found != (id, entry) {
         return false;
     }

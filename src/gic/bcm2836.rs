@@ -158,10 +158,15 @@ pub(super) fn quiet_cpu() {
     arch::dsb_sy();
 }
 
-/// The controller signals this CPU nothing any more, nor peripherals anybody if they interrupt this one.
+/// The controller signals this CPU nothing any more, nor peripherals anybody if they interrupt this one. Nothing happens if there is no such
+/// controller.
+#[cold]
 #[inline(never)]
 #[unsafe(link_section = ".never_patch")]
 pub(super) fn silence() {
+    if !is_there() {
+        return;
+    }
     quiet_cpu();
     if let Some(base) = peripherals()
         && routed_to() == own()
@@ -269,7 +274,7 @@ impl common::CpuInterface for Cpu {
         }
         let private = source & (SOURCE_TIMERS | 1 << MONITOR);
         if private != 0 {
-            return MARK | 16 + private.trailing_zeros();
+            return MARK | (16 + private.trailing_zeros());
         }
         if source & SOURCE_PERIPHERALS != 0
             && let Some(base) = peripherals()
@@ -279,7 +284,7 @@ impl common::CpuInterface for Cpu {
                 if pending != 0 {
                     // What the handler reads is not older than the interrupt.
                     arch::dmb_ld();
-                    return MARK | 32 * (bank as u32 + 1) + pending.trailing_zeros();
+                    return MARK | (32 * (bank as u32 + 1) + pending.trailing_zeros());
                 }
             }
         }
@@ -308,17 +313,21 @@ impl common::CpuInterface for Cpu {
 }
 
 /// Sends an SGI to those cores whose bits are set in the lowest byte.
-#[cold]
-#[inline(never)]
-#[unsafe(link_section = ".never_patch")]
+// Inline, and so no call in functions that need make none for other controllers.
+#[inline(always)]
 pub(super) fn send(what: u64) {
     // Orders the caller's stores before the SGI: its handler sees them. Partner: the handler's acknowledge.
     arch::dsb_ishst();
-    let sgi = 1 << (what >> 24 & 0xf);
-    for core in 0..CORES as usize {
-        if what >> core & 1 != 0 {
-            write(SET + 16 * core, sgi);
+    let sgi = 1_u32 << (what >> 24 & 0xf);
+    let mut mailbox = LOCAL.load(Ordering::Relaxed) + SET;
+    let mut targets = what as u8;
+    while targets != 0 {
+        if targets & 1 != 0 {
+            // SAFETY: mailbox 0 of a core, of a controller that `init` has mapped for ever.
+            unsafe { mmio::write(mailbox, sgi) };
         }
+        mailbox += 16;
+        targets >>= 1;
     }
 }
 

@@ -176,8 +176,7 @@ pub(crate) fn silence() {
     match kind() {
         V3 => v3_cpu::silence(),
         V2 => v2::silence(),
-        BCM2836 => bcm2836::silence(),
-        _ => {}
+        _ => bcm2836::silence(),
     }
 }
 
@@ -187,8 +186,7 @@ pub(crate) fn silence_on(area: &Area) {
     match CpuPart::of(area).entry() {
         V2 => v2::silence(),
         V3 | V3_NMI => v3_cpu::silence(),
-        BCM2836 => bcm2836::silence(),
-        _ => {}
+        _ => bcm2836::silence(),
     }
 }
 

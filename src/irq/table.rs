@@ -293,7 +293,8 @@ pub(super) fn set_up_in(
 /// Sends the shared interrupt `intid` to `cpu` from now on. An instance that is pending may still go where it
 /// would have gone before.
 ///
-/// On a BCM2836 shared interrupts go to one CPU, all of them: to that of which this, or [`register`], was told last.
+/// On a BCM2836 shared interrupts go to one CPU, all of them: to that of which this, or [`register`], was told last. Nothing holds back there what
+/// is being handled: while all of them are moved, a handler may run on the new CPU before it has ended on the old one.
 ///
 /// # Errors
 ///

@@ -1,15 +1,15 @@
 //! The console: the one that the description of the machine has, or the one that the bootarg `earlycon` names, which counts.
 
 use crate::console;
-use crate::dt::{self, Console, Machine, Salvaged};
+use crate::dt::{self, Console, ConsoleKind, Machine, Region, Salvaged};
 use crate::memory::Blob;
 use reveille_machine::BootArgs;
 
 /// What a tree that may be damaged says of a console.
 pub(super) struct Consoles {
     described: Option<Console<'static>>,
-    /// The value of `earlycon`, and what it names, if that is not the same.
-    named: Option<(&'static str, Result<Console<'static>, &'static str>)>,
+    /// The value of `earlycon`. Without one it asks for what is described, as in Linux.
+    text: &'static str,
 }
 
 impl Consoles {
@@ -21,24 +21,31 @@ impl Consoles {
         let Salvaged { console: described, bootargs } =
             tree.map_or(Salvaged::default(), |blob| dt::salvage(blob.bytes));
         let text = BootArgs(arguments.unwrap_or(bootargs)).get("earlycon").unwrap_or("");
-        let mut named = None;
-        // Without a value it asks for what the tree has, as in Linux; and the tree knows more of the same one.
-        if !text.is_empty() {
-            let console = Console::by_hand(text);
-            let base = described.map(|console| console.registers.base);
-            if console.is_err() || console.is_ok_and(|console| base != Some(console.registers.base)) {
-                named = Some((text, console));
-            }
-        }
-        let all = Self { described, named };
-        if all.named.is_none() {
+        let all = Self { described, text };
+        if text.is_empty() || all.named().is_ok_and(|named| all.is_same(named, described)) {
             use_described(described);
         }
         all
     }
 
+    fn named(&self) -> Result<Console<'static>, &'static str> {
+        Console::by_hand(self.text)
+    }
+
+    /// Whether `described` is what was named: its model, where it is, and how it is accessed, if that was said.
+    fn is_same(&self, named: Console<'_>, described: Option<Console<'_>>) -> bool {
+        let Some(one) = described else { return false };
+        let is_kind = match (one.kind, named.kind) {
+            (ConsoleKind::Uart8250 { .. }, ConsoleKind::Uart8250 { .. }) if !self.text.contains(",mmio") => {
+                true
+            }
+            (described, named) => described == named,
+        };
+        is_kind && one.registers.base == named.registers.base
+    }
+
     /// Has the one that is named be the console, if it can be, or else the one that is described; `machine` is what was made of the description,
-    /// if anything, which may know of one that no tree does.
+    /// if anything, which may know of one where no tree does.
     ///
     /// # Safety
     ///
@@ -46,28 +53,37 @@ impl Consoles {
     #[inline(never)]
     pub(super) unsafe fn settle(&self, machine: Option<&mut Machine<'static>>) {
         let described = self.described.or(machine.as_ref().and_then(|machine| machine.console.ok()));
-        let is_described = |named: Console<'_>| {
-            described.is_some_and(|console| console.registers.base == named.registers.base)
-        };
-        let Some((text, named)) = self.named.filter(|(_, named)| !named.is_ok_and(is_described)) else {
+        if self.text.is_empty() {
             if self.described.is_none() {
                 use_described(described);
             }
             return;
-        };
-        // SAFETY: the caller's.
-        match named.and_then(|named| unsafe { usable(named, machine.as_deref()) }) {
-            Ok(console) => {
-                // Mapped already.
-                let _ = console::init(&console);
-                if let Some(machine) = machine {
-                    (machine.console, machine.console_note) = (Ok(console), None);
+        }
+        let wrong = match self.named() {
+            // The description knows more of the same one.
+            Ok(named) if self.is_same(named, described) => None,
+            // A machine that cannot be read may have RAM there.
+            Ok(_) if machine.is_none() && described.is_some() => None,
+            Ok(named) if machine.as_deref().is_some_and(|machine| is_ram(machine, named.registers)) => {
+                Some("there is RAM at this address")
+            }
+            // SAFETY: the caller's.
+            Ok(named) => match unsafe { console::answers(&named) } {
+                Ok(()) => {
+                    // Mapped already.
+                    let _ = console::init(&named);
+                    if let Some(machine) = machine {
+                        (machine.console, machine.console_note) = (Ok(named), None);
+                    }
+                    return;
                 }
-            }
-            Err(what) => {
-                use_described(described);
-                console::print_raw(format_args!("reveille: bootargs: earlycon={text}: {what}\n"));
-            }
+                Err(what) => Some(what),
+            },
+            Err(what) => Some(what),
+        };
+        use_described(described);
+        if let Some(what) = wrong {
+            console::print_raw(format_args!("reveille: bootargs: earlycon={}: {what}\n", self.text));
         }
     }
 }
@@ -79,22 +95,9 @@ fn use_described(console: Option<Console<'static>>) {
     }
 }
 
-/// # Safety
-///
-/// As for [`console::answers`].
-unsafe fn usable(
-    console: Console<'static>,
-    machine: Option<&Machine<'_>>,
-) -> Result<Console<'static>, &'static str> {
-    let (first, size) = (console.registers.base, console.registers.size);
-    let is_ram = machine.is_some_and(|machine| {
-        let is_here = |ram: dt::Region| ram.base < first + size && first < ram.base.saturating_add(ram.size);
-        machine.memory().any(|ram| ram.is_ok_and(is_here))
-    });
-    if is_ram {
-        return Err("there is RAM at this address");
-    }
-    // SAFETY: the caller's.
-    unsafe { console::answers(&console) }?;
-    Ok(console)
+/// Whether `registers` lie where `machine` has RAM.
+fn is_ram(machine: &Machine<'_>, registers: Region) -> bool {
+    let end = registers.base + registers.size;
+    let is_here = |ram: Region| ram.base < end && registers.base < ram.base.saturating_add(ram.size);
+    machine.memory().any(|ram| ram.is_ok_and(is_here))
 }

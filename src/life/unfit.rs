@@ -22,13 +22,13 @@ pub(super) extern "C" fn unfit(x0: u64) -> ! {
     }
     // SAFETY: the entry code calls this function once, on one CPU, in place of `boot`.
     let Some(mut memory) = (unsafe { Alone::new() }) else {
-        arch::last_word(c"cannot start: this CPU lacks what the image is built for, which does not fit its own page tables")
+        arch::last_word(c"cannot start: the image does not fit its own page tables")
     };
     let blob = find_blob(x0, |at| memory.tree_at(at)).map_or(&[][..], |blob| blob.bytes);
     let Salvaged { console: described, bootargs } = dt::salvage(blob);
     let args = BootArgs(bootargs);
     let named = || args.get("earlycon").and_then(|text| dt::Console::by_hand(text).ok());
-    let found = described.or_else(named).or(BUILT_IN);
+    let found = named().or(described).or(BUILT_IN);
     if let Some(found) = found
         && (!found.kind.is_in_memory()
             || memory.map_device(found.registers.base, found.registers.size.max(1)).is_ok())

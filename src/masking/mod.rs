@@ -4,7 +4,8 @@
 //! through. Where CPU and controller have FEAT_NMI that SGI has superpriority besides, and comes through `DAIF.I` as well.
 //!
 //! With the bootarg `reveille.mask=daif` "masked" is `DAIF.I` and nothing else. That is cheaper on GICv2, where the
-//! priority mask is a device register; but then, without FEAT_NMI, a CPU with interrupts masked cannot be stopped.
+//! priority mask is a device register; but then, without FEAT_NMI, a CPU with interrupts masked cannot be stopped. So it is also, whatever
+//! the bootarg says, where the interrupt controller has no priorities.
 
 mod choice;
 mod depth;

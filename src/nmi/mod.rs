@@ -2,7 +2,8 @@
 //!
 //! The channel that a panic uses to stop them ([`panic`](mod@crate::panic)), for others: an NMI-class SGI, which comes
 //! through where interrupts are masked by priority, as the runtime masks them, and through `DAIF.I` where the machine has
-//! FEAT_NMI. The protocol is `reveille_protocol::Summons`.
+//! FEAT_NMI. Where the interrupt controller has no priorities (BCM2836) it comes through nothing: a CPU that has interrupts masked, or is in a
+//! handler, is silent. The protocol is `reveille_protocol::Summons`.
 //!
 //! What runs there may have interrupted anything: the holder of a lock, another handler, the console in the middle of a
 //! line, a post half way into its queue. So the CPU is at **NMI level** meanwhile ([`irq::in_nmi`](crate::irq::in_nmi)), and whatever relies on masked

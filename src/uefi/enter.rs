@@ -19,13 +19,17 @@ unsafe extern "C" {
 /// How often the end of boot services is asked for again. The specification knows of once (7.4.6).
 const TRIES: usize = 4;
 /// How many descriptors the memory map may grow by until boot services have ended.
-const SLACK: usize = 16;
+const SLACK: usize = 32;
 
 /// The image was started by UEFI firmware. It comes back, with a status, only if firmware goes on: why, it has said by then.
 ///
-/// Called by the entry code, relocated, once, with what firmware gave it.
-pub(crate) extern "C" fn enter(image: *mut c_void, table: *const c_void) -> usize {
-    // SAFETY: as the entry code got it.
+/// Called by the entry code, relocated, once.
+///
+/// # Safety
+///
+/// With the image handle and the system table that firmware gave to the entry point.
+pub(crate) unsafe extern "C" fn enter(image: *mut c_void, table: *const c_void) -> usize {
+    // SAFETY: the caller's; nobody has ended boot services yet.
     let mut firmware = unsafe { Firmware::new(image, table.cast()) };
     leave(&mut firmware).0
 }
@@ -44,7 +48,8 @@ fn leave(firmware: &mut Firmware) -> Status {
     let rsdp = find_table(tables, &ACPI_2).or_else(|| find_table(tables, &ACPI_1)).unwrap_or(0);
     let mut tree: &[u8] = &[];
     if let Some(at) = find_table(tables, &DEVICE_TREE) {
-        let read = tree_at(at).and_then(|blob| Ok((blob, Machine::parse(blob)?.is_described())));
+        // SAFETY: it is copied before boot services end, and not used any more then.
+        let read = unsafe { tree_at(at) }.and_then(|blob| Ok((blob, Machine::parse(blob)?.is_described())));
         match read {
             Ok((blob, true)) => tree = blob,
             // Of `/chosen` alone.
@@ -83,23 +88,35 @@ fn leave(firmware: &mut Firmware) -> Status {
             ""
         }
     };
-    if tree.is_empty() {
-        // SAFETY: `map_room` bytes of the block, at a multiple of 8 in whole pages.
-        let (found, answer) = unsafe { firmware.memory_map(map, map_room) };
-        let size = answer.map_or(0, |()| found.size);
-        // SAFETY: firmware has filled so many, and they stay as they are until it is asked again.
-        let bytes = unsafe { core::slice::from_raw_parts(map, size) };
-        if let Err(error) = check_tables(rsdp, bytes, &found) {
+    // What will be read later, when there may be no console to say that it cannot be.
+    // SAFETY: `map_room` bytes of the block, at a multiple of 8 in whole pages.
+    let (found, answer) = unsafe { firmware.memory_map(map, map_room) };
+    let checked = match answer {
+        Ok(()) => {
+            // SAFETY: firmware has filled so many, and they stay as they are until it is asked again.
+            let bytes = unsafe { core::slice::from_raw_parts(map, found.size) };
+            check(if tree.is_empty() { rsdp } else { 0 }, bytes, &found).map_err(Trouble::Wrong)
+        }
+        Err(status) => Err(Trouble::Map(status)),
+    };
+    let ended = checked.and_then(|()| {
+        firmware.stop_watchdog();
+        // SAFETY: as above.
+        unsafe { end_boot_services(firmware, map, map_room) }
+    });
+    let found = match ended {
+        Ok(found) => found,
+        Err(Trouble::End(status)) => return status,
+        Err(trouble) => {
             // SAFETY: nobody has been told of it.
             unsafe { firmware.free(block, total) };
-            return refuse(firmware, Status::LOAD_ERROR, format_args!("{error}"));
+            return match trouble {
+                Trouble::Wrong(error) => refuse(firmware, Status::LOAD_ERROR, format_args!("{error}")),
+                Trouble::Map(status) | Trouble::End(status) => {
+                    refuse(firmware, status, format_args!("UEFI: memory map: firmware does not say"))
+                }
+            };
         }
-    }
-    firmware.stop_watchdog();
-    // SAFETY: `map_room` bytes of the block, at a multiple of 8 in whole pages.
-    let found = match unsafe { end_boot_services(firmware, map, map_room) } {
-        Ok(found) => found,
-        Err(status) => return status,
     };
 
     // From here on there is no firmware to call, and nothing of it to go back to.
@@ -125,9 +142,22 @@ fn leave(firmware: &mut Firmware) -> Status {
     unsafe { reveille_from_firmware(block as u64) }
 }
 
-/// Whether the list of ACPI tables can be read: later there is no console to say that it cannot.
-fn check_tables(rsdp: u64, map: &[u8], found: &MapSize) -> Result<(), dt::Error<'static>> {
-    let map = MemoryMap::new(map, found.stride as u64, found.version.into())?;
+/// Why boot services do not end.
+enum Trouble {
+    /// What is to be handed over makes no sense.
+    Wrong(dt::Error<'static>),
+    /// Firmware does not give its memory map, and was not asked for the end yet.
+    Map(Status),
+    /// It refuses the end: nothing may be asked of it any more but its memory map (7.4.6), so the memory is not given back, and nothing said.
+    End(Status),
+}
+
+/// Whether the memory map can be read, and the list of ACPI tables at `rsdp`, if that is not 0.
+fn check(rsdp: u64, bytes: &[u8], found: &MapSize) -> Result<(), dt::Error<'static>> {
+    let map = MemoryMap::new(bytes, found.stride as u64, found.version.into())?;
+    if rsdp == 0 {
+        return Ok(());
+    }
     let mut read = |base, length| {
         let is_memory = map.has(Region { base, size: length as u64 });
         // SAFETY: memory, as firmware's map says, and firmware has all memory mapped where it is (2.3.6, AArch64 platforms); what is in tables stays
@@ -139,28 +169,32 @@ fn check_tables(rsdp: u64, map: &[u8], found: &MapSize) -> Result<(), dt::Error<
 
 /// Ends boot services, and returns the memory map by which they ended. Firmware's timers and events may change it until then.
 ///
-/// On an error the memory is not given back, and nothing said: once the end was refused, nothing may be asked of firmware but its memory map (7.4.6).
-///
 /// # Safety
 ///
 /// As for [`Firmware::memory_map`]. When it succeeds, as for [`Firmware::exit`].
-unsafe fn end_boot_services(firmware: &Firmware, map: *mut u8, room: usize) -> Result<MapSize, Status> {
+unsafe fn end_boot_services(firmware: &Firmware, map: *mut u8, room: usize) -> Result<MapSize, Trouble> {
     let mut attempt = 0;
     loop {
         // SAFETY: the caller's.
         let (found, status) = unsafe { firmware.memory_map(map, room) };
-        status?;
+        if let Err(status) = status {
+            return Err(if attempt == 0 { Trouble::Map(status) } else { Trouble::End(status) });
+        }
         // SAFETY: the caller's.
         match unsafe { firmware.exit(found) } {
             Ok(()) => return Ok(found),
             Err(Status::INVALID_PARAMETER) if attempt < TRIES => attempt += 1,
-            Err(status) => return Err(status),
+            Err(status) => return Err(Trouble::End(status)),
         }
     }
 }
 
 /// The device tree that firmware has at `at`.
-fn tree_at(at: u64) -> Result<&'static [u8], dt::Error<'static>> {
+///
+/// # Safety
+///
+/// It is not used once boot services have ended.
+unsafe fn tree_at(at: u64) -> Result<&'static [u8], dt::Error<'static>> {
     let tree = at as *const u8;
     // SAFETY: firmware says that there is one, in memory of its own that it leaves alone; mapped, as all memory of its is. A header has this size.
     let header = unsafe { &*tree.cast::<[u8; dt::HEADER_SIZE]>() };

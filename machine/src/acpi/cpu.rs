@@ -40,43 +40,74 @@ fn method(gicc: &[u8], psci: bool) -> EnableMethod<'static> {
     }
 }
 
-/// See [`Machine::cpus`](crate::Machine::cpus).
+/// See [`Machine::cpus`](crate::Machine::cpus): those that are enabled, and then the others.
+///
+/// What is not enabled is a place for a CPU, and firmware has been seen to leave anything in it. So it is a CPU only if that is an MPIDR that no
+/// other has, and else nothing is said of it.
 pub(crate) struct Cpus<'a> {
     tables: Tables<'a>,
     structures: Structures<'a>,
+    /// Those that are enabled are being read.
+    enabled: bool,
     any: bool,
     earlier: Earlier,
 }
 
 impl<'a> Cpus<'a> {
     pub(crate) fn new(tables: Tables<'a>) -> Self {
-        Self { tables, structures: Structures::new(tables.madt), any: false, earlier: Earlier::NONE }
+        Self {
+            tables,
+            structures: Structures::new(tables.madt),
+            enabled: true,
+            any: false,
+            earlier: Earlier::NONE,
+        }
     }
 
     #[inline(never)]
     fn read(&mut self, look: &mut Look) -> Option<Cpu<'a>> {
-        let any = core::mem::replace(&mut self.any, true);
-        let Some(gicc) = self.structures.cpu(look) else {
-            if !any && !look.has_failed() {
-                look.wrong = self.tables.madt_wrong;
-                if !look.has_failed() {
-                    look.path = TablePath::of(Table::Madt);
-                    look.fail(Fault::Absent, "no GICC structure");
+        loop {
+            let Some(gicc) = self.structures.cpu(look) else {
+                if !look.has_failed() && core::mem::replace(&mut self.enabled, false) {
+                    self.structures = Structures::new(self.tables.madt);
+                    continue;
                 }
+                self.enabled = false;
+                let any = core::mem::replace(&mut self.any, true);
+                if !any && !look.has_failed() {
+                    look.wrong = self.tables.madt_wrong;
+                    if !look.has_failed() {
+                        look.path = TablePath::of(Table::Madt);
+                        look.fail(Fault::Absent, "no GICC structure");
+                    }
+                }
+                return None;
+            };
+            self.any = true;
+            if is_enabled(gicc) != self.enabled {
+                continue;
             }
-            return None;
-        };
-        let mpidr = mpidr(gicc, look)?;
-        let path = look.path;
-        if self.earlier.may_have(mpidr) && self.has_before(path, mpidr) {
-            look.fail_with(Fault::Property, "MPIDR: an earlier CPU has the same one", mpidr);
-            return None;
+            let (path, method) = (look.path, method(gicc, self.tables.psci));
+            let cpu = |mpidr, status| Some(Cpu { mpidr, method, status, path: path.into(), note: None });
+            if self.enabled {
+                let mpidr = mpidr(gicc, look)?;
+                if self.earlier.may_have(mpidr) && self.has_before(path, mpidr) {
+                    look.fail_with(Fault::Property, "MPIDR: an earlier CPU has the same one", mpidr);
+                    return None;
+                }
+                return cpu(mpidr, CpuStatus::Okay);
+            }
+            // A place is not worth a search.
+            let mut unheard = Look::NEW;
+            if let Some(mpidr) = mpidr(gicc, &mut unheard)
+                && !self.earlier.add(mpidr)
+            {
+                return cpu(mpidr, CpuStatus::Disabled);
+            }
         }
-        let status = if is_enabled(gicc) { CpuStatus::Okay } else { CpuStatus::Disabled };
-        Some(Cpu { mpidr, method: method(gicc, self.tables.psci), status, path: path.into(), note: None })
     }
 
-    /// Whether a CPU before that of `path` has this MPIDR.
+    /// Whether a CPU that is enabled, before that of `path`, has this MPIDR.
     fn has_before(&self, path: TablePath, wanted: u64) -> bool {
         let mut look = Look::NEW;
         let mut structures = Structures::new(self.tables.madt);
@@ -84,7 +115,8 @@ impl<'a> Cpus<'a> {
             if look.path == path {
                 break;
             }
-            if mpidr(earlier, &mut look) == Some(wanted) {
+            let mut unheard = Look::NEW;
+            if is_enabled(earlier) && mpidr(earlier, &mut unheard) == Some(wanted) {
                 return true;
             }
         }

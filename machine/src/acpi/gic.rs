@@ -48,7 +48,7 @@ fn add_redistributors(madt: &[u8], size: u64, regions: &mut Regions, look: &mut 
             _ => continue,
         };
         let region = region(base, length, look)?;
-        if size == 0 || !regions.extend_last(region) {
+        if size == 0 || !regions.extend(region) {
             regions.push_or_drop(region);
             count += 1;
         }

@@ -16,7 +16,6 @@ impl Console<'_> {
     ///
     /// # Errors
     /// What is wrong with it, in a few words.
-    #[inline(never)]
     pub const fn by_hand(text: &str) -> Result<Self, &'static str> {
         let (model, rest) = first_word(text.as_bytes());
         let (mut word, rest) = first_word(rest);

@@ -76,6 +76,11 @@ impl Descriptor {
         self.physical.is_multiple_of(PAGE).then_some(Region { base: self.physical, size })
     }
 
+    /// Whether it can be mapped as RAM.
+    fn is_ram(&self) -> bool {
+        self.attributes & WRITE_BACK != 0 && self.standing() != Standing::NoMemory
+    }
+
     /// What it is now (table 7.6, "Memory Type Usage after EFI_BOOT_SERVICES.ExitBootServices()"). Persistent memory is no place for what is forgotten
     /// when the machine is switched off, and what can only be mapped in other ways than RAM is nobody's who takes it for that.
     pub fn standing(&self) -> Standing {
@@ -83,6 +88,8 @@ impl Descriptor {
             return Standing::NoMemory;
         }
         match self.kind {
+            // EfiMemoryMappedIO, EfiMemoryMappedIOPortSpace
+            11 | 12 => Standing::NoMemory,
             // EfiLoaderCode, EfiLoaderData, EfiBootServicesCode, EfiBootServicesData, EfiConventionalMemory
             1..=4 | 7 if self.attributes & (WRITE_BACK | SPECIAL_PURPOSE) == WRITE_BACK => Standing::Free,
             // EfiACPIReclaimMemory
@@ -104,7 +111,7 @@ impl<'a> MemoryMap<'a> {
     /// The map in `bytes`, with `stride` bytes from one descriptor to the next. What is left behind the last whole one is not looked at.
     ///
     /// # Errors
-    /// [`Fault::Header`]: a size of descriptors that cannot be. [`Fault::Unsupported`]: another version of them. [`Fault::Absent`]: there is none.
+    /// [`Fault::Header`]: a size of descriptors that cannot be. [`Fault::Unsupported`]: another version of them, or more than [`MAX_MAP_SIZE`]. [`Fault::Absent`]: there is none.
     pub fn new(bytes: &'a [u8], stride: u64, version: u64) -> Result<Self, Error<'static>> {
         if version != VERSION {
             let error =
@@ -114,6 +121,10 @@ impl<'a> MemoryMap<'a> {
         if stride < DESCRIPTOR_SIZE as u64 || !stride.is_multiple_of(8) || stride > PAGE {
             return Err(Error::in_firmware(Fault::Header, "memory map: impossible size of a descriptor")
                 .value(stride));
+        }
+        if bytes.len() > MAX_MAP_SIZE {
+            return Err(Error::in_firmware(Fault::Unsupported, "memory map: larger than any should be")
+                .value(bytes.len() as u64));
         }
         if (bytes.len() as u64) < stride {
             return Err(Error::in_firmware(Fault::Absent, "memory map: nothing in it"));
@@ -149,12 +160,11 @@ impl<'a> MemoryMap<'a> {
             if left == 0 {
                 return true;
             }
-            let room =
-                self.descriptors().filter(|piece| piece.attributes & WRITE_BACK != 0).find_map(|piece| {
-                    let region = piece.region()?;
-                    let offset = at.checked_sub(region.base)?;
-                    region.size.checked_sub(offset).filter(|room| *room != 0)
-                });
+            let room = self.descriptors().filter(Descriptor::is_ram).find_map(|piece| {
+                let region = piece.region()?;
+                let offset = at.checked_sub(region.base)?;
+                region.size.checked_sub(offset).filter(|room| *room != 0)
+            });
             let Some(room) = room else { return false };
             // Where the last piece ends there is nothing left, and the address may wrap.
             at = at.wrapping_add(room);
@@ -305,6 +315,12 @@ mod tests {
         {
             assert!(MemoryMap::new(&bytes[..size], stride, version).is_err(), "{size} {stride} {version}");
         }
+        let large = std::vec![0; MAX_MAP_SIZE + 40];
+        assert!(MemoryMap::new(&large[..MAX_MAP_SIZE], 40, 1).is_ok());
+        assert_eq!(
+            MemoryMap::new(&large, 40, 1).unwrap_err().to_string(),
+            "UEFI: memory map: larger than any should be (0x40028)"
+        );
         let map = MemoryMap::new(&bytes, 40, 1).unwrap();
         assert_eq!(map.descriptors().count(), 2);
         assert_eq!(

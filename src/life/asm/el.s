@@ -129,6 +129,7 @@ reveille_el_setup:
     msr     vbar_el2, x0
     mov     x0, #0x0830
     movk    x0, #0x30c5, lsl #16
+    isb                                 // Falkor erratum 1041: right before an MMU that is on is turned off
     msr     sctlr_el2, x0               // identity mapped if it was on, so the next fetch is the same
     isb
     // HCR_EL2: RW; staying at EL2, interrupts come here (IMO, FMO, AMO), E2H and TGE off; leaving,
@@ -252,6 +253,7 @@ reveille_el_setup:
     msr     vbar_el1, x0
     mov     x0, #0x0800
     movk    x0, #0x30d0, lsl #16
+    isb                                 // as above
     msr     sctlr_el1, x0
     isb
     cmp     x21, #1

@@ -64,6 +64,7 @@ reveille_last_word:
     mrs     x1, sctlr_el1
     bic     x1, x1, #1                  // M
     bic     x1, x1, #4                  // C
+    isb                                 // Falkor erratum 1041
     msr     sctlr_el1, x1
     b       4f
 2:  mrs     x21, esr_el2
@@ -72,6 +73,7 @@ reveille_last_word:
     mrs     x1, sctlr_el2
     bic     x1, x1, #1
     bic     x1, x1, #4
+    isb                                 // Falkor erratum 1041
     msr     sctlr_el2, x1
     b       4f
 3:  mrs     x21, esr_el3
@@ -80,6 +82,7 @@ reveille_last_word:
     mrs     x1, sctlr_el3
     bic     x1, x1, #1
     bic     x1, x1, #4
+    isb                                 // Falkor erratum 1041
     msr     sctlr_el3, x1
 4:  isb
     // Looks that are left for all of it, so that a UART that is stuck does not hold this up for ever.

@@ -348,7 +348,10 @@ pub fn truth(tables: &[Vec<u8>]) -> BTreeMap<&'static str, String> {
     };
     let structures = find(b"APIC").map_or(Vec::new(), |madt| madt.each("Subtable Type"));
     let of_kind = |kind| structures.iter().filter(move |structure| structure.number("Subtable Type") == kind);
-    let cpus = of_kind(0xb).map(|gicc| {
+    // Those that are enabled first.
+    let mut cpus: Vec<_> = of_kind(0xb).collect();
+    cpus.sort_by_key(|gicc| gicc.number("Processor Enabled") != 1);
+    let cpus = cpus.into_iter().map(|gicc| {
         let status = if gicc.number("Processor Enabled") == 1 { "okay" } else { "disabled" };
         let (version, address) = (gicc.number("Parking Protocol Version"), gicc.number("Parked Address"));
         let method = match (psci, version != 0 && address != 0) {
@@ -454,6 +457,7 @@ pub fn reader(machine: &Machine<'_>) -> BTreeMap<&'static str, String> {
             });
             format!("v3 {:#x} {}", distributor.base, list.collect::<Vec<_>>().join(" "))
         }
+        Ok(Gic::Bcm2836 { .. }) => panic!("no table describes one"),
         Err(error) => error.to_string(),
     };
     let timer = machine.timer.as_ref().map_or_else(ToString::to_string, |timer| {

@@ -180,6 +180,27 @@ fn a_cpu_that_is_not_enabled_is_not_started() {
     assert_eq!(machine.cpu_count(), 6);
 }
 
+/// Firmware leaves anything in places that have no CPU.
+#[test]
+fn places_without_a_cpu_take_nothing_from_those_that_have_one() {
+    let place = |mpidr| Gicc { flags: 0, interface: 0x801_0000, ..Gicc::of(mpidr) }.structure();
+    let cpu = |mpidr| Gicc { interface: 0x801_0000, ..Gicc::of(mpidr) }.structure();
+    let mut structures = vec![gicd(0x800_0000, 2)];
+    structures.extend((0..100).map(|_| place(0)));
+    structures.extend([place(7), place(1 << 31), cpu(1), cpu(0), place(1), cpu(2), cpu(0), place(8)]);
+    let tables = with(madt(&structures));
+    let memory = Memory::of(&tables);
+    let machine = memory.machine().expect("sound");
+    let found: Vec<String> = machine
+        .cpus()
+        .map(|cpu| {
+            cpu.map_or_else(|error| error.to_string(), |cpu| format!("{} {:?}", cpu.mpidr, cpu.status))
+        })
+        .collect();
+    let twice = "ACPI: MADT: GICC 106: MPIDR: an earlier CPU has the same one (0x0)";
+    assert_eq!(found, ["1 Okay", "0 Okay", "2 Okay", twice, "7 Disabled", "8 Disabled"]);
+}
+
 #[test]
 fn unknown_versions_of_the_gic_are_told_by_what_there_is() {
     let cpu = Gicc { interface: 0x801_0000, ..Gicc::of(0) };
