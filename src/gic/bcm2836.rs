@@ -274,7 +274,7 @@ impl common::CpuInterface for Cpu {
         }
         let private = source & (SOURCE_TIMERS | 1 << MONITOR);
         if private != 0 {
-            return MARK | 16 + private.trailing_zeros();
+            return MARK | (16 + private.trailing_zeros());
         }
         if source & SOURCE_PERIPHERALS != 0
             && let Some(base) = peripherals()
@@ -284,7 +284,7 @@ impl common::CpuInterface for Cpu {
                 if pending != 0 {
                     // What the handler reads is not older than the interrupt.
                     arch::dmb_ld();
-                    return MARK | 32 * (bank as u32 + 1) + pending.trailing_zeros();
+                    return MARK | (32 * (bank as u32 + 1) + pending.trailing_zeros());
                 }
             }
         }
