@@ -203,7 +203,7 @@ image_size() {
             for (i = 1; i <= length(hex); i++) n = n * 16 + index("0123456789abcdef", substr(hex, i, 1)) - 1
             total += n } END { print total + 0 }')
     say "text and read-only data: $total bytes"
-    ((total > 0 && total <= 192 * 1024)) || fail "$total bytes are more than 196608"
+    ((total > 0 && total <= 200 * 1024)) || fail "$total bytes are more than 204800"
 }
 check size/roll-call image_size
 

@@ -35,10 +35,9 @@ impl Consoles {
     /// Whether `described` is what was named: its model, where it is, and how it is accessed, if that was said.
     fn is_same(&self, named: Console<'_>, described: Option<Console<'_>>) -> bool {
         let Some(one) = described else { return false };
+        let has_access = self.text.split(',').nth(1).is_some_and(|word| word.starts_with("mmio"));
         let is_kind = match (one.kind, named.kind) {
-            (ConsoleKind::Uart8250 { .. }, ConsoleKind::Uart8250 { .. }) if !self.text.contains(",mmio") => {
-                true
-            }
+            (ConsoleKind::Uart8250 { .. }, ConsoleKind::Uart8250 { .. }) if !has_access => true,
             (described, named) => described == named,
         };
         is_kind && one.registers.base == named.registers.base
