@@ -14,6 +14,8 @@ pub(super) const SBSA: u8 = 1;
 /// The 8250 class: bytes next to each other, half-words, words.
 pub(super) const BYTES: u8 = 2;
 pub(super) const WORDS: u8 = 4;
+/// Those behind that are like them, but for their interrupts.
+pub(super) const LAST_8250: u8 = 9;
 
 macro_rules! uarts {
     ($($(#[$doc:meta])* $names:literal => $row:expr,)*) => {
@@ -127,18 +129,22 @@ uarts! {
     "sbsa sbsa-uart arm,sbsa-uart" => PL011_ROW,
 
     // The layout of the ISA bus, unless the node has another.
-    "8250 uart8250 uart8250,mmio ns16550a ns16550 ns16450 ns8250 ns16850 ns16750 snps,dw-apb-uart fsl,ns16550 \
-     fsl,16550-FIFO64 intel,xscale-uart mrvl,mmp-uart nvidia,tegra20-uart" => UART_8250,
+    "8250 uart8250 uart8250,mmio ns16550a ns16550 ns16450 ns8250 ns16850 ns16750" => UART_8250,
     "8250,mmio16 uart8250,mmio16" => Row {
         layout: Layout { shift: 1, width: 2, data_width: 2, ..WORD_LAYOUT },
         ..UART_8250
     },
     // Those whose registers are words. Their drivers in Linux know it, so their nodes need not say so.
     "8250,mmio32 uart8250,mmio32 brcm,bcm2835-aux-uart mediatek,mt6577-uart nuvoton,npcm750-uart ti,omap2-uart ti,omap3-uart \
-     ti,omap4-uart ti,am3352-uart ti,am4372-uart ti,dra742-uart ti,am654-uart" => Row {
+     ti,omap4-uart ti,am3352-uart ti,am4372-uart ti,dra742-uart" => Row {
         layout: Layout { shift: 2, ..WORD_LAYOUT },
         ..UART_8250
     },
+    "xscale intel,xscale-uart nvidia,tegra20-uart" => UART_8250,
+    "mmp mrvl,mmp-uart" => Row { layout: Layout { shift: 2, width: 1, data_width: 1, ..WORD_LAYOUT }, ..UART_8250 },
+    "dw8250 snps,dw-apb-uart" => UART_8250,
+    "fsl8250 fsl,ns16550 fsl,16550-FIFO64" => UART_8250,
+    "am654 ti,am654-uart" => Row { layout: Layout { shift: 2, ..WORD_LAYOUT }, ..UART_8250 },
 
     // Arm's debug communications channel (Arm ARM H4.3): MDCCSR_EL0 is "register" 0, DBGDTRTX_EL0 and DBGDTRRX_EL0 are 1. Empty when
     // the debugger has taken it.

@@ -37,7 +37,7 @@ impl<R: Registers> Uart<R> {
         // Kinds come out of the table: there is a row.
         let row = table::row(kind.row()).unwrap_or(table::first());
         let mut layout = row.layout;
-        if let ConsoleKind::Uart8250 { reg_shift, reg_io_width, reg_offset } = kind {
+        if let ConsoleKind::Uart8250 { reg_shift, reg_io_width, reg_offset, .. } = kind {
             let width = reg_io_width as u8;
             layout =
                 Layout { offset: reg_offset, shift: reg_shift as u8, width, data_width: width, ..layout };
