@@ -30,8 +30,7 @@ impl Console<'_> {
         }
         let Some(mut kind) = ConsoleKind::by_bytes(model) else { return Err("no UART of this name") };
         if let (ConsoleKind::Uart8250 { model, .. }, Some(shift)) = (kind, access) {
-            kind =
-                ConsoleKind::Uart8250 { reg_shift: shift, reg_io_width: 1 << shift, reg_offset: 0, model };
+            kind = ConsoleKind::Uart8250 { reg_shift: shift, reg_io_width: 1 << shift, reg_offset: 0, model };
         }
         let registers = if kind.is_in_memory() {
             let Some(base) = number(word) else { return Err("no hexadecimal address") };
