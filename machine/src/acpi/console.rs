@@ -36,7 +36,7 @@ fn uart(bytes: &[u8], subtype: u64, gas: usize, console: &mut Console<'_>, look:
         look.fail_with(Fault::Unsupported, "no driver for a console of this type", subtype);
         return None;
     };
-    if let ConsoleKind::Uart8250 { reg_shift, reg_io_width, reg_offset } = &mut kind {
+    if let ConsoleKind::Uart8250 { reg_shift, reg_io_width, reg_offset, .. } = &mut kind {
         (*reg_shift, *reg_io_width) = layout(number(bytes, gas + 1, 1), number(bytes, gas + 3, 1));
         if subtype == 0x10 {
             // At the address of the block that it is in: so firmware of the Raspberry Pi has it.

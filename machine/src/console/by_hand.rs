@@ -29,8 +29,8 @@ impl Console<'_> {
             (word, _) = first_word(rest);
         }
         let Some(mut kind) = ConsoleKind::by_bytes(model) else { return Err("no UART of this name") };
-        if let (ConsoleKind::Uart8250 { .. }, Some(shift)) = (kind, access) {
-            kind = ConsoleKind::Uart8250 { reg_shift: shift, reg_io_width: 1 << shift, reg_offset: 0 };
+        if let (ConsoleKind::Uart8250 { model, .. }, Some(shift)) = (kind, access) {
+            kind = ConsoleKind::Uart8250 { reg_shift: shift, reg_io_width: 1 << shift, reg_offset: 0, model };
         }
         let registers = if kind.is_in_memory() {
             let Some(base) = number(word) else { return Err("no hexadecimal address") };
@@ -81,6 +81,7 @@ const fn number(text: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Model;
     use super::*;
 
     fn found(text: &str) -> Result<(ConsoleKind, u64), &'static str> {
@@ -88,7 +89,8 @@ mod tests {
     }
 
     fn words(shift: u32) -> ConsoleKind {
-        ConsoleKind::Uart8250 { reg_shift: shift, reg_io_width: 1 << shift, reg_offset: 0 }
+        let model = Model::UART_8250;
+        ConsoleKind::Uart8250 { reg_shift: shift, reg_io_width: 1 << shift, reg_offset: 0, model }
     }
 
     #[test]

@@ -54,14 +54,21 @@ pub enum ConsoleKind {
         reg_io_width: u32,
         /// Bytes from the start of the region to the first register.
         reg_offset: u32,
+        /// Which one: some have to be told more, or less, before they interrupt.
+        model: Model,
     },
     /// Any other one of the table in `machine/src/console/table.rs`.
     Model(Model),
 }
 
-/// A UART of the table that is neither a PL011 nor an 8250; [`ConsoleKind::by_name`] finds it.
+/// A UART of the table; [`ConsoleKind::by_name`] finds it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Model(u8);
+
+impl Model {
+    /// The plain 8250.
+    pub const UART_8250: Self = Self(table::BYTES);
+}
 
 impl ConsoleKind {
     /// The model of that name: a string of `compatible` in device trees, or a short one: what Linux's bootarg `earlycon=` has (such as
@@ -77,10 +84,12 @@ impl ConsoleKind {
         Some(match row {
             table::PL011 => Self::Pl011,
             table::SBSA => Self::SbsaUart,
-            table::BYTES..=table::WORDS => Self::Uart8250 {
+            table::BYTES..=table::LAST_8250 => Self::Uart8250 {
                 reg_shift: layout.shift as u32,
                 reg_io_width: layout.width as u32,
                 reg_offset: 0,
+                // Those that differ in their layout only are the same.
+                model: if row <= table::WORDS { Model::UART_8250 } else { Model(row) },
             },
             _ => Self::Model(Model(row)),
         })
@@ -100,8 +109,7 @@ impl ConsoleKind {
         match self {
             Self::Pl011 => table::PL011,
             Self::SbsaUart => table::SBSA,
-            Self::Uart8250 { .. } => table::BYTES,
-            Self::Model(model) => model.0,
+            Self::Uart8250 { model, .. } | Self::Model(model) => model.0,
         }
     }
 }

@@ -90,6 +90,11 @@ pub(super) const fn only_if(offset: u16, mask: u32) -> Access {
     some(offset, mask)
 }
 
+/// Step: the rest of the list is left out if all bits of `mask` are 1.
+pub(super) const fn unless(offset: u16, mask: u32) -> Access {
+    Access { offset, is_not: true, mask, value: mask }
+}
+
 /// Step: the register is read, for what that does.
 pub(super) const fn read(offset: u16) -> Access {
     has(offset, 0, 0)
@@ -139,8 +144,8 @@ pub(super) struct Row {
     /// Where one read of it may give several bytes, the first in the lowest bits: a test, it gives one; tests, if one passes it gives four; and
     /// for all else the field that says how many, where 0 is four. Empty: always one.
     pub packing: &'static [Access],
-    /// What moves the bytes of a word that is not full to where they can be read.
-    pub push: &'static [Access],
+    /// What gives up a command to send whose byte never came, as of somebody who was stopped in between.
+    pub recover: &'static [Access],
     /// What ends an interrupt, and errors after which nothing more would be received; done when nothing is waiting, and before `listen`.
     pub settle: &'static [Access],
     /// Interrupts while something is waiting: on, and off.
@@ -163,7 +168,7 @@ pub(super) const ROW: Row = Row {
     receive: 0,
     waiting: ALWAYS,
     packing: &[],
-    push: &[],
+    recover: &[],
     settle: &[],
     listen: &[],
     ignore: &[],
@@ -187,7 +192,7 @@ pub(super) enum List {
     Begin,
     End,
     Packing,
-    Push,
+    Recover,
     Settle,
     Listen,
     Ignore,
@@ -201,8 +206,16 @@ impl Row {
     }
 
     const fn list(&self, index: usize) -> &'static [Access] {
-        [self.begin, self.end, self.packing, self.push, self.settle, self.listen, self.ignore, self.switch_on]
-            [index]
+        [
+            self.begin,
+            self.end,
+            self.packing,
+            self.recover,
+            self.settle,
+            self.listen,
+            self.ignore,
+            self.switch_on,
+        ][index]
     }
 
     /// How many accesses it has.

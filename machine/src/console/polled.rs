@@ -81,7 +81,7 @@ impl ConsoleKind {
     /// `layout`, which is that of its row, or its own.
     const fn layout(self, layout: Layout) -> Layout {
         match self {
-            Self::Uart8250 { reg_shift, reg_io_width, reg_offset } => {
+            Self::Uart8250 { reg_shift, reg_io_width, reg_offset, .. } => {
                 let width = reg_io_width as u8;
                 Layout { offset: reg_offset, shift: reg_shift as u8, width, data_width: width, ..layout }
             }

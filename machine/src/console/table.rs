@@ -5,7 +5,7 @@
 
 use super::model::{
     ALWAYS, Access, Layout, List, Packed, ROW, Row, Small, TESTS, Test, WORDS as WORD_LAYOUT, accesses,
-    change, has, ones, only_if, pack, read, some, total, write, zeros,
+    change, has, ones, only_if, pack, read, some, total, unless, write, zeros,
 };
 
 /// Rows that the code knows by number.
@@ -14,6 +14,8 @@ pub(super) const SBSA: u8 = 1;
 /// The 8250 class: bytes next to each other, half-words, words.
 pub(super) const BYTES: u8 = 2;
 pub(super) const WORDS: u8 = 4;
+/// Those behind that are like them, but for their interrupts.
+pub(super) const LAST_8250: u8 = 9;
 
 macro_rules! uarts {
     ($($(#[$doc:meta])* $names:literal => $row:expr,)*) => {
@@ -46,14 +48,19 @@ const UART_8250: Row = Row {
     gone: ones(5, 1 << 6),
     receive: 0,
     waiting: ones(5, 1 << 0),
-    // Interrupt identification: a time-out. Synopsys' may have one with nothing in the FIFO, which ends when the data are read.
-    settle: &[only_if(2, 1 << 3), read(0)],
+    // LSR: nothing to be read; interrupt identification: a time-out nevertheless. Some have that, and it ends when the data are read.
+    settle: &[unless(5, 1 << 0), only_if(2, 1 << 3), read(0)],
     // Interrupt enable: received data, and with it line status, as Linux has both: of the BCM2711's mini-UART it is said that
     // without the second the first does nothing. Both end when LSR and the data are read.
     listen: &[write(1, 1 << 0 | 1 << 2)],
     ignore: &[write(1, 0)],
     ..ROW
 };
+
+/// XScale and successors (Linux), and Tegra as far as interrupts go: those of a time-out are allowed by a bit of their own, without
+/// which fewer bytes than the trigger have none; and the enable register has the whole unit's enable, too.
+const XSCALE: Row =
+    Row { listen: &[change(1, 0x1f, 1 << 0 | 1 << 2 | 1 << 4)], ignore: &[change(1, 0x1f, 0)], ..UART_8250 };
 
 /// Freescale LPUART with registers of 32 bits (Linux, U-Boot).
 const LPUART: Row = Row {
@@ -127,16 +134,51 @@ uarts! {
     "sbsa sbsa-uart arm,sbsa-uart" => PL011_ROW,
 
     // The layout of the ISA bus, unless the node has another.
-    "8250 uart8250 uart8250,mmio ns16550a ns16550 ns16450 ns8250 ns16850 ns16750 snps,dw-apb-uart fsl,ns16550 \
-     fsl,16550-FIFO64 intel,xscale-uart mrvl,mmp-uart nvidia,tegra20-uart" => UART_8250,
+    "8250 uart8250 uart8250,mmio ns16550a ns16550 ns16450 ns8250 ns16850 ns16750" => UART_8250,
     "8250,mmio16 uart8250,mmio16" => Row {
         layout: Layout { shift: 1, width: 2, data_width: 2, ..WORD_LAYOUT },
         ..UART_8250
     },
     // Those whose registers are words. Their drivers in Linux know it, so their nodes need not say so.
     "8250,mmio32 uart8250,mmio32 brcm,bcm2835-aux-uart mediatek,mt6577-uart nuvoton,npcm750-uart ti,omap2-uart ti,omap3-uart \
-     ti,omap4-uart ti,am3352-uart ti,am4372-uart ti,dra742-uart ti,am654-uart" => Row {
+     ti,omap4-uart ti,am3352-uart ti,am4372-uart ti,dra742-uart" => Row {
         layout: Layout { shift: 2, ..WORD_LAYOUT },
+        ..UART_8250
+    },
+
+    // 8250s that differ in their interrupts.
+    "xscale intel,xscale-uart nvidia,tegra20-uart" => XSCALE,
+    // Linux's default, too.
+    "mmp mrvl,mmp-uart" => Row {
+        layout: Layout { shift: 2, width: 1, data_width: 1, ..WORD_LAYOUT },
+        ..XSCALE
+    },
+    // Synopsys (Linux): USR ends the interrupt that says that a setting was written while it was busy, which cannot be masked; and a
+    // time-out may come with nothing in the FIFO.
+    "dw8250 snps,dw-apb-uart" => Row {
+        settle: &[read(0x1f), unless(5, 1 << 0), only_if(2, 1 << 3), read(0)],
+        ..UART_8250
+    },
+    // Freescale (Linux, erratum General 17 of the MPC8313E): a break that is held is line status again as soon as LSR is read.
+    "fsl8250 fsl,ns16550 fsl,16550-FIFO64" => Row {
+        listen: &[write(1, 1 << 0)],
+        ..UART_8250
+    },
+    // TI's K3 (erratum i2310, SPRZ536; Linux): a time-out with nothing in the FIFO is only ended by IIR while TIMEOUT_BEHAVE is set in
+    // EFR2, with the longest time in TO_H and TO_L. Reset leaves 0 in all three.
+    "am654 ti,am654-uart" => Row {
+        layout: Layout { shift: 2, ..WORD_LAYOUT },
+        settle: &[
+            unless(5, 1 << 0),
+            only_if(2, 1 << 3),
+            write(0x27, 0xff),
+            write(0x26, 0xff),
+            change(0x23, 1 << 6, 1 << 6),
+            read(2),
+            change(0x23, 1 << 6, 0),
+            write(0x27, 0),
+            write(0x26, 0),
+        ],
         ..UART_8250
     },
 
@@ -215,6 +257,8 @@ uarts! {
         gone: zeros(0x40, 1 << 0),
         // TX_TRANS_LEN, M_CMD0: START_TX.
         begin: &[write(0x270, 1), write(0x600, 1 << 27)],
+        // M_CMD_CTRL: abort.
+        recover: &[write(0x604, 1 << 1)],
         receive: 0x780,
         // RX_FIFO_STATUS: words in the FIFO.
         waiting: some(0x804, 0xffff),
@@ -242,17 +286,16 @@ uarts! {
         // CR: clear TX_READY. NCF_TX: one byte.
         begin: &[write(0x10, 3 << 8), write(0x40, 1)],
         receive: 0x70,
-        // RXFS: words in the FIFO, and bytes in the packing buffer.
-        waiting: some(0x50, 0x3ff),
-        // DMEN: single-character mode. SR.RXRDY: a whole word. RXFS: how many bytes are in the packing buffer.
-        packing: &[ones(0x3c, 1 << 5), ones(0x08, 1 << 0), has(0x50, 7 << 7, 0)],
-        // CR: force the stale event.
-        push: &[write(0x10, 4 << 8)],
+        // SR.RXRDY.
+        waiting: ones(0x08, 1 << 0),
         // CR: clear errors, clear the stale interrupt; DMRX: any number; CR: stale events on.
         settle: &[write(0x10, 3 << 4), write(0x10, 8 << 4), write(0x34, 0xff_ffff), write(0x10, 5 << 8)],
         // CR: receiver on. IMR: RXSTALE, RXLEV.
         listen: &[write(0x10, 1), write(0x14, 3 << 3)],
         ignore: &[write(0x14, 0)],
+        // DMEN: single-character mode. Without it nothing says how many bytes of a word are some that came, once it has been pushed.
+        is_on: ones(0x3c, 1 << 5),
+        switch_on: &[change(0x3c, 1 << 5, 1 << 5)],
         ..ROW
     },
 

@@ -37,7 +37,7 @@ impl<R: Registers> Uart<R> {
         // Kinds come out of the table: there is a row.
         let row = table::row(kind.row()).unwrap_or(table::first());
         let mut layout = row.layout;
-        if let ConsoleKind::Uart8250 { reg_shift, reg_io_width, reg_offset } = kind {
+        if let ConsoleKind::Uart8250 { reg_shift, reg_io_width, reg_offset, .. } = kind {
             let width = reg_io_width as u8;
             layout =
                 Layout { offset: reg_offset, shift: reg_shift as u8, width, data_width: width, ..layout };
@@ -97,16 +97,23 @@ impl<R: Registers> Uart<R> {
         }
     }
 
-    fn wait(&self, test: Test) {
+    /// True if it ran out.
+    fn wait(&self, test: Test) -> bool {
         // A report on a UART that is stuck must come to its end: only its first byte waits. Relaxed: a hint.
         let is_patient = !self.stuck.load(Ordering::Relaxed);
         let is_ready = self.registers.wait(is_patient, || self.test(test));
         self.stuck.store(!is_ready, Ordering::Relaxed);
+        is_patient && !is_ready
     }
 
-    /// Sends a byte, as soon as there is room, or after a bounded wait nevertheless.
+    /// Sends a byte, as soon as there is room, or after a bounded wait nevertheless: of two such waits where a command can be given up.
     pub fn send(&self, byte: u8) {
-        self.wait(Test::Room);
+        if self.wait(Test::Room) && !self.row.list(List::Recover).is_empty() {
+            self.steps(List::Recover);
+            // Relaxed: a hint, as in `wait`. What is given up may take a while to be over.
+            self.stuck.store(false, Ordering::Relaxed);
+            self.wait(Test::Room);
+        }
         self.steps(List::Begin);
         self.write(self.row.send, self.layout.data_width, byte.into());
         self.steps(List::End);
@@ -151,7 +158,6 @@ impl<R: Registers> Uart<R> {
         }
         let Access { offset, mask, .. } = field.access();
         let count = (self.read(offset, self.layout.width) & mask) >> (mask.trailing_zeros() & 31);
-        self.steps(List::Push);
         if matches!(count, 1..=3) { count } else { 4 }
     }
 

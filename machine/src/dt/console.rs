@@ -14,7 +14,7 @@ impl<'a> Console<'a> {
     fn read(walk: &Walk<'a>, node: &Node<'a>, options: &'a str) -> Result<Found<'a>, Error<'a>> {
         let path = node.path;
         let kind = match model(node) {
-            Some(ConsoleKind::Uart8250 { reg_shift, reg_io_width, reg_offset }) => {
+            Some(ConsoleKind::Uart8250 { reg_shift, reg_io_width, reg_offset, model }) => {
                 let reg_shift = node.cell("reg-shift")?.unwrap_or(reg_shift);
                 let reg_io_width = node.cell("reg-io-width")?.unwrap_or(reg_io_width);
                 let reg_offset = node.cell("reg-offset")?.unwrap_or(reg_offset);
@@ -25,7 +25,7 @@ impl<'a> Console<'a> {
                     let error = Error::property(path, "reg-io-width", "not 1, 2 or 4");
                     return Err(error.value(reg_io_width.into()));
                 }
-                ConsoleKind::Uart8250 { reg_shift, reg_io_width, reg_offset }
+                ConsoleKind::Uart8250 { reg_shift, reg_io_width, reg_offset, model }
             }
             Some(kind) => kind,
             None => return Err(Error::node_fault(Fault::Unsupported, path, "no driver for this console")),

@@ -372,7 +372,7 @@ const UARTS: [(&str, &str, u32, u32); 47] = [
     ("fsl,ns16550", "8250", 0, 1),
     ("fsl,16550-FIFO64", "8250", 0, 1),
     ("intel,xscale-uart", "8250", 0, 1),
-    ("mrvl,mmp-uart", "8250", 0, 1),
+    ("mrvl,mmp-uart", "8250", 2, 1),
     ("nvidia,tegra20-uart", "8250", 0, 1),
     ("cdns,uart-r1p12", "cdns", 0, 0),
     ("cdns,uart-r1p8", "cdns", 0, 0),

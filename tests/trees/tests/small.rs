@@ -3,7 +3,7 @@
 use reveille_machine::dt::blob_size;
 use reveille_machine::{
     Conduit, ConsoleKind, CounterErrata, Cpu, CpuStatus, EnableMethod, Error, Fault, Gic, Interrupt, Machine,
-    PsciVersion, Region, ReservedBy, Trigger,
+    Model, PsciVersion, Region, ReservedBy, Trigger,
 };
 use reveille_trees::ask::everything;
 use reveille_trees::blobs::{compile, compile_text};
@@ -156,7 +156,10 @@ fn narrow() {
     assert_eq!(note, "device tree: /timer: clock-frequency: not one cell, bytes (0x8)");
 
     let console = machine.console.expect("console");
-    assert_eq!(console.kind, ConsoleKind::Uart8250 { reg_shift: 2, reg_io_width: 4, reg_offset: 0x10 });
+    assert_eq!(
+        console.kind,
+        ConsoleKind::Uart8250 { reg_shift: 2, reg_io_width: 4, reg_offset: 0x10, model: Model::UART_8250 }
+    );
     assert_eq!((console.registers, console.options), (region(0xfe30_0040, 0x40), ""));
     assert_eq!(console.interrupt, irq(32 + 93, Trigger::LevelHigh));
     assert!(console.is_chosen);
@@ -275,7 +278,10 @@ fn first_console() {
     let machine = machine(&blob);
     let console = machine.console.expect("a console");
     assert_eq!(console.path.to_string(), "/serial@40000");
-    assert_eq!(console.kind, ConsoleKind::Uart8250 { reg_shift: 2, reg_io_width: 4, reg_offset: 0 });
+    assert_eq!(
+        console.kind,
+        ConsoleKind::Uart8250 { reg_shift: 2, reg_io_width: 4, reg_offset: 0, model: Model::UART_8250 }
+    );
     assert_eq!((console.interrupt, console.options, console.is_chosen), (None, "", false));
     let note = machine.console_note.expect("a note").to_string();
     assert_eq!(note, "device tree: /chosen: stdout-path: does not lead to a node");
@@ -324,7 +330,10 @@ fn choices() {
 
     let console = machine.console.expect("a console");
     assert_eq!(console.path.to_string(), "/bus/serial@1000");
-    assert_eq!(console.kind, ConsoleKind::Uart8250 { reg_shift: 0, reg_io_width: 1, reg_offset: 0 });
+    assert_eq!(
+        console.kind,
+        ConsoleKind::Uart8250 { reg_shift: 0, reg_io_width: 1, reg_offset: 0, model: Model::UART_8250 }
+    );
     // The first byte behind it does not; and what was meant for the chosen console is not for this one.
     assert_eq!((console.registers.base, console.options, console.is_chosen), (0x2000_0000, "", false));
     let note = machine.console_note.expect("a note").to_string();

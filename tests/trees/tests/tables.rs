@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::env;
 
-use reveille_machine::{ConsoleKind, CounterErrata, CpuStatus, EnableMethod, Fault, Machine};
+use reveille_machine::{ConsoleKind, CounterErrata, CpuStatus, EnableMethod, Fault, Machine, Model};
 use reveille_trees::ask::everything_in;
 use reveille_trees::random::Random;
 use reveille_trees::tables::{
@@ -230,7 +230,12 @@ fn consoles() {
             .map(|console| (console.kind, console.registers.base, console.options.to_owned()))
             .map_err(|error| error.to_string())
     };
-    let uart = |reg_shift, reg_io_width| ConsoleKind::Uart8250 { reg_shift, reg_io_width, reg_offset: 0 };
+    let uart = |reg_shift, reg_io_width| ConsoleKind::Uart8250 {
+        reg_shift,
+        reg_io_width,
+        reg_offset: 0,
+        model: Model::UART_8250,
+    };
     for (bits, access, shift, width) in [
         (8, 0, 0, 1),
         (8, 1, 0, 1),
@@ -251,7 +256,8 @@ fn consoles() {
         of(spcr(3, &gas(0, 32, 3, 0x900_0000), 33, 7)),
         Ok((ConsoleKind::Pl011, 0x900_0000, "115200".to_owned()))
     );
-    let pi = ConsoleKind::Uart8250 { reg_shift: 2, reg_io_width: 4, reg_offset: 0x40 };
+    let pi =
+        ConsoleKind::Uart8250 { reg_shift: 2, reg_io_width: 4, reg_offset: 0x40, model: Model::UART_8250 };
     assert_eq!(
         of(spcr(0x10, &gas(0, 32, 3, 0xfe21_5000), 125, 7)),
         Ok((pi, 0xfe21_5000, "115200".to_owned()))
