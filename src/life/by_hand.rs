@@ -37,7 +37,10 @@ impl Consoles {
         let Some(one) = described else { return false };
         let has_access = self.text.split(',').nth(1).is_some_and(|word| word.starts_with("mmio"));
         let is_kind = match (one.kind, named.kind) {
-            (ConsoleKind::Uart8250 { .. }, ConsoleKind::Uart8250 { .. }) if !has_access => true,
+            (
+                ConsoleKind::Uart8250 { reg_shift, reg_io_width, .. },
+                ConsoleKind::Uart8250 { reg_shift: shift, reg_io_width: width, .. },
+            ) => !has_access || (reg_shift, reg_io_width) == (shift, width),
             (described, named) => described == named,
         };
         is_kind && one.registers.base == named.registers.base
