@@ -123,7 +123,9 @@ fn map(bytes: &[u8], stride: u64, version: u64, region: Region) {
     };
     let covered = |at: u128| {
         pieces.iter().any(|piece| {
-            piece[4] & 8 != 0 && whole(piece).is_some_and(|(start, end)| at >= start && at < end)
+            // Devices are none, whatever they can be mapped as.
+            let is_ram = piece[4] & 8 != 0 && !matches!(piece[0] as u32, 11 | 12);
+            is_ram && whole(piece).is_some_and(|(start, end)| at >= start && at < end)
         })
     };
     let (base, end) = (u128::from(region.base), u128::from(region.base) + u128::from(region.size));
