@@ -213,17 +213,11 @@ reveille_efi:
     stp     x29, x30, [sp, #-32]!
     mov     x29, sp
     stp     x0, x1, [sp, #16]
-    // Before any code of the compiler's, as on the way from a boot loader.
-    bl      reveille_lacks
-    cbnz    x0, 1f
     bl      reveille_relocate
     ldp     x0, x1, [sp, #16]
     bl      {EFI}
-2:  ldp     x29, x30, [sp], #32
+    ldp     x29, x30, [sp], #32
     ret
-1:  mov     x0, #3                      // EFI_UNSUPPORTED (Appendix D)
-    movk    x0, #0x8000, lsl #48
-    b       2b
 
 // Boot services have ended, and what was written of the image is in memory: in as a boot loader enters it, but for the MMU, which is on
 // and maps it where it is, and which `reveille_el_setup` turns off. x0: the device tree.
