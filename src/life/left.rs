@@ -154,6 +154,7 @@ impl Left {
     }
 
     /// The bytes of `region`, if they are memory by the map.
+    #[inline(never)]
     fn bytes(&self, what: &'static str, region: Region) -> Result<&'static [u8], Note> {
         let is_memory = self.map.is_some_and(|map| map.has(region));
         // SAFETY: RAM, as firmware's memory map says; of firmware's, which nobody has called since, or kept by `keep`.
@@ -210,6 +211,7 @@ impl Left {
     /// # Safety
     ///
     /// As for [`memory::bytes_at`].
+    #[inline(never)]
     unsafe fn kept_bytes(&mut self, region: Region) -> Option<&'static [u8]> {
         let slot = self.kept.get_mut(self.kept_count)?;
         // SAFETY: the caller's; it is kept from here on.

@@ -183,6 +183,7 @@ impl MemoryMap {
     }
 
     /// The same for each of `regions`.
+    #[inline(never)]
     pub(crate) fn keep_all(&mut self, regions: &mut dyn Iterator<Item = Region>) {
         let mut dropped = Dropped::default();
         for region in regions {

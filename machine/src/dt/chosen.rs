@@ -62,6 +62,7 @@ pub(crate) fn usable<'a>(tree: Tree<'a>) -> Result<Option<Regions>, Error<'a>> {
 const USABLE: &str = "linux,usable-memory-range";
 
 /// On from the start to `/chosen`.
+#[inline(never)]
 fn chosen<'a>(walk: &mut Walk<'a>) -> Option<Node<'a>> {
     walk.first(|node| node.is_at(1, "chosen"))
 }
