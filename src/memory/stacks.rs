@@ -56,8 +56,9 @@ unsafe extern "Rust" {
     safe fn reveille_stacks() -> &'static Layout;
 }
 
-/// Pages of the stack that the boot CPU starts on: reading the device tree takes more than a thread should.
-const BOOT_PAGES: usize = 8 * FRAMES;
+/// Pages of the stack that the boot CPU starts on: reading what describes the machine takes more than a thread should, and more than half of this if it is
+/// compiled for speed.
+const BOOT_PAGES: usize = 16 * FRAMES;
 
 /// The stacks of the boot CPU until per-CPU areas exist, each above a page that stays unmapped.
 #[repr(C, align(4096))]

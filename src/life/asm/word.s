@@ -228,11 +228,13 @@ reveille_word_exception:
 .else
 
 .macro last_word name, text
-.set \name, reveille_park
+\name:
+    b       reveille_park
 .endm
-.set reveille_last_word, reveille_park
 .global reveille_last_word
-.set reveille_word_exception, reveille_park
+reveille_last_word:
+reveille_word_exception:
+    b       reveille_park
 
 .endif
 
