@@ -1,12 +1,12 @@
 # shellcheck shell=bash
 # The example monitor, talked to through a terminal: monitor.py says what is typed.
 
-# monitor SCENE OPTION..: with the CPUs that $cpus says, or 4.
+# monitor SCENE OPTION..: with the CPUs that $monitor_cpus says, or 4.
 monitor() {
     local scene=$1 elf
     shift
     elf=$(staged example monitor)
-    timeout -k 5 280 python3 "$ROOT/scripts/test.d/monitor.py" "$scene" "${cpus:-4}" "$ROOT/scripts/runner" "$elf" "$@" </dev/null \
+    timeout -k 5 280 python3 "$ROOT/scripts/test.d/monitor.py" "$scene" "${monitor_cpus:-4}" "$ROOT/scripts/runner" "$elf" "$@" </dev/null \
         || fail 'not the conversation expected'
 }
 check monitor/talk/gic2 --limit 300 monitor talk --gic 2
@@ -14,7 +14,7 @@ check monitor/talk/gic3 --limit 300 monitor talk --gic 3
 check monitor/talk/raspi4/mini --limit 300 monitor talk --board raspi4b
 check monitor/talk/raspi4/pl011 --full --limit 300 monitor talk --board raspi4b --console pl011
 monitor_two() {
-    local cpus=2
+    local monitor_cpus=2
     monitor "$@"
 }
 for board in zcu102 imx8mp; do
