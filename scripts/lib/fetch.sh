@@ -117,18 +117,20 @@ firmware_version() {
     printf '%s\n' "$(<"$FIRMWARE/$1/PACKAGE")"
 }
 
-# A Linux for arm64 with QEMU in its first file system: FIRMWARE/linux/vmlinuz, programs.cpio and PACKAGE.
-fetch_linux() (
-    local apt_options=() package file version work
-    [[ -e $FIRMWARE/linux ]] && return
+# A Linux for arm64 with a program in its first file system: FIRMWARE/NAME/vmlinuz, programs.cpio and PACKAGE. The program comes out of the
+# package, and is packed as archive.py is told: fetch_linux_with NAME MEGABYTES PACKAGE [PROGRAM]
+fetch_linux_with() (
+    local name=$1 size=$2 with=$3 apt_options=() package file version work
+    shift 3
+    [[ -e $FIRMWARE/$name ]] && return
     command -v python3 >/dev/null || die 'python3 is missing, which packs the first file system of Linux (scripts/setup --test installs it)'
-    say "fetching Debian's arm64 kernel and QEMU (110 MB are downloaded, once)"
+    say "fetching Debian's arm64 kernel and $with ($size MB are downloaded, once)"
     work=$(mktemp -d "${TMPDIR:-/tmp}/reveille.XXXXXX")
     trap 'rm -rf -- "$work"' EXIT
     open_apt "$work" "$FETCH_SUITE"
     mkdir -- "$work/root" "$work/linux" "$work/kernel"
     timeout -k 5 1200 apt-get "${apt_options[@]}" -o Debug::NoLocking=1 -y --no-install-recommends --download-only install \
-        qemu-system-arm busybox-static </dev/null >&2 || die 'cannot download qemu-system-arm and what it depends on'
+        "$with" busybox-static </dev/null >&2 || die "cannot download $with and what it depends on"
     for file in "$work"/cache/archives/*.deb; do
         dpkg-deb -x "$file" "$work/root"
     done
@@ -136,34 +138,15 @@ fetch_linux() (
     file=$(apt_download "$work" "$package")
     dpkg-deb --fsys-tarfile "$file" | tar -x -C "$work/kernel" --wildcards './boot/vmlinuz-*'
     mv -- "$work"/kernel/boot/vmlinuz-* "$work/linux/vmlinuz"
-    python3 "$ROOT/platform/kvm/archive.py" programs "$(llvm_tools_dir)/llvm-objdump" "$work/root" "$work/linux/programs.cpio" \
+    python3 "$ROOT/platform/kvm/archive.py" programs "$(llvm_tools_dir)/llvm-objdump" "$work/root" "$work/linux/programs.cpio" "$@" \
         || die 'the first file system of Linux could not be packed'
-    version=$(apt-cache "${apt_options[@]}" show qemu-system-arm | awk '$1 == "Version:" { print $2; exit }')
-    printf '%s, qemu-system-arm %s\n' "$(basename -- "$file" .deb)" "$version" >"$work/linux/PACKAGE"
-    keep_firmware "$work/linux" linux
+    version=$(apt-cache "${apt_options[@]}" show "$with" | awk '$1 == "Version:" { print $2; exit }')
+    printf '%s, %s %s\n' "$(basename -- "$file" .deb)" "$with" "$version" >"$work/linux/PACKAGE"
+    keep_firmware "$work/linux" "$name"
 )
 
-# A Linux for arm64 with kexec in its first file system: FIRMWARE/kexec/vmlinuz, programs.cpio and PACKAGE.
-fetch_kexec() (
-    local apt_options=() package file work
-    [[ -e $FIRMWARE/kexec ]] && return
-    command -v python3 >/dev/null || die 'python3 is missing, which packs the first file system of Linux (scripts/setup --test installs it)'
-    say "fetching Debian's arm64 kernel and kexec (80 MB are downloaded, once)"
-    work=$(mktemp -d "${TMPDIR:-/tmp}/reveille.XXXXXX")
-    trap 'rm -rf -- "$work"' EXIT
-    open_apt "$work" "$FETCH_SUITE"
-    mkdir -- "$work/root" "$work/kexec" "$work/kernel"
-    timeout -k 5 1200 apt-get "${apt_options[@]}" -o Debug::NoLocking=1 -y --no-install-recommends --download-only install \
-        kexec-tools busybox-static </dev/null >&2 || die 'cannot download kexec-tools and what it depends on'
-    for file in "$work"/cache/archives/*.deb; do
-        dpkg-deb -x "$file" "$work/root"
-    done
-    package=$(apt-cache "${apt_options[@]}" show linux-image-arm64 | awk '$1 == "Depends:" { print $2; exit }')
-    file=$(apt_download "$work" "$package")
-    dpkg-deb --fsys-tarfile "$file" | tar -x -C "$work/kernel" --wildcards './boot/vmlinuz-*'
-    mv -- "$work"/kernel/boot/vmlinuz-* "$work/kexec/vmlinuz"
-    python3 "$ROOT/platform/kvm/archive.py" programs "$(llvm_tools_dir)/llvm-objdump" "$work/root" "$work/kexec/programs.cpio" sbin/kexec \
-        || die 'the first file system of Linux could not be packed'
-    basename -- "$file" .deb >"$work/kexec/PACKAGE"
-    keep_firmware "$work/kexec" kexec
-)
+# The one with QEMU, for guests of KVM.
+fetch_linux() { fetch_linux_with linux 110 qemu-system-arm; }
+
+# The one with kexec.
+fetch_kexec() { fetch_linux_with kexec 80 kexec-tools sbin/kexec; }

@@ -24,7 +24,7 @@ pub(super) fn carve<'a>(
 ) -> Result<(), MemoryError<'a>> {
     let blob = left.tree_region();
     memory.read(machine, blob)?;
-    left.keep(memory);
+    left.keep(memory, machine);
     for cpu in machine.cpus().flatten() {
         // Firmware reads it, whether or not the tree reserves it.
         match Method::of(&cpu) {

@@ -283,13 +283,14 @@ impl Left {
         }
     }
 
-    /// Keeps what is read for ever out of the free memory.
-    pub(super) fn keep(&self, memory: &mut MemoryMap) {
+    /// Keeps what is read for ever out of the free memory of `machine`, and what nothing that describes that machine reserves.
+    pub(super) fn keep(&self, memory: &mut MemoryMap, machine: &Machine<'_>) {
         let nodes = self.lists.iter().map(|(node, _)| *node);
         memory.keep_all(&mut self.kept.into_iter().chain(nodes));
         memory.keep_all(&mut self.lists.iter().flat_map(|(_, bytes)| listed(bytes)));
         // A tree that describes no machine may still say where the boot loader has put something.
-        let tree = self.tree.and_then(|blob| Machine::parse(blob.bytes).ok());
+        let tree = self.tree.filter(|_| machine.is_from_tables());
+        let tree = tree.and_then(|blob| Machine::parse(blob.bytes).ok());
         for reserved in tree.iter().flat_map(Machine::reserved).flatten() {
             memory.keep(reserved.region);
         }

@@ -52,7 +52,7 @@ mod walk;
 pub use blob::{HEADER_SIZE, MAX_BLOB_SIZE, blob_size};
 pub use name::Name;
 pub use node_ref::{NodeRef, Property};
-pub use survey::{Salvaged, salvage, salvage_console};
+pub use survey::{Salvaged, salvage};
 
 use crate::error::Error;
 use crate::machine::Machine;
@@ -64,7 +64,7 @@ impl<'a> Machine<'a> {
     ///
     /// # Errors
     /// [`Fault::Header`](crate::Fault::Header) or [`Fault::Structure`](crate::Fault::Structure): the blob cannot be
-    /// believed. [`salvage_console`] may still know where to say so.
+    /// believed. [`salvage`] may still know where to say so.
     pub fn parse(blob: &'a [u8]) -> Result<Self, Error<'a>> {
         let (tree, verdict) = blob::check(blob)?;
         verdict?;

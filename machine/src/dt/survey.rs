@@ -96,11 +96,6 @@ pub fn salvage(blob: &[u8]) -> Salvaged<'_> {
     Salvaged { console, bootargs }
 }
 
-/// [`Salvaged::console`].
-pub fn salvage_console(blob: &[u8]) -> Option<Console<'_>> {
-    salvage(blob).console
-}
-
 /// The chosen console, else the first there is; and why it is not the chosen one.
 #[inline(never)]
 fn find_console<'a>(

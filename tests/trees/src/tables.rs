@@ -5,9 +5,8 @@ use std::fs;
 use std::process::Command;
 
 use crate::blobs::temporary;
-use reveille_machine::{
-    Conduit, Console, ConsoleKind, CpuStatus, EnableMethod, Gic, Interrupt, Machine, Trigger,
-};
+use crate::truth::interrupt;
+use reveille_machine::{Conduit, Console, ConsoleKind, CpuStatus, EnableMethod, Gic, Machine};
 
 /// Where memory begins, and the RSDP lies.
 pub const BASE: u64 = 0x4000_0000;
@@ -478,17 +477,6 @@ pub fn reader(machine: &Machine<'_>) -> BTreeMap<&'static str, String> {
         ("firmware", firmware),
         ("console", console),
     ])
-}
-
-fn interrupt(interrupt: Interrupt) -> String {
-    let trigger = match interrupt.trigger {
-        Trigger::EdgeRising => "rising",
-        Trigger::EdgeFalling => "falling",
-        Trigger::LevelHigh => "high",
-        Trigger::LevelLow => "low",
-        Trigger::Unspecified => "?",
-    };
-    format!("{}:{trigger}", interrupt.id)
 }
 
 fn console(console: &Console<'_>) -> String {

@@ -124,7 +124,8 @@ fn fault(error: &Error<'_>) -> String {
     if error.is_absent() { "none".to_owned() } else { error.to_string() }
 }
 
-fn interrupt(interrupt: Interrupt) -> String {
+/// An interrupt, as the readings have it.
+pub(crate) fn interrupt(interrupt: Interrupt) -> String {
     let trigger = match interrupt.trigger {
         Trigger::EdgeRising => "rising",
         Trigger::EdgeFalling => "falling",

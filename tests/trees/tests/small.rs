@@ -513,7 +513,7 @@ fn lost_strings() {
 /// A blob that is damaged after its console still gives the console; one damaged before it does not.
 #[test]
 fn salvage() {
-    use reveille_machine::dt::salvage_console;
+    use reveille_machine::dt::salvage;
     let damaged = |tree: &str, name: &[u8]| {
         let mut blob = compile(tree);
         let at = blob.windows(name.len()).position(|window| window == name).expect("the node");
@@ -527,9 +527,9 @@ fn salvage() {
         error.starts_with("device tree: unknown token at offset") && error.ends_with("(0xdeadbeef)"),
         "{error}"
     );
-    let console = salvage_console(&blob).expect("a console");
+    let console = salvage(&blob).console.expect("a console");
     assert_eq!((console.registers.base, console.is_chosen), (0x1_0000_2000, true));
-    assert!(salvage_console(&damaged("wide", b"psci")).is_none());
+    assert!(salvage(&damaged("wide", b"psci")).console.is_none());
     // Cut in its last node, or before the end of it all.
     let mut blob = compile("wide");
     let end = u32::from_be_bytes(blob[8..12].try_into().expect("four bytes"))
@@ -537,13 +537,13 @@ fn salvage() {
     for cut in [4, 12, 40] {
         blob[end as usize - cut..end as usize].fill(0);
         assert_eq!(everything(&blob), Some(Fault::Structure));
-        let console = salvage_console(&blob).expect("a console");
+        let console = salvage(&blob).console.expect("a console");
         assert_eq!((console.registers.base, console.is_chosen), (0x1_0000_2000, true));
         assert_eq!(console.path.to_string(), "/bus@100000000/serial@2000", "{cut}");
     }
     // The chosen one is disabled, so it is not touched; nor is it as the first one.
     let blob = damaged("choices", b"gic@0");
-    assert_eq!(salvage_console(&blob).expect("a console").registers.base, 0x2000_0000);
+    assert_eq!(salvage(&blob).console.expect("a console").registers.base, 0x2000_0000);
 }
 
 /// A Linux that has crashed leaves memory that it had set apart, and no other; with or without a description of the machine.
