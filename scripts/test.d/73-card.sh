@@ -74,10 +74,22 @@ card_image() {
 }
 check card/image --limit 900 card_image
 
+# card_rolls_call MACHINE KERNEL TREE [QEMU OPTION..]: QEMU's own loader takes these files in the place of the board's.
+card_rolls_call() {
+    local rc=0 raw=raw-${3##*/} qemu
+    qemu=(qemu-system-aarch64 -machine "$1" -kernel "$2" -dtb "$3" -append 'reveille.exit=semihosting deadline_ms=60000' "${@:4}"
+        -nodefaults -display none -serial null -serial stdio -semihosting-config 'enable=on,target=native')
+    say "+ $(quoted "${qemu[@]}")"
+    timeout -k 5 200 "${qemu[@]}" </dev/null >"$raw" || rc=$?
+    take_console "$raw"
+    # shellcheck disable=SC2034 # read by check_expectation
+    CODE=$rc check_expectation 'roll_call 4'
+}
+
 # The card is read by mtools and sfdisk, its file system looked at by fsck.vfat, and what is on it boots: with the card in the
 # board, which QEMU's board cannot boot from by itself.
 card_flash() {
-    local image=card.img qemu rc=0
+    local image=card.img
     card_room
     "$ROOT/scripts/flash" --yes --example roll_call "$image"
     (($(stat -c %s -- "$image") == 64 << 20)) || fail 'not the size of a card'
@@ -98,13 +110,7 @@ TEXT
     manifest_holds out
     cmp -- out/kernel8.img "$(staged example roll_call).img" || fail 'another image'
 
-    qemu=(qemu-system-aarch64 -machine raspi4b -kernel out/kernel8.img -dtb out/bcm2711-rpi-4-b.dtb -append 'reveille.exit=semihosting deadline_ms=60000'
-        -drive "if=sd,format=raw,file=$image" -nodefaults -display none -serial null -serial stdio
-        -semihosting-config 'enable=on,target=native')
-    say "+ $(quoted "${qemu[@]}")"
-    timeout -k 5 200 "${qemu[@]}" </dev/null >raw || rc=$?
-    take_console raw
-    CODE=$rc check_expectation 'roll_call 4'
+    card_rolls_call raspi4b out/kernel8.img out/bcm2711-rpi-4-b.dtb -drive "if=sd,format=raw,file=$image"
 
     # Over one that is there: as much of it as is said, and no more.
     cp -- "$image" before
@@ -155,17 +161,11 @@ setting() {
 
 # card_boots MACHINE FILTER..: what the firmware of such a model would choose from the directory `all` boots.
 card_boots() {
-    local machine=$1 kernel tree qemu rc=0
+    local machine=$1 kernel tree
     shift
     kernel=$(setting all/config.txt kernel "$@")
     tree=$(setting all/config.txt device_tree "$@")
-    qemu=(qemu-system-aarch64 -machine "$machine" -kernel "all/$kernel" -dtb "all/$tree" -append 'reveille.exit=semihosting deadline_ms=60000'
-        -nodefaults -display none -serial null -serial stdio -semihosting-config 'enable=on,target=native')
-    say "+ $(quoted "${qemu[@]}")"
-    timeout -k 5 200 "${qemu[@]}" </dev/null >"raw-$tree" || rc=$?
-    take_console "raw-$tree"
-    # shellcheck disable=SC2034 # read by check_expectation
-    CODE=$rc check_expectation 'roll_call 4'
+    card_rolls_call "$machine" "all/$kernel" "all/$tree"
 }
 
 # One card for every model, and one for each.
