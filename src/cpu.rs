@@ -44,6 +44,8 @@ pub struct Status {
     pub calls_out: u64,
     /// Calls and posts that it has run for others, and posts to itself, since the machine booted.
     pub calls_in: u64,
+    /// Interrupts that it has handled since the machine booted, but for those of calls and of what is NMI-class.
+    pub interrupts: u64,
     /// Time that it has spent waiting in [`idle`](idle()).
     pub idle: Duration,
 }
@@ -75,6 +77,7 @@ pub fn status(cpu: CpuId) -> Status {
         in_pen: crumbs.is_some_and(|crumbs| crumbs.pen.is_some()),
         calls_out,
         calls_in,
+        interrupts: life::interrupts(area),
         idle: life::waited(area),
     }
 }

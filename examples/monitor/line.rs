@@ -50,11 +50,6 @@ enum Key {
     Other,
 }
 
-/// Whether a key was typed; it is forgotten.
-pub fn key_typed() -> bool {
-    console::read_byte().is_some()
-}
-
 #[derive(Clone, Copy)]
 struct Line {
     text: [u8; ROOM],

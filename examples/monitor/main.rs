@@ -7,17 +7,20 @@
 #![no_main]
 
 mod line;
+mod screen;
+mod top;
 
 use core::fmt;
 use core::str::SplitAsciiWhitespace;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
-use line::{Lines, key_typed};
+use line::Lines;
 use reveille::bringup::cpu_up;
 use reveille::cpu::{self, CpuId};
 use reveille::sync::Mutex;
 use reveille::time::Instant;
 use reveille::{ExitCode, System, call, console, hotplug, power, println, static_key, stop_machine};
+use screen::key_typed;
 
 reveille::entry!(main);
 
@@ -34,6 +37,8 @@ cpus         every CPU: state, mpidr, generation, how far it came with its MMU o
 up N         brings CPU N up
 down N       takes CPU N down
 call N       calls CPU N and waits
+top [S]      who is how busy, with how many interrupts and calls, every S seconds until a key
+load P       the other CPUs compute and call each other for P % of their time; 0 ends it
 storm S      calls and posts from here to all CPUs for S seconds, or until a key
 bench        what a call and a stop-machine cost here, in ticks of the counter
 key on|off   patches a static key, which call and storm ask
@@ -77,6 +82,7 @@ enum Refused<'a> {
     TooMuch(&'a str),
     NotANumber(&'a str),
     NotOnOrOff(&'a str),
+    TooManyPercent(usize),
     NoSuchCpu(usize),
     NoSuchNode(&'a str),
     Hotplug(hotplug::HotplugError),
@@ -93,6 +99,7 @@ impl fmt::Display for Refused<'_> {
             Self::TooMuch(word) => write!(f, "{word}: one word too many"),
             Self::NotANumber(word) => write!(f, "{word}: not a number"),
             Self::NotOnOrOff(word) => write!(f, "{word}: neither on nor off"),
+            Self::TooManyPercent(percent) => write!(f, "{percent}: more than 100 %"),
             Self::NoSuchCpu(cpu) => {
                 write!(f, "there is no cpu {cpu}; the last one is {}", cpu::possible().len() - 1)
             }
@@ -131,6 +138,22 @@ fn run<'a>(system: &'static System, started: Instant, line: &'a str) -> Result<(
             let answer = call::on(cpu, answer).map_err(Refused::Call)?;
             let took = Instant::now() - start;
             println!("cpu {cpu} answers {answer} after {} ns", took.as_nanos());
+            Ok(())
+        }
+        "top" => {
+            let seconds = if words.clone().next().is_some() { number(words, "")? } else { 1 };
+            top::top(Duration::from_secs(seconds as u64));
+            Ok(())
+        }
+        "load" => {
+            let percent = number(words, "the percentage")?;
+            if percent > 100 {
+                return Err(Refused::TooManyPercent(percent));
+            }
+            match (top::load(percent as u64), percent) {
+                (cpus, 0) => println!("{cpus} CPUs are at rest"),
+                (cpus, _) => println!("{cpus} CPUs are busy for {percent} % of their time"),
+            }
             Ok(())
         }
         "storm" => storm(number(words, "the number of seconds")?),

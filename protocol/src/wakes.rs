@@ -16,7 +16,7 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use crate::{Arch, Word};
 
-/// What has woken one CPU. For the CPU that it belongs to alone.
+/// What has woken one CPU. For the CPU that it belongs to alone, but for [`handled`](Self::handled).
 pub struct Wakes<A: Arch> {
     /// Interrupts that it has handled, but for those that come with a count of their own.
     handled: A::Word,
@@ -24,7 +24,7 @@ pub struct Wakes<A: Arch> {
     seen: A::Word,
 }
 
-// Relaxed throughout: no other CPU looks, and an interrupt of the CPU itself comes between two instructions.
+// Relaxed throughout: another CPU looks at a count for a report alone, and an interrupt of the CPU itself comes between two instructions.
 impl<A: Arch> Wakes<A> {
     /// Both of [`from_parts`](Self::from_parts)' words.
     pub const NONE: u64 = 0;
@@ -45,6 +45,12 @@ impl<A: Arch> Wakes<A> {
     pub fn count(&self) {
         // No read-modify-write: an interrupt in between may be lost for the count, which moves all the same.
         self.handled.store(self.handled.load(Relaxed).wrapping_add(1), Relaxed);
+    }
+
+    /// Interrupts that were counted since it began. From any CPU; late by what is being handled.
+    #[inline(always)]
+    pub fn handled(&self) -> u64 {
+        self.handled.load(Relaxed)
     }
 
     /// Waits, unless anything has been handled since this last returned, or there is something to do. In thread context.
@@ -121,6 +127,7 @@ mod tests {
         let wakes = Wakes::<Host>::new();
         assert!(idle(&wakes, 0, false));
         wakes.count();
+        assert_eq!(wakes.handled(), 1);
         assert!(!idle(&wakes, 0, false), "an interrupt");
         assert!(idle(&wakes, 0, false), "the same again");
         assert!(!idle(&wakes, 1, false), "a call");

@@ -13,6 +13,9 @@ check monitor/talk/gic2 --limit 300 monitor talk --gic 2
 check monitor/talk/gic3 --limit 300 monitor talk --gic 3
 check monitor/talk/raspi4/mini --limit 300 monitor talk --board raspi4b
 check monitor/talk/raspi4/pl011 --full --limit 300 monitor talk --board raspi4b --console pl011
+check monitor/top/gic3 --limit 300 monitor top --gic 3
+check monitor/top/gic2 --full --limit 300 monitor top --gic 2
+check monitor/top/raspi3 --full --limit 300 monitor top --board raspi3b
 monitor_two() {
     local monitor_cpus=2
     monitor "$@"

@@ -3,8 +3,8 @@
 
 usage: monitor.py [--patience S] SCENE CPUS COMMAND..
 
-COMMAND boots the example in interactive mode. Scenes: `talk` is all commands, a reset among them, and ends with `off`; `panic` ends
-with that; `leave` ends QEMU by its keys. Every wait has a limit: a minute, or what `--patience` says. The
+COMMAND boots the example in interactive mode. Scenes: `talk` is all commands, a reset among them, and ends with `off`; `top` is what is
+drawn, on a terminal and without one; `panic` ends with that; `leave` ends QEMU by its keys. Every wait has a limit: a minute, or what `--patience` says. The
 exit code is 1 if something was not as expected.
 """
 
@@ -212,6 +212,90 @@ def talk(terminal, count):
     check(terminal.end() == 0, "it ends, and nothing is wrong")
 
 
+ASKED = re.escape(b"\x1b7\x1b[999;999H\x1b[6n\x1b8")
+COLOURED = r"(?:\x1b\[[0-9]+m)([#.]+)(?:\x1b\[0m)"
+PLAIN = r"([#.]+)"
+
+
+def rows(text, bar):
+    """What one picture of `top` says of each CPU: busy share, interrupts, calls, and the three bars."""
+    row = rf"cpu ({NUMBER}) +busy +({NUMBER}) % {bar} +irq/s +({NUMBER}) {bar} +calls/s +({NUMBER}) {bar}"
+    return [re.fullmatch(row, line).groups() for line in text if line.startswith("cpu") and "busy" in line]
+
+
+def picture(terminal, bar):
+    """Waits for the next picture of `top`: its head, and its rows."""
+    seen, _ = terminal.until(rb"a key ends this(?s:.*?)(?=[^\n]*a key ends this)", "a picture and the beginning of the next")
+    lines = [line.replace("\x1b[K", "").replace("\x1b[H", "") for line in seen.replace("\r", "").split("\n")]
+    return lines, rows(lines, bar)
+
+
+def picture_that(terminal, bar, holds, what):
+    """Waits for a picture of which that holds: how soon the CPUs get to run is the host's affair."""
+    limit = time.monotonic() + terminal.patience
+    while time.monotonic() < limit:
+        lines, found = picture(terminal, bar)
+        if holds(found):
+            return lines, found
+    raise Failure(f"no picture in which {what}; the last: {lines}")
+
+
+def top(terminal, count):
+    boot(terminal, count)
+    last = count - 1
+    lines_match(terminal.ask(b"load 200"), "200: more than 100 %")
+    lines_match(terminal.ask(b"top x"), "x: not a number")
+    lines_match(terminal.ask(b"down %d" % last), f"cpu {last} is gone")
+    lines_match(terminal.ask(b"load 60"), f"{last - 1} CPUs are busy for 60 % of their time")
+
+    # Somebody who reads and does not answer: no colour, no position.
+    terminal.type(b"top\r")
+    terminal.until(ASKED, "the question for the size")
+    lines, found = picture_that(
+        terminal,
+        PLAIN,
+        lambda found: all(int(row[1]) > int(found[0][1]) and int(row[5]) > 0 and "#" in row[6] for row in found[1:]),
+        "the CPUs that have work are busier than the one that watches, and call",
+    )
+    check(not any("\x1b" in line for line in lines), "no escape sequences where there is no terminal")
+    check([int(row[0]) for row in found] == list(range(last)), "a row for each CPU that is online")
+    check(any(re.fullmatch(rf"cpu {last} +(gone|offline)", line) for line in lines), "and one for the CPU that is not")
+    terminal.type(UP)
+    terminal.prompt()
+
+    # A terminal.
+    rows_there, columns = 4 + last, 121
+    terminal.type(b"top\r")
+    terminal.until(ASKED, "the question for the size")
+    terminal.type(b"\x1b[%d;%dR" % (rows_there, columns))
+    terminal.until(re.escape(b"\x1b[2J"), "an empty screen")
+    picture(terminal, COLOURED)
+    lines, found = picture(terminal, COLOURED)
+    check(len(found) == last, "a row for each CPU")
+    check(all(len(row[bar]) == (columns - 52) // 3 for row in found for bar in (2, 4, 6)), "as wide as there is room")
+    terminal.type(b"q")
+    terminal.prompt()
+    # One that is too low for all.
+    terminal.type(b"top\r")
+    terminal.until(ASKED, "the question for the size")
+    terminal.type(b"\x1b[4;80R")
+    lines, found = picture(terminal, COLOURED)
+    check(len(found) == 1 and f"and {last} more" in lines, "as many rows as there is room for")
+    terminal.type(b"q")
+    terminal.prompt()
+
+    lines_match(terminal.ask(b"down 1"), "the CPU cannot leave: .*")
+    lines_match(terminal.ask(b"load 0"), f"{last - 1} CPUs are at rest")
+    terminal.type(b"top\r")
+    picture_that(
+        terminal, PLAIN, lambda found: all(int(row[5]) == 0 and "#" not in row[6] for row in found), "nobody calls any more"
+    )
+    terminal.type(b"q")
+    terminal.prompt()
+    terminal.type(b"off\r")
+    check(terminal.end() == 0, "it ends, and nothing is wrong")
+
+
 def panic(terminal, count):
     boot(terminal, count)
     terminal.type(b"panic\r")
@@ -237,10 +321,10 @@ def main():
     if sys.argv[1:2] == ["--patience"] and sys.argv[2:]:
         patience = int(sys.argv[2])
         del sys.argv[1:3]
-    if len(sys.argv) < 4 or sys.argv[1] not in ("talk", "panic", "leave"):
+    if len(sys.argv) < 4 or sys.argv[1] not in ("talk", "top", "panic", "leave"):
         print(__doc__, file=sys.stderr)
         return 2
-    scene = {"talk": talk, "panic": panic, "leave": leave}[sys.argv[1]]
+    scene = {"talk": talk, "top": top, "panic": panic, "leave": leave}[sys.argv[1]]
     return hold("monitor.py", Conversation(sys.argv[3:], patience), lambda terminal: scene(terminal, int(sys.argv[2])))
 
 

@@ -33,6 +33,11 @@ pub(super) fn wakes(own: &Area) -> &Wakes<Hw> {
     &Part::of(own).wakes
 }
 
+/// Interrupts that the CPU of `area` has handled, but for those that brought calls alone.
+pub(crate) fn interrupts(area: &Area) -> u64 {
+    Part::of(area).wakes.handled()
+}
+
 /// Time that the CPU of `area` has spent waiting, up to now.
 pub(crate) fn waited(area: &Area) -> Duration {
     let part = Part::of(area);

@@ -37,7 +37,7 @@ mod system;
 mod unfit;
 
 pub use area::{BYTES_PER_CPU, bytes_per_cpu};
-pub(crate) use count::waited;
+pub(crate) use count::{interrupts, waited};
 pub use idle::{idle, idle_loop, idle_unless, is_home, offline_point, wake};
 pub use options::Leaving;
 #[doc(hidden)]
