@@ -114,11 +114,25 @@ EXTRA_TOOLS=(
     miri
     cargo-mutants=27.1.0
     cargo-llvm-cov=0.9.1
+    perfetto=1.1.1
 )
+
+# The version of one of them that is wanted.
+extra_tool_version() {
+    local item
+    for item in "${EXTRA_TOOLS[@]}"; do
+        [[ ${item%%=*} != "$1" ]] || printf '%s\n' "${item#*=}"
+    done
+}
 
 # Where those that cargo builds are put.
 extra_tools_dir() {
     printf '%s\n' "$TARGET_DIR/tools"
+}
+
+# The directory of Perfetto's UI.
+perfetto_ui() {
+    printf '%s\n' "$(extra_tools_dir)/perfetto"
 }
 
 has_extra_tool() {
@@ -129,6 +143,7 @@ has_extra_tool() {
         dir=$(rustc +nightly --print sysroot)/lib/rustlib/src/rust/library
         [[ -d $dir ]]
         ;;
+    perfetto) [[ -f $(perfetto_ui)/index.html ]] && command -v chromium >/dev/null ;;
     *) [[ -x $(extra_tools_dir)/bin/$1 ]] ;;
     esac
 }
