@@ -68,6 +68,23 @@ check_image_header() {
         || die "no arm64 header at the start of $1: was it linked with the linker script?"
 }
 
+# Refuse a file that is not linked as an image is, before anything is made of it: check_elf FILE [OPTION]
+check_elf() {
+    local of=${2:+$2: } table size count i at=''
+    is_elf "$1" || usage_error "$of'$1' is not an ELF"
+    is_aarch64_elf "$1" || usage_error "$of'$1' is an ELF for another kind of CPU than AArch64"
+    # The program headers (ELF64: e_phoff, e_phentsize, e_phnum), and where the bytes of the first are that is loaded (p_type, p_offset).
+    table=$(image_header "$1" 32 8) size=$(image_header "$1" 54 2) count=$(image_header "$1" 56 2)
+    for ((i = 0; i < count; i++)); do
+        if [[ $(image_header "$1" $((table + i * size)) 4) == 1 ]]; then
+            at=$(image_header "$1" $((table + i * size + 8)) 8)
+            break
+        fi
+    done
+    [[ -n $at && $(image_header "$1" $((at + 56)) 4) == $((0x644d5241)) ]] \
+        || usage_error "$of'$1' has no arm64 header at its start: was it linked with reveille.ld?"
+}
+
 # The lowest address that an ELF was linked for.
 link_address() {
     "$(llvm_tools_dir)/llvm-objdump" -p "$1" | awk '$1 == "LOAD" { print $5; exit }'

@@ -173,13 +173,19 @@ same_date() {
     [[ -f $2 && ! $1 -nt $2 && ! $2 -nt $1 ]]
 }
 
+# make_flat ELF IMAGE: the flat image of an ELF.
+make_flat() {
+    local tools
+    tools=$(llvm_tools_dir) || die "llvm-objcopy is missing from the Rust toolchain"
+    "$tools/llvm-objcopy" -O binary "$1" "$2" || die "cannot make a flat image of $1"
+}
+
 # The flat image beside an ELF; its path is printed.
 flat_image() {
-    local elf=$1 tools
+    local elf=$1
     local image=$elf.img
     if ! same_date "$elf" "$image"; then
-        tools=$(llvm_tools_dir) || die "llvm-objcopy is missing from the Rust toolchain"
-        "$tools/llvm-objcopy" -O binary "$elf" "$image.$$" || die "cannot make a flat image of $elf"
+        make_flat "$elf" "$image.$$"
         touch -r "$elf" "$image.$$"
         mv -f -- "$image.$$" "$image"
     fi

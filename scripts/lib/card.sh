@@ -5,7 +5,7 @@
 # machine.sh first.
 
 # The options. `card_firmware` is `package`, `none` or a directory.
-card_example=monitor card_psci=no card_firmware=package card_append=''
+card_example='' card_elf='' card_psci=no card_firmware=package card_append=''
 
 # The list of what is in the card, which scripts/image writes and scripts/flash believes.
 readonly MANIFEST=manifest.txt
@@ -13,6 +13,7 @@ readonly MANIFEST=manifest.txt
 card_help() {
     cat <<'TEXT'
   --example NAME    the example that boots (default monitor)
+  --elf FILE        instead of an example a program of one's own, as cargo has built it
   --psci            raspi4: with TF-A before it, fetched from Debian's packages, which brings PSCI
   --firmware DIR    the board's own firmware from this directory
   --no-firmware     without it, for a card that has it already. With neither it is fetched from Debian's packages
@@ -27,6 +28,12 @@ card_option() {
     SHIFT=1
     case $1 in
     --example | --example=*) option_value "$@" && card_example=$VALUE ;;
+    --elf | --elf=*)
+        option_value "$@"
+        [[ -f $VALUE && -r $VALUE ]] || usage_error "--elf: cannot read the ELF '$VALUE'"
+        check_elf "$VALUE" --elf
+        card_elf=$(realpath -- "$VALUE")
+        ;;
     --psci) card_psci=yes ;;
     --firmware | --firmware=*)
         option_value "$@"
@@ -49,9 +56,15 @@ card_check() {
     opt_board=$1
     board_file "$opt_board" BOARD
     declare -F board_card >/dev/null || usage_error "BOARD: $opt_board boots from no card that this could make"
-    check_image_name example "$card_example"
-    opt_name=$card_example
-    check_image_options
+    if [[ -n $card_elf ]]; then
+        [[ -z $card_example$opt_target$opt_features ]] \
+            || usage_error '--elf: it is built already, so not with --example, --target or --features'
+    else
+        card_example=${card_example:-monitor}
+        check_image_name example "$card_example"
+        opt_name=$card_example
+        check_image_options
+    fi
     ! declare -F board_card_check >/dev/null || board_card_check
     [[ $card_append != *$'\n'* ]] || usage_error '--append: more than one line'
 }
@@ -86,12 +99,20 @@ card_version() {
 
 # Put everything into the directory $1, which is empty.
 fill_card() {
-    local elf image i sum
+    local elf=$card_elf image origin i sum
     CARD=$1 card_names=() card_origins=()
-    elf=$(build_images example "$opt_target" "$opt_features" release "$card_example")
-    image=$(flat_image "$elf")
+    if [[ -n $elf ]]; then
+        origin=$elf
+        # Nothing is left beside what is somebody else's.
+        image=$SCRATCH/image
+        make_flat "$elf" "$image"
+    else
+        elf=$(build_images example "$opt_target" "$opt_features" release "$card_example")
+        origin="$(card_version), example $card_example for $opt_target${opt_features:+ with $opt_features}"
+        image=$(flat_image "$elf")
+    fi
     check_image_header "$image"
-    board_card "$image" "$(card_version), example $card_example for $opt_target${opt_features:+ with $opt_features}"
+    board_card "$image" "$origin"
     {
         printf '# The boot partition of a card for %s.\n' "$opt_board"
         printf '# Check it with: sha256sum --check %s\n' "$MANIFEST"

@@ -64,6 +64,11 @@ is_elf() {
     [[ -f $1 && -r $1 && $(head -c 4 -- "$1" | od -An -t x1) == ' 7f 45 4c 46' ]]
 }
 
+# Whether a file is an ELF for AArch64 (its `e_machine`, at byte 18, is 183).
+is_aarch64_elf() {
+    is_elf "$1" && [[ $(head -c 20 -- "$1" | tail -c 2 | od -An -t x1) == ' b7 00' ]]
+}
+
 # Join the arguments after $1 with it.
 join() {
     local separator=$1 out='' item

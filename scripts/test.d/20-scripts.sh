@@ -33,6 +33,12 @@ bad_options() {
     refused 'name the ELF' "$ROOT/scripts/runner"
     refused "cannot read the ELF '/nonexistent'" "$ROOT/scripts/runner" /nonexistent
     refused 'is not an ELF' "$ROOT/scripts/runner" "$ROOT/Cargo.toml"
+    cp -- "$(realpath -- "$(command -v ls)")" "$DIR/ls"
+    refused "/ls' is an ELF for another kind of CPU than AArch64" "$ROOT/scripts/runner" "$DIR/ls"
+    # The same file, said to be for this one.
+    printf '\xb7' | dd of="$DIR/ls" bs=1 seek=18 conv=notrunc status=none
+    refused "/ls' has no arm64 header at its start: was it linked with reveille.ld?" "$ROOT/scripts/runner" "$DIR/ls"
+    [[ ! -e $DIR/ls.img ]] || fail 'an image is made of what was refused'
     refused 'no case matches .no such case.' "$test" 'no such case'
     refused "unknown option '--all'" "$test" --all
     refused "unknown option '--all'" "$setup" --all

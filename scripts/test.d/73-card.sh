@@ -56,6 +56,16 @@ card_image() {
     [[ $(<plain/start4.elf) == start && $(<plain/fixup4.dat) == fixup && ! -e plain/raspi-firmware.txt ]] || fail 'another firmware'
     cmp -- plain/kernel8.img "$(staged example roll_call).img" || fail 'another image'
 
+    # A program of one's own, of which nothing but its ELF is there.
+    mkdir own
+    cp -- "$(staged example roll_call)" own/program
+    "$image" raspi4 plain/ --firmware firmware --elf own/program
+    manifest_holds plain
+    cmp -- plain/kernel8.img "$(staged example roll_call).img" || fail 'another image'
+    grep -q '^# kernel8.img: .* from /.*/own/program$' plain/manifest.txt || fail 'not where the image came from'
+    [[ $(files_in own) == program ]] || fail 'something was left beside the program'
+    rm -r own
+
     # Nothing half done.
     rm firmware/fixup4.dat
     cp -r plain before

@@ -22,6 +22,10 @@ card_errors() {
     refused '--firmware: once, and not with --no-firmware' "$image" raspi4 new --no-firmware --firmware .
     refused "--target: unknown 'x86'" "$image" raspi4 new --target x86
     refused "--features: unknown 'el4'" "$image" raspi4 new --features el4
+    refused "--elf: cannot read the ELF '/nonexistent'" "$image" raspi4 new --elf /nonexistent
+    refused "--elf: '$ROOT/Cargo.toml' is not an ELF" "$image" raspi4 new --elf "$ROOT/Cargo.toml"
+    refused "--elf: '/bin/sh' is an ELF for another kind of CPU than AArch64" "$image" raspi4 new --elf /bin/sh
+    refused '--elf: it is built already' "$image" raspi4 new --elf "$(staged example roll_call)" --example monitor
     refused 'name the disk, or the image file' "$flash"
     refused "one card at a time: 'a' and 'b'" "$flash" a b
     refused "unknown option '--force'" "$flash" --force a
