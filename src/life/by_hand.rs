@@ -1,4 +1,5 @@
-//! The console: the one that the description of the machine has, or the one that the bootarg `earlycon` names, which counts.
+//! The console: the one that the description of the machine has, or the one that the bootarg `earlycon` names, which counts; and where neither
+//! can be used, the first of those that nobody has named.
 
 use crate::console;
 use crate::dt::{self, Console, ConsoleKind, Machine, Region, Salvaged};
@@ -7,7 +8,10 @@ use reveille_machine::BootArgs;
 
 /// What a tree that may be damaged says of a console.
 pub(super) struct Consoles {
+    blob: &'static [u8],
     described: Option<Console<'static>>,
+    /// What is the console in its place, because it cannot be used or is not there.
+    other: Option<Console<'static>>,
     /// The value of `earlycon`. Without one it asks for what is described, as in Linux.
     text: &'static str,
 }
@@ -16,16 +20,52 @@ impl Consoles {
     /// Reads it, before anything else is made of the tree; the one that is described is the console from here on, unless another is named.
     ///
     /// `tree` is the device tree, if there is one, `arguments` the command line, if it is not that of the tree.
+    ///
+    /// # Safety
+    ///
+    /// As for [`console::answers`].
     #[inline(never)]
-    pub(super) fn find(tree: Option<&Blob>, arguments: Option<&'static str>) -> Self {
-        let Salvaged { console: described, bootargs } =
-            tree.map_or(Salvaged::default(), |blob| dt::salvage(blob.bytes));
+    pub(super) unsafe fn find(tree: Option<&Blob>, arguments: Option<&'static str>) -> Self {
+        let blob = tree.map_or(&[][..], |blob| blob.bytes);
+        let Salvaged { console: described, bootargs } = dt::salvage(blob);
         let text = BootArgs(arguments.unwrap_or(bootargs)).get("earlycon").unwrap_or("");
-        let all = Self { described, text };
-        if text.is_empty() || all.named().is_ok_and(|named| all.is_same(named, described)) {
-            use_described(described);
+        let mut all = Self { blob, described, other: None, text };
+        if all.is_asked_for(described) {
+            // SAFETY: the caller's.
+            all.other = unsafe { all.begin(described) };
         }
         all
+    }
+
+    /// Whether it is `described` that is to be the console.
+    fn is_asked_for(&self, described: Option<Console<'static>>) -> bool {
+        self.text.is_empty() || self.named().is_ok_and(|named| self.is_same(named, described))
+    }
+
+    /// Has `described` be the console, or, where that cannot be used, the first in the tree that can, which is returned then.
+    ///
+    /// # Safety
+    ///
+    /// As for [`console::answers`].
+    #[inline(never)]
+    unsafe fn begin(&self, described: Option<Console<'static>>) -> Option<Console<'static>> {
+        // SAFETY: the caller's.
+        let begin = |console: &Console<'_>| match console.kind {
+            ConsoleKind::Virtio => unsafe { console::answers(console) }.and_then(|()| console::init(console)),
+            _ => console::init(console),
+        };
+        let wrong = match &described {
+            None => None,
+            Some(console) => match begin(console) {
+                Ok(()) => return None,
+                wrong => Some((console, wrong)),
+            },
+        };
+        let other = dt::candidates(self.blob).find(|console| begin(console).is_ok());
+        if let Some((console, Err(what))) = wrong {
+            console::print_raw(format_args!("reveille: console {}: {what}\n", console.path));
+        }
+        other
     }
 
     fn named(&self) -> Result<Console<'static>, &'static str> {
@@ -55,13 +95,8 @@ impl Consoles {
     #[inline(never)]
     pub(super) unsafe fn settle(&self, machine: Option<&mut Machine<'static>>) {
         let described = self.described.or(machine.as_ref().and_then(|machine| machine.console.ok()));
-        if self.text.is_empty() {
-            if self.described.is_none() {
-                use_described(described);
-            }
-            return;
-        }
         let wrong = match self.named() {
+            _ if self.text.is_empty() => None,
             // The description knows more of the same one.
             Ok(named) if self.is_same(named, described) => None,
             // A machine that cannot be read may have RAM there.
@@ -70,10 +105,8 @@ impl Consoles {
                 Some("there is RAM at this address")
             }
             // SAFETY: the caller's.
-            Ok(named) => match unsafe { console::answers(&named) } {
+            Ok(named) => match unsafe { console::answers(&named) }.and_then(|()| console::init(&named)) {
                 Ok(()) => {
-                    // Mapped already.
-                    let _ = console::init(&named);
                     if let Some(machine) = machine {
                         (machine.console, machine.console_note) = (Ok(named), None);
                     }
@@ -83,17 +116,18 @@ impl Consoles {
             },
             Err(what) => Some(what),
         };
-        use_described(described);
+        let mut other = self.other;
+        // If it has not been tried.
+        if self.described.is_none() || !self.is_asked_for(described) {
+            // SAFETY: the caller's.
+            other = other.or_else(|| unsafe { self.begin(described) });
+        }
+        if let (Some(other), Some(machine)) = (other, machine) {
+            machine.console = Ok(other);
+        }
         if let Some(what) = wrong {
             console::print_raw(format_args!("reveille: bootargs: earlycon={}: {what}\n", self.text));
         }
-    }
-}
-
-fn use_described(console: Option<Console<'static>>) {
-    if let Some(console) = &console {
-        // Without it there is nowhere to say so; the machine works on.
-        let _ = console::init(console);
     }
 }
 

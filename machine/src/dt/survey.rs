@@ -116,11 +116,25 @@ fn find_console<'a>(
 }
 
 fn first_console(tree: Tree<'_>) -> Option<Found<'_>> {
+    unasked(tree).find(|found| !found.is_virtio())
+}
+
+/// Everything that may be a console although nobody chose it.
+fn unasked<'a>(tree: Tree<'a>) -> impl Iterator<Item = Found<'a>> {
     let mut walk = Walk::new(tree);
-    while let Some(node) = walk.step() {
-        if let Some(found) = Console::usable(&walk, &node) {
-            return Some(found);
+    core::iter::from_fn(move || {
+        loop {
+            let node = walk.step()?;
+            if let Some(found) = Console::usable(&walk, &node) {
+                return Some(found);
+            }
         }
-    }
-    None
+    })
+}
+
+/// What in a tree, of which the end may be damaged, may be a console although nobody chose it: a UART, as far as one can be looked at
+/// unasked, or a virtio device over MMIO, which says itself whether it is one.
+pub fn candidates(blob: &[u8]) -> impl Iterator<Item = Console<'_>> {
+    let tree = blob::check(blob).ok().map(|(tree, _)| tree);
+    tree.into_iter().flat_map(|tree| unasked(tree).map(move |found| found.with_interrupt(tree)))
 }
