@@ -39,15 +39,13 @@ pub(crate) fn give_up_if_busy() {
 
 /// Starts using `console`. By the boot CPU, until one can be used; later calls change nothing.
 pub(crate) fn init(console: &dt::Console<'_>) -> Result<(), &'static str> {
-    if UART.get().is_some() {
-        return Ok(());
-    }
-    if console.kind.is_in_memory() {
-        map(console)?;
-    }
-    let uart = Uart::new(console, &MEMORY)?;
-    UART.call_once(|| uart);
-    Ok(())
+    let begin = || {
+        if console.kind.is_in_memory() {
+            map(console)?;
+        }
+        Uart::new(console, &MEMORY)
+    };
+    UART.try_call_once(begin).map(|_| ())
 }
 
 /// Maps the registers of `console`.

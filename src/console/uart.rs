@@ -64,6 +64,7 @@ impl Registers for Mapped {
 
 impl Dma for Mapped {
     /// Also where the tree says that the device shares the caches: by hand nobody says so.
+    #[inline(never)]
     fn exchange(&self, start: u64, len: usize) {
         cache::clean_invalidate(start as usize, len);
     }

@@ -61,7 +61,7 @@ impl Consoles {
                 wrong => Some((console, wrong)),
             },
         };
-        let other = dt::candidates(self.blob).find(|console| begin(console).is_ok());
+        let other = dt::find_unasked(self.blob, &mut |console| begin(console).is_ok());
         if let Some((console, Err(what))) = wrong {
             console::print_raw(format_args!("reveille: console {}: {what}\n", console.path));
         }

@@ -86,15 +86,10 @@ pub(super) struct Found<'a> {
 }
 
 impl<'a> Found<'a> {
-    /// Only the device can say whether it is a console.
-    pub(super) fn is_virtio(&self) -> bool {
-        self.console.kind == ConsoleKind::Virtio
-    }
-
     /// With its interrupt, if it has one that goes to a GIC and is of use. A console can be polled, so that is all.
     pub(super) fn with_interrupt(self, tree: Tree<'a>) -> Console<'a> {
         let interrupt = match self.is_second {
-            _ if self.is_virtio() => None,
+            _ if self.console.kind == ConsoleKind::Virtio => None,
             false => self.interrupts.decode::<1>(tree).ok().and_then(|[first]| first),
             true => self.interrupts.decode::<2>(tree).ok().and_then(|[_, second]| second),
         };
