@@ -188,6 +188,7 @@ impl<R: Dma> Virtio<R> {
         self.registers.read(register, 4)
     }
 
+    #[inline(never)]
     fn write(&self, register: u32, value: u32) {
         self.registers.write(register, 4, value);
     }
