@@ -13,6 +13,8 @@ mod simulated;
 mod table;
 mod uart;
 mod virtio;
+#[cfg(test)]
+mod virtio_simulated;
 
 pub use polled::{Polled, PolledAccess};
 pub use uart::{Registers, Uart};

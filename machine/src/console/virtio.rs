@@ -18,6 +18,11 @@ pub trait Dma: Registers {
     /// Exchanges `len` bytes at `start` with memory: what was written there is what the device reads from here on, and what the device has
     /// written there is what is read. All accesses before it, registers included, come before it, and all behind it come after.
     fn exchange(&self, start: u64, len: usize);
+
+    /// What the device calls the memory at `start`.
+    fn bus_address(&self, start: u64) -> u64 {
+        start
+    }
 }
 
 /// Entries of a queue (2.6: a power of 2). One of them is used at a time.
@@ -245,18 +250,20 @@ impl<R: Dma> Virtio<R> {
             }
         }
         self.held.store(0, Relaxed);
+        let bus = |address| self.registers.bus_address(address);
         for (number, queue) in self.memory.0.iter().enumerate() {
             let address = queue.address();
             let [first, ..] = &queue.descriptors;
             let is_input = number == RECEIVE;
             let (buffer, flags) = if is_input { (&queue.used.received, WRITE) } else { (&queue.sent, 0) };
-            first.address.store(core::ptr::from_ref(buffer).addr() as u64, Relaxed);
+            first.address.store(bus(core::ptr::from_ref(buffer).addr() as u64), Relaxed);
             first.len.store(ROOM.into(), Relaxed);
             first.flags.store(flags, Relaxed);
             queue.flags.store(NO_INTERRUPT, Relaxed);
             queue.index.store(is_input.into(), Relaxed);
             queue.used.index.store(0, Relaxed);
             self.registers.exchange(address, PAGE);
+            let address = bus(address);
 
             self.write(register::QUEUE, number as u32);
             if self.read(register::MOST_ENTRIES) < ENTRIES.into() {
@@ -300,7 +307,7 @@ impl<R: Dma> Virtio<R> {
         let [first, ..] = &queue.descriptors;
         first.len.store(len.into(), Relaxed);
         // Before the device finds it offered.
-        self.registers.exchange(queue.address(), HALF);
+        self.registers.exchange(queue.address(), HEAD + usize::from(len));
         queue.index.store(queue.index.load(Relaxed).wrapping_add(1), Relaxed);
         // Before it is told to look.
         self.registers.exchange(queue.address(), HEAD);
@@ -314,15 +321,12 @@ impl<R: Dma> Virtio<R> {
         let is_patient = !self.stuck.load(Relaxed);
         let mut is_told = false;
         let mut is_free = self.wait(is_patient, &mut || {
-            if self.is_back(queue) {
-                return true;
-            }
-            if !is_told {
-                // Whoever was stopped in the middle may not have come to it.
-                self.write(register::NOTIFY, SEND as u32);
-                is_told = true;
-            }
-            false
+            // Whoever was stopped in the middle may not have come to telling it.
+            self.is_back(queue)
+                || !core::mem::replace(&mut is_told, true) && {
+                    self.write(register::NOTIFY, SEND as u32);
+                    self.is_back(queue)
+                }
         });
         if !is_free && is_patient && !self.is_well() {
             // What was on its way is lost.
@@ -336,17 +340,25 @@ impl<R: Dma> Virtio<R> {
     /// what terminals want.
     pub fn send(&self, mut bytes: &[u8], is_text: bool) {
         while !bytes.is_empty() && self.flush() {
-            let mut places = self.memory.0[SEND].sent.iter();
-            while places.len() >= 2
-                && let [byte, rest @ ..] = bytes
-            {
-                let end = if is_text && *byte == b'\n' { places.next() } else { None };
-                for (place, byte) in end.zip(Some(b'\r')).into_iter().chain(places.next().zip(Some(*byte))) {
+            let mut count = 0;
+            let mut put = |byte| {
+                if let Some(place) = self.memory.0[SEND].sent.get(usize::from(count)) {
                     place.store(byte, Relaxed);
+                    count += 1;
+                }
+                count
+            };
+            while let [byte, rest @ ..] = bytes {
+                if is_text && *byte == b'\n' {
+                    put(b'\r');
                 }
                 bytes = rest;
+                // There may be two next time.
+                if put(*byte) > ROOM - 2 {
+                    break;
+                }
             }
-            self.offer(SEND, ROOM - places.len() as u16);
+            self.offer(SEND, count);
         }
     }
 
@@ -383,5 +395,57 @@ impl<R: Dma> Virtio<R> {
 impl Queue {
     fn address(&self) -> u64 {
         core::ptr::from_ref(self).addr() as u64
+    }
+}
+
+/// Memory as the device has it: bytes, by their distance from the first.
+#[cfg(test)]
+impl VirtioMemory {
+    pub(super) fn address(&self) -> u64 {
+        self.0[0].address()
+    }
+
+    pub(super) fn byte(&self, at: usize) -> u8 {
+        self.change(at, None)
+    }
+
+    pub(super) fn set_byte(&self, at: usize, value: u8) {
+        self.change(at, Some(value));
+    }
+
+    fn change(&self, at: usize, value: Option<u8>) -> u8 {
+        macro_rules! byte_of {
+            ($word:expr, $type:ty) => {{
+                let mut bytes = $word.load(Relaxed).to_le_bytes();
+                let byte = &mut bytes[at % size_of::<$type>()];
+                let old = core::mem::replace(byte, value.unwrap_or(*byte));
+                $word.store(<$type>::from_le_bytes(bytes), Relaxed);
+                old
+            }};
+        }
+        let (queue, place) = (&self.0[at / PAGE], at % PAGE);
+        let (descriptor, used) = (queue.descriptors.get(place / 16), &queue.used);
+        match (place, descriptor) {
+            (0..32, Some(descriptor)) => match place % 16 {
+                0..8 => byte_of!(descriptor.address, u64),
+                8..12 => byte_of!(descriptor.len, u32),
+                12..14 => byte_of!(descriptor.flags, u16),
+                _ => byte_of!(descriptor.next, u16),
+            },
+            (32..34, _) => byte_of!(queue.flags, u16),
+            (34..36, _) => byte_of!(queue.index, u16),
+            (36..40, _) => byte_of!(queue.ring[(place - 36) / 2], u16),
+            (40..42, _) => byte_of!(queue.event, u16),
+            (42..1066, _) => byte_of!(queue.sent[place - 42], u8),
+            (2048..2050, _) => byte_of!(used.flags, u16),
+            (2050..2052, _) => byte_of!(used.index, u16),
+            (2052..2068, _) => match (place - 2052) % 8 {
+                0..4 => byte_of!(used.ring[(place - 2052) / 8].id, u32),
+                _ => byte_of!(used.ring[(place - 2052) / 8].len, u32),
+            },
+            (2068..2070, _) => byte_of!(used.event, u16),
+            (2070..3094, _) => byte_of!(used.received[place - 2070], u8),
+            _ => 0,
+        }
     }
 }
