@@ -58,8 +58,14 @@ impl Registers for Mapped {
     fn wait(&self, is_patient: bool, mut ready: impl FnMut() -> bool) -> bool {
         #[cfg(feature = "fault-injection")]
         let mut ready = || !NEVER_READY.load(Ordering::Relaxed) && ready();
-        if is_patient { HardwareLimit::within(PATIENCE, ready) } else { ready() }
+        wait(is_patient, &mut ready)
     }
+}
+
+/// One for all that is waited for, as none of it is in a hurry.
+#[inline(never)]
+fn wait(is_patient: bool, ready: &mut dyn FnMut() -> bool) -> bool {
+    if is_patient { HardwareLimit::within(PATIENCE, ready) } else { ready() }
 }
 
 impl Dma for Mapped {

@@ -10,6 +10,8 @@ use reveille_machine::BootArgs;
 pub(super) struct Consoles {
     blob: &'static [u8],
     described: Option<Console<'static>>,
+    /// It has been tried.
+    is_tried: bool,
     /// What is the console in its place, because it cannot be used or is not there.
     other: Option<Console<'static>>,
     /// The value of `earlycon`. Without one it asks for what is described, as in Linux.
@@ -29,17 +31,13 @@ impl Consoles {
         let blob = tree.map_or(&[][..], |blob| blob.bytes);
         let Salvaged { console: described, bootargs } = dt::salvage(blob);
         let text = BootArgs(arguments.unwrap_or(bootargs)).get("earlycon").unwrap_or("");
-        let mut all = Self { blob, described, other: None, text };
-        if all.is_asked_for(described) {
+        let mut all = Self { blob, described, is_tried: false, other: None, text };
+        if text.is_empty() || all.named().is_ok_and(|named| all.is_same(named, described)) {
             // SAFETY: the caller's.
             all.other = unsafe { all.begin(described) };
+            all.is_tried = described.is_some();
         }
         all
-    }
-
-    /// Whether it is `described` that is to be the console.
-    fn is_asked_for(&self, described: Option<Console<'static>>) -> bool {
-        self.text.is_empty() || self.named().is_ok_and(|named| self.is_same(named, described))
     }
 
     /// Has `described` be the console, or, where that cannot be used, the first in the tree that can, which is returned then.
@@ -95,37 +93,34 @@ impl Consoles {
     #[inline(never)]
     pub(super) unsafe fn settle(&self, machine: Option<&mut Machine<'static>>) {
         let described = self.described.or(machine.as_ref().and_then(|machine| machine.console.ok()));
-        let wrong = match self.named() {
-            _ if self.text.is_empty() => None,
+        let named = match self.named() {
+            _ if self.text.is_empty() => Ok(None),
             // The description knows more of the same one.
-            Ok(named) if self.is_same(named, described) => None,
+            Ok(named) if self.is_same(named, described) => Ok(None),
             // A machine that cannot be read may have RAM there.
-            Ok(_) if machine.is_none() && described.is_some() => None,
+            Ok(_) if machine.is_none() && described.is_some() => Ok(None),
             Ok(named) if machine.as_deref().is_some_and(|machine| is_ram(machine, named.registers)) => {
-                Some("there is RAM at this address")
+                Err("there is RAM at this address")
             }
             // SAFETY: the caller's.
-            Ok(named) => match unsafe { console::answers(&named) }.and_then(|()| console::init(&named)) {
-                Ok(()) => {
-                    if let Some(machine) = machine {
-                        (machine.console, machine.console_note) = (Ok(named), None);
-                    }
-                    return;
-                }
-                Err(what) => Some(what),
-            },
-            Err(what) => Some(what),
+            Ok(named) => {
+                unsafe { console::answers(&named) }.and_then(|()| console::init(&named)).map(|()| Some(named))
+            }
+            Err(what) => Err(what),
         };
-        let mut other = self.other;
-        // If it has not been tried.
-        if self.described.is_none() || !self.is_asked_for(described) {
+        let used = match named {
+            Ok(Some(named)) => Some(named),
+            _ if self.is_tried => self.other,
             // SAFETY: the caller's.
-            other = other.or_else(|| unsafe { self.begin(described) });
+            _ => self.other.or_else(|| unsafe { self.begin(described) }),
+        };
+        if let (Some(used), Some(machine)) = (used, machine) {
+            machine.console = Ok(used);
+            if used.is_chosen {
+                machine.console_note = None;
+            }
         }
-        if let (Some(other), Some(machine)) = (other, machine) {
-            machine.console = Ok(other);
-        }
-        if let Some(what) = wrong {
+        if let Err(what) = named {
             console::print_raw(format_args!("reveille: bootargs: earlycon={}: {what}\n", self.text));
         }
     }

@@ -198,12 +198,6 @@ impl<R: Dma> Virtio<R> {
         self.registers.write(register, 4, value);
     }
 
-    /// One for all waits: it is not that they are in a hurry.
-    #[inline(never)]
-    fn wait(&self, is_patient: bool, ready: &mut dyn FnMut() -> bool) -> bool {
-        self.registers.wait(is_patient, ready)
-    }
-
     /// Device initialization (3.1.1).
     #[inline(never)]
     fn set_up(&self) -> Result<(), &'static str> {
@@ -216,7 +210,7 @@ impl<R: Dma> Virtio<R> {
             return Err("not a virtio console");
         }
         self.write(register::STATUS, 0);
-        if !self.wait(true, &mut || self.read(register::STATUS) == 0) {
+        if !self.registers.wait(true, || self.read(register::STATUS) == 0) {
             return Err("it cannot be reset");
         }
         let done = self.begin(is_legacy);
@@ -320,7 +314,7 @@ impl<R: Dma> Virtio<R> {
         // A report on a console that is stuck must come to its end: only its first piece waits. Relaxed: a hint.
         let is_patient = !self.stuck.load(Relaxed);
         let mut is_told = false;
-        let mut is_free = self.wait(is_patient, &mut || {
+        let mut is_free = self.registers.wait(is_patient, || {
             // Whoever was stopped in the middle may not have come to telling it.
             self.is_back(queue)
                 || !core::mem::replace(&mut is_told, true) && {
