@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Talks to the example monitor through a terminal, as a person would, with every command and with nonsense.
 
-usage: monitor.py [--patience S] SCENE CPUS COMMAND..
+usage: monitor.py [--patience S] [--polled] SCENE CPUS COMMAND..
 
 COMMAND boots the example in interactive mode. Scenes: `talk` is all commands, a reset among them, and ends with `off`; `panic` ends
-with that; `leave` ends QEMU by its keys. Every wait has a limit: a minute, or what `--patience` says. The
+with that; `leave` ends QEMU by its keys. With `--polled` the console has no interrupt. Every wait has a limit: a minute, or what `--patience` says. The
 exit code is 1 if something was not as expected.
 """
 
@@ -17,6 +17,8 @@ from terminal import Failure, Terminal, hold
 # What the monitor prints before it waits for the first key of a line.
 PROMPT = b"\r> \x1b[K\r\x1b[2C"
 PATIENCE = 60
+# The console has no interrupt, and the monitor says so when it boots.
+IS_POLLED = False
 UP, DOWN, RIGHT, LEFT = b"\x1b[A", b"\x1b[B", b"\x1b[C", b"\x1b[D"
 HOME, END, DELETE = b"\x1b[H", b"\x1b[F", b"\x1b[3~"
 NUMBER = r"[0-9]+"
@@ -68,8 +70,8 @@ def boot(terminal, count):
     """From the start to the first prompt."""
     lines = terminal.prompt()
     check(any(re.fullmatch(rf"roll call: {count} possible, {count} online, .*", line) for line in lines), "all are online")
-    check(lines[-1].endswith('; "help" lists the commands'), "it says how to go on")
-    check(not any("asked again" in line for line in lines), "the console has an interrupt")
+    check(lines[-2 if IS_POLLED else -1].endswith('; "help" lists the commands'), "it says how to go on")
+    check(any("asked again" in line for line in lines) == IS_POLLED, "the console has an interrupt, or none")
 
 
 NONSENSE = [
@@ -237,6 +239,10 @@ def main():
     if sys.argv[1:2] == ["--patience"] and sys.argv[2:]:
         patience = int(sys.argv[2])
         del sys.argv[1:3]
+    if sys.argv[1:2] == ["--polled"]:
+        global IS_POLLED
+        IS_POLLED = True
+        del sys.argv[1]
     if len(sys.argv) < 4 or sys.argv[1] not in ("talk", "panic", "leave"):
         print(__doc__, file=sys.stderr)
         return 2
