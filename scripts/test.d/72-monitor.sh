@@ -22,7 +22,20 @@ monitor_polled() {
     local monitor_console=(--polled)
     monitor "$@"
 }
+# More than any buffer holds, typed before it boots: none is lost where nothing lies between.
+typed_ahead() {
+    local elf i
+    elf=$(staged example monitor)
+    for ((i = 0; i < 500; i++)); do
+        printf 'call 1\r'
+    done >"$DIR/typed"
+    printf 'off\r' >>"$DIR/typed"
+    "$ROOT/scripts/runner" "$elf" "$@" --no-interactive --timeout 200 <"$DIR/typed" >"$DIR/console.raw" 2>"$DIR/stderr" || fail "exit code $?"
+    take_console "$DIR/console.raw"
+    CODE=0 check_expectation 'count 500 ^cpu_1_answers_1_after_ ; !/no such command/'
+}
 for console in virtio virtio-legacy; do
+    check "monitor/ahead/$console" --full --limit 300 typed_ahead --console "$console"
     check "monitor/talk/$console" --full --limit 300 monitor_polled talk --console "$console"
     check "monitor/panic/$console" --full --limit 300 monitor_polled panic --console "$console"
 done
