@@ -80,28 +80,30 @@ struct Element {
 const _: () = assert!(size_of::<Queue>() == PAGE && size_of::<Used>() == HALF);
 
 impl Queue {
-    const NEW: Self = Self {
-        descriptors: [const {
-            Descriptor {
-                address: AtomicU64::new(0),
-                len: AtomicU32::new(0),
-                flags: AtomicU16::new(0),
-                next: AtomicU16::new(0),
-            }
-        }; ENTRIES as usize],
-        flags: AtomicU16::new(0),
-        index: AtomicU16::new(0),
-        ring: [const { AtomicU16::new(0) }; ENTRIES as usize],
-        event: AtomicU16::new(0),
-        sent: [const { AtomicU8::new(0) }; ROOM as usize],
-        used: Used {
+    const fn new() -> Self {
+        Self {
+            descriptors: [const {
+                Descriptor {
+                    address: AtomicU64::new(0),
+                    len: AtomicU32::new(0),
+                    flags: AtomicU16::new(0),
+                    next: AtomicU16::new(0),
+                }
+            }; ENTRIES as usize],
             flags: AtomicU16::new(0),
             index: AtomicU16::new(0),
-            ring: [const { Element { id: AtomicU32::new(0), len: AtomicU32::new(0) } }; ENTRIES as usize],
+            ring: [const { AtomicU16::new(0) }; ENTRIES as usize],
             event: AtomicU16::new(0),
-            received: [const { AtomicU8::new(0) }; ROOM as usize],
-        },
-    };
+            sent: [const { AtomicU8::new(0) }; ROOM as usize],
+            used: Used {
+                flags: AtomicU16::new(0),
+                index: AtomicU16::new(0),
+                ring: [const { Element { id: AtomicU32::new(0), len: AtomicU32::new(0) } }; ENTRIES as usize],
+                event: AtomicU16::new(0),
+                received: [const { AtomicU8::new(0) }; ROOM as usize],
+            },
+        }
+    }
 }
 
 /// What a device reads and writes: of one device at a time. In memory that lies where its addresses say, without a hole.
@@ -111,7 +113,7 @@ impl VirtioMemory {
     /// Memory that no device has.
     #[expect(clippy::new_without_default, reason = "it is a static, for which there is no other way")]
     pub const fn new() -> Self {
-        Self([Queue::NEW, Queue::NEW])
+        Self([Queue::new(), Queue::new()])
     }
 }
 
@@ -377,7 +379,7 @@ impl<R: Dma> Virtio<R> {
             _ => None,
         };
         if u32::from(next) + 1 < count {
-            self.held.store(count << 16 | u32::from(next) + 1, Relaxed);
+            self.held.store(count << 16 | (u32::from(next) + 1), Relaxed);
         } else {
             self.held.store(0, Relaxed);
             self.offer(RECEIVE, ROOM);
