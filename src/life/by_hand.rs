@@ -47,10 +47,12 @@ impl Consoles {
     /// As for [`console::answers`].
     #[inline(never)]
     unsafe fn begin(&self, described: Option<Console<'static>>) -> Option<Console<'static>> {
-        // SAFETY: the caller's.
-        let begin = |console: &Console<'_>| match console.kind {
-            ConsoleKind::Virtio => unsafe { console::answers(console) }.and_then(|()| console::init(console)),
-            _ => console::init(console),
+        let begin = |console: &Console<'_>| {
+            if console.kind == ConsoleKind::Virtio {
+                // SAFETY: the caller's.
+                unsafe { console::answers(console) }?;
+            }
+            console::init(console)
         };
         let wrong = match &described {
             None => None,
@@ -102,9 +104,10 @@ impl Consoles {
             Ok(named) if machine.as_deref().is_some_and(|machine| is_ram(machine, named.registers)) => {
                 Err("there is RAM at this address")
             }
-            // SAFETY: the caller's.
             Ok(named) => {
-                unsafe { console::answers(&named) }.and_then(|()| console::init(&named)).map(|()| Some(named))
+                // SAFETY: the caller's.
+                let answers = unsafe { console::answers(&named) };
+                answers.and_then(|()| console::init(&named)).map(|()| Some(named))
             }
             Err(what) => Err(what),
         };

@@ -118,7 +118,7 @@ impl Device {
                 continue;
             }
             let [descriptors, offered, back] = ring.addresses.map(|address| (address - BUS) as usize);
-            assert!(ring.addresses[0] % 16 == 0 && offered % 2 == 0 && back % 4 == 0);
+            assert!(descriptors.is_multiple_of(16) && offered.is_multiple_of(2) && back.is_multiple_of(4));
             let mut seen = ring.seen;
             while self.word(offered + 2, 2) as u16 != seen {
                 let entries = ring.entries as usize;
@@ -204,7 +204,7 @@ impl Device {
             }
             0x80 | 0x84 | 0x90 | 0x94 | 0xa0 | 0xa4 if !is_legacy => {
                 let address = &mut ring.addresses[(register as usize - 0x80) / 16];
-                let shift = 32 * (register / 4 & 1);
+                let shift = 32 * ((register / 4) & 1);
                 *address = *address & !(0xffff_ffff << shift) | u64::from(value) << shift;
             }
             0x108 => self.out.push(value as u8),
@@ -492,7 +492,7 @@ fn it_lies() {
                 0x04 => 1 + value % 2,
                 0x08 => 3,
                 0x10 => value | 1,
-                0x70 if value % 2 == 0 => 0,
+                0x70 if value.is_multiple_of(2) => 0,
                 0x70 => 0xf,
                 _ => value,
             }
@@ -557,7 +557,7 @@ fn it_lies() {
         let Ok(console) = Virtio::new(&liar, driver) else { continue };
         opened += 1;
         for _ in 0..20 {
-            console.send(LINES, liar.next() % 2 == 0);
+            console.send(LINES, liar.next().is_multiple_of(2));
             received += (0..liar.next() % 40).filter(|_| console.receive().is_some()).count();
             console.flush();
         }
