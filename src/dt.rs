@@ -9,7 +9,7 @@
 
 #[doc(inline)]
 pub use reveille_machine::dt::{
-    HEADER_SIZE, MAX_BLOB_SIZE, Name, NodeRef, Property, Salvaged, blob_size, salvage,
+    HEADER_SIZE, MAX_BLOB_SIZE, Name, NodeRef, Property, Salvaged, blob_size, find_unasked, salvage,
 };
 #[doc(inline)]
 pub use reveille_machine::{

@@ -37,7 +37,9 @@ mod timer;
 pub mod uefi;
 
 pub use bootargs::BootArgs;
-pub use console::{Console, ConsoleKind, Model, Polled, PolledAccess, Registers, Uart};
+pub use console::{
+    Console, ConsoleKind, Dma, Model, Polled, PolledAccess, Registers, Uart, Virtio, VirtioMemory,
+};
 pub use counter::CounterErrata;
 pub use cpu::{Cpu, CpuStatus, EnableMethod, MPIDR_AFFINITY};
 pub use error::{Error, Fault};

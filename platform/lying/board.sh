@@ -7,6 +7,7 @@
 source "$ROOT/platform/virt/board.sh"
 board_names=(lying)
 board_firmware=()
+board_consoles=()
 
 # Where the stub expects the image.
 readonly LYING_IMAGE=0x40200000

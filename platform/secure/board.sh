@@ -7,6 +7,7 @@
 source "$ROOT/platform/virt/board.sh"
 board_names=(secure)
 board_firmware=()
+board_consoles=()
 
 # Where the stage expects the image and the tree, and what it is to leave behind.
 readonly SECURE_IMAGE=0x40200000 SECURE_TREE=0x4fc00000 SECURE_FLASH=0x04000000

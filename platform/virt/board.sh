@@ -5,10 +5,13 @@
 board_names=(virt)
 board_acpi=yes
 board_firmware=(u-boot "${EFI_FIRMWARE[@]}")
+board_consoles=(pl011 virtio virtio-legacy)
 
 readonly VIRT_RAM=0x40000000
 # Where U-Boot puts the image.
 readonly VIRT_UBOOT_IMAGE=0x40400000
+# The first of its virtio devices.
+readonly VIRT_VIRTIO=0xa000000
 
 board_defaults() {
     [[ $opt_acpi == no ]] || opt_firmware=${opt_firmware:-edk2}
@@ -38,6 +41,9 @@ board_check() {
         [[ -z $opt_dtb ]] || usage_error "--dtb: not with --firmware, which hands over the tree of QEMU"
         # It waits for a key by the time that it counts.
         [[ $opt_icount == no ]] || usage_error "--icount: not with --firmware"
+    fi
+    if [[ $opt_acpi == yes && $opt_console == virtio* ]]; then
+        usage_error "--console: not $opt_console with --acpi, which does not describe it"
     fi
     if [[ -n $opt_dtb ]]; then
         [[ $opt_el != 3 ]] || usage_error "--dtb: not with --el 3, where the tree is found in RAM"
@@ -73,6 +79,16 @@ virt_entry_code() {
     mv -f -- "$file.$$" "$file"
 }
 
+# The tree of QEMU goes on naming the PL011, so the console is named by hand; `--append earlycon` takes that back.
+virt_console() {
+    local legacy=false
+    [[ $opt_console == virtio* ]] || return 0
+    [[ $opt_console == virtio ]] || legacy=true
+    bootargs="earlycon=virtio,$VIRT_VIRTIO $bootargs"
+    board_console=(-serial null -global "virtio-mmio.force-legacy=$legacy" -device virtio-serial-device,bus=virtio-mmio-bus.0
+        -device virtconsole,chardev=console)
+}
+
 board_qemu() {
     local elf=$1 image=$2 machine=virt,gic-version=$opt_gic address end tree code firmware
     case $opt_el in
@@ -83,6 +99,7 @@ board_qemu() {
     # EDK2 hands over a tree or ACPI tables, never both.
     [[ $opt_acpi == yes ]] || ! efi_chosen || machine+=,acpi=off
     qemu+=(-machine "$machine" -cpu "$opt_cpu" -smp "$opt_cpus" -m "$opt_memory")
+    virt_console
 
     [[ $opt_el == 3 ]] || check_image_header "$image"
     if [[ -n $opt_dtb ]]; then

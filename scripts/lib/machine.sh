@@ -50,14 +50,14 @@ compose() {
     [[ -z $log ]] || console+=,logfile=${log//,/,,}
     qemu=("$QEMU")
     [[ -z $opt_host_cpus ]] || qemu=(taskset -c "$(host_cpus "$opt_host_cpus")" "$QEMU")
-    board_serial=0
+    board_serial=0 board_console=(-serial chardev:console)
     board_qemu "$elf" "$image"
     # No default devices: the machine is the board alone, and QEMU asks for no ROM files of network cards.
     qemu+=(-nodefaults -display none -chardev "$console")
     for ((uart = 0; uart < board_serial; uart++)); do
         qemu+=(-serial null)
     done
-    qemu+=(-serial chardev:console)
+    qemu+=("${board_console[@]}")
     [[ $opt_interactive != yes ]] || qemu+=(-mon 'chardev=console,mode=readline')
     qemu+=(-semihosting-config 'enable=on,target=native')
     if [[ $opt_icount == yes ]]; then

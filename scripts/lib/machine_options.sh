@@ -27,7 +27,8 @@ machine_help() {
                     `booti` starts the image, or UEFI firmware: edk2, edk2-strict-nx, edk2-shell, edk2-disk, grub, grub-linux,
                     systemd-boot, u-boot-efi, kexec (platform/README.md); raspi4: tf-a, which brings PSCI
   --acpi            virt: firmware (EDK2, if --firmware does not say otherwise) describes the machine by ACPI tables and has no tree
-  --console NAME    raspi4: mini (default), the mini UART that its tree names, or pl011
+  --console NAME    raspi4: mini (default), the mini UART that its tree names, or pl011; virt: pl011 (default), virtio, or virtio-legacy,
+                    which is the transport before version 1.0
   --icount          count instructions: one per nanosecond of guest time, the same on every run
   --host-cpus N     run QEMU on N CPUs of this host alone: if they are fewer than the machine's, these wait for each other, as
                     under a hypervisor that has more to run

@@ -2,16 +2,18 @@
 # Nothing ends in silence where the image was built to know a UART (REVEILLE_EARLYCON): one image, and each way there is to stop before the
 # device tree has told of a console. The same by the bootarg `earlycon`: 49-early.cases.
 
-# image_stage is a roll call that knows the UART of `virt`, entered at any level. Only its own package is built once more.
+# image_stage is a roll call that knows the UART of `virt`, or what $early_console says, entered at any level. Only its own package is built
+# once more.
+early_console=pl011,mmio32,0x9000000
 early_image() {
-    image_stage=$STATE/early/roll_call
+    image_stage=$STATE/early/${early_console%%,*}/roll_call
     mkdir -p -- "${image_stage%/*}"
     alone_with_cargo build_early
 }
 
 build_early() {
     # The profile differs in something of no account, so that what other images are made of stays.
-    REVEILLE_EARLYCON=pl011,mmio32,0x9000000 run_cargo build -p reveille --release --example roll_call --target "$DEFAULT_TARGET" \
+    REVEILLE_EARLYCON=$early_console run_cargo build -p reveille --release --example roll_call --target "$DEFAULT_TARGET" \
         --config 'profile.release.package.reveille.debug=1'
     keep_image "$TARGET_DIR/$DEFAULT_TARGET/release/examples/roll_call" "$image_stage"
     flat_image "$image_stage" >/dev/null
@@ -113,3 +115,27 @@ check early/exception/report early_patched 'find_blob' 0 '^panic on mpidr 0x0+ a
 # which cmp x4, #1027 is a part has no end before it.
 check early/granule early_patched '/\x7f\x3c\x00\xf1/0' 0xf100007f '^reveille: cannot start: this CPU has no pages of 4 KiB$' --cpu cortex-a57
 check early/relocation early_patched '/\x9f\x0c\x10\xf1/-12' 0xd503201f '^reveille: cannot start: the image has a relocation of an unknown kind$'
+
+# A virtio console: before there is memory for it by emergency writes, then as any other, in memory of its own.
+early_virtio() {
+    local early_console=virtio,0xa000000 version legacy at=0x40200000
+    early_image
+    for legacy in true false; do
+        version=(-global "virtio-mmio.force-legacy=$legacy" -device virtio-serial-device,bus=virtio-mmio-bus.0 -device virtconsole,chardev=c)
+        says "$place" timeout -k 5 100 "$QEMU" -machine virt -cpu max -m 512M -nodefaults -display none -chardev stdio,id=c -serial null \
+            "${version[@]}" -device "loader,file=$image_stage.img,addr=$((at + 4)),force-raw=on" -device "loader,addr=$((at + 4)),cpu-num=0"
+    done
+    for console in virtio virtio-legacy; do
+        early_tree magic '^reveille: cannot start: no device tree: none where x0 says' --console "$console"
+        # From there on it is the tree's, and the same.
+        make_tree "$DIR/tree.dtb" virtio-chosen --console "$console" --append earlycon --append log=info
+        ends_with 0 "$ROOT/scripts/runner" "$image_stage" --dtb "$DIR/tree.dtb" --console "$console" --timeout 100
+        take_console "$DIR/stdout"
+        CODE=0 check_expectation 'roll_call 4 ; /console: virtio at 0xa000000, \/virtio_mmio@a000000, chosen$/'
+    done
+    # No console there: it stays silent, and the tree has one.
+    ends_with 0 "$ROOT/scripts/runner" "$image_stage" --timeout 100
+    take_console "$DIR/stdout"
+    CODE=0 check_expectation 'roll_call 4'
+}
+check early/virtio --full early_virtio

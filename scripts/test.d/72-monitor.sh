@@ -1,12 +1,13 @@
 # shellcheck shell=bash
 # The example monitor, talked to through a terminal: monitor.py says what is typed.
 
-# monitor SCENE OPTION..: with the CPUs that $monitor_cpus says, or 4.
+# monitor SCENE OPTION..: with the CPUs that $monitor_cpus says, or 4; of the console $monitor_console says what monitor.py is to know.
+monitor_console=()
 monitor() {
     local scene=$1 elf
     shift
     elf=$(staged example monitor)
-    timeout -k 5 280 python3 "$ROOT/scripts/test.d/monitor.py" "$scene" "${monitor_cpus:-4}" "$ROOT/scripts/runner" "$elf" "$@" </dev/null \
+    timeout -k 5 280 python3 "$ROOT/scripts/test.d/monitor.py" "${monitor_console[@]}" "$scene" "${monitor_cpus:-4}" "$ROOT/scripts/runner" "$elf" "$@" </dev/null \
         || fail 'not the conversation expected'
 }
 check monitor/talk/gic2 --limit 300 monitor talk --gic 2
@@ -20,6 +21,27 @@ monitor_two() {
     local monitor_cpus=2
     monitor "$@"
 }
+monitor_polled() {
+    local monitor_console=(--polled)
+    monitor "$@"
+}
+# More than any buffer holds, typed before it boots: none is lost where nothing lies between.
+typed_ahead() {
+    local elf i
+    elf=$(staged example monitor)
+    for ((i = 0; i < 500; i++)); do
+        printf 'call 1\r'
+    done >"$DIR/typed"
+    printf 'off\r' >>"$DIR/typed"
+    "$ROOT/scripts/runner" "$elf" "$@" --no-interactive --timeout 200 <"$DIR/typed" >"$DIR/console.raw" 2>"$DIR/stderr" || fail "exit code $?"
+    take_console "$DIR/console.raw"
+    CODE=0 check_expectation 'count 500 ^cpu_1_answers_1_after_ ; !/no such command/'
+}
+for console in virtio virtio-legacy; do
+    check "monitor/ahead/$console" --full --limit 300 typed_ahead --console "$console"
+    check "monitor/talk/$console" --full --limit 300 monitor_polled talk --console "$console"
+    check "monitor/panic/$console" --full --limit 300 monitor_polled panic --console "$console"
+done
 for board in zcu102 imx8mp; do
     check "monitor/talk/$board" --full --limit 300 monitor talk --board "$board"
 done

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Talks to the example monitor through a terminal, as a person would, with every command and with nonsense.
 
-usage: monitor.py [--patience S] SCENE CPUS COMMAND..
+usage: monitor.py [--patience S] [--polled] SCENE CPUS COMMAND..
 
 COMMAND boots the example in interactive mode. Scenes: `talk` is all commands, a reset among them, and ends with `off`; `top` is what is
-drawn, on a terminal and without one; `panic` ends with that; `leave` ends QEMU by its keys. Every wait has a limit: a minute, or what `--patience` says. The
+drawn, on a terminal and without one; `panic` ends with that; `leave` ends QEMU by its keys. With `--polled` the console has no
+interrupt. Every wait has a limit: a minute, or what `--patience` says. The
 exit code is 1 if something was not as expected.
 """
 
@@ -17,6 +18,9 @@ from terminal import Failure, Terminal, hold
 # What the monitor prints before it waits for the first key of a line.
 PROMPT = b"\r> \x1b[K\r\x1b[2C"
 PATIENCE = 60
+# The console has no interrupt, and the monitor says so when it boots. It is a virtio console then, of which QEMU's multiplexer keeps 32
+# bytes that were not taken yet, and loses others if it is looking while a buffer is offered: no more than that is typed at once.
+IS_POLLED = False
 UP, DOWN, RIGHT, LEFT = b"\x1b[A", b"\x1b[B", b"\x1b[C", b"\x1b[D"
 HOME, END, DELETE = b"\x1b[H", b"\x1b[F", b"\x1b[3~"
 NUMBER = r"[0-9]+"
@@ -68,8 +72,8 @@ def boot(terminal, count):
     """From the start to the first prompt."""
     lines = terminal.prompt()
     check(any(re.fullmatch(rf"roll call: {count} possible, {count} online, .*", line) for line in lines), "all are online")
-    check(lines[-1].endswith('; "help" lists the commands'), "it says how to go on")
-    check(not any("asked again" in line for line in lines), "the console has an interrupt")
+    check(lines[-2 if IS_POLLED else -1].endswith('; "help" lists the commands'), "it says how to go on")
+    check(any("asked again" in line for line in lines) == IS_POLLED, "the console has an interrupt, or none")
 
 
 NONSENSE = [
@@ -126,11 +130,12 @@ def editing(terminal):
     lines_match(terminal.ask(UP + UP), rf"cpu 1 answers 1 after {NUMBER} ns")
     lines_match(terminal.ask(UP * 3 + DOWN), "sideways: neither on nor off")
     lines_match(terminal.ask(UP + DOWN + b"key"), "on or off is missing")
-    # A line that is longer than what is shown of it.
-    lines_match(terminal.ask(b"call 1" + b" " * 200), rf"cpu 1 answers 1 after {NUMBER} ns")
-    lines_match(terminal.ask(b" " * 200 + b"x" + HOME + b"call 1" + END + b"\x7f"), rf"cpu 1 answers 1 after {NUMBER} ns")
-    # Far up: as far as it goes, and no further.
-    check(len(terminal.ask(UP * 100)) == 1, "the oldest line is there")
+    if not IS_POLLED:
+        # A line that is longer than what is shown of it.
+        lines_match(terminal.ask(b"call 1" + b" " * 200), rf"cpu 1 answers 1 after {NUMBER} ns")
+        lines_match(terminal.ask(b" " * 200 + b"x" + HOME + b"call 1" + END + b"\x7f"), rf"cpu 1 answers 1 after {NUMBER} ns")
+        # Far up: as far as it goes, and no further.
+        check(len(terminal.ask(UP * 100)) == 1, "the oldest line is there")
     lines_match(terminal.ask(b"help\n")[:1], "cpus .*")
     lines_match(terminal.prompt())
 
@@ -138,6 +143,8 @@ def editing(terminal):
 def talk(terminal, count):
     boot(terminal, count)
     for line, answer in NONSENSE:
+        if IS_POLLED and len(line) > 30:
+            continue
         lines_match(terminal.ask(line), answer)
     editing(terminal)
 
@@ -166,7 +173,7 @@ def talk(terminal, count):
     terminal.type(b" ")
     lines_match(terminal.prompt(), rf"{NUMBER} calls, {NUMBER} posts of which {NUMBER} ran, {NUMBER} refused")
     # More than there is room for, while nobody reads: it waits.
-    ahead = 100
+    ahead = 3 if IS_POLLED else 100
     terminal.type(b"bench\r" + b"call 1\r" * ahead)
     for _ in range(ahead):
         terminal.until(rb"\ncpu 1 answers 1 after [0-9]+ ns\r*\n", "an answer to each line that was typed ahead")
@@ -321,6 +328,10 @@ def main():
     if sys.argv[1:2] == ["--patience"] and sys.argv[2:]:
         patience = int(sys.argv[2])
         del sys.argv[1:3]
+    if sys.argv[1:2] == ["--polled"]:
+        global IS_POLLED
+        IS_POLLED = True
+        del sys.argv[1]
     if len(sys.argv) < 4 or sys.argv[1] not in ("talk", "top", "panic", "leave"):
         print(__doc__, file=sys.stderr)
         return 2

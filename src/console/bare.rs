@@ -1,5 +1,6 @@
 //! The UART as such, for a CPU that is alone and may use nothing that is shared.
 
+use super::device::MEMORY;
 use super::uart::Uart;
 use crate::dt;
 use core::fmt;
@@ -9,8 +10,8 @@ pub(crate) struct Bare(Uart);
 
 impl Bare {
     /// `console`'s registers are mapped, if they are in memory.
-    pub(crate) fn new(console: &dt::Console<'_>) -> Self {
-        Self(Uart::new(console))
+    pub(crate) fn new(console: &dt::Console<'_>) -> Result<Self, &'static str> {
+        Uart::new(console, &MEMORY).map(Self)
     }
 
     /// Waits, a bounded time, until everything has left the machine.

@@ -4,9 +4,12 @@ use super::early::early;
 use super::uart::Uart;
 use crate::{dt, gate, memory};
 use core::sync::atomic::{AtomicU8, Ordering};
+use reveille_machine::VirtioMemory;
 use spin::Once;
 
 pub(super) static UART: Once<Uart> = Once::new();
+/// What it has of memory, if it takes any.
+pub(super) static MEMORY: VirtioMemory = VirtioMemory::new();
 /// What the CPU that has stopped the others knows of the UART, for itself alone: it may be the UART that makes it fail.
 static TRIED: AtomicU8 = AtomicU8::new(FINE);
 const FINE: u8 = 0;
@@ -34,13 +37,21 @@ pub(crate) fn give_up_if_busy() {
     }
 }
 
-/// Starts using `console`. By the boot CPU, once; later calls change nothing.
-pub(crate) fn init(console: &dt::Console<'_>) -> Result<(), crate::arch::mmu::MapError> {
-    if console.kind.is_in_memory() {
-        memory::map_device(console.registers.base, console.registers.size.max(1))?;
-    }
-    UART.call_once(|| Uart::new(console));
-    Ok(())
+/// Starts using `console`. By the boot CPU, until one can be used; later calls change nothing.
+pub(crate) fn init(console: &dt::Console<'_>) -> Result<(), &'static str> {
+    let begin = || {
+        if console.kind.is_in_memory() {
+            map(console)?;
+        }
+        Uart::new(console, &MEMORY)
+    };
+    UART.try_call_once(begin).map(|_| ())
+}
+
+/// Maps the registers of `console`.
+pub(super) fn map(console: &dt::Console<'_>) -> Result<(), &'static str> {
+    let mapped = memory::map_device(console.registers.base, console.registers.size.max(1));
+    mapped.map_err(|_| "its registers cannot be mapped")
 }
 
 /// Where its registers are.

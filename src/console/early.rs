@@ -1,9 +1,10 @@
 //! UARTs that are named by hand: when the image is built, or by a bootarg.
 
+use super::device;
 use super::uart::Uart;
 use crate::arch;
 use crate::dt;
-use crate::memory;
+use reveille_machine::VirtioMemory;
 use spin::Once;
 
 /// The UART that the image was built to know (`REVEILLE_EARLYCON` in the environment of cargo).
@@ -20,6 +21,8 @@ pub(crate) const BUILT_IN: Option<dt::Console<'static>> = match option_env!("REV
 
 /// It, until there is another.
 static EARLY: Once<Uart> = Once::new();
+/// What it has of memory: the console may be another one.
+static MEMORY: VirtioMemory = VirtioMemory::new();
 
 /// The console until there is one that is this machine's.
 #[inline(always)]
@@ -35,13 +38,15 @@ pub(super) fn early() -> Option<&'static Uart> {
 pub(crate) unsafe fn init_early() {
     if let Some(console) = &BUILT_IN {
         // SAFETY: the caller's.
-        if unsafe { answers(console) }.is_ok() {
-            EARLY.call_once(|| Uart::new(console));
+        if unsafe { answers(console) }.is_ok()
+            && let Ok(uart) = Uart::new(console, &MEMORY)
+        {
+            EARLY.call_once(|| uart);
         }
     }
 }
 
-/// Maps the registers of `console`, which is named by hand, and sees whether something answers there.
+/// Maps the registers of `console`, which is named by hand or may be none, and sees whether something answers there.
 ///
 /// # Safety
 ///
@@ -51,9 +56,7 @@ pub(crate) unsafe fn answers(console: &dt::Console<'_>) -> Result<(), &'static s
         return Ok(());
     }
     let base = console.registers.base;
-    if memory::map_device(base, console.registers.size).is_err() {
-        return Err("its registers cannot be mapped");
-    }
+    device::map(console)?;
     let (offset, width) = console.kind.state_register();
     // SAFETY: mapped just now; alone and masked (the caller's). The base is a multiple of 4, and what is read is a register that a console
     // reads all the time, or, if whoever named it is wrong, nothing that anybody else has.

@@ -1,11 +1,11 @@
-//! A UART of the table, on the hardware.
+//! A UART of the table, or a virtio console, on the hardware.
 
-use crate::arch::{mmio, regs};
+use crate::arch::{cache, mmio, regs};
 use crate::clock::HardwareLimit;
 #[cfg(feature = "fault-injection")]
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
-use reveille_machine::{Console, Registers};
+use reveille_machine::{Console, ConsoleKind, Dma, Registers, Virtio, VirtioMemory};
 
 /// How long a byte is waited for before it is given up: a UART that is stuck must not hang the machine. At 9600 baud a byte takes a
 /// millisecond, and what fills the FIFO of the largest, 64 bytes, takes 67 to leave; this is three times as long.
@@ -22,7 +22,7 @@ pub(super) fn never_ready(never: bool) {
 }
 
 /// The registers of the console, mapped.
-struct Mapped {
+pub(super) struct Mapped {
     base: usize,
 }
 
@@ -58,53 +58,98 @@ impl Registers for Mapped {
     fn wait(&self, is_patient: bool, mut ready: impl FnMut() -> bool) -> bool {
         #[cfg(feature = "fault-injection")]
         let mut ready = || !NEVER_READY.load(Ordering::Relaxed) && ready();
-        if is_patient { HardwareLimit::within(PATIENCE, ready) } else { ready() }
+        wait(is_patient, &mut ready)
     }
 }
 
-pub(super) struct Uart(reveille_machine::Uart<Mapped>);
+/// One for all that is waited for, as none of it is in a hurry.
+#[inline(never)]
+fn wait(is_patient: bool, ready: &mut dyn FnMut() -> bool) -> bool {
+    if is_patient { HardwareLimit::within(PATIENCE, ready) } else { ready() }
+}
+
+impl Dma for Mapped {
+    /// Also where the tree says that the device shares the caches: by hand nobody says so.
+    #[inline(never)]
+    fn exchange(&self, start: u64, len: usize) {
+        cache::clean_invalidate(start as usize, len);
+    }
+}
+
+pub(super) enum Uart {
+    Row(reveille_machine::Uart<Mapped>),
+    Virtio(Virtio<Mapped>),
+}
 
 impl Uart {
-    /// `console`'s registers are mapped.
-    pub(super) fn new(console: &Console<'_>) -> Self {
-        Self(reveille_machine::Uart::new(console.kind, Mapped { base: console.registers.base as usize }))
+    /// `console`'s registers are mapped; `memory` is that of no other device.
+    pub(super) fn new(console: &Console<'_>, memory: &'static VirtioMemory) -> Result<Self, &'static str> {
+        let registers = Mapped { base: console.registers.base as usize };
+        Ok(match console.kind {
+            // The image lies where its addresses say.
+            ConsoleKind::Virtio => Self::Virtio(Virtio::new(registers, memory)?),
+            kind => Self::Row(reveille_machine::Uart::new(kind, registers)),
+        })
     }
 
     #[cfg(feature = "fault-injection")]
     pub(super) fn base(&self) -> u64 {
-        self.0.registers().base as u64
+        match self {
+            Self::Row(uart) => uart.registers().base as u64,
+            Self::Virtio(virtio) => virtio.registers().base as u64,
+        }
     }
 
     /// Sends text, each end of a line as terminals want it.
     pub(super) fn send_text(&self, text: &str) {
-        for byte in text.bytes() {
-            if byte == b'\n' {
-                self.send(b'\r');
-            }
-            self.send(byte);
-        }
+        self.send(text.as_bytes(), true);
     }
 
     /// Sends bytes as they are.
     pub(super) fn send_bytes(&self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.send(*byte));
+        self.send(bytes, false);
     }
 
     #[inline(never)]
-    fn send(&self, byte: u8) {
-        self.0.send(byte);
+    fn send(&self, bytes: &[u8], is_text: bool) {
+        match self {
+            Self::Row(uart) => {
+                for byte in bytes {
+                    if is_text && *byte == b'\n' {
+                        send_byte(uart, b'\r');
+                    }
+                    send_byte(uart, *byte);
+                }
+            }
+            Self::Virtio(virtio) => virtio.send(bytes, is_text),
+        }
     }
 
     /// Whether it interrupts while there is something to read, from now on.
     pub(super) fn interrupt_on_receive(&self, on: bool) {
-        self.0.interrupt_on_receive(on);
+        if let Self::Row(uart) = self {
+            uart.interrupt_on_receive(on);
+        }
     }
 
     pub(super) fn receive(&self) -> Option<u8> {
-        self.0.receive()
+        match self {
+            Self::Row(uart) => uart.receive(),
+            Self::Virtio(virtio) => virtio.receive(),
+        }
     }
 
     pub(super) fn flush(&self) {
-        self.0.flush();
+        match self {
+            Self::Row(uart) => uart.flush(),
+            Self::Virtio(virtio) => {
+                virtio.flush();
+            }
+        }
     }
+}
+
+#[inline(never)]
+fn send_byte(uart: &reveille_machine::Uart<Mapped>, byte: u8) {
+    uart.send(byte);
 }

@@ -54,7 +54,8 @@ pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
     // SAFETY: alone, masked, on the boot stack.
     unsafe { console::init_early() };
     let mut left = Left::find(blob);
-    let consoles = Consoles::find(left.tree.as_ref(), left.arguments);
+    // SAFETY: alone, masked, on the boot stack.
+    let consoles = unsafe { Consoles::find(left.tree.as_ref(), left.arguments) };
     let tree = left.tree.map(|blob| {
         #[cfg(feature = "fault-injection")]
         fault::about_to_read_the_tree(&blob);

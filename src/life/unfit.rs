@@ -32,8 +32,8 @@ pub(super) extern "C" fn unfit(x0: u64) -> ! {
     if let Some(found) = found
         && (!found.kind.is_in_memory()
             || memory.map_device(found.registers.base, found.registers.size.max(1)).is_ok())
+        && let Ok(mut console) = Bare::new(&found)
     {
-        let mut console = Bare::new(&found);
         let _ = writeln!(console, "reveille: cannot start: this image is built for a CPU with {Lacking}");
         console.flush();
     }

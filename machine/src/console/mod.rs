@@ -2,6 +2,8 @@
 //!
 //! What a UART is like is data: a row of [`table`] says which register takes a byte, which bits say that there is room, and so on
 //! ([`model`] says what a row has), and [`uart`] does with any row what a console has to do. So another UART is another row.
+//!
+//! What is no UART is [`virtio`].
 
 mod by_hand;
 mod model;
@@ -10,9 +12,13 @@ mod polled;
 mod simulated;
 mod table;
 mod uart;
+mod virtio;
+#[cfg(test)]
+mod virtio_simulated;
 
 pub use polled::{Polled, PolledAccess};
 pub use uart::{Registers, Uart};
+pub use virtio::{Dma, Virtio, VirtioMemory};
 
 use crate::interrupt::Interrupt;
 use crate::path::Path;
@@ -57,6 +63,8 @@ pub enum ConsoleKind {
         /// Which one: some have to be told more, or less, before they interrupt.
         model: Model,
     },
+    /// A virtio device over MMIO, which may be a console: only the device itself says so.
+    Virtio,
     /// Any other one of the table in `machine/src/console/table.rs`.
     Model(Model),
 }
@@ -84,6 +92,7 @@ impl ConsoleKind {
         Some(match row {
             table::PL011 => Self::Pl011,
             table::SBSA => Self::SbsaUart,
+            table::VIRTIO => Self::Virtio,
             table::BYTES..=table::LAST_8250 => Self::Uart8250 {
                 reg_shift: layout.shift as u32,
                 reg_io_width: layout.width as u32,
@@ -109,6 +118,7 @@ impl ConsoleKind {
         match self {
             Self::Pl011 => table::PL011,
             Self::SbsaUart => table::SBSA,
+            Self::Virtio => table::VIRTIO,
             Self::Uart8250 { model, .. } | Self::Model(model) => model.0,
         }
     }

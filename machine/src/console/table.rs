@@ -16,6 +16,8 @@ pub(super) const BYTES: u8 = 2;
 pub(super) const WORDS: u8 = 4;
 /// Those behind that are like them, but for their interrupts.
 pub(super) const LAST_8250: u8 = 9;
+/// No UART, but for who has no memory to give it.
+pub(super) const VIRTIO: u8 = ROWS.len() as u8 - 1;
 
 macro_rules! uarts {
     ($($(#[$doc:meta])* $names:literal => $row:expr,)*) => {
@@ -342,6 +344,19 @@ uarts! {
     "exynos exynos4210 samsung,exynos4210-uart samsung,exynos5433-uart samsung,exynos850-uart samsung,exynos8895-uart" => EXYNOS,
     // Takes words only.
     "gs101 google,gs101-uart" => Row { layout: WORD_LAYOUT, ..EXYNOS },
+
+    // Virtio 1.2, 5.3.4: where there is an emergency write, a byte may be sent that way before the device is set up, and in any state. It has
+    // to be the last one here.
+    "virtio virtio,mmio" => Row {
+        // Config: emerg_wr.
+        send: 0x108,
+        // DeviceID.
+        room: has(0x08, 0xffff, 3),
+        gone: has(0x08, 0xffff, 3),
+        // Nothing is received that way: no bit of MagicValue is 0 that is 1.
+        waiting: zeros(0x00, 1 << 1),
+        ..ROW
+    },
 }
 
 static PACKED: [Packed; ROWS.len()] = pack(&ROWS);

@@ -27,6 +27,9 @@ impl<'a> Console<'a> {
                 }
                 ConsoleKind::Uart8250 { reg_shift, reg_io_width, reg_offset, model }
             }
+            Some(ConsoleKind::Virtio) if node.property("iommus").is_some() => {
+                return Err(Error::node_fault(Fault::Unsupported, path, "behind an IOMMU"));
+            }
             Some(kind) => kind,
             None => return Err(Error::node_fault(Fault::Unsupported, path, "no driver for this console")),
         };
@@ -83,9 +86,10 @@ pub(super) struct Found<'a> {
 }
 
 impl<'a> Found<'a> {
-    /// With its interrupt, if it has one that goes to a GIC. A console can be polled, so that is all.
+    /// With its interrupt, if it has one that goes to a GIC and is of use. A console can be polled, so that is all.
     pub(super) fn with_interrupt(self, tree: Tree<'a>) -> Console<'a> {
         let interrupt = match self.is_second {
+            _ if self.console.kind == ConsoleKind::Virtio => None,
             false => self.interrupts.decode::<1>(tree).ok().and_then(|[first]| first),
             true => self.interrupts.decode::<2>(tree).ok().and_then(|[_, second]| second),
         };

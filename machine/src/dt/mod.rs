@@ -52,7 +52,7 @@ mod walk;
 pub use blob::{HEADER_SIZE, MAX_BLOB_SIZE, blob_size};
 pub use name::Name;
 pub use node_ref::{NodeRef, Property};
-pub use survey::{Salvaged, salvage};
+pub use survey::{Salvaged, find_unasked, salvage};
 
 use crate::error::Error;
 use crate::machine::Machine;

@@ -1,12 +1,11 @@
 //! One look at a whole tree, for everything that a [`Machine`] keeps.
 
-use super::console::Found;
 use super::node::Node;
 use super::tree::Tree;
 use super::value::string;
 use super::walk::Walk;
 use super::{blob, cpu, gic, psci, timer};
-use crate::console::Console;
+use crate::console::{Console, ConsoleKind};
 use crate::error::Error;
 use crate::gic::Gic;
 use crate::machine::Machine;
@@ -108,19 +107,33 @@ fn find_console<'a>(
     };
     match by_path {
         Ok(found) => (Ok(found.with_interrupt(tree)), None),
-        Err(error) => match first_console(tree) {
-            Some(found) => (Ok(found.with_interrupt(tree)), Some(error)),
+        Err(error) => match first_console(tree, &mut |console| console.kind != ConsoleKind::Virtio) {
+            Some(console) => (Ok(console), Some(error)),
             None => (Err(error), Some(error)),
         },
     }
 }
 
-fn first_console(tree: Tree<'_>) -> Option<Found<'_>> {
+/// The first that `accepts` takes in a tree, of which the end may be damaged, of what may be a console although nobody chose it: a UART, as far
+/// as one can be looked at unasked, or a virtio device over MMIO, which says itself whether it is one.
+pub fn find_unasked<'a>(
+    blob: &'a [u8],
+    accepts: &mut dyn FnMut(&Console<'a>) -> bool,
+) -> Option<Console<'a>> {
+    let (tree, _) = blob::check(blob).ok()?;
+    first_console(tree, accepts)
+}
+
+#[inline(never)]
+fn first_console<'a>(tree: Tree<'a>, accepts: &mut dyn FnMut(&Console<'a>) -> bool) -> Option<Console<'a>> {
     let mut walk = Walk::new(tree);
-    while let Some(node) = walk.step() {
+    loop {
+        let node = walk.step()?;
         if let Some(found) = Console::usable(&walk, &node) {
-            return Some(found);
+            let console = found.with_interrupt(tree);
+            if accepts(&console) {
+                return Some(console);
+            }
         }
     }
-    None
 }

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use crate::tables::{self, Memory};
 use crate::truth::reader;
-use reveille_machine::dt::{HEADER_SIZE, Salvaged, blob_size, salvage};
+use reveille_machine::dt::{HEADER_SIZE, Salvaged, blob_size, find_unasked, salvage};
 use reveille_machine::{Error, Fault, Gic, Machine};
 
 /// Asks everything about `blob` and checks what must hold for any input: errors are single lines, regions do
@@ -17,6 +17,15 @@ pub fn everything(blob: &[u8]) -> Option<Fault> {
         check_error(&error);
         assert_eq!(error.fault(), Fault::Header);
     }
+    let mut shown = 0;
+    let none = find_unasked(blob, &mut |console| {
+        check_line(&console.path);
+        check_range(console.registers.base, console.registers.size);
+        assert!(!console.is_chosen);
+        shown += 1;
+        false
+    });
+    assert!(none.is_none() && shown <= blob.len());
     let machine = match Machine::parse(blob) {
         Ok(machine) => machine,
         Err(error) => {

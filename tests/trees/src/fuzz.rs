@@ -67,6 +67,7 @@ const TREE_PIECES: &[&[u8]] = &[
     b"arm,pl011\0",
     b"arm,sbsa-uart\0",
     b"ns16550a\0",
+    b"virtio,mmio\0",
     b"arm,gic-v3\0",
     b"arm,cortex-a15-gic\0",
     b"arm,gic-400\0",
@@ -77,7 +78,9 @@ const TREE_PIECES: &[&[u8]] = &[
 ];
 
 fn tree_seeds() -> Vec<Vec<u8>> {
-    ["wide", "narrow", "methods", "broken", "first-console"].map(crate::blobs::compile).to_vec()
+    ["wide", "narrow", "methods", "broken", "first-console", "virtio-console"]
+        .map(crate::blobs::compile)
+        .to_vec()
 }
 
 const WORDS: [&str; 5] = ["log", "deadline_ms", "reveille.panic", "call_report_ms", "a"];
@@ -141,6 +144,7 @@ const COMMAND_LINE_PIECES: &[&[u8]] = &[
     b"reveille.panic=exit:3",
     b"earlycon=",
     b"earlycon=pl011,0x9000000",
+    b"virtio,",
     b"uart8250,mmio32,",
     b",",
     b"dcc",

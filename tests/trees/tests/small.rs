@@ -316,6 +316,59 @@ fn debug_channel() {
     assert!(error.to_string().ends_with("/gic@1000: no driver for this console"), "{error}");
 }
 
+/// A virtio device is the console if it is named, without its interrupt, and nobody asks it in vain whether it is one if it is not; what may
+/// be asked is shown one after the other, in a damaged tree too.
+#[test]
+fn virtio_console() {
+    use reveille_machine::dt::find_unasked;
+    let blob = compile("virtio-console");
+    let console = machine(&blob).console.expect("a console");
+    assert_eq!((console.path.to_string().as_str(), console.kind), ("/virtio@20000", ConsoleKind::Virtio));
+    assert!(console.is_chosen && console.kind.is_in_memory());
+    assert_eq!((console.registers, console.interrupt), (region(0x2_0000, 0x200), None));
+
+    let mut shown = Vec::new();
+    let none = find_unasked(&blob, &mut |console| {
+        shown.push((console.path.to_string(), console.kind, console.is_chosen));
+        false
+    });
+    assert!(none.is_none());
+    let virtio = |path: &str| (path.to_owned(), ConsoleKind::Virtio, false);
+    let uart = ("/serial@50000".to_owned(), ConsoleKind::Pl011, false);
+    assert_eq!(shown, [virtio("/virtio@20000"), virtio("/virtio@40000"), uart]);
+    let second = |blob: &[u8]| {
+        let mut count = 0;
+        let second = find_unasked(blob, &mut |_| {
+            count += 1;
+            count == 2
+        });
+        second.map(|console| console.path.to_string())
+    };
+    assert_eq!(second(&blob).as_deref(), Some("/virtio@40000"));
+
+    let chosen = |name: &[u8]| {
+        let mut blob = compile("virtio-console");
+        let at = blob.windows(5).position(|window| window == b"free\0").expect("the name");
+        blob[at..at + name.len()].copy_from_slice(name);
+        blob
+    };
+    // Unasked the UART comes first, for it is known to be one.
+    for (name, wanted) in [
+        (b"none", "device tree: /chosen: stdout-path: does not lead to a node"),
+        (b"iomu", "device tree: /virtio@30000: behind an IOMMU"),
+    ] {
+        let blob = chosen(name);
+        let machine = machine(&blob);
+        assert_eq!(machine.console.expect("a console").kind, ConsoleKind::Pl011);
+        assert_eq!(machine.console_note.expect("a note").to_string(), wanted);
+    }
+    let mut damaged = chosen(b"none");
+    let at = damaged.windows(7).position(|window| window == b"serial@").expect("the node");
+    damaged[at - 4..at].copy_from_slice(&[0xde, 0xad, 0xbe, 0xef]);
+    assert_eq!(everything(&damaged), Some(Fault::Structure));
+    assert_eq!(second(&damaged).as_deref(), Some("/virtio@40000"));
+}
+
 /// Of several nodes the right one: by place for PSCI, by order for the GIC, by path and status for the console.
 #[test]
 fn choices() {
