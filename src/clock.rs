@@ -129,6 +129,30 @@ impl From<Duration> for Deadline {
     }
 }
 
+/// How long something is waited for before that is reported: after a while, and each time that this has doubled.
+#[derive(Clone)]
+pub(crate) struct Patience {
+    since: u64,
+    next_report: u64,
+}
+
+impl Patience {
+    /// From `now` on, until `first` ticks later.
+    pub(crate) fn new(now: u64, first: u64) -> Self {
+        Self { since: now, next_report: first }
+    }
+
+    /// The age of the wait in ticks, if it is to be reported `now`.
+    pub(crate) fn is_over(&mut self, now: u64) -> Option<u64> {
+        let age = now.saturating_sub(self.since);
+        if age < self.next_report {
+            return None;
+        }
+        self.next_report = self.next_report.saturating_mul(2);
+        Some(age)
+    }
+}
+
 /// How long hardware is waited for that may never answer. It ends, whatever the counter does.
 ///
 /// By time, because what a look costs is not known: a read of a register takes 50 ns or, under a hypervisor that has it trap, a

@@ -3,7 +3,7 @@
 use super::CallError;
 use super::part::{Part, QueueLine, Run, ran};
 use crate::arch::{regs, timer};
-use crate::clock::{to_duration, to_ticks};
+use crate::clock::{Patience, to_duration, to_ticks};
 use crate::gic::{self, WAKE};
 use crate::holds::Holds;
 use crate::percpu::area::{self, Area, Part as _};
@@ -61,7 +61,7 @@ fn to_wait<T>(begin: impl FnOnce() -> Option<T>) -> Result<T, CallError> {
 
 /// Ticks of the counter, for the stall check.
 #[inline(always)]
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     timer::counter()
 }
 
@@ -106,7 +106,7 @@ pub(super) fn for_long(
         Callees::One(cpu) => (Some(cpu), &CpuSet::EMPTY),
         Callees::Set(set) => (None, set),
     };
-    let mut patience = Patience::new();
+    let mut patience = patience();
     // Down from `LOOKS`, and again: there is no number of looks that a call cannot outlast.
     let mut looks = LOOKS;
     calling.wait(|_| {
@@ -117,7 +117,7 @@ pub(super) fn for_long(
         }
         looks = LOOKS;
         gate::poll_for_another();
-        let report = patience.is_over();
+        let report = patience.is_over(now());
         for cpu in set.iter().chain(one).filter(|cpu| *cpu != own.id) {
             let line = Part::of(own).queue_of(cpu);
             // One that has refused, in a set, may never have been there to be interrupted.
@@ -164,27 +164,9 @@ fn is_running(cpu: CpuId, run: Run) -> bool {
     Part::of(area::of(cpu)).activity.load(Ordering::Relaxed) == run as usize as u64
 }
 
-/// How long a call has been waited for.
-pub(super) struct Patience {
-    since: u64,
-    next_report: u64,
-}
-
-impl Patience {
-    /// From now on.
-    pub(super) fn new() -> Self {
-        Self { since: now(), next_report: REPORT_TICKS.load(Ordering::Relaxed) }
-    }
-
-    /// The age of the call, if it is to be reported: after a while, and each time that this has doubled.
-    pub(super) fn is_over(&mut self) -> Option<u64> {
-        let age = now().saturating_sub(self.since);
-        if age < self.next_report {
-            return None;
-        }
-        self.next_report = self.next_report.saturating_mul(2);
-        Some(age)
-    }
+/// How long a call is waited for from now on, until it is reported.
+pub(super) fn patience() -> Patience {
+    Patience::new(now(), REPORT_TICKS.load(Ordering::Relaxed))
 }
 
 /// One line about a call that takes long. `runs`: the target has begun with it.

@@ -1,9 +1,8 @@
 //! What is printed: a line at a time, each in one piece.
 
 use super::device::{write_bytes, write_raw};
-use crate::arch::{self, regs};
+use crate::arch;
 use crate::clock::Deadline;
-use crate::percpu::area;
 use crate::sync::{SpinGuard, SpinLock};
 use crate::{gate, masking};
 use core::fmt::{self, Write};
@@ -11,8 +10,6 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Held for a whole line, so that lines of different CPUs never mix.
 static LINE: SpinLock<()> = SpinLock::new(());
-/// Who holds it: affinity with bit 63 set; 0: nobody.
-static PRINTER: AtomicU64 = AtomicU64::new(0);
 
 struct Writer;
 
@@ -52,17 +49,13 @@ fn print_with(send: impl FnOnce(&mut Writer)) {
         return;
     }
     gate::poll();
-    let me = || 1 << 63 | regs::affinity();
-    // Relaxed: only this CPU can have written its own name, and nothing else read here is believed.
-    if area::here(|_| PRINTER.load(Ordering::Relaxed) == me()) {
+    if LINE.is_mine() {
         // What this CPU is printing prints something itself: in the middle of its line. Interrupts have been masked since.
         return send(&mut Writer);
     }
     let Some(line) = turn() else { return send(&mut Writer) };
-    PRINTER.store(me(), Ordering::Relaxed);
     tell_dropped();
     send(&mut Writer);
-    PRINTER.store(0, Ordering::Relaxed);
     drop(line);
 }
 

@@ -38,7 +38,8 @@ use crate::{gate, memory};
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
-use note::{NOTE, Note, Noted};
+pub(crate) use note::Noted;
+use note::{NOTE, Note};
 use reveille_machine::BootArgs;
 use reveille_protocol::{Summons, SummonsProgress as Progress};
 

@@ -13,7 +13,9 @@ use crate::backtrace::{self, Backtrace};
 use crate::clock::Instant;
 use crate::context::{How, Name, Resting};
 use crate::memory::stacks;
+use crate::percpu::CpuSet;
 use crate::percpu::area::{self, Area, Part as _};
+use crate::sync::Awaited;
 use crate::{console, context, memory};
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
@@ -97,6 +99,7 @@ pub(super) fn write(cause: Cause<'_>, then: fn() -> &'static str) {
     out!("  image {start:#x} to {end:#x}, build {:016x}\n", memory::build_id());
     if let Some(own) = area::find_current() {
         runs(own);
+        locks(own);
     }
     match cause {
         Cause::Exception(frame) => exception(frame, area::find_current()),
@@ -128,6 +131,7 @@ fn other(area: &Area) {
     if park::how(area).is_none() {
         return;
     }
+    locks(area);
     // SAFETY: the mark is set, looked at just now.
     let evidence = unsafe { ParkMark::of(area).evidence() };
     match evidence {
@@ -182,6 +186,37 @@ fn runs(area: &Area) {
     }
     if let Some(label) = area.label() {
         out!("  {label}\n");
+    }
+}
+
+/// The lock that the CPU of `area` waits for, which has parked or is this one; and the locks that it holds, as far as others wait for them.
+fn locks(area: &Area) {
+    // SAFETY: this CPU, in the middle of whatever it waits for, or one that has parked, of which the mark was seen.
+    let awaited = |area: &Area| unsafe { Awaited::by(area) };
+    if let Some(lock) = awaited(area) {
+        let time = Instant::now().since(Instant::from_ticks(lock.since));
+        out!(
+            "  waits for the lock at {:#x} for {}.{:03} s",
+            lock.address(),
+            time.as_secs(),
+            time.subsec_millis()
+        );
+        match lock.holder() {
+            Some(holder) => out!(", taken on cpu {}\n", holder.cpu()),
+            None => out!(", which is free\n"),
+        }
+    }
+    let own = regs::affinity();
+    let waiting = || {
+        let stays = |area: &&Area| area.mpidr == own || park::how(area).is_some();
+        area::areas().iter().filter(stays).filter_map(|area| Some((area.id, awaited(area)?)))
+    };
+    for (cpu, lock) in waiting().filter(|(_, lock)| lock.holder() == Some(area.owner)) {
+        let others = waiting().filter(|(_, other)| other.address() == lock.address()).map(|(cpu, _)| cpu);
+        let others: CpuSet = others.collect();
+        if others.iter().next() == Some(cpu) {
+            out!("  took the lock at {:#x}, waited for by {others}\n", lock.address());
+        }
     }
 }
 
