@@ -5,39 +5,33 @@
 
 use crate::arch::regs;
 use crate::backtrace::{self, Backtrace};
-use crate::clock::{Deadline, to_duration, to_ticks};
+use crate::clock::{Deadline, Reports, Seconds};
+use crate::console;
 use crate::nmi::{self, Noted};
 use crate::percpu::CpuId;
 use crate::percpu::area;
 use crate::sync::Long;
-use crate::{console, gate};
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use reveille_machine::BootArgs;
 
-/// After this long a lock that is waited for is reported, if the bootarg `lock_report_ms` does not say otherwise.
-const REPORT: Duration = Duration::from_secs(2);
 /// How long the console is waited for.
 const CONSOLE: Duration = Duration::from_millis(200);
 
-/// The time to the first report, in ticks.
-static REPORT_TICKS: AtomicU64 = AtomicU64::new(u64::MAX);
-/// A wait that is reported is a panic (bootarg `lock_report=panic`).
-static PANICS: AtomicBool = AtomicBool::new(false);
+/// When a lock that does not come is reported.
+static REPORTS: Reports = Reports::new();
 /// A CPU makes a report. The others, which may wait for the same lock, come after it.
 static BUSY: AtomicBool = AtomicBool::new(false);
 
 /// Reads the bootargs. By the boot CPU, once the counter's frequency is known.
 pub(crate) fn init(args: BootArgs<'_>) {
-    let report = args.milliseconds("lock_report_ms", REPORT);
-    REPORT_TICKS.store(to_ticks(report), Ordering::Relaxed);
-    PANICS.store(args.chooses("lock_report", "log", "panic"), Ordering::Relaxed);
+    REPORTS.init(args, "lock_report_ms", "lock_report");
 }
 
 /// The time to the first report, in ticks.
 pub(crate) fn after() -> u64 {
-    REPORT_TICKS.load(Ordering::Relaxed)
+    REPORTS.after()
 }
 
 /// The report.
@@ -52,29 +46,17 @@ struct Report<'a> {
 
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (age, turn) = (to_duration(self.long.age), to_duration(self.long.turn));
-        write!(
-            f,
-            "cpu {} waits for the lock at {:#x} for {}.{:03} s",
-            self.own,
-            self.long.lock,
-            age.as_secs(),
-            age.subsec_millis()
-        )?;
-        if let Some(holder) = self.holder {
-            write!(
-                f,
-                ", taken on cpu {holder} {}.{:03} s ago or before",
-                turn.as_secs(),
-                turn.subsec_millis()
-            )?;
+        let Self { long, own, frame, holder, ref noted } = *self;
+        write!(f, "cpu {own} waits for the lock at {:#x} for {}", long.lock, Seconds(long.age))?;
+        if let Some(holder) = holder {
+            write!(f, ", taken on cpu {holder} {} ago or before", Seconds(long.turn))?;
         }
         f.write_str("\n  backtrace:")?;
-        backtrace::write(f, Backtrace::of_record(self.frame))?;
-        match (self.holder, &self.noted) {
-            (Some(holder), Some(noted)) => write!(f, "\ncpu {holder} is here:\n{noted}"),
-            (Some(holder), None) if holder != self.own => write!(f, "\ncpu {holder} does not answer"),
-            _ => Ok(()),
+        backtrace::write(f, &mut Backtrace::of_record(frame))?;
+        match (holder, noted) {
+            (Some(holder), Some(noted)) => write!(f, "\ncpu {holder} is here:\n{noted}\n"),
+            (Some(holder), None) if holder != own => write!(f, "\ncpu {holder} does not answer\n"),
+            _ => f.write_str("\n"),
         }
     }
 }
@@ -82,7 +64,7 @@ impl fmt::Display for Report<'_> {
 /// Says that the calling CPU waits for long. `false`: not now, as another one is about to say such a thing.
 pub(crate) fn tell(long: &Long) -> bool {
     // Relaxed, here and below: nothing is handed over, and whoever comes in between prints in between.
-    if gate::is_stopping() || BUSY.swap(true, Ordering::Relaxed) {
+    if BUSY.swap(true, Ordering::Relaxed) {
         return false;
     }
     let own = area::here(|own| own.id);
@@ -90,12 +72,8 @@ pub(crate) fn tell(long: &Long) -> bool {
     // A thread that waits on the CPU on which another one took the lock is where it is.
     let noted = holder.filter(|holder| *holder != own).and_then(nmi::note);
     let report = Report { long, own, frame: regs::frame_pointer(), holder, noted };
-    console::print_before(Deadline::after(CONSOLE), format_args!("{report}\n"));
+    console::print_before(Deadline::after(CONSOLE), format_args!("{report}"));
     BUSY.store(false, Ordering::Relaxed);
-    assert!(
-        !PANICS.load(Ordering::Relaxed),
-        "cpu {own} has waited too long for the lock at {:#x}",
-        long.lock
-    );
+    assert!(!REPORTS.are_panics(), "a lock is waited for too long");
     true
 }

@@ -75,15 +75,10 @@ const fn without_first(word: u64) -> u64 {
 pub struct Owner(u64);
 
 impl Owner {
-    /// The CPU of this number.
-    ///
-    /// # Panics
-    ///
-    /// If that is `u16::MAX`, which is one too many.
+    /// The CPU of this number. The highest that there is would be taken for the one before it, by name.
     #[must_use]
     pub const fn of(cpu: u16) -> Self {
-        assert!(cpu < u16::MAX, "a word has no room for this number");
-        Self(cpu as u64 + 1)
+        Self(cpu.saturating_add(1) as u64)
     }
 
     /// The one in a word.
@@ -154,18 +149,15 @@ pub enum Seen {
 }
 
 /// What a waiter is to do, having looked.
-#[derive(Debug)]
-#[must_use]
-pub enum Move {
+enum Move {
     /// To look again, as it says.
     Rest(Seen),
-    /// To [try](Turnstile::act) a change of the word.
+    /// To try a change of the word.
     Act(Change),
 }
 
-/// A change of the word, to be tried with interrupts masked.
-#[derive(Debug)]
-pub struct Change {
+/// A change of the word.
+struct Change {
     seen: u64,
     /// Without the holder, where the lock is taken by it.
     new: u64,
@@ -173,7 +165,6 @@ pub struct Change {
 }
 
 /// What it comes to.
-#[derive(Debug)]
 enum End {
     Taken,
     Claimed,
@@ -222,8 +213,8 @@ impl<W: LockWord> Turnstile<W> {
         Waiter { fairness, turns: self.turns(), passed: 0, claim: None, looks: 0, first: 0 }
     }
 
-    /// One look of a waiter. Changes nothing, so interrupts may be open.
-    pub fn see(&self, waiter: &mut Waiter) -> Move {
+    /// What a waiter is to do next. Changes nothing.
+    fn see(&self, waiter: &mut Waiter) -> Move {
         let seen = self.word.load();
         // It may be behind the word, and then the next look finds the turn that this one does not.
         let turns = self.turns();
@@ -252,9 +243,8 @@ impl<W: LockWord> Turnstile<W> {
         Move::Act(Change { seen, new: without_first(seen), end: End::StruckOff })
     }
 
-    /// Tries the change that a waiter, which is `me` now, is to make. With interrupts masked.
-    #[inline(always)]
-    pub fn act(&self, waiter: &mut Waiter, change: Change, me: Owner) -> Seen {
+    /// Tries the change that a waiter, which is `me` now, is to make.
+    fn act(&self, waiter: &mut Waiter, change: Change, me: Owner) -> Seen {
         let holder = if matches!(change.end, End::Taken) { me.0 } else { 0 };
         // Relaxed: `fence` orders where the lock is taken. All changes of claims are read-modify-writes, which keep the Release of the last holder.
         if !self.word.replace(change.seen, change.new | holder) {
@@ -274,8 +264,8 @@ impl<W: LockWord> Turnstile<W> {
         }
     }
 
-    /// A look, and what comes of it. With interrupts masked.
-    #[inline(always)]
+    /// A look of a waiter, which is `me` now, and what comes of it. With interrupts masked. Not inlined: all who wait come by here, and nobody else.
+    #[inline(never)]
     pub fn look(&self, waiter: &mut Waiter, me: Owner) -> Seen {
         match self.see(waiter) {
             Move::Rest(look) => look,

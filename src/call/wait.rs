@@ -3,38 +3,32 @@
 use super::CallError;
 use super::part::{Part, QueueLine, Run, ran};
 use crate::arch::{regs, timer};
-use crate::clock::{Patience, to_duration, to_ticks};
+use crate::clock::{Patience, Reports, Seconds, to_ticks};
 use crate::gic::{self, WAKE};
 use crate::holds::Holds;
 use crate::percpu::area::{self, Area, Part as _};
 use crate::percpu::{CpuId, CpuSet};
 use crate::sync::Atomics;
 use crate::{arch, gate, masking};
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use reveille_machine::BootArgs;
 use reveille_protocol::{Calling, State};
 
 /// A receiver that has taken nothing for this long, although there is something, is sent another SGI.
 const STALL: Duration = Duration::from_millis(1);
-/// After this long a call that is not done is reported, if the bootarg `call_report_ms` does not say otherwise.
-const REPORT: Duration = Duration::from_secs(2);
 /// Looks between two readings of the clock.
 const LOOKS: u32 = 32;
 
 /// [`STALL`] in ticks.
 static STALL_TICKS: AtomicU64 = AtomicU64::new(u64::MAX);
-/// The time to the first report, in ticks.
-static REPORT_TICKS: AtomicU64 = AtomicU64::new(u64::MAX);
-/// A call that is reported is a panic (bootarg `call_report=panic`).
-static PANICS: AtomicBool = AtomicBool::new(false);
+/// When a call that is not done is reported.
+static REPORTS: Reports = Reports::new();
 
 /// Reads the bootargs. By the boot CPU, once the counter's frequency is known.
 pub(crate) fn init(args: BootArgs<'_>) {
     STALL_TICKS.store(to_ticks(STALL), Ordering::Relaxed);
-    let report = args.milliseconds("call_report_ms", REPORT);
-    REPORT_TICKS.store(to_ticks(report), Ordering::Relaxed);
-    PANICS.store(args.chooses("call_report", "log", "panic"), Ordering::Relaxed);
+    REPORTS.init(args, "call_report_ms", "call_report");
 }
 
 /// Masks interrupts to send, if this CPU, whose area comes back, may wait for another afterwards: in thread context, interrupts open.
@@ -166,7 +160,7 @@ fn is_running(cpu: CpuId, run: Run) -> bool {
 
 /// How long a call is waited for from now on, until it is reported.
 pub(super) fn patience() -> Patience {
-    Patience::new(now(), REPORT_TICKS.load(Ordering::Relaxed))
+    Patience::new(now(), REPORTS.after())
 }
 
 /// One line about a call that takes long. `runs`: the target has begun with it.
@@ -179,11 +173,9 @@ pub(super) fn tell(caller: CpuId, target: CpuId, name: &str, runs: bool, age: u6
         State::Online => "not taking interrupts, or handling one",
         _ => "leaving",
     };
-    let age = to_duration(age);
     crate::println!(
-        "call from cpu {caller} to cpu {target} takes {}.{:03} s: {name}; the target is {doing} ({activity:#x})",
-        age.as_secs(),
-        age.subsec_millis()
+        "call from cpu {caller} to cpu {target} takes {}: {name}; the target is {doing} ({activity:#x})",
+        Seconds(age)
     );
-    assert!(!PANICS.load(Ordering::Relaxed), "a call from cpu {caller} to cpu {target} takes too long");
+    assert!(!REPORTS.are_panics(), "a call from cpu {caller} to cpu {target} takes too long");
 }

@@ -10,7 +10,7 @@ use super::park::{self, Evidence, ParkMark};
 use crate::arch::exception::{FRAME_RECORD, FatalFrame, Interrupted, Registers};
 use crate::arch::regs;
 use crate::backtrace::{self, Backtrace};
-use crate::clock::Instant;
+use crate::clock::{Instant, Seconds};
 use crate::context::{How, Name, Resting};
 use crate::memory::stacks;
 use crate::percpu::CpuSet;
@@ -164,7 +164,7 @@ fn own_panic(info: &PanicInfo<'_>) {
 fn called(saved: &Registers, pc: Option<u64>) {
     out!("  pc {:#x} lr {:#x} sp {:#x} spsr {:#x}\n", saved.pc, saved.lr, saved.sp, saved.spsr);
     registers(19, &saved.x);
-    frames(pc.into_iter().chain(Backtrace::of_record(saved.fp)));
+    frames(&mut pc.into_iter().chain(Backtrace::of_record(saved.fp)));
 }
 
 /// What was interrupted: a CPU that was stopped, or a context. `below`: the stack pointer of the thread, if it ran a lower exception level.
@@ -189,34 +189,28 @@ fn runs(area: &Area) {
     }
 }
 
-/// The lock that the CPU of `area` waits for, which has parked or is this one; and the locks that it holds, as far as others wait for them.
+/// The lock that the CPU of `area` waits for, which has parked or is this one, and who waits for what it has itself.
 fn locks(area: &Area) {
-    // SAFETY: this CPU, in the middle of whatever it waits for, or one that has parked, of which the mark was seen.
-    let awaited = |area: &Area| unsafe { Awaited::by(area) };
-    if let Some(lock) = awaited(area) {
-        let time = Instant::now().since(Instant::from_ticks(lock.since));
-        out!(
-            "  waits for the lock at {:#x} for {}.{:03} s",
-            lock.address(),
-            time.as_secs(),
-            time.subsec_millis()
-        );
-        match lock.holder() {
-            Some(holder) => out!(", taken on cpu {}\n", holder.cpu()),
-            None => out!(", which is free\n"),
+    let own = regs::affinity();
+    let mut others = CpuSet::EMPTY;
+    for other in area::areas().iter().filter(|other| other.mpidr == own || park::how(other).is_some()) {
+        // SAFETY: this CPU, in the middle of whatever it waits for, or one that has parked, of which the mark was seen.
+        let Some(lock) = (unsafe { Awaited::by(other) }) else { continue };
+        let holder = lock.holder();
+        if holder == Some(area.owner) {
+            others.insert(other.id);
+        }
+        if other.id == area.id {
+            let time = Instant::now().ticks().saturating_sub(lock.since);
+            out!("  waits for the lock at {:#x} for {}", lock.address(), Seconds(time));
+            if let Some(holder) = holder {
+                out!(", taken on cpu {}", holder.cpu());
+            }
+            out!("\n");
         }
     }
-    let own = regs::affinity();
-    let waiting = || {
-        let stays = |area: &&Area| area.mpidr == own || park::how(area).is_some();
-        area::areas().iter().filter(stays).filter_map(|area| Some((area.id, awaited(area)?)))
-    };
-    for (cpu, lock) in waiting().filter(|(_, lock)| lock.holder() == Some(area.owner)) {
-        let others = waiting().filter(|(_, other)| other.address() == lock.address()).map(|(cpu, _)| cpu);
-        let others: CpuSet = others.collect();
-        if others.iter().next() == Some(cpu) {
-            out!("  took the lock at {:#x}, waited for by {others}\n", lock.address());
-        }
+    if !others.is_empty() {
+        out!("  took what is waited for by {others}\n");
     }
 }
 
@@ -260,7 +254,7 @@ fn resting_context(resting: &Resting) {
         How::Preempted => interrupted(pc, sp, spsr, x, below),
         How::Switched => {
             out!("  pc {pc:#x} sp {sp:#x}\n");
-            frames(core::iter::once(pc).chain(Backtrace::of_record(fp)));
+            frames(&mut core::iter::once(pc).chain(Backtrace::of_record(fp)));
         }
         How::New => {}
     }
@@ -272,9 +266,13 @@ fn all_saved(pc: u64, spsr: u64, x: &[u64; 31], below: u64) {
     registers(0, x);
     if Interrupted::of(spsr) == Interrupted::Below {
         out!("  a lower exception level, entered from here:\n");
-        return frames(Backtrace::of_record(if below == 0 { 0 } else { below.wrapping_add(FRAME_RECORD) }));
+        return frames(&mut Backtrace::of_record(if below == 0 {
+            0
+        } else {
+            below.wrapping_add(FRAME_RECORD)
+        }));
     }
-    frames(Backtrace::of_interrupted(pc, x[30], x[29]));
+    frames(&mut Backtrace::of_interrupted(pc, x[30], x[29]));
 }
 
 fn registers(first: usize, x: &[u64]) {
@@ -287,7 +285,7 @@ fn registers(first: usize, x: &[u64]) {
     }
 }
 
-fn frames(addresses: impl Iterator<Item = u64>) {
+fn frames(addresses: &mut dyn Iterator<Item = u64>) {
     out!("  backtrace:");
     let _ = backtrace::write(&mut Out, addresses);
     out!("\n");

@@ -28,6 +28,7 @@ pub use raw::{RawMutex, RawSpinLock};
 pub(crate) use waiting::{Awaited, Long, Report, Waiting};
 pub(crate) use word::{ALONE, LSE};
 
+use crate::clock::Deadline;
 use crate::percpu::area::{self, Area};
 use crate::{arch, gate, masking};
 use core::cell::UnsafeCell;
@@ -35,7 +36,7 @@ use core::ops::{Deref, DerefMut};
 use core::sync::atomic::AtomicBool;
 #[cfg(feature = "critical-section")]
 use core::sync::atomic::Ordering;
-use reveille_protocol::{Fairness, Held, Move, Owner, Place, Seen};
+use reveille_protocol::{Fairness, Held, Owner, Place, Seen};
 use waiting::Wait;
 use word::{HwLockWord, Turnstile};
 
@@ -153,19 +154,19 @@ impl<T: ?Sized> SpinLock<T> {
         Held::take(Locked(self), masked, own.owner, || is_free(&self.turnstile, own.owner)).map(SpinGuard)
     }
 
-    /// Waits for the lock with interrupts as they are between looks. `None`: this CPU has stopped the others meanwhile.
-    pub(crate) fn lock_openly(&self) -> Option<SpinGuard<'_, T>> {
+    /// Waits for the lock with interrupts as they are between looks. `None`: this CPU has stopped the others meanwhile, or `limit` has passed.
+    pub(crate) fn lock_openly(&self, limit: Option<Deadline>) -> Option<SpinGuard<'_, T>> {
         let mut waiter = self.turnstile.waiter(Fairness::USUAL);
-        let mut wait = Wait::of_thread(&self.turnstile);
+        let mut wait = Wait::openly(&self.turnstile, limit);
         loop {
-            let change = match self.turnstile.see(&mut waiter) {
-                Move::Act(change) => change,
-                Move::Rest(seen) if wait.rest(seen) => continue,
-                Move::Rest(_) => return None,
-            };
-            let (masked, own) = masking::mask_below_nmi_here()?;
-            if self.turnstile.act(&mut waiter, change, own.owner) == Seen::Taken {
-                return Some(SpinGuard(Held::taken(Locked(self), masked)));
+            let (closed, own) = masking::close_below_nmi_here()?;
+            let seen = self.turnstile.look(&mut waiter, own.owner);
+            if seen == Seen::Taken {
+                return Some(SpinGuard(Held::taken(Locked(self), closed.into_masked(own))));
+            }
+            drop(closed);
+            if !wait.rest(seen) {
+                return None;
             }
         }
     }
@@ -192,7 +193,7 @@ impl<T: ?Sized> SpinLock<T> {
 #[cold]
 #[inline(never)]
 fn comes(turnstile: &Turnstile, own: &'static Area) -> bool {
-    let mut wait = Wait::new(turnstile, Some(own));
+    let mut wait = Wait::masked(turnstile, own);
     turnstile.wait(own.owner, Fairness::USUAL, |seen| wait.rest(seen))
 }
 
@@ -227,6 +228,29 @@ impl<T: ?Sized> DerefMut for SpinGuard<'_, T> {
         // SAFETY: this CPU holds the lock, and `self` is borrowed mutably.
         unsafe { &mut *self.0.place().0.data.get() }
     }
+}
+
+impl<T: ?Sized> SpinGuard<'_, T> {
+    /// Gives the lock back, like a drop, by a call: for where that is not worth the room of its instructions.
+    pub(crate) fn end(self) {
+        let lock = self.0.place().0;
+        core::mem::forget(self);
+        // SAFETY: forgotten just now, and with it the only way to the data.
+        unsafe { give_back(&lock.turnstile) };
+    }
+}
+
+/// Gives back a lock whose guard was forgotten, and ends its masked section.
+///
+/// # Safety
+///
+/// This CPU has forgotten that guard, which is taken up again once, and no reference to the data is left.
+#[inline(never)]
+unsafe fn give_back(turnstile: &Turnstile) {
+    // The order of `Held`: a handler that comes as soon as interrupts are open finds the lock given back.
+    turnstile.give_back();
+    // SAFETY: the section of the guard (the caller's).
+    drop(unsafe { masking::Masked::remembered() });
 }
 
 #[cfg(any(feature = "critical-section", feature = "lock_api"))]

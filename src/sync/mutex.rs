@@ -10,7 +10,7 @@ use crate::percpu::area::{self, Area, Part};
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
-use reveille_protocol::{Fairness, Move, Owner, Seen};
+use reveille_protocol::{Fairness, Owner, Seen};
 
 /// A lock for data that threads alone use: interrupts stay open while it is held.
 ///
@@ -67,15 +67,18 @@ impl<T: ?Sized> Mutex<T> {
             return guard;
         }
         let mut waiter = self.turnstile.waiter(Fairness::USUAL);
-        let mut wait = Wait::of_thread(&self.turnstile);
+        let mut wait = Wait::openly(&self.turnstile, None);
         loop {
-            let change = match self.turnstile.see(&mut waiter) {
-                Move::Act(change) => change,
-                Move::Rest(seen) if wait.rest(seen) => continue,
-                Move::Rest(_) => never_comes(&self.turnstile),
-            };
-            if let Some(guard) = self.taken(|words, me| words.act(&mut waiter, change, me) == Seen::Taken) {
+            let mut seen = Seen::Taken;
+            let guard = self.taken(|words, me| {
+                seen = words.look(&mut waiter, me);
+                seen == Seen::Taken
+            });
+            if let Some(guard) = guard {
                 return guard;
+            }
+            if !wait.rest(seen) {
+                never_comes(&self.turnstile);
             }
         }
     }

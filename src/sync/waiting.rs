@@ -4,9 +4,9 @@
 
 use super::word::Turnstile;
 use crate::arch::timer;
-use crate::clock::Patience;
+use crate::clock::{Deadline, Patience};
 use crate::percpu::area::{self, Area, Part};
-use crate::{arch, gate};
+use crate::{arch, gate, masking};
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use reveille_protocol::{Owner, Seen};
 
@@ -53,7 +53,7 @@ pub(crate) struct Awaited {
 }
 
 impl Awaited {
-    /// What the CPU of `area` waits for, if it is seen to wait: see [`Wait::new`].
+    /// What the CPU of `area` waits for, if it is seen to wait: see [`Wait::openly`].
     ///
     /// # Safety
     ///
@@ -82,6 +82,8 @@ pub(super) struct Wait<'a> {
     turnstile: &'a Turnstile,
     /// The CPU that waits, if that is the same one all the while.
     own: Option<&'static Area>,
+    /// When it gives up, in ticks.
+    limit: u64,
     begun: Option<Begun>,
 }
 
@@ -96,26 +98,31 @@ struct Begun {
 }
 
 impl<'a> Wait<'a> {
-    /// Of the CPU of `own`, with interrupts masked or in an image in which no thread moves. `None`: of a thread that may be moved, which is not seen
-    /// to wait.
+    /// Of the CPU of `own`, with interrupts masked.
     #[inline(always)]
-    pub(super) const fn new(turnstile: &'a Turnstile, own: Option<&'static Area>) -> Self {
-        Self { turnstile, own, begun: None }
+    pub(super) const fn masked(turnstile: &'a Turnstile, own: &'static Area) -> Self {
+        Self { turnstile, own: Some(own), limit: u64::MAX, begun: None }
     }
 
-    /// The same of a thread with interrupts open.
+    /// Of whoever calls, until `limit`. A thread that may be moved is not seen to wait.
     #[inline(always)]
-    pub(super) fn of_thread(turnstile: &'a Turnstile) -> Self {
-        Self::new(turnstile, (!area::threads_move()).then(area::current))
+    pub(super) fn openly(turnstile: &'a Turnstile, limit: Option<Deadline>) -> Self {
+        let stays = !area::threads_move() || masking::is_masked();
+        let limit = limit.map_or(u64::MAX, |limit| limit.instant().ticks());
+        Self { turnstile, own: stays.then(area::current), limit, begun: None }
     }
 
-    /// Between two looks. `false`: another holds the lock, and this CPU has stopped it.
+    /// Between two looks. `false`: another holds the lock, and this CPU has stopped it; or the time is up.
     ///
     /// # Panics
     ///
     /// If it is the CPU itself that holds it.
     pub(super) fn rest(&mut self, seen: Seen) -> bool {
         gate::poll();
+        let now = timer::counter();
+        if now >= self.limit {
+            return false;
+        }
         if seen != Seen::Held {
             // No event comes of a claim that is struck off, or taken up.
             arch::yield_now();
@@ -124,20 +131,19 @@ impl<'a> Wait<'a> {
         if gate::is_stopper() {
             return false;
         }
-        self.look_after();
+        self.look_after(now);
         // Partner: the SEV of whoever gives the lock back.
         arch::wfe();
         true
     }
 
-    fn look_after(&mut self) {
+    fn look_after(&mut self, now: u64) {
         let (turnstile, own) = (self.turnstile, self.own);
         let holder = turnstile.holder();
         if own.is_some_and(|own| holder == Some(own.owner)) {
             taken_twice(turnstile);
         }
         let turns = turnstile.turns();
-        let now = timer::counter();
         let begun = self.begun.get_or_insert_with(|| {
             let before = own.map_or((core::ptr::null_mut(), 0), |own| {
                 let Waiting { lock, since } = Waiting::of(own);
@@ -183,7 +189,10 @@ impl Drop for Wait<'_> {
 #[cold]
 #[inline(never)]
 fn taken_twice(turnstile: &Turnstile) -> ! {
-    panic!("the lock at {turnstile:p} is taken twice: this CPU holds it already");
+    panic!(
+        "the lock at {:#x} is taken twice: this CPU holds it already",
+        core::ptr::from_ref(turnstile) as u64
+    );
 }
 
 /// The end of a wait for a lock on the CPU that has stopped the others.
