@@ -65,6 +65,9 @@ fn print_with(limit: Option<Deadline>, send: &dyn Fn()) {
     let line = LINE.lock_openly(limit);
     if line.is_some() {
         tell_dropped();
+    } else if limit.is_some() {
+        // Most likely in the middle of a line.
+        write_raw("\n");
     }
     send();
     if let Some(line) = line {

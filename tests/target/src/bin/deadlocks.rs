@@ -1,7 +1,7 @@
 //! Locks that are waited for for long, or for ever, and what is said of that.
 //!
-//! The bootarg `case=WORD` says of what; `lock_report_ms=50` (the runtime's) is for all but `twice-*`. Wants 3 CPUs where there is another one in
-//! it. `twice-*`, `panic` and `lists` end in a panic, for whoever reads the console.
+//! The bootarg `case=WORD` says of what. `waits` and `waits-once` want the runtime's bootarg `lock_report_ms`, and 4 CPUs and 2; `lists` wants
+//! `lock_report=panic` too, and 3. `twice-*` and `lists` end in a panic, for whoever reads the console.
 
 #![no_std]
 #![no_main]
@@ -44,7 +44,10 @@ fn main(system: &'static System) -> ExitCode {
             twice();
         }
         "waits" => waits(),
-        "panic" | "lists" => lists(),
+        "waits-once" => {
+            held_for(Duration::from_millis(30));
+        }
+        "lists" => lists(),
         _ => println!("deadlocks: case={case}: there is no such case"),
     }
     println!("deadlocks: all good");
@@ -110,15 +113,22 @@ fn launched(target: CpuId, f: fn()) {
     wait_for(1);
 }
 
-/// Each lock is held by CPU 1 for a while, while this CPU waits for it.
-fn waits() {
+/// `FIRST` is held by CPU 1 for so long.
+fn held_for(span: Duration) {
+    static SPAN: AtomicU32 = AtomicU32::new(0);
     println!("deadlocks: scene masked");
+    SPAN.store(span.as_millis() as u32, Ordering::Relaxed);
     launched(cpu(1), || {
         let _held = FIRST.lock();
         AT.store(1, Ordering::Relaxed);
-        compute(HELD);
+        compute(Duration::from_millis(SPAN.load(Ordering::Relaxed).into()));
     });
     drop(FIRST.lock());
+}
+
+/// Each lock is held by CPU 1 for a while, while this CPU waits for it.
+fn waits() {
+    held_for(HELD);
     println!("deadlocks: scene mutex");
     launched(cpu(1), || {
         let _held = MUTEX.lock();
