@@ -2,7 +2,7 @@
 
 use crate::arch::exception::FatalFrame;
 use crate::sync::{Long, Report};
-use crate::{gate, lock_report, panic};
+use crate::{gate, panic, slow_lock};
 
 /// The end of the fatal path: an unhandled exception is a panic of this CPU; one that was stopped parks. Called by the vectors, on the
 /// emergency stack.
@@ -23,10 +23,10 @@ impl gate::Stop for gate::Machine {
 
 impl Report for gate::Machine {
     fn after() -> u64 {
-        lock_report::after()
+        slow_lock::after()
     }
 
     fn tell(long: &Long) -> bool {
-        lock_report::tell(long)
+        slow_lock::tell(long)
     }
 }
