@@ -4,9 +4,9 @@ use crate::arch::{self, timer};
 use crate::dt;
 use core::fmt;
 use core::ops::{Add, Sub};
-use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use core::time::Duration;
-use reveille_machine::CounterErrata;
+use reveille_machine::{BootArgs, CounterErrata};
 
 /// Counter frequency, Hz; never 0, so that nothing ever divides by zero. Until something is known of it the highest that there is.
 static FREQUENCY: AtomicU64 = AtomicU64::new(*USUAL.end());
@@ -126,6 +126,77 @@ impl Deadline {
 impl From<Duration> for Deadline {
     fn from(duration: Duration) -> Self {
         Self::after(duration)
+    }
+}
+
+/// When waits of one kind are reported, and what follows: by two bootargs. Relaxed: set by the boot CPU before any other runs.
+pub(crate) struct Reports {
+    /// The time to the first report, in ticks.
+    after: AtomicU64,
+    /// A report is a panic.
+    panics: AtomicBool,
+}
+
+impl Reports {
+    /// After this long a wait is reported, if the bootargs do not say otherwise.
+    const USUAL: Duration = Duration::from_secs(2);
+
+    /// Never, until the bootargs are read.
+    pub(crate) const fn new() -> Self {
+        Self { after: AtomicU64::new(u64::MAX), panics: AtomicBool::new(false) }
+    }
+
+    /// Reads the bootargs: milliseconds by the name `after`, and `log` or `panic` by the name `what`. By the boot CPU, once the counter's frequency
+    /// is known.
+    #[inline(never)]
+    pub(crate) fn init(&self, args: BootArgs<'_>, after: &str, what: &str) {
+        self.after.store(to_ticks(args.milliseconds(after, Self::USUAL)), Ordering::Relaxed);
+        self.panics.store(args.chooses(what, "log", "panic"), Ordering::Relaxed);
+    }
+
+    /// The time to the first report, in ticks.
+    pub(crate) fn after(&self) -> u64 {
+        self.after.load(Ordering::Relaxed)
+    }
+
+    /// Whether a report is a panic.
+    pub(crate) fn are_panics(&self) -> bool {
+        self.panics.load(Ordering::Relaxed)
+    }
+}
+
+/// How long something is waited for before that is reported: after a while, and each time that this has doubled.
+#[derive(Clone)]
+pub(crate) struct Patience {
+    since: u64,
+    next_report: u64,
+}
+
+impl Patience {
+    /// From `now` on, until `first` ticks later.
+    pub(crate) fn new(now: u64, first: u64) -> Self {
+        Self { since: now, next_report: first }
+    }
+
+    /// The age of the wait in ticks, if it is to be reported `now`.
+    pub(crate) fn is_over(&mut self, now: u64) -> Option<u64> {
+        let age = now.saturating_sub(self.since);
+        if age < self.next_report {
+            return None;
+        }
+        self.next_report = self.next_report.saturating_mul(2);
+        Some(age)
+    }
+}
+
+/// So many ticks, as a number of seconds that is printed.
+pub(crate) struct Seconds(pub(crate) u64);
+
+impl fmt::Display for Seconds {
+    #[inline(never)]
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = to_duration(self.0);
+        write!(f, "{}.{:03} s", time.as_secs(), time.subsec_millis())
     }
 }
 

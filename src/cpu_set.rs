@@ -32,6 +32,11 @@ impl CpuId {
     pub const fn index(self) -> usize {
         self.0 as usize
     }
+
+    /// The same in as many bits as it takes.
+    pub(crate) const fn number(self) -> u16 {
+        self.0
+    }
 }
 
 impl fmt::Display for CpuId {

@@ -29,7 +29,7 @@
 //! | 13 | `bringup` | starting CPUs |
 //! | 12 | `patch` | changing code while it runs |
 //! | 11 | `stop`, `panic` | stop-machine; what happens when a CPU fails |
-//! | 10 | `lifecycle`, `watchdog`, `context` | the right to change which CPUs there are; who looks after them; threads of the application's |
+//! | 10 | `lifecycle`, `watchdog`, `slow_lock`, `context` | the right to change which CPUs there are; who looks after them, and after locks; threads of the application's |
 //! | 9 | `call`, `nmi`, `launch` | what CPUs have each other do |
 //! | 8 | `time`, `console` | timers; what is printed |
 //! | 7 | `irq`, `ending`, `bench` | handlers; what can end a run |
@@ -82,6 +82,7 @@ mod percpu;
 mod platform;
 pub mod power;
 mod psci;
+mod slow_lock;
 mod stop;
 pub mod sync;
 pub mod time;

@@ -72,6 +72,6 @@ pub use survey::Survey;
 pub use sync_call::{Calling, SyncCall};
 pub use timers::{TimerEntry, TimerTable, TimerUse};
 pub use turns::{Awaited, TurnMark, Turns};
-pub use turnstile::{Change, Fairness, Held, Move, Place, Seen, Turnstile, Waiter};
+pub use turnstile::{Fairness, Held, Owner, Place, Seen, Turnstile, Waiter};
 pub use wakes::Wakes;
 pub use watch::{Heartbeat, Look, Watch};

@@ -1,6 +1,6 @@
 //! The backend of this crate's unit tests: the atomics of the host.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use core::sync::atomic::{AtomicU64, Ordering, fence};
 
 use crate::{Arch, LockWord};
 
@@ -24,24 +24,24 @@ impl Arch for Host {
     }
 }
 
-impl LockWord for AtomicU32 {
-    fn new(value: u32) -> Self {
+impl LockWord for AtomicU64 {
+    fn new(value: u64) -> Self {
         Self::new(value)
     }
 
-    fn load(&self) -> u32 {
+    fn load(&self) -> u64 {
         self.load(Ordering::Relaxed)
     }
 
-    fn store(&self, value: u32, order: Ordering) {
+    fn store(&self, value: u64, order: Ordering) {
         self.store(value, order);
     }
 
-    fn clear_low_byte(&self, order: Ordering) {
-        self.fetch_and(!0xff, order);
+    fn clear_low_half(&self, order: Ordering) {
+        self.fetch_and(!0xffff, order);
     }
 
-    fn replace(&self, current: u32, new: u32) -> bool {
+    fn replace(&self, current: u64, new: u64) -> bool {
         self.compare_exchange(current, new, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 

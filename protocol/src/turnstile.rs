@@ -1,23 +1,25 @@
 //! The word of a lock, which lets one through at a time: whoever finds it free, but nobody past one that waits too often.
 //!
 //! ```text
-//!   31 ............. 20   19 .............. 8   7 ........ 0
+//!   63 ............. 40   39 ............. 16   15 ........ 0
 //!  +-------------------+--------------------+-------------+
-//!  | next claim        | claim that is next | 1: held     |    both equal: no claims
+//!  | next claim        | claim that is next | its holder  |    both claims equal: none; no holder: free
 //!  +-------------------+--------------------+-------------+
 //! ```
 //!
 //! A queue in which each has its turn stands still as soon as the one whose turn it is does not run, and under a hypervisor that
 //! takes CPUs away that is most of the time. So here who runs takes what is free, which needs nobody else: a compare-exchange of a word
-//! that is 0 for 1. A second word counts the turns that ended. A waiter that has seen [`Fairness::overtakings`] of them end makes a claim, one
+//! that is 0 for the number of the one that takes it. A second word counts the turns that ended. A waiter that has seen [`Fairness::overtakings`] of them end makes a claim, one
 //! compare-exchange more, and from there on a lock that is given back is for the first of the claims: a word with a claim is
 //! not 0. Claims are numbered as they are made, and wrap.
 //!
 //! A claim is only good for one that runs. Whoever finds a free lock claimed by another, and after [`Fairness::patience`] looks still
 //! unchanged, strikes the claim off: it was made by a CPU that has stopped meanwhile, for a moment or for good, or by a thread that was interrupted.
-//! That one makes another when it comes back. So no waiter holds up anybody, and claims order waiters, while one bit alone excludes them.
+//! That one makes another when it comes back. So no waiter holds up anybody, and claims order waiters, while the number of the holder alone excludes
+//! them. It says who has the lock as well, to those that wait and to whoever makes a report: one that has not taken it, or has given it back, never
+//! finds its own number there.
 //!
-//! To give a lock back is a store to the lowest byte, which nobody else writes while it is held: claims that are made at that moment stay.
+//! To give a lock back is a store to the lowest half-word, which nobody else writes while it is held: claims that are made at that moment stay.
 //!
 //! Each operation but that is done with interrupts masked, for the sake of [`LockWord`]; a lock may be held, and waited for, with
 //! interrupts open.
@@ -26,46 +28,69 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use crate::LockWord;
 
-/// Held, in a word.
-const HELD: u32 = 1;
+/// The number of the holder, in a word.
+const HOLDER: u64 = 0xffff;
 /// Where the claim that is next, and the next to be made, begin in a word.
-const SERVED: u32 = 8;
-const NEXT: u32 = 20;
+const SERVED: u32 = 16;
+const NEXT: u32 = 40;
 /// All the bits of either.
-const CLAIM: u32 = 0xfff;
+const CLAIM: u64 = 0xff_ffff;
 
-const fn is_held(word: u32) -> bool {
-    word & HELD != 0
+const fn is_held(word: u64) -> bool {
+    word & HOLDER != 0
 }
 
 /// The claim that is next, in a word.
-const fn served(word: u32) -> u32 {
+const fn served(word: u64) -> u64 {
     word >> SERVED & CLAIM
 }
 
 /// The next claim to be made, in a word.
-const fn next(word: u32) -> u32 {
+const fn next(word: u64) -> u64 {
     word >> NEXT
 }
 
-const fn has_claims(word: u32) -> bool {
+const fn has_claims(word: u64) -> bool {
     next(word) != served(word)
 }
 
 /// Whether the claim of this number has been made and is not over.
-const fn is_open(word: u32, claim: u32) -> bool {
+const fn is_open(word: u64, claim: u64) -> bool {
     claim.wrapping_sub(served(word)) & CLAIM < next(word).wrapping_sub(served(word)) & CLAIM
 }
 
 /// One claim more. Nothing is carried out of the word.
-const fn with_claim(word: u32) -> u32 {
+const fn with_claim(word: u64) -> u64 {
     word.wrapping_add(1 << NEXT)
 }
 
 /// The claims of a word without the first; 0 if no other is left.
-const fn without_first(word: u32) -> u32 {
+const fn without_first(word: u64) -> u64 {
     let first = served(word).wrapping_add(1) & CLAIM;
     if first == next(word) { 0 } else { next(word) << NEXT | first << SERVED }
+}
+
+/// Who takes a lock: a CPU, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner(u64);
+
+impl Owner {
+    /// The CPU of this number. The highest that there is would be taken for the one before it, by name.
+    #[must_use]
+    pub const fn of(cpu: u16) -> Self {
+        Self(cpu.saturating_add(1) as u64)
+    }
+
+    /// The one in a word.
+    const fn in_word(word: u64) -> Option<Self> {
+        if is_held(word) { Some(Self(word & HOLDER)) } else { None }
+    }
+
+    /// The number of the CPU.
+    #[must_use]
+    pub const fn cpu(self) -> u16 {
+        (self.0 - 1) as u16
+    }
 }
 
 /// How long a waiter lets others go first.
@@ -94,13 +119,13 @@ impl Fairness {
 pub struct Waiter {
     fairness: Fairness,
     /// The count of turns when it looked last.
-    turns: u32,
+    turns: u64,
     /// How many have ended while it waited.
-    passed: u32,
-    claim: Option<u32>,
+    passed: u64,
+    claim: Option<u64>,
     /// Looks at the lock since it was free for the claim `first`.
     looks: u32,
-    first: u32,
+    first: u64,
 }
 
 impl Waiter {
@@ -124,25 +149,22 @@ pub enum Seen {
 }
 
 /// What a waiter is to do, having looked.
-#[derive(Debug)]
-#[must_use]
-pub enum Move {
+enum Move {
     /// To look again, as it says.
     Rest(Seen),
-    /// To [try](Turnstile::act) a change of the word.
+    /// To try a change of the word.
     Act(Change),
 }
 
-/// A change of the word, to be tried with interrupts masked.
-#[derive(Debug)]
-pub struct Change {
-    seen: u32,
-    new: u32,
+/// A change of the word.
+struct Change {
+    seen: u64,
+    /// Without the holder, where the lock is taken by it.
+    new: u64,
     end: End,
 }
 
 /// What it comes to.
-#[derive(Debug)]
 enum End {
     Taken,
     Claimed,
@@ -151,8 +173,8 @@ enum End {
 
 /// The words of a lock.
 ///
-/// Eight bytes at a multiple of eight: on one cache line.
-#[repr(C, align(8))]
+/// Sixteen bytes at a multiple of sixteen: on one cache line.
+#[repr(C, align(16))]
 pub struct Turnstile<W> {
     word: W,
     /// Turns that ended. Written by the holder alone.
@@ -161,7 +183,7 @@ pub struct Turnstile<W> {
 
 impl<W: LockWord> Turnstile<W> {
     /// Both words of a lock that is free.
-    pub const FREE: u32 = 0;
+    pub const FREE: u64 = 0;
 
     /// A lock around two words that hold [`Self::FREE`]. For statics.
     pub const fn from_parts(word: W, turns: W) -> Self {
@@ -174,11 +196,11 @@ impl<W: LockWord> Turnstile<W> {
         Self::from_parts(W::new(Self::FREE), W::new(0))
     }
 
-    /// Takes the lock if it is free, and nobody has a claim.
+    /// `me` takes the lock if it is free, and nobody has a claim.
     #[inline(always)]
     #[must_use = "a lock that was taken has to be given back"]
-    pub fn try_take(&self) -> bool {
-        if !self.word.replace(Self::FREE, HELD) {
+    pub fn try_take(&self, me: Owner) -> bool {
+        if !self.word.replace(Self::FREE, me.0) {
             return false;
         }
         // Acquire: pairs with `give_back`. A fence, because the form for a single CPU has none.
@@ -191,8 +213,8 @@ impl<W: LockWord> Turnstile<W> {
         Waiter { fairness, turns: self.turns(), passed: 0, claim: None, looks: 0, first: 0 }
     }
 
-    /// One look of a waiter. Changes nothing, so interrupts may be open.
-    pub fn see(&self, waiter: &mut Waiter) -> Move {
+    /// What a waiter is to do next. Changes nothing.
+    fn see(&self, waiter: &mut Waiter) -> Move {
         let seen = self.word.load();
         // It may be behind the word, and then the next look finds the turn that this one does not.
         let turns = self.turns();
@@ -206,9 +228,9 @@ impl<W: LockWord> Turnstile<W> {
         let is_first = waiter.claim == Some(served(seen));
         if !is_held(seen) && (is_first || !has_claims(seen)) {
             let claims = if is_first { without_first(seen) } else { 0 };
-            return Move::Act(Change { seen, new: HELD | claims, end: End::Taken });
+            return Move::Act(Change { seen, new: claims, end: End::Taken });
         }
-        if waiter.claim.is_none() && waiter.passed >= waiter.fairness.overtakings {
+        if waiter.claim.is_none() && waiter.passed >= waiter.fairness.overtakings.into() {
             return Move::Act(Change { seen, new: with_claim(seen), end: End::Claimed });
         }
         if is_held(seen) {
@@ -221,11 +243,11 @@ impl<W: LockWord> Turnstile<W> {
         Move::Act(Change { seen, new: without_first(seen), end: End::StruckOff })
     }
 
-    /// Tries the change that a waiter is to make. With interrupts masked.
-    #[inline(always)]
-    pub fn act(&self, waiter: &mut Waiter, change: Change) -> Seen {
+    /// Tries the change that a waiter, which is `me` now, is to make.
+    fn act(&self, waiter: &mut Waiter, change: Change, me: Owner) -> Seen {
+        let holder = if matches!(change.end, End::Taken) { me.0 } else { 0 };
         // Relaxed: `fence` orders where the lock is taken. All changes of claims are read-modify-writes, which keep the Release of the last holder.
-        if !self.word.replace(change.seen, change.new) {
+        if !self.word.replace(change.seen, change.new | holder) {
             return Seen::Again;
         }
         match change.end {
@@ -242,21 +264,21 @@ impl<W: LockWord> Turnstile<W> {
         }
     }
 
-    /// A look, and what comes of it. With interrupts masked.
-    #[inline(always)]
-    pub fn look(&self, waiter: &mut Waiter) -> Seen {
+    /// A look of a waiter, which is `me` now, and what comes of it. With interrupts masked. Not inlined: all who wait come by here, and nobody else.
+    #[inline(never)]
+    pub fn look(&self, waiter: &mut Waiter, me: Owner) -> Seen {
         match self.see(waiter) {
             Move::Rest(look) => look,
-            Move::Act(change) => self.act(waiter, change),
+            Move::Act(change) => self.act(waiter, change, me),
         }
     }
 
-    /// Looks until the lock is taken, with interrupts masked, or until `pause`, which is told what was seen, says no. Whether it was taken.
+    /// Looks until `me` has taken the lock, with interrupts masked, or until `pause`, which is told what was seen, says no. Whether it was taken.
     #[inline(always)]
-    pub fn wait(&self, fairness: Fairness, mut pause: impl FnMut(Seen) -> bool) -> bool {
+    pub fn wait(&self, me: Owner, fairness: Fairness, mut pause: impl FnMut(Seen) -> bool) -> bool {
         let mut waiter = self.waiter(fairness);
         loop {
-            match self.look(&mut waiter) {
+            match self.look(&mut waiter, me) {
                 Seen::Taken => return true,
                 seen if !pause(seen) => return false,
                 _ => {}
@@ -270,9 +292,16 @@ impl<W: LockWord> Turnstile<W> {
         is_held(self.word.load())
     }
 
-    /// How many turns have ended; wraps. Relaxed, likewise.
+    /// Who has the lock. Relaxed, likewise: late for others; but a CPU that has interrupts masked finds itself exactly if it has the lock, as nobody
+    /// else writes its number.
+    #[inline]
+    pub fn holder(&self) -> Option<Owner> {
+        Owner::in_word(self.word.load())
+    }
+
+    /// How many turns have ended. Relaxed, likewise.
     #[inline(always)]
-    pub fn turns(&self) -> u32 {
+    pub fn turns(&self) -> u64 {
         self.turns.load()
     }
 
@@ -282,7 +311,7 @@ impl<W: LockWord> Turnstile<W> {
         // Relaxed: for whoever counts; written by holders alone, one after the other.
         self.turns.store(self.turns.load().wrapping_add(1), Relaxed);
         // Release: pairs with the fence of the next holder.
-        self.word.clear_low_byte(Release);
+        self.word.clear_low_half(Release);
         W::wake();
     }
 }
@@ -332,11 +361,11 @@ impl<P: Place> Drop for Turn<P> {
 }
 
 impl<P: Place, M> Held<P, M> {
-    /// Takes the lock if it is free. If it is not, `otherwise` [waits](Turnstile::wait) for it, or does not, and says whether it has taken
+    /// `me` takes the lock if it is free. If it is not, `otherwise` [waits](Turnstile::wait) for it, or does not, and says whether it has taken
     /// it. Interrupts are masked by `mask`.
     #[inline(always)]
-    pub fn take(place: P, mask: M, otherwise: impl FnOnce() -> bool) -> Option<Self> {
-        if !place.turnstile().try_take() && !otherwise() {
+    pub fn take(place: P, mask: M, me: Owner, otherwise: impl FnOnce() -> bool) -> Option<Self> {
+        if !place.turnstile().try_take(me) && !otherwise() {
             return None;
         }
         Some(Self::taken(place, mask))
@@ -360,30 +389,34 @@ mod tests {
     extern crate std;
 
     use core::cell::Cell;
-    use core::sync::atomic::AtomicU32;
+    use core::sync::atomic::AtomicU64;
     use std::vec::Vec;
 
     use super::*;
 
-    type Lock = Turnstile<AtomicU32>;
+    type Lock = Turnstile<AtomicU64>;
+
+    /// More than a byte has room for.
+    const ME: Owner = Owner::of(0x2ff);
+    const HELD: u64 = ME.0;
 
     const FAIRNESS: Fairness = Fairness { overtakings: 2, patience: 3 };
 
-    fn word(lock: &Lock) -> u32 {
+    fn word(lock: &Lock) -> u64 {
         lock.word.load(Relaxed)
     }
 
     /// Takes a free lock and gives it back.
     fn passes(lock: &Lock) -> bool {
-        Held::take(lock, (), || false).is_some()
+        Held::take(lock, (), ME, || false).is_some()
     }
 
     /// One that has a claim, on a lock that is held.
     fn claimant(lock: &Lock) -> Waiter {
         let mut waiter = lock.waiter(Fairness { overtakings: 0, ..FAIRNESS });
-        assert_eq!(lock.look(&mut waiter), Seen::Again);
+        assert_eq!(lock.look(&mut waiter, ME), Seen::Again);
         assert!(waiter.has_claim());
-        assert_eq!(lock.look(&mut waiter), Seen::Held);
+        assert_eq!(lock.look(&mut waiter, ME), Seen::Held);
         waiter
     }
 
@@ -392,9 +425,12 @@ mod tests {
         let lock = Lock::new();
         for turns in 0..2 {
             assert!(!lock.is_held());
-            assert!(lock.try_take());
-            assert!(lock.is_held() && !lock.try_take() && !passes(&lock));
-            assert!(!lock.wait(FAIRNESS, |look| look != Seen::Held), "does not wait for a lock that is held");
+            assert!(lock.try_take(ME));
+            assert!(lock.holder() == Some(ME) && lock.is_held() && !lock.try_take(ME) && !passes(&lock));
+            assert!(
+                !lock.wait(ME, FAIRNESS, |look| look != Seen::Held),
+                "does not wait for a lock that is held"
+            );
             assert_eq!(lock.turns(), turns);
             lock.give_back();
         }
@@ -406,18 +442,18 @@ mod tests {
         let lock = Lock::new();
         let mut waiter = lock.waiter(FAIRNESS);
         for _ in 0..FAIRNESS.overtakings {
-            assert!(lock.try_take());
-            assert_eq!(lock.look(&mut waiter), Seen::Held);
+            assert!(lock.try_take(ME));
+            assert_eq!(lock.look(&mut waiter, ME), Seen::Held);
             assert!(!waiter.has_claim());
             lock.give_back();
         }
-        assert!(lock.try_take());
-        assert_eq!(lock.look(&mut waiter), Seen::Again);
+        assert!(lock.try_take(ME));
+        assert_eq!(lock.look(&mut waiter, ME), Seen::Again);
         assert!(waiter.has_claim());
-        assert_eq!(lock.look(&mut waiter), Seen::Held);
+        assert_eq!(lock.look(&mut waiter, ME), Seen::Held);
         lock.give_back();
-        assert!(!lock.is_held() && !lock.try_take(), "a free lock that is claimed is not taken");
-        assert_eq!(lock.look(&mut waiter), Seen::Taken);
+        assert!(!lock.is_held() && !lock.try_take(ME), "a free lock that is claimed is not taken");
+        assert_eq!(lock.look(&mut waiter, ME), Seen::Taken);
         lock.give_back();
         assert_eq!(word(&lock), Lock::FREE, "no claim is left");
     }
@@ -426,17 +462,17 @@ mod tests {
     fn claims_in_their_order_and_round_the_corner() {
         // The next claim is the last one before 0.
         let lock =
-            Lock::from_parts(AtomicU32::new(0xfff << NEXT | 0xfff << SERVED), AtomicU32::new(u32::MAX));
-        assert!(passes(&lock) || lock.wait(FAIRNESS, |_| false), "no claims, whatever their number");
+            Lock::from_parts(AtomicU64::new(CLAIM << NEXT | CLAIM << SERVED), AtomicU64::new(u64::MAX));
+        assert!(passes(&lock) || lock.wait(ME, FAIRNESS, |_| false), "no claims, whatever their number");
         assert_eq!(word(&lock), HELD);
-        lock.word.store(0xfff << NEXT | 0xfff << SERVED | HELD, Relaxed);
+        lock.word.store(CLAIM << NEXT | CLAIM << SERVED | HELD, Relaxed);
         let mut claimants: Vec<_> = (0..3).map(|_| claimant(&lock)).collect();
         for first in 0..3 {
             lock.give_back();
             for late in (first + 1..3).rev() {
-                assert_eq!(lock.look(&mut claimants[late]), Seen::Again, "not its turn");
+                assert_eq!(lock.look(&mut claimants[late], ME), Seen::Again, "not its turn");
             }
-            assert_eq!(lock.look(&mut claimants[first]), Seen::Taken);
+            assert_eq!(lock.look(&mut claimants[first], ME), Seen::Taken);
         }
         lock.give_back();
         assert_eq!(word(&lock), Lock::FREE);
@@ -446,45 +482,49 @@ mod tests {
     #[test]
     fn the_claim_of_one_that_does_not_run_is_struck_off() {
         let lock = Lock::new();
-        assert!(lock.try_take());
+        assert!(lock.try_take(ME));
         let (mut gone, mut back) = (claimant(&lock), claimant(&lock));
         lock.give_back();
         let mut waiter = lock.waiter(FAIRNESS.without_claim());
         for _ in 0..2 {
             for _ in 0..FAIRNESS.patience {
                 let before = word(&lock);
-                assert_eq!(lock.look(&mut waiter), Seen::Again);
+                assert_eq!(lock.look(&mut waiter, ME), Seen::Again);
                 assert_eq!(word(&lock), before, "no patience");
             }
-            assert_eq!(lock.look(&mut waiter), Seen::Again);
+            assert_eq!(lock.look(&mut waiter, ME), Seen::Again);
         }
-        assert_eq!(lock.look(&mut waiter), Seen::Taken);
+        assert_eq!(lock.look(&mut waiter, ME), Seen::Taken);
         assert_eq!(word(&lock), HELD);
         // It comes back, and makes another.
-        assert_eq!(lock.look(&mut back), Seen::Again);
+        assert_eq!(lock.look(&mut back, ME), Seen::Again);
         assert!(back.has_claim());
-        assert_eq!(lock.look(&mut gone), Seen::Held, "both claims had this number: it is taken for the same");
+        assert_eq!(
+            lock.look(&mut gone, ME),
+            Seen::Held,
+            "both claims had this number: it is taken for the same"
+        );
         lock.give_back();
-        assert_eq!(lock.look(&mut back), Seen::Taken);
-        assert_eq!(lock.look(&mut gone), Seen::Again);
+        assert_eq!(lock.look(&mut back, ME), Seen::Taken);
+        assert_eq!(lock.look(&mut gone, ME), Seen::Again);
     }
 
     #[test]
     fn patience_begins_anew_with_each_turn() {
         let lock = Lock::new();
-        assert!(lock.try_take());
+        assert!(lock.try_take(ME));
         let mut first = claimant(&lock);
         let _second = claimant(&lock);
         lock.give_back();
         let mut waiter = lock.waiter(FAIRNESS.without_claim());
         for _ in 0..FAIRNESS.patience {
-            assert_eq!(lock.look(&mut waiter), Seen::Again);
+            assert_eq!(lock.look(&mut waiter, ME), Seen::Again);
         }
-        assert_eq!(lock.look(&mut first), Seen::Taken);
+        assert_eq!(lock.look(&mut first, ME), Seen::Taken);
         lock.give_back();
         for _ in 0..FAIRNESS.patience {
             let before = word(&lock);
-            assert_eq!(lock.look(&mut waiter), Seen::Again);
+            assert_eq!(lock.look(&mut waiter, ME), Seen::Again);
             assert_eq!(word(&lock), before, "no patience with the second");
         }
     }
@@ -494,8 +534,8 @@ mod tests {
         let lock = Lock::new();
         let mut waiter = lock.waiter(FAIRNESS);
         let Move::Act(change) = lock.see(&mut waiter) else { panic!("free") };
-        assert!(lock.try_take());
-        assert_eq!(lock.act(&mut waiter, change), Seen::Again);
+        assert!(lock.try_take(ME));
+        assert_eq!(lock.act(&mut waiter, change, ME), Seen::Again);
         assert_eq!(word(&lock), HELD);
     }
 
@@ -508,7 +548,7 @@ mod tests {
             }
         }
         let (lock, free) = (Lock::new(), Cell::new(false));
-        drop(Held::take(&lock, Mask(&lock, &free), || unreachable!()));
+        drop(Held::take(&lock, Mask(&lock, &free), ME, || unreachable!()));
         assert!(free.get(), "open before the lock is free");
     }
 }

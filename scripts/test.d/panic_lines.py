@@ -24,6 +24,7 @@ BACKTRACE = re.compile(r"  backtrace:((?: 0x[0-9a-f]+(?: \(\d+ times\))?)*)( \.\
 HOW = "preempted|switched away|not begun"
 CONTEXT = re.compile(rf"(?:context (.+)|(home of cpu \d+)): ({HOW})(?:, bound to cpu (\d+))?")
 MORE = re.compile(r"\d+ more contexts (?:were preempted|have switched away or not begun)")
+LOCK = re.compile(r"  waits for the lock at 0x[0-9a-f]+ for \d+\.\d{3} s(?:, taken on cpu \d+)?|  took what is waited for by \{[0-9,-]+\}")
 WAITS = re.compile(r"  pc (0x[0-9a-f]+) sp 0x[0-9a-f]+")
 BELOW = "  a lower exception level, entered from here:"
 END = re.compile(
@@ -137,6 +138,8 @@ class Report:
                         raise Wrong(f"line {self.at}: {address} is not in the image")
                 return addresses
             elif line == BELOW and row == 31 and self.lines[self.at - 2].startswith("  x28 "):
+                pass
+            elif LOCK.fullmatch(line) and not placed:
                 pass
             elif line.startswith("  ") and not self.lines[self.at - 2].startswith("  x") and said < 4:
                 said += 1

@@ -70,6 +70,15 @@ pub(crate) fn set_thread_pointer(value: u64) {
     }
 }
 
+/// Where the function into which this is inlined, or one that it was inlined into, has its frame record (AAPCS64 6.4.6).
+#[inline(always)]
+pub(crate) fn frame_pointer() -> u64 {
+    let record: u64;
+    // SAFETY: reads a register.
+    unsafe { asm!("mov {}, x29", out(reg) record, options(nomem, nostack, preserves_flags)) };
+    record
+}
+
 /// Whether an IRQ is pending that `DAIF.I` holds back, and nothing else (Arm ARM D24.2.93, ISR_EL1.I).
 pub(crate) fn irq_is_pending() -> bool {
     let pending: u64;

@@ -16,12 +16,17 @@ const STACKS: usize = 4;
 
 /// Writes addresses, each after a blank, those that repeat themselves once and with their number: the way into a recursion
 /// is worth more than the recursion.
-pub(crate) fn write(out: &mut impl fmt::Write, addresses: impl Iterator<Item = u64>) -> fmt::Result {
-    let mut frames = addresses.peekable();
+#[inline(never)]
+pub(crate) fn write(out: &mut dyn fmt::Write, frames: &mut dyn Iterator<Item = u64>) -> fmt::Result {
+    let mut following = frames.next();
     for _ in 0..ENTRIES {
-        let Some(address) = frames.next() else { return Ok(()) };
+        let Some(address) = following else { return Ok(()) };
         let mut times = 1;
-        while frames.next_if_eq(&address).is_some() {
+        loop {
+            following = frames.next();
+            if following != Some(address) {
+                break;
+            }
             times += 1;
         }
         write!(out, " {address:#x}")?;
@@ -29,7 +34,7 @@ pub(crate) fn write(out: &mut impl fmt::Write, addresses: impl Iterator<Item = u
             write!(out, " ({times} times)")?;
         }
     }
-    if frames.next().is_some() { out.write_str(" ...") } else { Ok(()) }
+    if following.is_some() { out.write_str(" ...") } else { Ok(()) }
 }
 
 /// The functions that a CPU is in, innermost first, each by the address of an instruction of it: that of the call which it

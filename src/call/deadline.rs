@@ -3,7 +3,7 @@
 use super::CallError;
 use super::part::Part;
 use super::post::{PostError, push};
-use super::wait::{self, Patience, UnderWay, mask_to_wait};
+use super::wait::{self, UnderWay, mask_to_wait, patience};
 use crate::clock::Deadline;
 use crate::percpu::CpuId;
 use crate::percpu::area::Part as _;
@@ -80,7 +80,7 @@ where
         gate::poll_for_another();
         arch::yield_now();
     }
-    let mut patience = Patience::new();
+    let mut patience = patience();
     let mut pending = pending;
     loop {
         let state = pending.state();
@@ -93,7 +93,7 @@ where
             _ => {}
         }
         gate::poll_for_another();
-        let report = patience.is_over();
+        let report = patience.is_over(wait::now());
         if let Some(age) = report {
             wait::tell(own.id, cpu, core::any::type_name::<F>(), state == DeadlineState::Running, age);
         }

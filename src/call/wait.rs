@@ -3,38 +3,32 @@
 use super::CallError;
 use super::part::{Part, QueueLine, Run, ran};
 use crate::arch::{regs, timer};
-use crate::clock::{to_duration, to_ticks};
+use crate::clock::{Patience, Reports, Seconds, to_ticks};
 use crate::gic::{self, WAKE};
 use crate::holds::Holds;
 use crate::percpu::area::{self, Area, Part as _};
 use crate::percpu::{CpuId, CpuSet};
 use crate::sync::Atomics;
 use crate::{arch, gate, masking};
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use reveille_machine::BootArgs;
 use reveille_protocol::{Calling, State};
 
 /// A receiver that has taken nothing for this long, although there is something, is sent another SGI.
 const STALL: Duration = Duration::from_millis(1);
-/// After this long a call that is not done is reported, if the bootarg `call_report_ms` does not say otherwise.
-const REPORT: Duration = Duration::from_secs(2);
 /// Looks between two readings of the clock.
 const LOOKS: u32 = 32;
 
 /// [`STALL`] in ticks.
 static STALL_TICKS: AtomicU64 = AtomicU64::new(u64::MAX);
-/// The time to the first report, in ticks.
-static REPORT_TICKS: AtomicU64 = AtomicU64::new(u64::MAX);
-/// A call that is reported is a panic (bootarg `call_report=panic`).
-static PANICS: AtomicBool = AtomicBool::new(false);
+/// When a call that is not done is reported.
+static REPORTS: Reports = Reports::new();
 
 /// Reads the bootargs. By the boot CPU, once the counter's frequency is known.
 pub(crate) fn init(args: BootArgs<'_>) {
     STALL_TICKS.store(to_ticks(STALL), Ordering::Relaxed);
-    let report = args.milliseconds("call_report_ms", REPORT);
-    REPORT_TICKS.store(to_ticks(report), Ordering::Relaxed);
-    PANICS.store(args.chooses("call_report", "log", "panic"), Ordering::Relaxed);
+    REPORTS.init(args, "call_report_ms", "call_report");
 }
 
 /// Masks interrupts to send, if this CPU, whose area comes back, may wait for another afterwards: in thread context, interrupts open.
@@ -61,7 +55,7 @@ fn to_wait<T>(begin: impl FnOnce() -> Option<T>) -> Result<T, CallError> {
 
 /// Ticks of the counter, for the stall check.
 #[inline(always)]
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     timer::counter()
 }
 
@@ -106,7 +100,7 @@ pub(super) fn for_long(
         Callees::One(cpu) => (Some(cpu), &CpuSet::EMPTY),
         Callees::Set(set) => (None, set),
     };
-    let mut patience = Patience::new();
+    let mut patience = patience();
     // Down from `LOOKS`, and again: there is no number of looks that a call cannot outlast.
     let mut looks = LOOKS;
     calling.wait(|_| {
@@ -117,7 +111,7 @@ pub(super) fn for_long(
         }
         looks = LOOKS;
         gate::poll_for_another();
-        let report = patience.is_over();
+        let report = patience.is_over(now());
         for cpu in set.iter().chain(one).filter(|cpu| *cpu != own.id) {
             let line = Part::of(own).queue_of(cpu);
             // One that has refused, in a set, may never have been there to be interrupted.
@@ -164,27 +158,9 @@ fn is_running(cpu: CpuId, run: Run) -> bool {
     Part::of(area::of(cpu)).activity.load(Ordering::Relaxed) == run as usize as u64
 }
 
-/// How long a call has been waited for.
-pub(super) struct Patience {
-    since: u64,
-    next_report: u64,
-}
-
-impl Patience {
-    /// From now on.
-    pub(super) fn new() -> Self {
-        Self { since: now(), next_report: REPORT_TICKS.load(Ordering::Relaxed) }
-    }
-
-    /// The age of the call, if it is to be reported: after a while, and each time that this has doubled.
-    pub(super) fn is_over(&mut self) -> Option<u64> {
-        let age = now().saturating_sub(self.since);
-        if age < self.next_report {
-            return None;
-        }
-        self.next_report = self.next_report.saturating_mul(2);
-        Some(age)
-    }
+/// How long a call is waited for from now on, until it is reported.
+pub(super) fn patience() -> Patience {
+    Patience::new(now(), REPORTS.after())
 }
 
 /// One line about a call that takes long. `runs`: the target has begun with it.
@@ -197,11 +173,9 @@ pub(super) fn tell(caller: CpuId, target: CpuId, name: &str, runs: bool, age: u6
         State::Online => "not taking interrupts, or handling one",
         _ => "leaving",
     };
-    let age = to_duration(age);
     crate::println!(
-        "call from cpu {caller} to cpu {target} takes {}.{:03} s: {name}; the target is {doing} ({activity:#x})",
-        age.as_secs(),
-        age.subsec_millis()
+        "call from cpu {caller} to cpu {target} takes {}: {name}; the target is {doing} ({activity:#x})",
+        Seconds(age)
     );
-    assert!(!PANICS.load(Ordering::Relaxed), "a call from cpu {caller} to cpu {target} takes too long");
+    assert!(!REPORTS.are_panics(), "a call from cpu {caller} to cpu {target} takes too long");
 }

@@ -1,18 +1,14 @@
 //! What is printed: a line at a time, each in one piece.
 
 use super::device::{write_bytes, write_raw};
-use crate::arch::{self, regs};
 use crate::clock::Deadline;
-use crate::percpu::area;
-use crate::sync::{SpinGuard, SpinLock};
+use crate::sync::SpinLock;
 use crate::{gate, masking};
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Held for a whole line, so that lines of different CPUs never mix.
 static LINE: SpinLock<()> = SpinLock::new(());
-/// Who holds it: affinity with bit 63 set; 0: nobody.
-static PRINTER: AtomicU64 = AtomicU64::new(0);
 
 struct Writer;
 
@@ -28,23 +24,31 @@ impl Write for Writer {
 /// What [`print!`](crate::print) calls.
 #[doc(hidden)]
 pub fn print(arguments: fmt::Arguments<'_>) {
-    print_with(|writer| {
-        // The writer never fails; a `Display` that does has said so in its own output.
-        let _ = writer.write_fmt(arguments);
-    });
+    print_with(None, &|| write_out(arguments));
 }
 
 /// Sends `bytes` to the console as they are, in one piece, and nothing else in between.
 ///
 /// From any context, at the price of [`print!`](crate::print); at NMI level they are dropped.
 pub fn write(bytes: &[u8]) {
-    print_with(|_| write_bytes(bytes));
+    print_with(None, &|| write_bytes(bytes));
 }
 
-fn print_with(send: impl FnOnce(&mut Writer)) {
+/// Prints in one piece if the console's lock can be had before `limit`, else past it: whoever holds it may be the one
+/// that this is about.
+pub(crate) fn print_before(limit: Deadline, arguments: fmt::Arguments<'_>) {
+    print_with(Some(limit), &|| write_out(arguments));
+}
+
+fn write_out(arguments: fmt::Arguments<'_>) {
+    // The writer never fails; a `Display` that does has said so in its own output.
+    let _ = Writer.write_fmt(arguments);
+}
+
+fn print_with(limit: Option<Deadline>, send: &dyn Fn()) {
     // Who has stopped the others prints past the lock: one of them may hold it.
     if gate::is_stopper() {
-        return send(&mut Writer);
+        return send();
     }
     if masking::in_nmi() {
         // The line may be this CPU's own.
@@ -52,24 +56,23 @@ fn print_with(send: impl FnOnce(&mut Writer)) {
         return;
     }
     gate::poll();
-    let me = || 1 << 63 | regs::affinity();
-    // Relaxed: only this CPU can have written its own name, and nothing else read here is believed.
-    if area::here(|_| PRINTER.load(Ordering::Relaxed) == me()) {
+    if LINE.is_mine() {
         // What this CPU is printing prints something itself: in the middle of its line. Interrupts have been masked since.
-        return send(&mut Writer);
+        return send();
     }
-    let Some(line) = turn() else { return send(&mut Writer) };
-    PRINTER.store(me(), Ordering::Relaxed);
-    tell_dropped();
-    send(&mut Writer);
-    PRINTER.store(0, Ordering::Relaxed);
-    drop(line);
-}
-
-/// The right to print a line. `None`: nobody else prints any more.
-fn turn() -> Option<SpinGuard<'static, ()>> {
-    // A function at NMI level, or a handler of this CPU, may have stopped the others meanwhile, whoever has the line among them.
-    if masking::is_masked() { LINE.lock_unless_stopped() } else { LINE.lock_openly() }
+    // None: nobody else prints any more, or the time is up. A function at NMI level, or a handler of this CPU, may have stopped the others
+    // meanwhile, whoever has the line among them.
+    let line = LINE.lock_openly(limit);
+    if line.is_some() {
+        tell_dropped();
+    } else if limit.is_some() {
+        // Most likely in the middle of a line.
+        write_raw("\n");
+    }
+    send();
+    if let Some(line) = line {
+        line.end();
+    }
 }
 
 /// How often something was to be printed at NMI level since that was told last. Relaxed: a number, and nothing behind it.
@@ -82,23 +85,6 @@ fn tell_dropped() {
     }
     let count = DROPPED.swap(0, Ordering::Relaxed);
     let _ = Writer.write_fmt(format_args!("(dropped here: {count} printed at NMI level)\n"));
-}
-
-/// Prints in one piece if the console's lock can be had before `limit`, else past it: whoever holds it may be the one
-/// that this is about.
-pub(crate) fn print_before(limit: Deadline, arguments: fmt::Arguments<'_>) {
-    let line = loop {
-        match LINE.try_lock() {
-            Some(line) => break Some(line),
-            None if limit.has_passed() => break None,
-            None => {
-                gate::poll();
-                arch::yield_now();
-            }
-        }
-    };
-    let _ = Writer.write_fmt(arguments);
-    drop(line);
 }
 
 /// Prints past the lock. Only for the CPU that holds the panic gate, when all others are stopped or are about to

@@ -27,6 +27,12 @@ impl Reminder {
         Self::starting(sgi, 0, limit)
     }
 
+    /// For an SGI that is not sent yet: it is at the first look, and then every [`REMIND`].
+    pub(crate) fn at_once(sgi: Sgi) -> Self {
+        let every = REMIND_TICKS.load(Ordering::Relaxed);
+        Self { sgi, every, most: every, next: 0 }
+    }
+
     /// The same, but first after a 32nd of that time, then after twice that, and so on.
     #[inline(always)]
     pub(crate) fn early(sgi: Sgi, limit: Deadline) -> Self {

@@ -105,6 +105,6 @@ pub(super) fn ask_self(own: &'static Area, _lock: &Lifecycle) -> Result<(), Hotp
     if !wants_to_be_asked() || Holds::of(own).is_for_ever() {
         return Ok(());
     }
-    let _masked = masking::mask();
+    let _masked = masking::mask_rarely();
     asked_all(own.id).map_err(|reason| HotplugError::Held(Hold::Application(reason)))
 }

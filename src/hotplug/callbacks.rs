@@ -117,12 +117,16 @@ fn add(pair: Pair, added: impl FnOnce(usize)) -> Result<(), RegisterError> {
         list.pairs.iter_mut().enumerate().find(|(_, pair)| pair.is_none()).ok_or(RegisterError::Full)?;
     *free = Some(pair);
     added(index);
+    list.end();
     Ok(())
 }
 
 fn pair(index: usize) -> Option<Pair> {
     // Copied out: nothing is locked while a callback runs.
-    LIST.lock().pairs.get(index).copied().flatten()
+    let list = LIST.lock();
+    let pair = list.pairs.get(index).copied().flatten();
+    list.end();
+    pair
 }
 
 /// Whether anybody wants to know when a CPU is asked to leave.

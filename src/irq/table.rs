@@ -334,6 +334,7 @@ pub(crate) fn move_away(cpu: CpuId) {
     {
         gic::route_all(cpu, CpuId::from_index(heir.into()));
     }
+    setup.end();
 }
 
 /// The number of a CPU that is online, and not this one.
@@ -366,7 +367,7 @@ fn disable_unhandled(intid: u32) {
     if none {
         gic::enable(intid, false);
     }
-    drop(setup);
+    setup.end();
     if none {
         log::warn!("interrupt {intid} has no handler: disabled");
     }

@@ -15,7 +15,7 @@ use crate::memory::stacks::{self, BOOT_STACKS, Layout, Stacks};
 use crate::panic::ParkMark;
 use crate::percpu::CpuId;
 use crate::percpu::area::{self, Header, Parked, Part, Slot, Storage};
-use crate::sync::Section;
+use crate::sync::{Section, Waiting};
 use crate::time::Timers;
 use crate::{call, context, nmi, panic, stop, watchdog};
 use core::cell::UnsafeCell;
@@ -78,6 +78,8 @@ parts! {
     holds: Holds = Holds::new(),
     /// Whether it is in a critical section.
     section: Section = Section::new(),
+    /// Which lock it waits for.
+    waiting: Waiting = Waiting::new(),
     /// Rounds of stop-machine.
     stop: stop::Part = stop::part(),
     /// What runs below it.

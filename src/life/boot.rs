@@ -20,7 +20,8 @@ use crate::memory::{self, MemoryMap};
 use crate::percpu::CpuId;
 use crate::percpu::area::{self, Area, Part as _};
 use crate::{
-    call, console, context, gic, masking, nmi, panic, patch, platform, power, psci, stop, time, watchdog,
+    call, console, context, gic, masking, nmi, panic, patch, platform, power, psci, slow_lock, stop, time,
+    watchdog,
 };
 use core::fmt;
 use reveille_machine::BootArgs;
@@ -95,6 +96,7 @@ pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
     platform::init(&machine);
     time::init_look_around(args);
     call::init(args);
+    slow_lock::init(args);
     stop::init(args);
     masking::init(args);
     psci::choose_off(args, platform::stays_off(&machine));

@@ -77,7 +77,7 @@ fn await_timers(area: &'static Area, deadline: Deadline) -> bool {
 
 /// What the callbacks have taken down they set up again: this CPU stays, because it was `refused`.
 fn stay(area: &'static Area, refused: HotplugError) -> HotplugError {
-    let masked = masking::mask();
+    let masked = masking::mask_rarely();
     if hotplug::online_all(area.id).is_err() {
         log::error!("cpu {}: an online callback failed after the CPU could not leave", area.id);
     }

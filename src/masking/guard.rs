@@ -52,7 +52,29 @@ pub fn mask() -> Masked {
     mask_here().0
 }
 
-/// The same, with the area of this CPU.
+/// A section of what is rarely done: begins and ends by a call, which takes less room.
+#[must_use = "interrupts are open again as soon as this is dropped"]
+pub(crate) struct Rarely {
+    /// It belongs to the CPU that made it.
+    not_send: PhantomData<*mut ()>,
+}
+
+/// Begins such a section.
+#[inline(never)]
+pub(crate) fn mask_rarely() -> Rarely {
+    core::mem::forget(mask());
+    Rarely { not_send: PhantomData }
+}
+
+impl Drop for Rarely {
+    #[inline(never)]
+    fn drop(&mut self) {
+        // SAFETY: forgotten by `mask_rarely`.
+        drop(unsafe { Masked::remembered() });
+    }
+}
+
+/// The same as [`mask`], with the area of this CPU.
 #[inline(always)]
 pub(crate) fn mask_here() -> (Masked, &'static Area) {
     let mut own = area::current();
@@ -170,7 +192,6 @@ impl Masked {
     /// # Safety
     ///
     /// This CPU has forgotten one, and takes its section up again once.
-    #[cfg(any(feature = "critical-section", feature = "lock_api"))]
     #[inline(always)]
     pub(crate) unsafe fn remembered() -> Self {
         Self { not_send: PhantomData }

@@ -19,7 +19,7 @@ pub(crate) use depth::Masking;
 pub(crate) use guard::is_in_callback;
 pub(crate) use guard::{
     Callbacks, Closed, as_interrupt, close_below_nmi_here, close_if_open_here, mask_below_nmi,
-    mask_below_nmi_here, mask_here, mask_if_open_here, mask_on, open_here,
+    mask_below_nmi_here, mask_here, mask_if_open_here, mask_on, mask_rarely, open_here,
 };
 pub use guard::{Masked, in_interrupt, in_nmi, is_masked, mask};
 pub(crate) use how::{BY_V2, BY_V3, BY_V3_HINT};

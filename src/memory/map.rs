@@ -42,7 +42,9 @@ pub(super) fn page_up(address: u64) -> u64 {
 /// Builds the final tables around the image and moves this CPU to them. By the boot CPU, once, first.
 pub(crate) fn init() -> Result<Regime, MapError> {
     let (mapper, regime) = build()?;
-    *MAPPER.lock() = Some(mapper);
+    let mut place = MAPPER.lock();
+    *place = Some(mapper);
+    place.end();
     Ok(regime)
 }
 
@@ -72,7 +74,10 @@ pub(super) fn build() -> Result<(Mapper, Regime), MapError> {
 }
 
 pub(super) fn with_mapper<R>(use_it: impl FnOnce(&mut Mapper) -> R) -> R {
-    use_it(MAPPER.lock().as_mut().expect("set by `init` before anything else is mapped"))
+    let mut mapper = MAPPER.lock();
+    let result = use_it(mapper.as_mut().expect("set by `init` before anything else is mapped"));
+    mapper.end();
+    result
 }
 
 /// The same for the application, in any context.

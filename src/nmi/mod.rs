@@ -28,7 +28,7 @@ pub(crate) mod fault;
 mod note;
 
 use crate::arch::exception::IrqFrame;
-use crate::arch::{self, Hw, HwWord};
+use crate::arch::{self, Hw, HwWord, regs};
 use crate::clock::Deadline;
 use crate::gic::{self, NMI, Reminder};
 use crate::masking::{self, Masking};
@@ -38,7 +38,8 @@ use crate::{gate, memory};
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
-use note::{NOTE, Note, Noted};
+pub(crate) use note::Noted;
+use note::{NOTE, Note};
 use reveille_machine::BootArgs;
 use reveille_protocol::{Summons, SummonsProgress as Progress};
 
@@ -240,31 +241,27 @@ pub(crate) fn await_begun(limit: Duration) {
 pub(crate) fn note(cpu: CpuId) -> Option<Noted> {
     let part = Part::of(area::of(cpu));
     let deadline = Deadline::after(time());
-    let asked = loop {
-        // As in `summon`.
-        let masked = masking::mask();
-        if let Some(asked) = part.summons.ask(NOTE) {
-            gic::send_sgi(NMI, cpu);
-            break asked;
+    let mut reminder = Reminder::at_once(NMI);
+    let mut asked = None;
+    loop {
+        // Not preempted before it is told: as in `summon`. A few instructions, so by `DAIF`.
+        let daif = regs::daif_mask();
+        asked = asked.or_else(|| part.summons.ask(NOTE));
+        if asked.is_some() {
+            reminder.look(|| [cpu].into_iter().collect());
         }
-        drop(masked);
+        regs::daif_restore(daif);
+        if asked.as_ref().is_some_and(|asked| asked.progress() == Progress::Done) {
+            return Some(Noted(&part.note));
+        }
         if deadline.has_passed() {
-            return None;
+            break;
         }
-        pause();
-    };
-    let mut reminder = Reminder::new(NMI, deadline);
-    while asked.progress() != Progress::Done && !deadline.has_passed() {
-        reminder.look(|| [cpu].into_iter().collect());
         pause();
     }
-    match asked.progress() {
-        Progress::Done => Some(Noted(&part.note)),
-        Progress::Running => None,
-        Progress::Waiting => match asked.withdraw() {
-            Ok(()) => None,
-            Err(asked) => (asked.progress() == Progress::Done).then_some(Noted(&part.note)),
-        },
+    match asked?.withdraw() {
+        Err(asked) if asked.progress() == Progress::Done => Some(Noted(&part.note)),
+        _ => None,
     }
 }
 

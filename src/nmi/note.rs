@@ -1,7 +1,7 @@
 //! What CPUs note down about themselves when they are asked.
 
 use crate::arch::exception::{Interrupted, IrqFrame};
-use crate::backtrace::Backtrace;
+use crate::backtrace::{self, Backtrace};
 use core::fmt;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -57,9 +57,7 @@ impl fmt::Display for Noted {
         let read = |word: &AtomicU64| word.load(Ordering::Relaxed);
         let (pc, lr, sp, spsr) = (read(&note.pc), read(&note.lr), read(&note.sp), read(&note.spsr));
         write!(f, "  pc {pc:#x} lr {lr:#x} sp {sp:#x} spsr {spsr:#x}\n  backtrace:")?;
-        for address in &note.frames[..note.len.load(Ordering::Relaxed).min(DEPTH)] {
-            write!(f, " {:#x}", read(address))?;
-        }
-        Ok(())
+        let len = note.len.load(Ordering::Relaxed).min(DEPTH);
+        backtrace::write(f, &mut note.frames[..len].iter().map(read))
     }
 }

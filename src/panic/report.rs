@@ -10,10 +10,12 @@ use super::park::{self, Evidence, ParkMark};
 use crate::arch::exception::{FRAME_RECORD, FatalFrame, Interrupted, Registers};
 use crate::arch::regs;
 use crate::backtrace::{self, Backtrace};
-use crate::clock::Instant;
+use crate::clock::{Instant, Seconds};
 use crate::context::{How, Name, Resting};
 use crate::memory::stacks;
+use crate::percpu::CpuSet;
 use crate::percpu::area::{self, Area, Part as _};
+use crate::sync::Awaited;
 use crate::{console, context, memory};
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
@@ -97,6 +99,7 @@ pub(super) fn write(cause: Cause<'_>, then: fn() -> &'static str) {
     out!("  image {start:#x} to {end:#x}, build {:016x}\n", memory::build_id());
     if let Some(own) = area::find_current() {
         runs(own);
+        locks(own);
     }
     match cause {
         Cause::Exception(frame) => exception(frame, area::find_current()),
@@ -128,6 +131,7 @@ fn other(area: &Area) {
     if park::how(area).is_none() {
         return;
     }
+    locks(area);
     // SAFETY: the mark is set, looked at just now.
     let evidence = unsafe { ParkMark::of(area).evidence() };
     match evidence {
@@ -160,7 +164,7 @@ fn own_panic(info: &PanicInfo<'_>) {
 fn called(saved: &Registers, pc: Option<u64>) {
     out!("  pc {:#x} lr {:#x} sp {:#x} spsr {:#x}\n", saved.pc, saved.lr, saved.sp, saved.spsr);
     registers(19, &saved.x);
-    frames(pc.into_iter().chain(Backtrace::of_record(saved.fp)));
+    frames(&mut pc.into_iter().chain(Backtrace::of_record(saved.fp)));
 }
 
 /// What was interrupted: a CPU that was stopped, or a context. `below`: the stack pointer of the thread, if it ran a lower exception level.
@@ -182,6 +186,31 @@ fn runs(area: &Area) {
     }
     if let Some(label) = area.label() {
         out!("  {label}\n");
+    }
+}
+
+/// The lock that the CPU of `area` waits for, which has parked or is this one, and who waits for what it has itself.
+fn locks(area: &Area) {
+    let own = regs::affinity();
+    let mut others = CpuSet::EMPTY;
+    for other in area::areas().iter().filter(|other| other.mpidr == own || park::how(other).is_some()) {
+        // SAFETY: this CPU, in the middle of whatever it waits for, or one that has parked, of which the mark was seen.
+        let Some(lock) = (unsafe { Awaited::by(other) }) else { continue };
+        let holder = lock.holder();
+        if holder == Some(area.owner) {
+            others.insert(other.id);
+        }
+        if other.id == area.id {
+            let time = Instant::now().ticks().saturating_sub(lock.since);
+            out!("  waits for the lock at {:#x} for {}", lock.address(), Seconds(time));
+            if let Some(holder) = holder {
+                out!(", taken on cpu {}", holder.cpu());
+            }
+            out!("\n");
+        }
+    }
+    if !others.is_empty() {
+        out!("  took what is waited for by {others}\n");
     }
 }
 
@@ -225,7 +254,7 @@ fn resting_context(resting: &Resting) {
         How::Preempted => interrupted(pc, sp, spsr, x, below),
         How::Switched => {
             out!("  pc {pc:#x} sp {sp:#x}\n");
-            frames(core::iter::once(pc).chain(Backtrace::of_record(fp)));
+            frames(&mut core::iter::once(pc).chain(Backtrace::of_record(fp)));
         }
         How::New => {}
     }
@@ -237,9 +266,13 @@ fn all_saved(pc: u64, spsr: u64, x: &[u64; 31], below: u64) {
     registers(0, x);
     if Interrupted::of(spsr) == Interrupted::Below {
         out!("  a lower exception level, entered from here:\n");
-        return frames(Backtrace::of_record(if below == 0 { 0 } else { below.wrapping_add(FRAME_RECORD) }));
+        return frames(&mut Backtrace::of_record(if below == 0 {
+            0
+        } else {
+            below.wrapping_add(FRAME_RECORD)
+        }));
     }
-    frames(Backtrace::of_interrupted(pc, x[30], x[29]));
+    frames(&mut Backtrace::of_interrupted(pc, x[30], x[29]));
 }
 
 fn registers(first: usize, x: &[u64]) {
@@ -252,7 +285,7 @@ fn registers(first: usize, x: &[u64]) {
     }
 }
 
-fn frames(addresses: impl Iterator<Item = u64>) {
+fn frames(addresses: &mut dyn Iterator<Item = u64>) {
     out!("  backtrace:");
     let _ = backtrace::write(&mut Out, addresses);
     out!("\n");

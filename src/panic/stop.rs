@@ -141,7 +141,7 @@ fn await_parked(left: &mut CpuSet, sgi: Sgi, limit: Deadline, close: bool) -> bo
 /// interrupts that went to a CPU that is parked still do: [`irq::set_affinity`](crate::irq::set_affinity) brings them here.
 pub fn stop_others(deadline: impl Into<Deadline>) -> StopReport {
     let deadline = deadline.into();
-    let _masked = masking::mask();
+    let _masked = masking::mask_rarely();
     match gate::word().stop_begin(gate::me()) {
         Entry::Other => park_here(ParkedBy::Gate),
         Entry::Reporter => stop_all(deadline, nmi::time(), true),
@@ -159,7 +159,7 @@ pub fn stop_others(deadline: impl Into<Deadline>) -> StopReport {
 /// Stops every other CPU, and parks this one too: the end of what cannot end in another way. From any context.
 pub(crate) fn park_all() -> ! {
     // Nothing else of this CPU's runs in between.
-    let _masked = masking::mask();
+    let _masked = masking::mask_rarely();
     stop_others(sgi_time());
     park_here(ParkedBy::Gate)
 }

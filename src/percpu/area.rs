@@ -10,6 +10,7 @@ use crate::cpu_set::CpuId;
 use core::mem::offset_of;
 use core::ops::Deref;
 use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use reveille_protocol::Owner;
 
 /// Keeps its content alone on its cache lines: 128 bytes is a line pair on the CPUs that fetch in pairs.
 #[repr(C, align(128))]
@@ -60,6 +61,8 @@ pub(crate) struct Header {
     /// What the application says that it does.
     label: AtomicPtr<&'static str>,
 
+    /// Who it is to a lock.
+    pub(crate) owner: Owner,
     pub(crate) id: CpuId,
     /// Affinity, as in the device tree.
     pub(crate) mpidr: u64,
@@ -97,6 +100,7 @@ impl Header {
             context: AtomicU64::new(0),
             below: AtomicU64::new(0),
             label: AtomicPtr::new(core::ptr::null_mut()),
+            owner: Owner::of(cpu.number()),
             id: cpu,
             mpidr,
             line: None,
@@ -116,6 +120,7 @@ impl Header {
             context: AtomicU64::new(0),
             below: AtomicU64::new(0),
             label: AtomicPtr::new(core::ptr::null_mut()),
+            owner: Owner::of(CpuId::BOOT.number()),
             id: CpuId::BOOT,
             mpidr: 0,
             line: None,

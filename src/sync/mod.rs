@@ -18,22 +18,27 @@ mod critical;
 mod mutex;
 #[cfg(feature = "lock_api")]
 mod raw;
+mod waiting;
 mod word;
 
 pub(crate) use atomics::{AtomicWord, Atomics, EXCLUSIVES};
 pub use mutex::{Mutex, MutexGuard};
 #[cfg(feature = "lock_api")]
 pub use raw::{RawMutex, RawSpinLock};
+pub(crate) use waiting::{Awaited, Long, Report, Waiting};
 pub(crate) use word::{ALONE, LSE};
 
+use crate::clock::Deadline;
+use crate::percpu::area::{self, Area};
 use crate::{arch, gate, masking};
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::AtomicBool;
 #[cfg(feature = "critical-section")]
 use core::sync::atomic::Ordering;
-use reveille_protocol::{Fairness, Held, Move, Place, Seen};
-use word::HwLockWord;
+use reveille_protocol::{Fairness, Held, Owner, Place, Seen};
+use waiting::Wait;
+use word::{HwLockWord, Turnstile};
 
 /// A lock for data that interrupt handlers use too: interrupts are masked while it is held.
 ///
@@ -41,7 +46,8 @@ use word::HwLockWord;
 /// bounds: one that waits while sixteen others have had the lock is next, behind those that this has happened to before, for as long as it runs
 /// itself. A CPU that waits lets go of life when another panics, so a lock held by a CPU that was stopped holds up nobody.
 ///
-/// Taking a lock twice on one CPU never ends. At NMI level ([`nmi::on_each`](crate::nmi::on_each)) there are no locks: its holder may
+/// A CPU that takes a lock which it holds already would wait for itself: that is a panic, at once. A lock that is waited for longer than the bootarg
+/// `lock_report_ms` says is reported, with who has it and where that CPU is; `lock_report=panic` makes a panic of that. At NMI level ([`nmi::on_each`](crate::nmi::on_each)) there are no locks: its holder may
 /// be what was interrupted.
 pub struct SpinLock<T: ?Sized> {
     turnstile: Turnstile,
@@ -102,9 +108,6 @@ impl Section {
     }
 }
 
-/// The words of a lock.
-type Turnstile = reveille_protocol::Turnstile<HwLockWord>;
-
 /// Of a lock that is free.
 const fn free() -> Turnstile {
     Turnstile::from_parts(HwLockWord::with(Turnstile::FREE), HwLockWord::with(0))
@@ -122,49 +125,55 @@ impl<T: ?Sized> SpinLock<T> {
     ///
     /// # Panics
     ///
-    /// At NMI level. If it has to wait on the CPU that has [stopped the others](crate::panic::stop_others()): whoever holds it does so
+    /// At NMI level. If this CPU holds it already. If it has to wait on the CPU that has [stopped the others](crate::panic::stop_others()): whoever holds it does so
     /// for ever.
     pub fn lock(&self) -> SpinGuard<'_, T> {
         match self.lock_unless_stopped() {
             Some(guard) => guard,
-            None => gate::waits_for_the_stopped(),
+            None => waiting::never_comes(&self.turnstile),
         }
     }
 
     /// The same; `None` if it had to wait, and this CPU has stopped the others: whoever holds the lock does so for ever.
     #[inline(always)]
     pub(crate) fn lock_unless_stopped(&self) -> Option<SpinGuard<'_, T>> {
-        let Some(masked) = masking::mask_below_nmi() else { at_nmi_level() };
-        Held::take(Locked(self), masked, || comes(&self.turnstile)).map(SpinGuard)
+        let Some((masked, own)) = masking::mask_below_nmi_here() else { at_nmi_level() };
+        Held::take(Locked(self), masked, own.owner, || comes(&self.turnstile, own)).map(SpinGuard)
     }
 
     /// Waits for the lock wherever that has an end.
     pub(crate) fn lock_anywhere(&self) -> Result<SpinGuard<'_, T>, Refused> {
-        let masked = masking::mask_below_nmi().ok_or(Refused::Nmi)?;
-        let held = Held::take(Locked(self), masked, || comes(&self.turnstile));
+        let (masked, own) = masking::mask_below_nmi_here().ok_or(Refused::Nmi)?;
+        let held = Held::take(Locked(self), masked, own.owner, || comes(&self.turnstile, own));
         held.map(SpinGuard).ok_or(Refused::Stopped)
     }
 
     /// Takes the lock if it is free, before any that wait. At NMI level it never is.
     pub fn try_lock(&self) -> Option<SpinGuard<'_, T>> {
-        let masked = masking::mask_below_nmi()?;
-        Held::take(Locked(self), masked, || is_free(&self.turnstile)).map(SpinGuard)
+        let (masked, own) = masking::mask_below_nmi_here()?;
+        Held::take(Locked(self), masked, own.owner, || is_free(&self.turnstile, own.owner)).map(SpinGuard)
     }
 
-    /// Waits for the lock with interrupts as they are between looks. `None`: this CPU has stopped the others meanwhile.
-    pub(crate) fn lock_openly(&self) -> Option<SpinGuard<'_, T>> {
+    /// Waits for the lock with interrupts as they are between looks. `None`: this CPU has stopped the others meanwhile, or `limit` has passed.
+    pub(crate) fn lock_openly(&self, limit: Option<Deadline>) -> Option<SpinGuard<'_, T>> {
         let mut waiter = self.turnstile.waiter(Fairness::USUAL);
+        let mut wait = Wait::openly(&self.turnstile, limit);
         loop {
-            let change = match self.turnstile.see(&mut waiter) {
-                Move::Act(change) => change,
-                Move::Rest(seen) if rest(seen) => continue,
-                Move::Rest(_) => return None,
-            };
-            let masked = masking::mask_below_nmi()?;
-            if self.turnstile.act(&mut waiter, change) == Seen::Taken {
-                return Some(SpinGuard(Held::taken(Locked(self), masked)));
+            let (closed, own) = masking::close_below_nmi_here()?;
+            let seen = self.turnstile.look(&mut waiter, own.owner);
+            if seen == Seen::Taken {
+                return Some(SpinGuard(Held::taken(Locked(self), closed.into_masked(own))));
+            }
+            drop(closed);
+            if !wait.rest(seen) {
+                return None;
             }
         }
+    }
+
+    /// Whether this CPU holds the lock: whoever asks was called by the holder, or has interrupted it.
+    pub(crate) fn is_mine(&self) -> bool {
+        area::here(|own| self.turnstile.holder() == Some(own.owner))
     }
 
     /// The data, past the lock.
@@ -180,35 +189,24 @@ impl<T: ?Sized> SpinLock<T> {
     }
 }
 
-/// Waits for the lock. `false`: it does not come, because this CPU has stopped the holder.
+/// Waits for the lock, on the CPU of `own`. `false`: it does not come, because this CPU has stopped the holder.
 #[cold]
 #[inline(never)]
-fn comes(turnstile: &Turnstile) -> bool {
-    turnstile.wait(Fairness::USUAL, rest)
+fn comes(turnstile: &Turnstile, own: &'static Area) -> bool {
+    let mut wait = Wait::masked(turnstile, own);
+    turnstile.wait(own.owner, Fairness::USUAL, |seen| wait.rest(seen))
 }
 
 /// Takes a lock that is free, or will be when those that have a claim and do not run have been waited for.
 #[cold]
 #[inline(never)]
-fn is_free(turnstile: &Turnstile) -> bool {
-    turnstile.wait(Fairness::USUAL.without_claim(), |seen| seen == Seen::Again && rest(seen))
-}
-
-/// Between two looks of a wait. `false`: another holds the lock, and this CPU has stopped it.
-#[inline(always)]
-fn rest(seen: Seen) -> bool {
-    gate::poll();
-    if seen == Seen::Held {
-        if gate::is_stopper() {
-            return false;
-        }
-        // Partner: the SEV of whoever gives the lock back.
-        arch::wfe();
-    } else {
+fn is_free(turnstile: &Turnstile, me: Owner) -> bool {
+    turnstile.wait(me, Fairness::USUAL.without_claim(), |seen| {
+        gate::poll();
         // No event comes of a claim that is struck off, or taken up.
         arch::yield_now();
-    }
-    true
+        seen == Seen::Again
+    })
 }
 
 #[cold]
@@ -232,6 +230,29 @@ impl<T: ?Sized> DerefMut for SpinGuard<'_, T> {
     }
 }
 
+impl<T: ?Sized> SpinGuard<'_, T> {
+    /// Gives the lock back, like a drop, by a call: for where that is not worth the room of its instructions.
+    pub(crate) fn end(self) {
+        let lock = self.0.place().0;
+        core::mem::forget(self);
+        // SAFETY: forgotten just now, and with it the only way to the data.
+        unsafe { give_back(&lock.turnstile) };
+    }
+}
+
+/// Gives back a lock whose guard was forgotten, and ends its masked section.
+///
+/// # Safety
+///
+/// This CPU has forgotten that guard, which is taken up again once, and no reference to the data is left.
+#[inline(never)]
+unsafe fn give_back(turnstile: &Turnstile) {
+    // The order of `Held`: a handler that comes as soon as interrupts are open finds the lock given back.
+    turnstile.give_back();
+    // SAFETY: the section of the guard (the caller's).
+    drop(unsafe { masking::Masked::remembered() });
+}
+
 #[cfg(any(feature = "critical-section", feature = "lock_api"))]
 impl<T: ?Sized> SpinLock<T> {
     /// Gives back a lock whose guard was forgotten, and ends its masked section.
@@ -251,7 +272,7 @@ impl<T: ?Sized> SpinLock<T> {
 #[cfg(feature = "lock_api")]
 impl<T: ?Sized> SpinLock<T> {
     /// Lets another take the lock, which was given back as the last of so many turns: returns when one has, or none seems to wait.
-    fn let_another(&self, turns: u32) {
+    fn let_another(&self, turns: u64) {
         for _ in 0..Fairness::USUAL.patience {
             if self.turnstile.is_held() || self.turnstile.turns() != turns {
                 return;

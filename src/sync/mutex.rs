@@ -1,19 +1,23 @@
 //! A lock for thread context, held with interrupts open.
 
-use super::{Turnstile, free, rest};
+use super::free;
+use super::waiting::{Wait, never_comes};
+use super::word::Turnstile;
 use crate::arch::regs;
 use crate::holds::Holds;
+use crate::masking;
 use crate::percpu::area::{self, Area, Part};
-use crate::{gate, masking};
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
-use reveille_protocol::{Fairness, Move, Seen};
+use reveille_protocol::{Fairness, Owner, Seen};
 
 /// A lock for data that threads alone use: interrupts stay open while it is held.
 ///
 /// Fair within the same bounds as a [`SpinLock`](super::SpinLock), for threads that are not interrupted; one that is, or is preempted, while it is next
 /// is passed over, and is next again when it goes on.
+///
+/// A wait that takes long is reported like that for a `SpinLock`; the CPU that is named there is the one on which the lock was taken.
 ///
 /// A CPU that holds one is called and gathered like any other, but does not leave ([`Hold::Mutex`]). Not for
 /// interrupt handlers, callbacks, or sections with interrupts masked: [`Mutex::lock`] panics there.
@@ -53,7 +57,8 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// # Panics
     ///
-    /// With interrupts masked or in interrupt context: the holder may be the CPU that was interrupted. If it has to wait on
+    /// With interrupts masked or in interrupt context: the holder may be the CPU that was interrupted. If this CPU holds it already, in an image
+    /// without a [scheduler](crate::context::Scheduler); with one it may be another thread that does. If it has to wait on
     /// the CPU that has [stopped the others](crate::panic::stop_others()): whoever holds it does so for ever, as far as is known here; it may be
     /// a context that nobody has resumed.
     pub fn lock(&self) -> MutexGuard<'_, T> {
@@ -62,14 +67,18 @@ impl<T: ?Sized> Mutex<T> {
             return guard;
         }
         let mut waiter = self.turnstile.waiter(Fairness::USUAL);
+        let mut wait = Wait::openly(&self.turnstile, None);
         loop {
-            let change = match self.turnstile.see(&mut waiter) {
-                Move::Act(change) => change,
-                Move::Rest(seen) if rest(seen) => continue,
-                Move::Rest(_) => gate::waits_for_the_stopped(),
-            };
-            if let Some(guard) = self.taken(|words| words.act(&mut waiter, change) == Seen::Taken) {
+            let mut seen = Seen::Taken;
+            let guard = self.taken(|words, me| {
+                seen = words.look(&mut waiter, me);
+                seen == Seen::Taken
+            });
+            if let Some(guard) = guard {
                 return guard;
+            }
+            if !wait.rest(seen) {
+                never_comes(&self.turnstile);
             }
         }
     }
@@ -88,17 +97,17 @@ impl<T: ?Sized> Mutex<T> {
         if self.turnstile.is_held() {
             return None;
         }
-        let _masked = masking::mask_below_nmi()?;
-        if super::is_free(&self.turnstile) { self.taken(|_| true) } else { None }
+        let (_masked, own) = masking::mask_below_nmi_here()?;
+        if super::is_free(&self.turnstile, own.owner) { self.taken(|_, _| true) } else { None }
     }
 
     /// The guard of this CPU, if `take` takes the lock. Masked for the words, as the form of the operation cannot change in the middle of it, and for the
     /// hold, which is that of the CPU on which the thread is.
     #[inline(always)]
-    fn taken(&self, take: impl FnOnce(&Turnstile) -> bool) -> Option<MutexGuard<'_, T>> {
+    fn taken(&self, take: impl FnOnce(&Turnstile, Owner) -> bool) -> Option<MutexGuard<'_, T>> {
         let daif = regs::daif_mask();
-        let guard = take(&self.turnstile).then(|| {
-            let holder = area::current();
+        let holder = area::current();
+        let guard = take(&self.turnstile, holder.owner).then(|| {
             Holds::of(holder).add_mutex();
             MutexGuard { lock: self, holder, not_send: PhantomData }
         });

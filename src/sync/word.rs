@@ -8,7 +8,7 @@
 
 use crate::arch;
 use core::arch::asm;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 use reveille_protocol::LockWord;
 
 crate::__static_key! {
@@ -23,41 +23,44 @@ crate::__static_key! {
 
 /// The word.
 #[repr(transparent)]
-pub(crate) struct HwLockWord(AtomicU32);
+pub(crate) struct HwLockWord(AtomicU64);
+
+/// The words of a lock.
+pub(super) type Turnstile = reveille_protocol::Turnstile<HwLockWord>;
 
 impl HwLockWord {
     /// A word for a static.
-    pub(super) const fn with(value: u32) -> Self {
-        Self(AtomicU32::new(value))
+    pub(super) const fn with(value: u64) -> Self {
+        Self(AtomicU64::new(value))
     }
 }
 
 impl LockWord for HwLockWord {
-    fn new(value: u32) -> Self {
+    fn new(value: u64) -> Self {
         Self::with(value)
     }
 
     #[inline(always)]
-    fn load(&self) -> u32 {
+    fn load(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 
     #[inline(always)]
-    fn store(&self, value: u32, order: Ordering) {
+    fn store(&self, value: u64, order: Ordering) {
         self.0.store(value, order);
     }
 
-    /// A store of one byte beside exclusives of the whole word: either it comes before such a pair, which sees it, or it ends the pair
+    /// A store of one half-word beside exclusives of the whole word: either it comes before such a pair, which sees it, or it ends the pair
     /// without a store (Arm ARM B2.12.2); and beside a `cas`, which is one access.
     #[inline(always)]
-    fn clear_low_byte(&self, _: Ordering) {
+    fn clear_low_half(&self, _: Ordering) {
         // Release, which is at least what any caller asks for.
-        // SAFETY: one of the bytes of an atomic, the lowest of a little-endian word.
-        unsafe { asm!("stlrb wzr, [{at}]", at = in(reg) self.0.as_ptr(), options(nostack, preserves_flags)) };
+        // SAFETY: one of the half-words of an atomic, the lowest of a little-endian word.
+        unsafe { asm!("stlrh wzr, [{at}]", at = in(reg) self.0.as_ptr(), options(nostack, preserves_flags)) };
     }
 
     #[inline(always)]
-    fn replace(&self, current: u32, new: u32) -> bool {
+    fn replace(&self, current: u64, new: u64) -> bool {
         replace(&self.0, current, new)
     }
 
@@ -76,7 +79,7 @@ impl LockWord for HwLockWord {
 }
 
 #[inline(always)]
-fn replace(word: &AtomicU32, current: u32, new: u32) -> bool {
+fn replace(word: &AtomicU64, current: u64, new: u64) -> bool {
     if ALONE.is_enabled() {
         let same = word.load(Ordering::Relaxed) == current;
         if same {
@@ -88,7 +91,7 @@ fn replace(word: &AtomicU32, current: u32, new: u32) -> bool {
         let mut seen = current;
         // SAFETY: the key says that the CPUs have the instruction; the address is that of an atomic.
         unsafe {
-            asm!(".arch_extension lse", "cas {seen:w}, {new:w}, [{at}]", seen = inout(reg) seen, new = in(reg) new,
+            asm!(".arch_extension lse", "cas {seen}, {new}, [{at}]", seen = inout(reg) seen, new = in(reg) new,
                 at = in(reg) word.as_ptr(), options(nostack, preserves_flags));
         }
         return seen == current;

@@ -110,7 +110,7 @@ impl Timers {
         if !self.are_running() {
             return false;
         }
-        let _masked = masking::mask();
+        let _masked = masking::mask_rarely();
         let until = (Instant::now() + span).ticks();
         self.table.run_beyond(until)
     }
@@ -267,7 +267,7 @@ pub(crate) fn expired(tick: impl FnOnce() -> Option<u64>) {
 
 /// Drops all timers of this CPU without running them: it does not come online after all.
 pub(crate) fn drop_timers() {
-    let _masked = masking::mask();
+    let _masked = masking::mask_rarely();
     let timers = Timers::of(area::current());
     if let Some(run) = timers.run.get() {
         run(timers, None);
@@ -276,7 +276,7 @@ pub(crate) fn drop_timers() {
 
 /// Sets when this CPU takes its next watchdog tick; `None`: it takes no more.
 pub(crate) fn set_tick(due: Option<u64>) {
-    let _masked = masking::mask();
+    let _masked = masking::mask_rarely();
     let timers = Timers::of(area::current());
     timers.tick.set(due);
     timers.program();

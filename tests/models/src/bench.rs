@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use loom::cell::UnsafeCell;
 use loom::sync::Condvar;
-use loom::sync::atomic::{AtomicU32, AtomicU64, fence};
+use loom::sync::atomic::{AtomicU64, fence};
 use reveille_protocol::{Arch, LockWord, Word};
 
 loom::thread_local! {
@@ -115,30 +115,30 @@ impl Word for LoomWord {
 
 /// The word of a lock that loom watches, as [`LoomWord`] has it. One form does for all.
 pub struct LoomLockWord {
-    word: AtomicU32,
+    word: AtomicU64,
     loads: Condvar,
 }
 
 impl LockWord for LoomLockWord {
-    fn new(value: u32) -> Self {
-        Self { word: AtomicU32::new(value), loads: Condvar::new() }
+    fn new(value: u64) -> Self {
+        Self { word: AtomicU64::new(value), loads: Condvar::new() }
     }
 
-    fn load(&self) -> u32 {
+    fn load(&self) -> u64 {
         self.loads.notify_one();
         self.word.load(Ordering::Relaxed)
     }
 
-    fn store(&self, value: u32, order: Ordering) {
+    fn store(&self, value: u64, order: Ordering) {
         self.word.swap(value, order);
     }
 
-    /// As a whole, as loom knows no bytes: nobody reads the byte alone.
-    fn clear_low_byte(&self, order: Ordering) {
-        self.word.fetch_and(!0xff, order);
+    /// As a whole, as loom knows no half-words: nobody reads it alone.
+    fn clear_low_half(&self, order: Ordering) {
+        self.word.fetch_and(!0xffff, order);
     }
 
-    fn replace(&self, current: u32, new: u32) -> bool {
+    fn replace(&self, current: u64, new: u64) -> bool {
         self.word.compare_exchange(current, new, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 

@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use reveille_protocol::{Arch, LockWord, Word};
 
@@ -106,29 +106,29 @@ impl Word for StepWord {
 }
 
 /// The word of a lock, likewise.
-pub struct StepLockWord(AtomicU32);
+pub struct StepLockWord(AtomicU64);
 
 impl LockWord for StepLockWord {
-    fn new(value: u32) -> Self {
-        Self(AtomicU32::new(value))
+    fn new(value: u64) -> Self {
+        Self(AtomicU64::new(value))
     }
 
-    fn load(&self) -> u32 {
+    fn load(&self) -> u64 {
         between();
         self.0.load(Ordering::Relaxed)
     }
 
-    fn store(&self, value: u32, order: Ordering) {
+    fn store(&self, value: u64, order: Ordering) {
         between();
         self.0.store(value, order);
     }
 
-    fn clear_low_byte(&self, order: Ordering) {
+    fn clear_low_half(&self, order: Ordering) {
         between();
-        self.0.fetch_and(!0xff, order);
+        self.0.fetch_and(!0xffff, order);
     }
 
-    fn replace(&self, current: u32, new: u32) -> bool {
+    fn replace(&self, current: u64, new: u64) -> bool {
         between();
         self.0.compare_exchange(current, new, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }

@@ -11,8 +11,11 @@ use std::rc::Rc;
 use loom::sync::atomic::{Ordering, fence};
 use reveille_models::steps::{self, StepLockWord, between};
 use reveille_models::{Choices, LoomLockWord, Model, Payload, Tally, thread};
-use reveille_protocol::{Fairness, Held, Seen, Turnstile, Waiter};
+use reveille_protocol::{Fairness, Held, Owner, Seen, Turnstile, Waiter};
 
+/// The CPU of a scenario, and another one. Their numbers share a bit, and have more than a byte has room for.
+const ME: Owner = Owner::of(0x102);
+const OTHER: Owner = Owner::of(0x206);
 /// A claim is made at once, and others have all patience with it.
 const CLAIMS: Fairness = Fairness { overtakings: 0, patience: u32::MAX };
 /// The same after one turn of another.
@@ -38,9 +41,14 @@ impl World {
 
     /// Waits for the lock. With it, whether it had to.
     fn lock(&self, fairness: Fairness) -> (Held<&Turnstile<LoomLockWord>, ()>, bool) {
+        self.lock_as(ME, fairness)
+    }
+
+    /// The same by a CPU that it matters to be.
+    fn lock_as(&self, me: Owner, fairness: Fairness) -> (Held<&Turnstile<LoomLockWord>, ()>, bool) {
         let mut waited = false;
-        let held = Held::take(&self.lock, (), || {
-            self.lock.wait(fairness, |_| {
+        let held = Held::take(&self.lock, (), me, || {
+            self.lock.wait(me, fairness, |_| {
                 waited = true;
                 thread::yield_now();
                 true
@@ -58,7 +66,7 @@ impl World {
 
     /// How often the lock was held, which it is not any more.
     fn counted(&self) -> u64 {
-        assert!(Held::take(&self.lock, (), || false).is_some(), "nobody can have the lock again");
+        assert!(Held::take(&self.lock, (), ME, || false).is_some(), "nobody can have the lock again");
         self.guarded.read()
     }
 }
@@ -93,7 +101,7 @@ fn nobody_passes_a_claim() {
             // The turn that was under way when it made its claim.
             let mut current = None;
             loop {
-                match world.lock.look(&mut waiter) {
+                match world.lock.look(&mut waiter, ME) {
                     Seen::Taken => break,
                     _ if waiter.has_claim() && current.is_none() => {
                         // Who held the lock then has seen the turn before end, and handed that over with the word.
@@ -120,6 +128,34 @@ fn nobody_passes_a_claim() {
     });
 }
 
+/// Two CPUs lock, with claims and without, while a third looks on: who has the lock finds its own number in the word as long as it has it, and who
+/// has not never does; and no look finds a number that is nobody's.
+#[test]
+fn holder_is_known() {
+    Model::new("locks/holder_is_known", &["free", "me", "other"]).preemptions(2).check(|tally| {
+        let world = World::new();
+        let locks = |world: &World, me: Owner, fairness| {
+            assert_ne!(world.lock.holder(), Some(me), "not yet");
+            let (held, _) = world.lock_as(me, fairness);
+            assert_eq!(world.lock.holder(), Some(me), "while it has the lock");
+            world.count();
+            drop(held);
+            assert_ne!(world.lock.holder(), Some(me), "no longer");
+        };
+        let other = world.spawn(move |world| locks(world, OTHER, CLAIMS));
+        let looks_on = world.spawn(|world| world.lock.holder());
+        locks(&world, ME, CLAIMS);
+        other.join().unwrap();
+        tally.hit(match looks_on.join().unwrap() {
+            None => "free",
+            Some(ME) => "me",
+            Some(OTHER) => "other",
+            Some(nobody) => panic!("there is no {nobody:?}"),
+        });
+        assert_eq!(world.counted(), 2);
+    });
+}
+
 /// Two claims: the first is served first, and a third CPU that takes the lock if it is free passes neither.
 #[test]
 fn claims_in_their_order() {
@@ -128,12 +164,12 @@ fn claims_in_their_order() {
         let (held, _) = world.lock(CLAIMS);
         let [mut first, mut second] = [(); 2].map(|()| {
             let mut waiter = world.lock.waiter(CLAIMS);
-            assert_eq!(world.lock.look(&mut waiter), Seen::Again);
+            assert_eq!(world.lock.look(&mut waiter, ME), Seen::Again);
             assert!(waiter.has_claim());
             waiter
         });
         let turn = |world: &World, waiter: &mut Waiter| {
-            while world.lock.look(waiter) != Seen::Taken {
+            while world.lock.look(waiter, ME) != Seen::Taken {
                 thread::yield_now();
             }
             let count = world.count();
@@ -142,7 +178,7 @@ fn claims_in_their_order() {
         };
         let other = world.spawn(move |world| turn(world, &mut second));
         let tries = world.spawn(|world| {
-            let held = Held::take(&world.lock, (), || false);
+            let held = Held::take(&world.lock, (), ME, || false);
             held.is_some().then(|| world.count())
         });
         drop(held);
@@ -164,7 +200,7 @@ fn try_against_lock() {
             let (_held, _) = world.lock(CLAIMS);
             world.count();
         });
-        let taken = Held::take(&world.lock, (), || false).map(|_held| world.count()).is_some();
+        let taken = Held::take(&world.lock, (), ME, || false).map(|_held| world.count()).is_some();
         other.join().unwrap();
         assert_eq!(world.counted(), 1 + u64::from(taken));
         tally.hit(if taken { "taken" } else { "refused" });
@@ -179,13 +215,13 @@ fn struck_off() {
         let world = World::new();
         let (held, _) = world.lock(CLAIMS);
         let mut stopped = world.lock.waiter(CLAIMS);
-        assert_eq!(world.lock.look(&mut stopped), Seen::Again);
+        assert_eq!(world.lock.look(&mut stopped, ME), Seen::Again);
         drop(held);
         let other = world.spawn(|world| {
             let (_held, _) = world.lock(STRIKES);
             world.count()
         });
-        while world.lock.look(&mut stopped) != Seen::Taken {
+        while world.lock.look(&mut stopped, ME) != Seen::Taken {
             thread::yield_now();
         }
         let count = world.count();
@@ -235,7 +271,7 @@ impl Cpu {
             return;
         }
         self.interrupts.set(self.interrupts.get() - 1);
-        drop(Held::take(&self.lock, Mask::new(self), || panic!("waits for what it has interrupted")));
+        drop(Held::take(&self.lock, Mask::new(self), ME, || panic!("waits for what it has interrupted")));
     }
 
     /// Another CPU gives the lock back, or this one is stopped.
@@ -279,7 +315,7 @@ fn free_before_interrupts_open() {
         let cpu = Cpu::new(choices, 2);
         cpu.armed(Cpu::interrupt, || {
             for _ in 0..2 {
-                drop(Held::take(&cpu.lock, Mask::new(&cpu), || panic!("waits for itself")));
+                drop(Held::take(&cpu.lock, Mask::new(&cpu), ME, || panic!("waits for itself")));
             }
         });
         tally.hit(["two", "one", "none"][cpu.interrupts.get() as usize]);
@@ -295,10 +331,10 @@ fn stopped_anywhere() {
     const OUTCOMES: &[&str] = &["free", "held", "held by the other"];
     let scenario = |choices: &mut Choices, tally: &Tally| {
         let cpu = Cpu::new(choices, 0);
-        mem::forget(Held::take(&cpu.lock, (), || unreachable!("free")));
+        mem::forget(Held::take(&cpu.lock, (), OTHER, || unreachable!("free")));
         let has_entered = Cell::new(false);
         let waits = || {
-            cpu.lock.wait(CLAIMS, |seen| {
+            cpu.lock.wait(ME, CLAIMS, |seen| {
                 if seen == Seen::Held && !cpu.is_given_back.get() {
                     match cpu.pick(2) {
                         0 => cpu.give_back(),
@@ -310,14 +346,14 @@ fn stopped_anywhere() {
         };
         let runs = || {
             between();
-            mem::forget(Held::take(&cpu.lock, (), waits));
+            mem::forget(Held::take(&cpu.lock, (), ME, waits));
             has_entered.set(true);
         };
         let stopped = panic::catch_unwind(AssertUnwindSafe(|| cpu.armed(Cpu::give_back_or_stop, runs)));
         assert!(stopped.is_err() || has_entered.get());
         let mut looks = 0;
-        let taken = Held::take(&cpu.lock, (), || {
-            cpu.lock.wait(STRIKES, |seen| {
+        let taken = Held::take(&cpu.lock, (), OTHER, || {
+            cpu.lock.wait(OTHER, STRIKES, |seen| {
                 looks += 1;
                 assert!(looks < 4, "waits for the stopped");
                 seen == Seen::Again

@@ -7,12 +7,14 @@ use std::rc::Rc;
 
 use reveille_models::{LoomArch, LoomLockWord, LoomWord, Model, Payload, thread};
 use reveille_protocol::{
-    Applied, Entrance, Fairness, Gate, Held, News, NotOnline, Routes, Slot, Snapshot, State, Turnstile,
-    Wanted, Word,
+    Applied, Entrance, Fairness, Gate, Held, News, NotOnline, Owner, Routes, Slot, Snapshot, State,
+    Turnstile, Wanted, Word,
 };
 
 /// The interrupt that is registered.
 const PPI: u32 = 27;
+/// All are the same one to the lock, which does not look.
+const ME: Owner = Owner::of(0);
 
 /// Two CPUs: one that registers handlers, and one that enables what has a handler.
 struct World {
@@ -185,8 +187,8 @@ impl Table {
     }
 
     fn locked<R>(&self, f: impl FnOnce(&mut Routes<4>) -> R) -> R {
-        let held = Held::take(&self.lock, (), || {
-            self.lock.wait(Fairness::USUAL.without_claim(), |_| {
+        let held = Held::take(&self.lock, (), ME, || {
+            self.lock.wait(ME, Fairness::USUAL.without_claim(), |_| {
                 thread::yield_now();
                 true
             })

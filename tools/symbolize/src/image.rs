@@ -2,7 +2,7 @@
 
 use object::elf::FileHeader64;
 use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
-use object::{LittleEndian, Object, ObjectSymbol};
+use object::{LittleEndian, Object, ObjectSymbol, SymbolKind};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
@@ -27,6 +27,8 @@ pub(crate) struct Image<'a> {
     symbols: HashMap<&'a str, u64>,
     start: u64,
     text_end: u64,
+    /// The variables: where each was linked, its size, and its name.
+    variables: Vec<(u64, u64, &'a str)>,
 }
 
 /// What relocation needs of an entry in `.rela.dyn`: its size, and that its first word is the place.
@@ -51,7 +53,21 @@ impl<'a> Image<'a> {
         if text_end < start {
             return Err("its text ends before it begins".to_owned());
         }
-        Ok(Self { file, bytes, symbols, start, text_end })
+        let variables = file
+            .symbols()
+            .filter(|symbol| symbol.kind() == SymbolKind::Data && symbol.size() != 0)
+            .filter_map(|symbol| Some((symbol.address(), symbol.size(), symbol.name().ok()?)))
+            .collect();
+        Ok(Self { file, bytes, symbols, start, text_end, variables })
+    }
+
+    /// The variable in which the linked address `at` lies, by the name that the linker knows, and how far from its beginning.
+    pub(crate) fn variable(&self, at: u64) -> Option<(&'a str, u64)> {
+        let found = self
+            .variables
+            .iter()
+            .find(|(start, size, _)| at.checked_sub(*start).is_some_and(|offset| offset < *size));
+        found.map(|(start, _, name)| (*name, at - start))
     }
 
     /// Where its text was linked.

@@ -1,5 +1,5 @@
 //! Reads the console log of a panic, of the watchdog or of `nmi::backtrace` and prints it again with function, file and line of
-//! every address that lies in the image; functions that were inlined are named too.
+//! every address that lies in the image, or with the name of the variable; functions that were inlined are named too.
 //!
 //! `scripts/symbolize` builds and calls it, and tells it where the checkout is and where its images are built.
 
@@ -108,15 +108,19 @@ fn print(log: &Log, image: &Image<'_>, loaded: Option<u64>, names: &Names) -> io
         }
         let mut seen = Vec::new();
         for address in line.addresses() {
-            let Some(offset) = address.checked_sub(base).filter(|offset| *offset < end - start) else {
-                continue;
+            let Some(offset) = address.checked_sub(base) else { continue };
+            let found = if offset < end - start {
+                names.at(start + offset)
+            } else {
+                let variable = start.checked_add(offset).and_then(|at| image.variable(at));
+                variable.map(|(name, from)| names::variable(name, from)).into_iter().collect()
             };
             if seen.contains(&address) {
                 continue;
             }
             seen.push(address);
             let mut shown = format!("{address:#x}");
-            for name in names.at(start + offset) {
+            for name in found {
                 writeln!(out, "    {shown:<12} {name}")?;
                 shown.clear();
             }

@@ -4,6 +4,12 @@ use addr2line::Loader;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
+/// How a variable is named, `from` bytes from its beginning.
+pub(crate) fn variable(name: &str, from: u64) -> String {
+    let name = addr2line::demangle_auto(name.into(), None);
+    if from == 0 { name.into_owned() } else { format!("{name} + {from:#x}") }
+}
+
 /// The debug information and the symbols of an image.
 pub(crate) struct Names {
     loader: Loader,

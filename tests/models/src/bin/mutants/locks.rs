@@ -8,15 +8,15 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "turn_given_back_relaxed",
         file: "turnstile.rs",
         edits: &[(
-            "self.word.clear_low_byte(Release);",
-            "self.word.clear_low_byte({ let _ = Release; Relaxed });",
+            "self.word.clear_low_half(Release);",
+            "self.word.clear_low_half({ let _ = Release; Relaxed });",
         )],
         model: "locks::one_at_a_time",
     },
     Mutant {
         name: "given_back_with_the_claims",
         file: "turnstile.rs",
-        edits: &[("self.word.clear_low_byte(Release);", "self.word.store(Self::FREE, Release);")],
+        edits: &[("self.word.clear_low_half(Release);", "self.word.store(Self::FREE, Release);")],
         model: "locks::claims_in_their_order",
     },
     Mutant {
@@ -43,11 +43,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "free_lock_check_then_store",
         file: "turnstile.rs",
         edits: &[(
-            "if !self.word.replace(Self::FREE, HELD) {",
+            "if !self.word.replace(Self::FREE, me.0) {",
             "if self.word.load() != Self::FREE {
             return false;
         }
-        self.word.store(HELD, Relaxed);
+        self.word.store(me.0, Relaxed);
         if false {",
         )],
         model: "locks::try_against_lock",
@@ -56,11 +56,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "change_check_then_store",
         file: "turnstile.rs",
         edits: &[(
-            "if !self.word.replace(change.seen, change.new) {",
+            "if !self.word.replace(change.seen, change.new | holder) {",
             "if self.word.load() != change.seen {
             return Seen::Again;
         }
-        self.word.store(change.new, Relaxed);
+        self.word.store(change.new | holder, Relaxed);
         if false {",
         )],
         model: "locks::one_at_a_time",
@@ -94,7 +94,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "turnstile.rs",
         edits: &[(
             "let claims = if is_first { without_first(seen) } else { 0 };",
-            "let claims = seen & !0xff;",
+            "let claims = seen & !HOLDER;",
         )],
         model: "locks::one_at_a_time",
     },
@@ -102,8 +102,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "no_claim_however_often_passed",
         file: "turnstile.rs",
         edits: &[(
-            "waiter.passed >= waiter.fairness.overtakings",
-            "waiter.passed >= waiter.fairness.overtakings + 9",
+            "waiter.passed >= waiter.fairness.overtakings.into()",
+            "waiter.passed >= u64::from(waiter.fairness.overtakings) + 9",
         )],
         model: "locks::nobody_passes_a_claim",
     },
@@ -131,8 +131,29 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "struck_off_and_taken_at_once",
         file: "turnstile.rs",
-        edits: &[("new: without_first(seen), end: End::StruckOff", "new: HELD, end: End::StruckOff")],
+        edits: &[("new: without_first(seen), end: End::StruckOff", "new: HOLDER, end: End::StruckOff")],
         model: "locks::struck_off",
+    },
+    Mutant {
+        name: "taken_by_nobody_in_particular",
+        file: "turnstile.rs",
+        edits: &[("self.word.replace(Self::FREE, me.0)", "self.word.replace(Self::FREE, me.0.min(1))")],
+        model: "locks::holder_is_known",
+    },
+    Mutant {
+        name: "holder_of_which_a_byte_is_known",
+        file: "turnstile.rs",
+        edits: &[("Some(Self(word & HOLDER))", "Some(Self(word & 0xff))")],
+        model: "locks::holder_is_known",
+    },
+    Mutant {
+        name: "claimant_taken_for_the_holder",
+        file: "turnstile.rs",
+        edits: &[(
+            "if matches!(change.end, End::Taken) { me.0 } else { 0 }",
+            "if matches!(change.end, End::Taken | End::Claimed) { me.0 } else { 0 }",
+        )],
+        model: "locks::holder_is_known",
     },
     Mutant {
         name: "interrupts_open_before_the_lock_is_free",
