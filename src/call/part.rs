@@ -299,6 +299,18 @@ pub(crate) fn is_open(area: &Area) -> bool {
     Part::own_queues(area).all(|(line, _)| !line.queue.is_closed())
 }
 
+/// Where the queues, the blocks, the links and what is lent lie, of all CPUs, as the first of them knows them: address and bytes.
+pub(crate) fn state(first: &Area) -> [(u64, usize); 4] {
+    let part = Part::of(first);
+    let count = area::areas().len();
+    [
+        (part.queues.as_ptr() as u64, size_of_val(part.queues)),
+        (part.blocks.as_ptr() as u64, size_of_val(part.blocks)),
+        (part.block.links.as_ptr() as u64, count * POSTS_PER_CPU * size_of::<AtomicWord>()),
+        (part.lent_by as u64, count * size_of::<Lent>()),
+    ]
+}
+
 /// How many messages the CPU of `area` has run.
 #[inline(always)]
 pub(crate) fn ran(area: &Area) -> u64 {

@@ -59,6 +59,11 @@ pub(crate) unsafe fn function_at(offset: u32) -> fn() {
     unsafe { core::mem::transmute::<*const (), fn()>(address as *const ()) }
 }
 
+/// What of the image is written, the page tables aside: `[start, end)`.
+pub(crate) fn written() -> (u64, u64) {
+    (address!("__rodata_end"), address!("__contents_end"))
+}
+
 /// The build id, once it is known.
 static BUILD_ID: AtomicU64 = AtomicU64::new(0);
 

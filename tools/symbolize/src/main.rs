@@ -3,13 +3,11 @@
 //!
 //! `scripts/symbolize` builds and calls it, and tells it where the checkout is and where its images are built.
 
-mod image;
-mod log;
 mod names;
-mod search;
 
-use image::Image;
-use log::Log;
+use reveille_symbolize::image::{self, Image};
+use reveille_symbolize::log::{self, Log};
+use reveille_symbolize::search;
 use names::Names;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};

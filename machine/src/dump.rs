@@ -1,0 +1,421 @@
+//! The text form of a dump: words of memory, as lines that a serial console carries and a log keeps.
+//!
+//! Each line stands for itself: its number, an address, the words from there on, and a checksum, in base64. Whatever is lost of a log, the
+//! other lines are good; and which are lost is known. `docs/core.md` has the format for others.
+//!
+//! What is no memory of the machine has addresses too, which no machine has: [`INFO`] for the dump as a whole, [`cpu`] for what a CPU was
+//! doing.
+
+/// The line before the first.
+pub const BEGIN: &str = "-----BEGIN REVEILLE CORE-----";
+/// The line behind the last. A dump without it was cut off.
+pub const END: &str = "-----END REVEILLE CORE-----";
+
+/// [`Info::version`] of the dumps described here.
+pub const VERSION: u64 = 1;
+
+/// Where the words of [`Info`] are.
+pub const INFO: u64 = 0xbeef_0000_0000_0000;
+
+/// Where the words of [`Cpu`] are, for the CPU with this number.
+pub const fn cpu(number: usize) -> u64 {
+    INFO + CPU_SIZE * (1 + number as u64)
+}
+
+/// Bytes of address space of a CPU: more than [`Cpu`] takes.
+pub const CPU_SIZE: u64 = 0x200;
+
+/// What is said of the dump as a whole: the words at [`INFO`].
+pub mod info {
+    /// [`VERSION`](super::VERSION).
+    pub const VERSION: usize = 0;
+    /// Where the image lies.
+    pub const IMAGE: usize = 1;
+    /// Its build id.
+    pub const BUILD: usize = 2;
+    /// How many CPUs the machine has.
+    pub const CPUS: usize = 3;
+    /// Affinity of the CPU that panicked, with bit 63 set; 0: none has.
+    pub const REPORTER: usize = 4;
+    /// How many words there are.
+    pub const WORDS: usize = 5;
+}
+
+/// What a CPU was doing: the words at [`cpu`].
+pub mod cpus {
+    /// Its affinity.
+    pub const MPIDR: usize = 0;
+    /// Its state in bits 7:0, the reason in 23:8, the generation in 63:32.
+    pub const SLOT: usize = 1;
+    /// Why it parked, as a number; 0: it has not.
+    pub const PARKED: usize = 2;
+    /// How far it came with its MMU off, and the pen's word.
+    pub const STAGE: usize = 3;
+    /// What is there of its registers: [`NOTHING`], [`CALL`], [`ALL`].
+    pub const KIND: usize = 4;
+    /// `ESR_ELx` and `FAR_ELx`, where it was an exception.
+    pub const ESR: usize = 5;
+    /// See [`ESR`].
+    pub const FAR: usize = 6;
+    /// x0 to x30.
+    pub const X: usize = 7;
+    /// Its stack pointer, where it was, and `PSTATE`.
+    pub const SP: usize = 38;
+    /// See [`SP`].
+    pub const PC: usize = 39;
+    /// See [`SP`].
+    pub const PSTATE: usize = 40;
+    /// How many words there are.
+    pub const WORDS: usize = 41;
+
+    /// It does not run, or nothing is known.
+    pub const NOTHING: u64 = 0;
+    /// What a call keeps: x19 to x30.
+    pub const CALL: u64 = 1;
+    /// All of them.
+    pub const ALL: u64 = 2;
+}
+
+/// Bytes of a line before they are text; characters of the text.
+const RAW: usize = 96;
+const TEXT: usize = RAW / 3 * 4;
+/// Bytes of the number at the beginning, and of the checksum at the end.
+const NUMBER: usize = 2;
+const CHECK: usize = 4;
+/// What a word may take: a token and its bytes.
+const LONGEST: usize = 9;
+
+/// Tokens. Up to 0x7f: so many words that are 0, less one. From here on: the word in 1 to 8 bytes, the others 0.
+const WORD: u8 = 0x80;
+/// The word in 0 to 8 bytes, the others those of the last word that was not 0.
+const LIKE: u8 = 0xc0;
+/// Nothing.
+const FILL: u8 = 0xff;
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// CRC-32 (IEEE 802.3, as zlib's) of `bytes`, which follow those of `start`; it begins with `u32::MAX`, and what comes out in the end is
+/// to be inverted.
+pub fn crc(start: u32, bytes: &[u8]) -> u32 {
+    const POLYNOMIAL: u32 = 0xedb8_8320;
+    const TABLE: [u32; 16] = {
+        let mut table = [0; 16];
+        let mut index = 0;
+        while index < 16 {
+            let (mut value, mut bit) = (index as u32, 0);
+            while bit < 4 {
+                value = (value >> 1) ^ if value & 1 != 0 { POLYNOMIAL } else { 0 };
+                bit += 1;
+            }
+            table[index] = value;
+            index += 1;
+        }
+        table
+    };
+    bytes.iter().fold(start, |crc, byte| {
+        let crc = crc ^ u32::from(*byte);
+        let crc = (crc >> 4) ^ TABLE[(crc & 15) as usize];
+        (crc >> 4) ^ TABLE[(crc & 15) as usize]
+    })
+}
+
+/// How many bytes of `word` there are up to the highest that is not 0.
+const fn bytes_of(word: u64) -> usize {
+    8 - word.leading_zeros() as usize / 8
+}
+
+/// Makes lines of words.
+pub struct Encoder<F: FnMut(&[u8])> {
+    /// Is given each line, its end included.
+    out: F,
+    line: [u8; RAW],
+    len: usize,
+    number: u16,
+    /// Where the next word belongs for which no address is needed.
+    next: u64,
+    /// The last word that was not 0.
+    last: u64,
+    /// Where the token is that counts zeros, if it was the last; 0: it was not.
+    zeros: usize,
+}
+
+impl<F: FnMut(&[u8])> Encoder<F> {
+    /// One whose lines go to `out`, with their ends.
+    pub const fn new(out: F) -> Self {
+        Self { out, line: [0; RAW], len: 0, number: 0, next: 0, last: 0, zeros: 0 }
+    }
+
+    /// Adds the word at `address`.
+    pub fn word(&mut self, address: u64, word: u64) {
+        if address != self.next || self.len == 0 || self.len > RAW - CHECK - LONGEST {
+            self.finish();
+            self.len = NUMBER;
+            self.last = 0;
+            self.push(WORD - 1, bytes_of(address), address);
+        }
+        self.next = address.wrapping_add(8);
+        if word == 0 {
+            if self.zeros != 0 && self.line[self.zeros] < WORD - 1 {
+                self.line[self.zeros] += 1;
+            } else {
+                self.zeros = self.len;
+                self.push(0, 0, 0);
+            }
+            return;
+        }
+        let (whole, like) = (bytes_of(word), bytes_of(word ^ self.last));
+        self.last = word;
+        self.zeros = 0;
+        if like < whole { self.push(LIKE, like, word) } else { self.push(WORD - 1, whole, word) }
+    }
+
+    /// Adds a token with `count` bytes of `word`.
+    #[inline(never)]
+    fn push(&mut self, token: u8, count: usize, word: u64) {
+        let at = self.len;
+        self.line[at] = token + count as u8;
+        for (byte, value) in self.line[at + 1..at + 1 + count].iter_mut().zip(word.to_le_bytes()) {
+            *byte = value;
+        }
+        self.len = at + 1 + count;
+    }
+
+    /// The line that is under way is the last.
+    #[inline(never)]
+    pub fn finish(&mut self) {
+        if self.len == 0 {
+            return;
+        }
+        self.zeros = 0;
+        while !(self.len + CHECK).is_multiple_of(3) {
+            self.push(FILL, 0, 0);
+        }
+        let len = self.len;
+        self.line[0] = self.number as u8;
+        self.line[1] = (self.number >> 8) as u8;
+        self.number = self.number.wrapping_add(1);
+        let check = !crc(u32::MAX, &self.line[..len]);
+        for (byte, value) in self.line[len..].iter_mut().zip(check.to_le_bytes()) {
+            *byte = value;
+        }
+        let mut text = [0; TEXT + 1];
+        let mut end = 0;
+        for triple in self.line[..len + CHECK].as_chunks::<3>().0 {
+            let bits = u32::from_be_bytes([0, triple[0], triple[1], triple[2]]);
+            for shift in [18, 12, 6, 0] {
+                text[end] = ALPHABET[(bits >> shift) as usize % 64];
+                end += 1;
+            }
+        }
+        text[end] = b'\n';
+        (self.out)(&text[..=end]);
+        self.len = 0;
+    }
+}
+
+/// Why a line is none of a dump's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadLine {
+    /// It is too short or too long, or has characters that are not of the form.
+    Form,
+    /// Its checksum is wrong.
+    Checksum,
+    /// Its checksum is right, but what is in it makes no sense.
+    Content,
+}
+
+impl core::fmt::Display for BadLine {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Form => "it is no line of a dump",
+            Self::Checksum => "its checksum is wrong",
+            Self::Content => "its content makes no sense",
+        })
+    }
+}
+
+/// Reads a line, without its end: gives each of its words, with its address, to `word`, and returns the number of the line.
+///
+/// # Errors
+///
+/// What is wrong with it. Then nothing of it was given to `word`, unless it is [`BadLine::Content`].
+pub fn decode(line: &[u8], mut word: impl FnMut(u64, u64)) -> Result<u16, BadLine> {
+    let mut raw = [0; RAW];
+    if line.len() > TEXT || !line.len().is_multiple_of(4) {
+        return Err(BadLine::Form);
+    }
+    let mut len = 0;
+    for four in line.chunks_exact(4) {
+        let mut bits = 0;
+        for letter in four {
+            let digit = ALPHABET.iter().position(|known| known == letter).ok_or(BadLine::Form)?;
+            bits = bits << 6 | digit as u32;
+        }
+        raw[len..len + 3].copy_from_slice(&bits.to_be_bytes()[1..]);
+        len += 3;
+    }
+    if len < NUMBER + 1 + CHECK {
+        return Err(BadLine::Form);
+    }
+    let (body, check) = raw[..len].split_at(len - CHECK);
+    if check != (!crc(u32::MAX, body)).to_le_bytes() {
+        return Err(BadLine::Checksum);
+    }
+    let number = u16::from_le_bytes([body[0], body[1]]);
+    let mut rest = body[NUMBER..].iter().copied();
+    let mut bytes = |count: u8| -> Result<u64, BadLine> {
+        let mut value = [0; 8];
+        for byte in value.iter_mut().take(count.into()) {
+            *byte = rest.next().ok_or(BadLine::Content)?;
+        }
+        Ok(u64::from_le_bytes(value))
+    };
+    let mut address = match bytes(1)? as u8 {
+        token @ 0x7f..=0x87 => bytes(token - (WORD - 1))?,
+        _ => return Err(BadLine::Content),
+    };
+    let mut last = 0;
+    while let Ok(token) = bytes(1) {
+        let mut count = 1;
+        let value = match token as u8 {
+            zeros @ 0..WORD => {
+                count = u64::from(zeros) + 1;
+                0
+            }
+            token @ WORD..=0x87 => bytes(token - (WORD - 1))?,
+            token @ LIKE..=0xc8 => {
+                let count = token - LIKE;
+                let kept = u64::MAX.checked_shl(8 * u32::from(count)).unwrap_or(0);
+                last & kept | bytes(count)?
+            }
+            FILL => continue,
+            _ => return Err(BadLine::Content),
+        };
+        if value != 0 {
+            last = value;
+        }
+        for _ in 0..count {
+            word(address, value);
+            address = address.wrapping_add(8);
+        }
+    }
+    Ok(number)
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::string::String;
+    use std::vec::Vec;
+
+    /// The lines of these words.
+    fn encoded(words: &[(u64, u64)]) -> Vec<String> {
+        let mut text = String::new();
+        let mut encoder = Encoder::new(|line: &[u8]| text.push_str(core::str::from_utf8(line).unwrap()));
+        words.iter().for_each(|(address, word)| encoder.word(*address, *word));
+        encoder.finish();
+        text.lines().map(Into::into).collect()
+    }
+
+    fn decoded(lines: &[String]) -> Vec<(u64, u64)> {
+        let mut words = Vec::new();
+        for (number, line) in lines.iter().enumerate() {
+            let read = decode(line.as_bytes(), |address, word| words.push((address, word)));
+            assert_eq!(read, Ok(number as u16), "{line}");
+        }
+        words
+    }
+
+    /// Words of all sorts, at places of all sorts.
+    fn sample() -> Vec<(u64, u64)> {
+        let mut words = Vec::new();
+        let mut state = 1_u64;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state
+        };
+        let mut at = 0x4020_0000;
+        for _ in 0..5000 {
+            let word = match next() % 7 {
+                0 | 1 => 0,
+                2 => 0x4020_0000 + next() % 0x10_0000,
+                3 => next() % 256,
+                4 => u64::MAX << (next() % 64),
+                5 => next() >> (next() % 64),
+                _ => words.last().map_or(0, |(_, word)| *word),
+            };
+            words.push((at, word));
+            at = match next() % 100 {
+                0 => next() & !7,
+                1 => u64::MAX - 7,
+                2 => 0,
+                _ => at.wrapping_add(8),
+            };
+        }
+        words
+    }
+
+    #[test]
+    fn what_goes_in_comes_out() {
+        for words in [sample(), (0..1000).map(|n| (8 * n, 0)).collect(), Vec::from([(0, u64::MAX); 300])] {
+            assert_eq!(decoded(&encoded(&words)), words);
+        }
+        assert!(encoded(&[]).is_empty());
+    }
+
+    #[test]
+    fn zeros_and_pointers_take_little() {
+        let characters = |words: &[(u64, u64)]| encoded(words).iter().map(|line| line.len() + 1).sum::<usize>();
+        let zeros: Vec<_> = (0..512).map(|n| (0x4020_0000 + 8 * n, 0)).collect();
+        assert!(characters(&zeros) < 40);
+        let pointers: Vec<_> = (0..512).map(|n| (0x4020_0000 + 8 * n, 0x4025_0000 + 40 * n)).collect();
+        assert!(characters(&pointers) < 512 * 8);
+    }
+
+    #[test]
+    fn lines_have_an_end() {
+        assert!(encoded(&sample()).iter().all(|line| line.len() <= TEXT && line.len().is_multiple_of(4)));
+    }
+
+    #[test]
+    fn a_changed_character_is_found() {
+        let lines = encoded(&sample()[..40]);
+        for at in 0..lines[0].len() {
+            let mut line = lines[0].clone().into_bytes();
+            line[at] = if line[at] == b'A' { b'B' } else { b'A' };
+            let mut given = 0;
+            assert_eq!(decode(&line, |_, _| given += 1), Err(BadLine::Checksum), "{at}");
+            assert_eq!(given, 0);
+            line[at] = b'-';
+            assert_eq!(decode(&line, |_, _| ()), Err(BadLine::Form));
+        }
+        for short in 0..lines[0].len() {
+            assert!(decode(&lines[0].as_bytes()[..short], |_, _| ()).is_err(), "{short}");
+        }
+        assert_eq!(decode(&[b'A'; TEXT + 4], |_, _| ()), Err(BadLine::Form));
+    }
+
+    #[test]
+    fn a_line_that_makes_no_sense_is_no_dump() {
+        for body in [&[0x90_u8, 0, 0][..], &[0x82, 1], &[0x80, 1, 0x83, 0], &[0x80, 1, 0xc9, 0], &[0x80, 1, 0xa0, 0]] {
+            let mut encoder = Encoder::new(|line: &[u8]| {
+                assert_eq!(decode(line.trim_ascii_end(), |_, _| ()), Err(BadLine::Content), "{body:x?}");
+            });
+            encoder.len = NUMBER;
+            body.iter().for_each(|byte| encoder.push(*byte, 0, 0));
+            // Nothing to fill up with would make it longer.
+            while !(encoder.len + CHECK).is_multiple_of(3) {
+                encoder.push(*body.last().unwrap(), 0, 0);
+            }
+            encoder.finish();
+        }
+    }
+
+    #[test]
+    fn the_checksum_is_that_of_zlib() {
+        assert_eq!(!crc(u32::MAX, b"123456789"), 0xcbf4_3926);
+    }
+}
