@@ -3,29 +3,29 @@
 //! Each line stands for itself: its number, an address, the words from there on, and a checksum, in base64. Whatever is lost of a log, the
 //! other lines are good; and which are lost is known. `docs/core.md` has the format for others.
 //!
-//! What is no memory of the machine has addresses too, which no machine has: [`INFO`] for the dump as a whole, [`cpu`] for what a CPU was
-//! doing.
+//! What is no memory of the machine has addresses too, which no machine has: [`INFO`] for what the rest is read by; and, if a debugger
+//! wrote the dump, [`cpu`] for the registers of a CPU that runs.
 
 /// The line before the first.
 pub const BEGIN: &str = "-----BEGIN REVEILLE CORE-----";
 /// The line behind the last. A dump without it was cut off.
 pub const END: &str = "-----END REVEILLE CORE-----";
 
-/// [`Info::version`] of the dumps described here.
+/// The first word of the dumps described here.
 pub const VERSION: u64 = 1;
 
-/// Where the words of [`Info`] are.
+/// Where the words of [`info`] are.
 pub const INFO: u64 = 0xbeef_0000_0000_0000;
 
-/// Where the words of [`Cpu`] are, for the CPU with this number.
+/// Where the registers of the CPU with this number are, if it runs: the words of [`registers`].
 pub const fn cpu(number: usize) -> u64 {
     INFO + CPU_SIZE * (1 + number as u64)
 }
 
-/// Bytes of address space of a CPU: more than [`Cpu`] takes.
-pub const CPU_SIZE: u64 = 0x200;
+/// Bytes of address space for each: more than there are words.
+const CPU_SIZE: u64 = 0x200;
 
-/// What is said of the dump as a whole: the words at [`INFO`].
+/// What the rest is read by: the words at [`INFO`].
 pub mod info {
     /// [`VERSION`](super::VERSION).
     pub const VERSION: usize = 0;
@@ -37,43 +37,44 @@ pub mod info {
     pub const CPUS: usize = 3;
     /// Affinity of the CPU that panicked, with bit 63 set; 0: none has.
     pub const REPORTER: usize = 4;
+    /// Where the areas of the CPUs are, one after the other.
+    pub const AREAS: usize = 5;
+    /// Bytes of an area in 15:0; where its affinity is in 31:16, the word of its slot in 47:32, that of how it parked in 63:48.
+    pub const LAYOUT: usize = 6;
+    /// Where the address is of what it left when it parked, whose kind is in bits 1:0, in 15:0; that of its breadcrumbs in 31:16.
+    pub const MARKS: usize = 7;
     /// How many words there are.
-    pub const WORDS: usize = 5;
+    pub const WORDS: usize = 8;
 }
 
-/// What a CPU was doing: the words at [`cpu`].
-pub mod cpus {
-    /// Its affinity.
-    pub const MPIDR: usize = 0;
-    /// Its state in bits 7:0, the reason in 23:8, the generation in 63:32.
-    pub const SLOT: usize = 1;
-    /// Why it parked, as a number; 0: it has not.
-    pub const PARKED: usize = 2;
-    /// How far it came with its MMU off, and the pen's word.
-    pub const STAGE: usize = 3;
-    /// What is there of its registers: [`NOTHING`], [`CALL`], [`ALL`].
-    pub const KIND: usize = 4;
-    /// `ESR_ELx` and `FAR_ELx`, where it was an exception.
-    pub const ESR: usize = 5;
-    /// See [`ESR`].
-    pub const FAR: usize = 6;
-    /// x0 to x30.
-    pub const X: usize = 7;
-    /// Its stack pointer, where it was, and `PSTATE`.
-    pub const SP: usize = 38;
-    /// See [`SP`].
-    pub const PC: usize = 39;
-    /// See [`SP`].
-    pub const PSTATE: usize = 40;
-    /// How many words there are.
-    pub const WORDS: usize = 41;
+/// The registers of a CPU, as words.
+pub mod registers {
+    /// x0 to x30, the stack pointer, the place, and `PSTATE`.
+    pub const WORDS: usize = 34;
+}
 
-    /// It does not run, or nothing is known.
-    pub const NOTHING: u64 = 0;
-    /// What a call keeps: x19 to x30.
-    pub const CALL: u64 = 1;
-    /// All of them.
-    pub const ALL: u64 = 2;
+/// What a CPU has left that made a call to its end: kinds 0 and 3.
+pub mod call {
+    /// x29 and x30.
+    pub const FP: u64 = 0;
+    /// x19 to x28.
+    pub const X19: u64 = 16;
+    /// The stack pointer, the place, and `PSTATE`.
+    pub const SP: u64 = 96;
+}
+
+/// What is there of a CPU that an exception has brought to its end: kinds 1 and 2.
+pub mod frame {
+    /// x0 to x30.
+    pub const X: u64 = 0;
+    /// The stack pointer of exceptions, and that of threads behind it.
+    pub const SP: u64 = 248;
+    /// The place, and `PSTATE`.
+    pub const PC: u64 = 264;
+    /// `ESR_ELx` and `FAR_ELx`.
+    pub const ESR: u64 = 280;
+    /// The kind that was an exception of its own.
+    pub const OWN: u64 = 2;
 }
 
 /// Bytes of a line before they are text; characters of the text.
@@ -82,8 +83,8 @@ const TEXT: usize = RAW / 3 * 4;
 /// Bytes of the number at the beginning, and of the checksum at the end.
 const NUMBER: usize = 2;
 const CHECK: usize = 4;
-/// What a word may take: a token and its bytes.
-const LONGEST: usize = 9;
+/// What a word may take: a token and its bytes, behind one that counts zeros.
+const LONGEST: usize = 10;
 
 /// Tokens. Up to 0x7f: so many words that are 0, less one. From here on: the word in 1 to 8 bytes, the others 0.
 const WORD: u8 = 0x80;
@@ -96,27 +97,17 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 
 /// CRC-32 (IEEE 802.3, as zlib's) of `bytes`, which follow those of `start`; it begins with `u32::MAX`, and what comes out in the end is
 /// to be inverted.
+#[inline(never)]
 pub fn crc(start: u32, bytes: &[u8]) -> u32 {
     const POLYNOMIAL: u32 = 0xedb8_8320;
-    const TABLE: [u32; 16] = {
-        let mut table = [0; 16];
-        let mut index = 0;
-        while index < 16 {
-            let (mut value, mut bit) = (index as u32, 0);
-            while bit < 4 {
-                value = (value >> 1) ^ if value & 1 != 0 { POLYNOMIAL } else { 0 };
-                bit += 1;
-            }
-            table[index] = value;
-            index += 1;
+    let mut crc = start;
+    for byte in bytes {
+        crc ^= u32::from(*byte);
+        for _ in 0..8 {
+            crc = (crc >> 1) ^ if crc & 1 != 0 { POLYNOMIAL } else { 0 };
         }
-        table
-    };
-    bytes.iter().fold(start, |crc, byte| {
-        let crc = crc ^ u32::from(*byte);
-        let crc = (crc >> 4) ^ TABLE[(crc & 15) as usize];
-        (crc >> 4) ^ TABLE[(crc & 15) as usize]
-    })
+    }
+    crc
 }
 
 /// How many bytes of `word` there are up to the highest that is not 0.
@@ -125,59 +116,85 @@ const fn bytes_of(word: u64) -> usize {
 }
 
 /// Makes lines of words.
-pub struct Encoder<F: FnMut(&[u8])> {
-    /// Is given each line, its end included.
-    out: F,
-    line: [u8; RAW],
+pub struct Encoder<'a> {
+    /// Is given all lines, their ends included, character by character.
+    out: &'a dyn Fn(&[u8]),
+    /// Bytes of the line that is under way, and the checksum of them.
     len: usize,
+    check: u32,
+    /// The last bytes, of which three are four characters.
+    bits: u32,
     number: u16,
     /// Where the next word belongs for which no address is needed.
     next: u64,
     /// The last word that was not 0.
     last: u64,
-    /// Where the token is that counts zeros, if it was the last; 0: it was not.
-    zeros: usize,
+    /// Words that are 0, and of which the line says nothing yet.
+    zeros: u8,
 }
 
-impl<F: FnMut(&[u8])> Encoder<F> {
+impl<'a> Encoder<'a> {
     /// One whose lines go to `out`, with their ends.
-    pub const fn new(out: F) -> Self {
-        Self { out, line: [0; RAW], len: 0, number: 0, next: 0, last: 0, zeros: 0 }
+    pub const fn new(out: &'a dyn Fn(&[u8])) -> Self {
+        Self { out, len: 0, check: 0, bits: 0, number: 0, next: 0, last: 0, zeros: 0 }
     }
 
     /// Adds the word at `address`.
+    #[inline(never)]
     pub fn word(&mut self, address: u64, word: u64) {
         if address != self.next || self.len == 0 || self.len > RAW - CHECK - LONGEST {
             self.finish();
-            self.len = NUMBER;
-            self.last = 0;
-            self.push(WORD - 1, bytes_of(address), address);
+            self.check = u32::MAX;
+            self.bytes(NUMBER, self.number.into());
+            self.token(WORD - 1, address, 0);
         }
         self.next = address.wrapping_add(8);
         if word == 0 {
-            if self.zeros != 0 && self.line[self.zeros] < WORD - 1 {
-                self.line[self.zeros] += 1;
-            } else {
-                self.zeros = self.len;
-                self.push(0, 0, 0);
+            self.zeros += 1;
+            if self.zeros == WORD {
+                self.end_zeros();
             }
             return;
         }
-        let (whole, like) = (bytes_of(word), bytes_of(word ^ self.last));
-        self.last = word;
-        self.zeros = 0;
-        if like < whole { self.push(LIKE, like, word) } else { self.push(WORD - 1, whole, word) }
+        self.end_zeros();
+        let last = core::mem::replace(&mut self.last, word);
+        if bytes_of(word ^ last) < bytes_of(word) {
+            self.token(LIKE, word, last);
+        } else {
+            self.token(WORD - 1, word, 0);
+        }
     }
 
-    /// Adds a token with `count` bytes of `word`.
+    /// Says how many words are 0, if any.
     #[inline(never)]
-    fn push(&mut self, token: u8, count: usize, word: u64) {
-        let at = self.len;
-        self.line[at] = token + count as u8;
-        for (byte, value) in self.line[at + 1..at + 1 + count].iter_mut().zip(word.to_le_bytes()) {
-            *byte = value;
+    fn end_zeros(&mut self) {
+        if let Some(token) = self.zeros.checked_sub(1) {
+            self.bytes(1, token.into());
         }
-        self.len = at + 1 + count;
+        self.zeros = 0;
+    }
+
+    /// Adds `token` with what of `word` is not as in `last`.
+    #[inline(never)]
+    fn token(&mut self, token: u8, word: u64, last: u64) {
+        let count = bytes_of(word ^ last);
+        self.bytes(1, token as u64 + count as u64);
+        self.bytes(count, word);
+    }
+
+    /// Adds `count` bytes of `word`.
+    #[inline(never)]
+    fn bytes(&mut self, count: usize, word: u64) {
+        for byte in word.to_le_bytes().iter().take(count) {
+            self.check = crc(self.check, core::slice::from_ref(byte));
+            self.bits = self.bits << 8 | u32::from(*byte);
+            self.len += 1;
+            if self.len.is_multiple_of(3) {
+                for shift in [18, 12, 6, 0] {
+                    (self.out)(&ALPHABET[(self.bits >> shift) as usize % 64..][..1]);
+                }
+            }
+        }
     }
 
     /// The line that is under way is the last.
@@ -186,30 +203,14 @@ impl<F: FnMut(&[u8])> Encoder<F> {
         if self.len == 0 {
             return;
         }
-        self.zeros = 0;
-        while !(self.len + CHECK).is_multiple_of(3) {
-            self.push(FILL, 0, 0);
+        self.end_zeros();
+        while self.len % 3 != 2 {
+            self.bytes(1, FILL.into());
         }
-        let len = self.len;
-        self.line[0] = self.number as u8;
-        self.line[1] = (self.number >> 8) as u8;
+        self.bytes(CHECK, u64::from(!self.check));
+        (self.out)(b"\n");
         self.number = self.number.wrapping_add(1);
-        let check = !crc(u32::MAX, &self.line[..len]);
-        for (byte, value) in self.line[len..].iter_mut().zip(check.to_le_bytes()) {
-            *byte = value;
-        }
-        let mut text = [0; TEXT + 1];
-        let mut end = 0;
-        for triple in self.line[..len + CHECK].as_chunks::<3>().0 {
-            let bits = u32::from_be_bytes([0, triple[0], triple[1], triple[2]]);
-            for shift in [18, 12, 6, 0] {
-                text[end] = ALPHABET[(bits >> shift) as usize % 64];
-                end += 1;
-            }
-        }
-        text[end] = b'\n';
-        (self.out)(&text[..=end]);
-        self.len = 0;
+        (self.len, self.last) = (0, 0);
     }
 }
 
@@ -306,16 +307,18 @@ pub fn decode(line: &[u8], mut word: impl FnMut(u64, u64)) -> Result<u16, BadLin
 mod tests {
     extern crate std;
     use super::*;
+    use core::cell::RefCell;
     use std::string::String;
     use std::vec::Vec;
 
     /// The lines of these words.
     fn encoded(words: &[(u64, u64)]) -> Vec<String> {
-        let mut text = String::new();
-        let mut encoder = Encoder::new(|line: &[u8]| text.push_str(core::str::from_utf8(line).unwrap()));
+        let text = RefCell::new(String::new());
+        let out = |part: &[u8]| text.borrow_mut().push_str(core::str::from_utf8(part).unwrap());
+        let mut encoder = Encoder::new(&out);
         words.iter().for_each(|(address, word)| encoder.word(*address, *word));
         encoder.finish();
-        text.lines().map(Into::into).collect()
+        text.borrow().lines().map(Into::into).collect()
     }
 
     fn decoded(lines: &[String]) -> Vec<(u64, u64)> {
@@ -401,16 +404,18 @@ mod tests {
     #[test]
     fn a_line_that_makes_no_sense_is_no_dump() {
         for body in [&[0x90_u8, 0, 0][..], &[0x82, 1], &[0x80, 1, 0x83, 0], &[0x80, 1, 0xc9, 0], &[0x80, 1, 0xa0, 0]] {
-            let mut encoder = Encoder::new(|line: &[u8]| {
-                assert_eq!(decode(line.trim_ascii_end(), |_, _| ()), Err(BadLine::Content), "{body:x?}");
-            });
-            encoder.len = NUMBER;
-            body.iter().for_each(|byte| encoder.push(*byte, 0, 0));
+            let line = RefCell::new(Vec::new());
+            let out = |part: &[u8]| line.borrow_mut().extend_from_slice(part);
+            let mut encoder = Encoder::new(&out);
+            encoder.check = u32::MAX;
+            encoder.bytes(2, 0);
+            body.iter().for_each(|byte| encoder.bytes(1, (*byte).into()));
             // Nothing to fill up with would make it longer.
             while !(encoder.len + CHECK).is_multiple_of(3) {
-                encoder.push(*body.last().unwrap(), 0, 0);
+                encoder.bytes(1, (*body.last().unwrap()).into());
             }
             encoder.finish();
+            assert_eq!(decode(line.borrow().trim_ascii_end(), |_, _| ()), Err(BadLine::Content), "{body:x?}");
         }
     }
 

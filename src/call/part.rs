@@ -299,16 +299,14 @@ pub(crate) fn is_open(area: &Area) -> bool {
     Part::own_queues(area).all(|(line, _)| !line.queue.is_closed())
 }
 
-/// Where the queues, the blocks, the links and what is lent lie, of all CPUs, as the first of them knows them: address and bytes.
-pub(crate) fn state(first: &Area) -> [(u64, usize); 4] {
-    let part = Part::of(first);
-    let count = area::areas().len();
-    [
-        (part.queues.as_ptr() as u64, size_of_val(part.queues)),
-        (part.blocks.as_ptr() as u64, size_of_val(part.blocks)),
-        (part.block.links.as_ptr() as u64, count * POSTS_PER_CPU * size_of::<AtomicWord>()),
-        (part.lent_by as u64, count * size_of::<Lent>()),
-    ]
+/// Where the state of all CPUs lies, from their areas to the last that calls need, as it was carved in a row: its address, and bytes; no more
+/// than `most` for each.
+pub(crate) fn state(areas: &[Area], most: usize) -> (u64, usize) {
+    let start = areas.as_ptr() as u64;
+    let end = areas.last().map_or(start, |area| Part::of(area).blocks.as_ptr_range().end as u64);
+    // Before there is anything for calls, and where it lies elsewhere, the areas themselves.
+    let bytes = end.saturating_sub(start) as usize;
+    (start, bytes.min(areas.len() * most).max(size_of_val(areas)))
 }
 
 /// How many messages the CPU of `area` has run.

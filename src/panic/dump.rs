@@ -3,13 +3,23 @@
 //! With the bootarg `reveille.core=console`, once the report is over. `scripts/core --from LOG` makes an ELF core of it; `docs/core.md`.
 
 use super::park::{self, Evidence, ParkMark};
-use crate::arch::exception::{FatalFrame, Registers};
+use crate::arch::exception::{FATAL_FRAME_SIZE, FatalFrame, Registers};
 use crate::arch::{mmu, regs};
 use crate::percpu::area::{self, Area, Part as _};
 use crate::{backtrace, call, console, memory};
+use core::mem::offset_of;
 use core::sync::atomic::{AtomicBool, Ordering};
 use reveille_machine::BootArgs;
-use reveille_machine::dump::{self, Encoder, cpus, info};
+use reveille_machine::dump::{self, Encoder, frame, info};
+
+// What the reader relies on.
+const _: () = {
+    assert!(offset_of!(Registers, fp) as u64 == dump::call::FP);
+    assert!(offset_of!(Registers, x) as u64 == dump::call::X19);
+    assert!(offset_of!(Registers, sp) as u64 == dump::call::SP);
+    assert!(offset_of!(FatalFrame, x) as u64 == frame::X && offset_of!(FatalFrame, sp) as u64 == frame::SP);
+    assert!(offset_of!(FatalFrame, elr) as u64 == frame::PC && offset_of!(FatalFrame, esr) as u64 == frame::ESR);
+};
 
 /// Whether there is to be one.
 static WANTED: AtomicBool = AtomicBool::new(false);
@@ -19,13 +29,13 @@ static WANTED: AtomicBool = AtomicBool::new(false);
 const STACK: u64 = 16 << 10;
 const STACKS: usize = 4;
 const BELOW: u64 = 512;
+/// Bytes of the runtime's state for each CPU that are shown: more than it is, unless the RAM of the machine is in small pieces.
+const STATE: usize = 64 << 10;
 
 /// Reads the bootarg `reveille.core`. By the boot CPU, once there is a console to complain to.
 pub(crate) fn init(args: BootArgs<'_>) {
     WANTED.store(args.chooses("reveille.core", "off", "console"), Ordering::Relaxed);
 }
-
-type Lines = Encoder<fn(&[u8])>;
 
 /// Writes it, if it is wanted. The others are stopped, or their time is over; this CPU has left its [`ParkMark`] as they have.
 pub(super) fn write() {
@@ -33,27 +43,39 @@ pub(super) fn write() {
         return;
     }
     line(dump::BEGIN);
-    let mut lines: Lines =
-        Encoder::new(|line| console::write_raw(core::str::from_utf8(line).unwrap_or_default()));
-    let areas = area::areas();
-    // Before the areas are carved there is that of the boot CPU alone.
-    let early = area::find_current().filter(|_| areas.is_empty());
+    let out = |text: &[u8]| console::write_raw(core::str::from_utf8(text).unwrap_or_default());
+    let mut lines = Encoder::new(&out);
+    let mut areas = area::areas();
+    if areas.is_empty() {
+        // The boot CPU has one of its own until all are carved.
+        areas = area::find_current().map_or(&[], core::slice::from_ref);
+    }
+    let [area, ..] = areas else { return };
+    let offset = |part: *const u8| (part as u64).wrapping_sub(core::ptr::from_ref(area) as u64);
     let mut about = [0; info::WORDS];
     about[info::VERSION] = dump::VERSION;
     about[info::IMAGE] = memory::image().0;
     about[info::BUILD] = memory::build_id();
-    about[info::CPUS] = areas.len().max(1) as u64;
+    about[info::CPUS] = areas.len() as u64;
     about[info::REPORTER] = regs::affinity() | 1 << 63;
-    put(&mut lines, dump::INFO, &about);
-    for area in areas.iter().chain(early) {
-        cpu(&mut lines, area);
+    about[info::AREAS] = areas.as_ptr() as u64;
+    about[info::LAYOUT] = size_of::<Area>() as u64
+        | offset((&raw const area.mpidr).cast()) << 16
+        | offset(core::ptr::from_ref(area::slot(area)).cast()) << 32
+        | offset(core::ptr::from_ref(area::parked(area)).cast()) << 48;
+    about[info::MARKS] =
+        offset(core::ptr::from_ref(ParkMark::of(area)).cast()) | offset((&raw const area.crumbs).cast()) << 16;
+    let mut at = dump::INFO;
+    for word in about {
+        lines.word(at, word);
+        at += 8;
     }
-    let (start, end) = memory::written();
-    range(&mut lines, start, end);
-    range(&mut lines, areas.as_ptr() as u64, areas.as_ptr_range().end as u64);
-    if let Some(area) = areas.first() {
-        for (start, bytes) in call::state(area) {
-            range(&mut lines, start, start + bytes as u64);
+    areas.iter().for_each(|area| cpu(&mut lines, area));
+    for (start, bytes) in [memory::written(), call::state(areas, STATE)] {
+        let mut at = start;
+        while at < start + bytes as u64 {
+            // What lies behind a guard page too.
+            at = (range(&mut lines, at, start + bytes as u64) | (mmu::PAGE as u64 - 1)) + 1;
         }
     }
     lines.finish();
@@ -66,15 +88,9 @@ fn line(text: &str) {
     console::write_raw("\n");
 }
 
-/// Words that lie nowhere.
-fn put(lines: &mut Lines, at: u64, words: &[u64]) {
-    for (word, at) in words.iter().zip((at..).step_by(8)) {
-        lines.word(at, *word);
-    }
-}
-
 /// Words of memory: up to `to`, or to what is no RAM. Returns where it ends.
-fn range(lines: &mut Lines, from: u64, to: u64) -> u64 {
+#[inline(never)]
+fn range(lines: &mut Encoder<'_>, from: u64, to: u64) -> u64 {
     let mut at = from & !7;
     let mut is_ram = false;
     while at < to {
@@ -92,54 +108,21 @@ fn range(lines: &mut Lines, from: u64, to: u64) -> u64 {
     at
 }
 
-/// What a CPU was doing, and its stacks.
-fn cpu(lines: &mut Lines, area: &Area) {
-    let mut words = [0; cpus::WORDS];
-    words[cpus::MPIDR] = area.mpidr;
-    words[cpus::SLOT] = area::slot(area).read().to_bits();
-    words[cpus::PARKED] = park::how(area).map_or(0, |how| how as u64);
-    if let Some(crumbs) = area.crumbs.map(|crumbs| crumbs.read()) {
-        words[cpus::STAGE] = crumbs.stage | crumbs.pen.map_or(0, |pen| 1 << 8 | u64::from(pen) << 32);
+/// What a CPU has left, and the stacks that it used: the one at its stack pointer, and those that its frame records lead to.
+fn cpu(lines: &mut Encoder<'_>, area: &Area) {
+    if park::how(area).is_none() && area.mpidr != regs::affinity() {
+        return;
     }
-    if words[cpus::PARKED] != 0 || area.mpidr == regs::affinity() {
-        // SAFETY: the mark is set, looked at just now; or this is the CPU itself, which has left what it refers to for good.
-        match unsafe { ParkMark::of(area).evidence() } {
-            Evidence::Call(registers) | Evidence::Panic(_, registers) => called(&mut words, registers),
-            Evidence::Stopped(frame) => interrupted(&mut words, frame),
-            Evidence::Exception(frame) => {
-                interrupted(&mut words, frame);
-                words[cpus::ESR] = frame.esr;
-                words[cpus::FAR] = frame.far;
-            }
+    // SAFETY: the mark is set, looked at just now; or this is the CPU itself, which has left what it refers to for good.
+    let (at, mut from, mut fp) = match unsafe { ParkMark::of(area).evidence() } {
+        Evidence::Call(registers) | Evidence::Panic(_, registers) => {
+            (core::ptr::from_ref(registers) as u64, registers.sp, registers.fp)
         }
-    }
-    put(lines, dump::cpu(area.id.index()), &words);
-    if words[cpus::KIND] != cpus::NOTHING {
-        stacks(lines, words[cpus::SP], words[cpus::X + 29]);
-    }
-}
-
-fn called(words: &mut [u64; cpus::WORDS], registers: &Registers) {
-    words[cpus::KIND] = cpus::CALL;
-    words[cpus::X + 19..][..10].copy_from_slice(&registers.x);
-    words[cpus::X + 29] = registers.fp;
-    words[cpus::X + 30] = registers.lr;
-    words[cpus::SP] = registers.sp;
-    words[cpus::PC] = registers.pc;
-    words[cpus::PSTATE] = registers.spsr;
-}
-
-fn interrupted(words: &mut [u64; cpus::WORDS], frame: &FatalFrame) {
-    words[cpus::KIND] = cpus::ALL;
-    words[cpus::X..][..31].copy_from_slice(&frame.x);
-    words[cpus::SP] = frame.interrupted_sp();
-    words[cpus::PC] = frame.elr;
-    words[cpus::PSTATE] = frame.spsr;
-}
-
-/// The stacks that a CPU uses: the one at `sp`, and those that the frame records from `fp` on lead to.
-fn stacks(lines: &mut Lines, sp: u64, mut fp: u64) {
-    let mut from = sp;
+        Evidence::Stopped(frame) | Evidence::Exception(frame) => {
+            (core::ptr::from_ref(frame) as u64, frame.interrupted_sp(), frame.x[29])
+        }
+    };
+    range(lines, at, at + FATAL_FRAME_SIZE as u64);
     for _ in 0..STACKS {
         let shown = from..range(lines, from, from.saturating_add(STACK));
         while shown.contains(&fp) {

@@ -1,7 +1,7 @@
 //! The dump in a log: from lines to a machine.
 
 use crate::machine::{Cpu, Machine, Piece};
-use reveille_machine::dump::{self, BadLine, cpus, info};
+use reveille_machine::dump::{self, BadLine, call, frame, info, registers};
 use reveille_symbolize::log::Log;
 use std::collections::BTreeMap;
 
@@ -79,13 +79,8 @@ fn machine(mut words: BTreeMap<u64, u64>) -> Result<Machine, String> {
     if !(1..=MOST_CPUS).contains(&about[info::CPUS]) {
         return Err(format!("the number of CPUs is {}", about[info::CPUS]));
     }
-    let cpus = (0..about[info::CPUS] as usize)
-        .map(|number| {
-            let words: Vec<_> =
-                (0..cpus::WORDS as u64).map(|at| words.remove(&(dump::cpu(number) + 8 * at))).collect();
-            cpu(&words)
-        })
-        .collect();
+    let reporter = (about[info::REPORTER] != 0).then_some(about[info::REPORTER] & !(1 << 63));
+    let cpus = (0..about[info::CPUS]).map(|number| cpu(&words, &about, number, reporter)).collect();
     // Whatever else is there is not memory.
     let beyond = dump::INFO..=dump::cpu(MOST_CPUS as usize);
     words.retain(|address, _| !beyond.contains(address) && address.is_multiple_of(8));
@@ -100,34 +95,61 @@ fn machine(mut words: BTreeMap<u64, u64>) -> Result<Machine, String> {
     Ok(Machine {
         image: about[info::IMAGE],
         build: about[info::BUILD],
-        reporter: (about[info::REPORTER] != 0).then_some(about[info::REPORTER] & !(1 << 63)),
+        reporter,
         cpus,
         pieces,
     })
 }
 
-/// What the words of a CPU say; those that are lost are 0, and without all of its registers it has none.
-fn cpu(words: &[Option<u64>]) -> Cpu {
-    let word = |at: usize| words[at].unwrap_or(0);
-    let is_whole = words.iter().all(Option::is_some);
+/// The CPU `number`, as the words of its area and what it has left say; what of these is lost is 0, and if it is a register there are none.
+fn cpu(words: &BTreeMap<u64, u64>, about: &[u64], number: u64, reporter: Option<u64>) -> Cpu {
+    let word = |at: u64| words.get(&at).copied();
+    let field = |word: usize, low: u32| about[word] >> low & 0xffff;
+    let area = about[info::AREAS].wrapping_add(number * field(info::LAYOUT, 0));
+    let of_area = |offset| word(area.wrapping_add(offset)).unwrap_or(0);
+    let slot = of_area(field(info::LAYOUT, 32));
+    let crumbs = of_area(field(info::MARKS, 16));
+    let pen = word(crumbs.wrapping_add(8)).unwrap_or(0);
     let mut cpu = Cpu {
-        mpidr: word(cpus::MPIDR),
-        state: word(cpus::SLOT) as u8,
-        reason: (word(cpus::SLOT) >> 8) as u16,
-        generation: (word(cpus::SLOT) >> 32) as u32,
-        parked: word(cpus::PARKED),
-        stage: word(cpus::STAGE) as u8,
-        pen: (word(cpus::STAGE) & 1 << 8 != 0).then_some((word(cpus::STAGE) >> 32) as u32),
+        mpidr: of_area(field(info::LAYOUT, 16)),
+        state: slot as u8,
+        reason: (slot >> 8) as u16,
+        generation: (slot >> 32) as u32,
+        // Bits 7:0 of the word; the others are for those who send to it.
+        parked: of_area(field(info::LAYOUT, 48)) & 0xff,
+        stage: word(crumbs).unwrap_or(0) as u8,
+        pen: (pen >> 32 != 0).then_some(pen as u32),
         ..Cpu::default()
     };
-    if is_whole && word(cpus::KIND) != cpus::NOTHING {
+    let runs = dump::cpu(number as usize);
+    let evidence = of_area(field(info::MARKS, 0));
+    let found = if words.contains_key(&runs) {
+        (0..registers::WORDS as u64).map(|at| word(runs + 8 * at)).collect()
+    } else if cpu.parked == 0 && Some(cpu.mpidr) != reporter || evidence == 0 {
+        None
+    } else {
+        let at = |offset: u64| word((evidence & !3).wrapping_add(offset));
+        if matches!(evidence & 3, 1 | 2) {
+            if evidence & 3 == frame::OWN {
+                cpu.esr = at(frame::ESR).unwrap_or(0);
+                cpu.far = at(frame::ESR + 8).unwrap_or(0);
+            }
+            // Which of the stack pointers it used, is said by `PSTATE.SP`.
+            let thread = at(frame::PC + 8).unwrap_or(0) & 1 == 0;
+            let sp = frame::SP + if thread { 8 } else { 0 };
+            (0..31).map(|n| frame::X + 8 * n).chain([sp, frame::PC, frame::PC + 8]).map(at).collect()
+        } else {
+            (0..19)
+                .map(|_| Some(0))
+                .chain((0..10).map(|n| at(call::X19 + 8 * n)))
+                .chain([call::FP, call::FP + 8, call::SP, call::SP + 8, call::SP + 16].map(at))
+                .collect::<Option<Vec<_>>>()
+        }
+    };
+    if let Some([x @ .., sp, pc, pstate]) = found.as_deref() {
         cpu.is_known = true;
-        cpu.x = std::array::from_fn(|n| word(cpus::X + n));
-        cpu.sp = word(cpus::SP);
-        cpu.pc = word(cpus::PC);
-        cpu.pstate = word(cpus::PSTATE);
-        cpu.esr = word(cpus::ESR);
-        cpu.far = word(cpus::FAR);
+        cpu.x.copy_from_slice(x);
+        (cpu.sp, cpu.pc, cpu.pstate) = (*sp, *pc, *pstate);
     }
     cpu
 }
@@ -136,30 +158,36 @@ fn cpu(words: &[Option<u64>]) -> Cpu {
 mod tests {
     use super::*;
     use dump::Encoder;
+    use std::cell::RefCell;
 
     /// A dump of two CPUs with 600 words of memory, as text.
     fn sample() -> String {
-        let mut text = String::from("panic on cpu 1\n-----BEGIN REVEILLE CORE-----\n");
-        let mut encoder = Encoder::new(|line: &[u8]| text.push_str(std::str::from_utf8(line).unwrap()));
-        for (at, word) in [1, 0x4020_0000, 0xb1, 2, 1 << 63 | 1].into_iter().enumerate() {
+        let text = RefCell::new(String::from("panic on cpu 1\n-----BEGIN REVEILLE CORE-----\n"));
+        let out = |part: &[u8]| text.borrow_mut().push_str(std::str::from_utf8(part).unwrap());
+        let mut encoder = Encoder::new(&out);
+        // Areas of 64 bytes: affinity, slot, how it parked, what it left, breadcrumbs.
+        let about = [1, 0x4020_0000, 0xb1, 2, 1 << 63 | 1, 0x4800_0000, 16 << 48 | 8 << 32 | 64, 24 | 32 << 16];
+        for (at, word) in about.into_iter().enumerate() {
             encoder.word(dump::INFO + 8 * at as u64, word);
         }
-        for number in 0..2 {
-            for at in 0..cpus::WORDS {
-                let word = match at {
-                    cpus::MPIDR => number as u64,
-                    cpus::SLOT => 7 << 32 | 4,
-                    cpus::KIND => cpus::ALL,
-                    _ => (1000 * number + at) as u64,
-                };
-                encoder.word(dump::cpu(number) + 8 * at as u64, word);
-            }
+        // The first was stopped by an interrupt, the second has reported.
+        for (at, word) in [0, 7 << 32 | 4, 0x101, 0x4900_0001, 0x4a00_0000, 0, 0, 0].into_iter().enumerate() {
+            encoder.word(0x4800_0000 + 8 * at as u64, word);
         }
+        for (at, word) in [1, 9 << 32 | 4, 0, 0x4900_1003, 0, 0, 0, 0].into_iter().enumerate() {
+            encoder.word(0x4800_0040 + 8 * at as u64, word);
+        }
+        for at in 0..38 {
+            encoder.word(0x4900_0000 + 8 * at, 1000 + at);
+            encoder.word(0x4900_1000 + 8 * at, 2000 + at);
+        }
+        encoder.word(0x4a00_0000, 2);
+        encoder.word(0x4a00_0008, 1 << 32 | 5);
         for at in 0..600 {
             encoder.word(0x4023_0000 + 8 * at, at << 30 | 1);
         }
         encoder.finish();
-        text + "-----END REVEILLE CORE-----\nlater\n"
+        text.into_inner() + "-----END REVEILLE CORE-----\nlater\n"
     }
 
     fn parsed(text: &str) -> Result<(Machine, Vec<String>), String> {
@@ -172,11 +200,16 @@ mod tests {
         assert!(complaints.is_empty(), "{complaints:?}");
         assert_eq!((machine.image, machine.build, machine.reporter), (0x4020_0000, 0xb1, Some(1)));
         assert_eq!(machine.cpus.len(), 2);
-        let cpu = &machine.cpus[1];
-        assert!(cpu.is_known);
-        assert_eq!((cpu.state, cpu.generation, cpu.x[30], cpu.pc), (4, 7, 1037, 1039));
-        assert_eq!(machine.pieces.len(), 1);
-        assert_eq!((machine.pieces[0].address, machine.pieces[0].bytes.len()), (0x4023_0000, 4800));
+        let [stopped, reporter] = &machine.cpus[..] else { panic!("two") };
+        assert!(stopped.is_known && reporter.is_known);
+        assert_eq!((stopped.state, stopped.generation, stopped.parked), (4, 7, 1));
+        assert_eq!((stopped.stage, stopped.pen, stopped.esr), (2, Some(5), 0));
+        // PSTATE is 1034, so the stack pointer is that of a thread.
+        assert_eq!((stopped.x[30], stopped.sp, stopped.pc, stopped.pstate), (1030, 1032, 1033, 1034));
+        assert_eq!((reporter.x[18], reporter.x[19], reporter.x[28], reporter.x[29]), (0, 2002, 2011, 2000));
+        assert_eq!((reporter.x[30], reporter.sp, reporter.pc, reporter.pstate), (2001, 2012, 2013, 2014));
+        let piece = machine.pieces.iter().find(|piece| piece.address == 0x4023_0000).unwrap();
+        assert_eq!(piece.bytes.len(), 4800);
     }
 
     #[test]
