@@ -26,16 +26,16 @@ const PROCESS_LINE: std::ops::Range<usize> = 56..136;
 /// What the CPU that reported has died of, as far as a debugger can say it: `SIGABRT`.
 const ABORTED: u16 = 6;
 
-/// Our own kind of note: what is known of a CPU, in words.
-const NOTE_CPU: u32 = 1;
+/// Our own kind of note: what is known of a CPU, in words. A number that no reader takes for one of those above, whatever the name.
+const NOTE_CPU: u32 = u32::from_be_bytes(*b"CPU\x01");
 
-/// The core.
+/// The core. `image` is the name of the file that the machine ran.
 ///
 /// # Errors
 ///
 /// What is in the way, for an error message.
-pub(crate) fn core(machine: &Machine) -> Result<Vec<u8>, String> {
-    let notes = notes(machine);
+pub(crate) fn core(machine: &Machine, image: &str) -> Result<Vec<u8>, String> {
+    let notes = notes(machine, image);
     let mut core = Vec::new();
     let mut writer = Writer::new(object::Endianness::Little, true, &mut core);
     writer.reserve_file_header();
@@ -79,7 +79,7 @@ pub(crate) fn core(machine: &Machine) -> Result<Vec<u8>, String> {
 }
 
 /// The notes. The CPU that reported stands first, because that is the thread with which a debugger begins.
-fn notes(machine: &Machine) -> Vec<u8> {
+fn notes(machine: &Machine, image: &str) -> Vec<u8> {
     let mut notes = Vec::new();
     let reporter = machine.cpus.iter().position(|cpu| Some(cpu.mpidr) == machine.reporter);
     let others = (0..machine.cpus.len()).filter(|number| Some(*number) != reporter);
@@ -89,7 +89,10 @@ fn notes(machine: &Machine) -> Vec<u8> {
         note(&mut notes, "CORE", elf::NT_PRSTATUS.0, &status(number, cpu, is_reporter));
         note(&mut notes, "REVEILLE", NOTE_CPU, cpu.in_words(number, is_reporter).as_bytes());
     }
-    note(&mut notes, "CORE", elf::NT_PRPSINFO.0, &process(machine, reporter));
+    // A debugger compares the name with that of the file. One that is too long is none.
+    if image.len() < PROCESS_NAME.len() {
+        note(&mut notes, "CORE", elf::NT_PRPSINFO.0, &process(machine, image, reporter));
+    }
     let auxiliary: Vec<_> = [AT_PAGESZ, 4096, AT_ENTRY, machine.image, AT_NULL, 0]
         .into_iter()
         .flat_map(u64::to_le_bytes)
@@ -124,13 +127,13 @@ fn status(number: usize, cpu: &Cpu, is_reporter: bool) -> [u8; STATUS] {
 }
 
 /// What a debugger calls the program, and its command line.
-fn process(machine: &Machine, reporter: Option<usize>) -> [u8; PROCESS] {
+fn process(machine: &Machine, image: &str, reporter: Option<usize>) -> [u8; PROCESS] {
     let mut process = [0; PROCESS];
     let line = match reporter {
-        Some(number) => format!("build {:016x}, panic on cpu {number}", machine.build),
-        None => format!("build {:016x}", machine.build),
+        Some(number) => format!("{image} build={:016x} panic=cpu{number}", machine.build),
+        None => format!("{image} build={:016x}", machine.build),
     };
-    for (place, text) in [(PROCESS_NAME, "reveille"), (PROCESS_LINE, &*line)] {
+    for (place, text) in [(PROCESS_NAME, image), (PROCESS_LINE, &*line)] {
         process[place][..text.len()].copy_from_slice(text.as_bytes());
     }
     process
@@ -151,7 +154,7 @@ mod tests {
             cpus: vec![Cpu::default(), cpu],
             pieces: vec![Piece { address: 0x4023_0000, bytes: vec![0xa5; 24] }],
         };
-        let core = core(&machine).unwrap();
+        let core = core(&machine, "roll_call").unwrap();
         let word = |at: usize| u64::from_le_bytes(*core[at..].first_chunk().unwrap());
         let (notes, memory) = (64, 64 + 56);
         assert_eq!(u32::from_le_bytes(*core[notes..].first_chunk().unwrap()), elf::PT_NOTE.0);

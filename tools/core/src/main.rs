@@ -10,7 +10,7 @@ mod report;
 use reveille_symbolize::image::{self, Image};
 use reveille_symbolize::log::Log;
 use reveille_symbolize::search;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// What the wrapper prints for `--help`, and so not here.
@@ -84,7 +84,7 @@ fn run() -> Result<bool, Failure> {
         return Err(Failure::Usage(format!("an image at {:#x} is not where one can be", machine.image)));
     }
     complaints.iter().for_each(|complaint| say(complaint));
-    let core = elf::core(&machine).map_err(Failure::Other)?;
+    let core = elf::core(&machine, &name_of(&path)).map_err(Failure::Other)?;
     std::fs::write(&options.output, core)
         .map_err(|error| Failure::Other(format!("cannot write '{}': {error}", options.output.display())))?;
     // What the wrapper wants to know.
@@ -97,6 +97,11 @@ fn run() -> Result<bool, Failure> {
         machine.pieces.iter().map(|piece| piece.bytes.len()).sum::<usize>()
     ));
     Ok(complaints.is_empty())
+}
+
+/// The last part of a path.
+fn name_of(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 /// The image of this build, and what is in it.
