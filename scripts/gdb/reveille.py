@@ -583,12 +583,35 @@ class FrameId:
         self.sp, self.pc = sp, pc
 
 
+# gdb takes a caller for a mistake whose frame is below that of what it has called, and knows of no stack but one. What is no stack of
+# exceptions is above all of those, to it: so a thread is above what has interrupted it.
+ABOVE = 1 << 56
+
+
 class Records(gdb.unwinder.Unwinder):
     """Follows frame records (AAPCS64 6.4.6), and through interrupts (src/life/asm/vectors.s)."""
 
     def __init__(self):
         super().__init__("reveille")
         self.codes = {}
+
+    def height(self, sp):
+        """What is added to the stack pointer of a frame, for gdb to compare."""
+        known = self.codes.setdefault("heights", {})
+        page = sp & -PAGE
+        if page not in known:
+            known[page] = 0 if self.is_of_exceptions(sp) else ABOVE
+        return known[page]
+
+    @staticmethod
+    def is_of_exceptions(sp):
+        try:
+            tops = [cpu.field("header", name) for cpu in cpus() for name in ("exception_top", "emergency_top")]
+        except (gdb.error, gdb.GdbError):
+            return False
+        # The next one above, without a guard page in between.
+        top = min((top for top in tops if sp <= top <= sp + (1 << 20)), default=None)
+        return top is not None and all(is_readable(at) for at in range(sp, top - 7, PAGE))
 
     def code(self):
         start, end = linked("__image_start"), linked("__text_end")
@@ -617,13 +640,12 @@ class Records(gdb.unwinder.Unwinder):
         except gdb.MemoryError:
             return None
 
-    @staticmethod
-    def unwind(pending, code, handled, pc, register, value):
+    def unwind(self, pending, code, handled, pc, register, value):
         fp, sp = register("x29"), register("sp")
         pointer = pending.read_register("pc").type
 
-        def unwound(begin, frame_end, pc, fp, others):
-            info = pending.create_unwind_info(FrameId(value(frame_end), value(begin)))
+        def unwound(begin, own, frame_end, pc, fp, others):
+            info = pending.create_unwind_info(FrameId(value(own + self.height(own)), value(begin)))
             info.add_saved_register("pc", gdb.Value(pc).cast(pointer))
             info.add_saved_register("x29", value(fp))
             info.add_saved_register("sp", value(frame_end))
@@ -636,7 +658,7 @@ class Records(gdb.unwinder.Unwinder):
             frame = fp - 160
             others = {f"x{n}": word(frame + 8 * n) for n in range(19)}
             others["x30"] = word(frame + 152)
-            return unwound(pc, word(fp), word(fp + 8), word(fp), others)
+            return unwound(pc, fp, word(fp), word(fp + 8), word(fp), others)
         is_return = code.is_call(code.instruction(pc - 4))
         block = gdb.block_for_pc(pc - 4 if is_return else pc)
         while block is not None and block.function is None:
@@ -648,14 +670,14 @@ class Records(gdb.unwinder.Unwinder):
             # Nothing of its caller's is anywhere but where it was.
             if not code.has(register("x30") - 4):
                 return None
-            return unwound(begin or pc, sp, register("x30"), fp, {})
+            return unwound(begin or pc, sp, sp, register("x30"), fp, {})
         if fp == 0 or fp % 8:
             return None
         others, size = ({}, 16) if begin is None else code.saved(begin, pc)
         values = {f"x{number}": word(fp + distance) for number, distance in others.items()}
         back = word(fp + 8)
         values["x30"] = back
-        return unwound(begin or pc, fp + size, back, word(fp), values)
+        return unwound(begin or pc, fp, fp + size, back, word(fp), values)
 
 
 def name_threads():
