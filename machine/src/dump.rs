@@ -6,10 +6,10 @@
 //! What is no memory of the machine has addresses too, which no machine has: [`INFO`] for what the rest is read by; and, if a debugger
 //! wrote the dump, [`cpu`] for the registers of a CPU that runs.
 
-/// The line before the first.
-pub const BEGIN: &str = "-----BEGIN REVEILLE CORE-----";
-/// The line behind the last. A dump without it was cut off.
-pub const END: &str = "-----END REVEILLE CORE-----";
+/// The line before the first, with its end.
+pub const BEGIN: &str = "-----BEGIN REVEILLE CORE-----\n";
+/// The line behind the last, with its end. A dump without it was cut off.
+pub const END: &str = "-----END REVEILLE CORE-----\n";
 
 /// The first word of the dumps described here.
 pub const VERSION: u64 = 1;
@@ -88,8 +88,6 @@ const LONGEST: usize = 10;
 
 /// Tokens. Up to 0x7f: so many words that are 0, less one. From here on: the word in 1 to 8 bytes, the others 0.
 const WORD: u8 = 0x80;
-/// The word in 0 to 8 bytes, the others those of the last word that was not 0.
-const LIKE: u8 = 0xc0;
 /// Nothing.
 const FILL: u8 = 0xff;
 
@@ -110,33 +108,26 @@ pub fn crc(start: u32, bytes: &[u8]) -> u32 {
     crc
 }
 
-/// How many bytes of `word` there are up to the highest that is not 0.
-const fn bytes_of(word: u64) -> usize {
-    8 - word.leading_zeros() as usize / 8
-}
-
 /// Makes lines of words.
-pub struct Encoder<'a> {
+pub struct Encoder {
     /// Is given all lines, their ends included, character by character.
-    out: &'a dyn Fn(&[u8]),
+    out: fn(&u8),
     /// Bytes of the line that is under way, and the checksum of them.
     len: usize,
     check: u32,
-    /// The last bytes, of which three are four characters.
+    /// The bytes that are not characters yet, behind a 1: three are four of them.
     bits: u32,
     number: u16,
     /// Where the next word belongs for which no address is needed.
     next: u64,
-    /// The last word that was not 0.
-    last: u64,
     /// Words that are 0, and of which the line says nothing yet.
     zeros: u8,
 }
 
-impl<'a> Encoder<'a> {
+impl Encoder {
     /// One whose lines go to `out`, with their ends.
-    pub const fn new(out: &'a dyn Fn(&[u8])) -> Self {
-        Self { out, len: 0, check: 0, bits: 0, number: 0, next: 0, last: 0, zeros: 0 }
+    pub const fn new(out: fn(&u8)) -> Self {
+        Self { out, len: 0, check: 0, bits: 1, number: 0, next: 0, zeros: 0 }
     }
 
     /// Adds the word at `address`.
@@ -146,22 +137,15 @@ impl<'a> Encoder<'a> {
             self.finish();
             self.check = u32::MAX;
             self.bytes(NUMBER, self.number.into());
-            self.token(WORD - 1, address, 0);
+            self.value(address);
         }
         self.next = address.wrapping_add(8);
-        if word == 0 {
-            self.zeros += 1;
-            if self.zeros == WORD {
-                self.end_zeros();
-            }
-            return;
+        if word != 0 {
+            return self.value(word);
         }
-        self.end_zeros();
-        let last = core::mem::replace(&mut self.last, word);
-        if bytes_of(word ^ last) < bytes_of(word) {
-            self.token(LIKE, word, last);
-        } else {
-            self.token(WORD - 1, word, 0);
+        self.zeros += 1;
+        if self.zeros == WORD {
+            self.end_zeros();
         }
     }
 
@@ -169,30 +153,36 @@ impl<'a> Encoder<'a> {
     #[inline(never)]
     fn end_zeros(&mut self) {
         if let Some(token) = self.zeros.checked_sub(1) {
+            self.zeros = 0;
             self.bytes(1, token.into());
         }
-        self.zeros = 0;
     }
 
-    /// Adds `token` with what of `word` is not as in `last`.
+    /// Adds `word`, up to its highest byte that is not 0.
     #[inline(never)]
-    fn token(&mut self, token: u8, word: u64, last: u64) {
-        let count = bytes_of(word ^ last);
-        self.bytes(1, token as u64 + count as u64);
+    fn value(&mut self, word: u64) {
+        self.end_zeros();
+        let count = 8 - word.leading_zeros() as usize / 8;
+        self.bytes(1, u64::from(WORD - 1) + count as u64);
         self.bytes(count, word);
     }
 
     /// Adds `count` bytes of `word`.
     #[inline(never)]
-    fn bytes(&mut self, count: usize, word: u64) {
-        for byte in word.to_le_bytes().iter().take(count) {
-            self.check = crc(self.check, core::slice::from_ref(byte));
-            self.bits = self.bits << 8 | u32::from(*byte);
+    fn bytes(&mut self, count: usize, mut word: u64) {
+        for _ in 0..count {
+            let byte = word as u8;
+            word >>= 8;
             self.len += 1;
-            if self.len.is_multiple_of(3) {
-                for shift in [18, 12, 6, 0] {
-                    (self.out)(&ALPHABET[(self.bits >> shift) as usize % 64..][..1]);
+            self.check = crc(self.check, &[byte]);
+            self.bits = self.bits << 8 | u32::from(byte);
+            if self.bits >> 24 != 0 {
+                let mut shift = 24;
+                while shift != 0 {
+                    shift -= 6;
+                    (self.out)(&ALPHABET[(self.bits >> shift) as usize % 64]);
                 }
+                self.bits = 1;
             }
         }
     }
@@ -204,13 +194,14 @@ impl<'a> Encoder<'a> {
             return;
         }
         self.end_zeros();
-        while self.len % 3 != 2 {
+        // So that with the checksum nothing is left.
+        while self.bits >> 16 == 0 {
             self.bytes(1, FILL.into());
         }
         self.bytes(CHECK, u64::from(!self.check));
-        (self.out)(b"\n");
+        (self.out)(&b'\n');
         self.number = self.number.wrapping_add(1);
-        (self.len, self.last) = (0, 0);
+        self.len = 0;
     }
 }
 
@@ -275,7 +266,6 @@ pub fn decode(line: &[u8], mut word: impl FnMut(u64, u64)) -> Result<u16, BadLin
         token @ 0x7f..=0x87 => bytes(token - (WORD - 1))?,
         _ => return Err(BadLine::Content),
     };
-    let mut last = 0;
     while let Ok(token) = bytes(1) {
         let mut count = 1;
         let value = match token as u8 {
@@ -284,17 +274,9 @@ pub fn decode(line: &[u8], mut word: impl FnMut(u64, u64)) -> Result<u16, BadLin
                 0
             }
             token @ WORD..=0x87 => bytes(token - (WORD - 1))?,
-            token @ LIKE..=0xc8 => {
-                let count = token - LIKE;
-                let kept = u64::MAX.checked_shl(8 * u32::from(count)).unwrap_or(0);
-                last & kept | bytes(count)?
-            }
             FILL => continue,
             _ => return Err(BadLine::Content),
         };
-        if value != 0 {
-            last = value;
-        }
         for _ in 0..count {
             word(address, value);
             address = address.wrapping_add(8);
@@ -311,14 +293,22 @@ mod tests {
     use std::string::String;
     use std::vec::Vec;
 
+    std::thread_local! {
+        /// What the encoders of a test have written.
+        static TEXT_OUT: RefCell<String> = const { RefCell::new(String::new()) };
+    }
+
+    fn taken() -> String {
+        TEXT_OUT.take()
+    }
+
     /// The lines of these words.
     fn encoded(words: &[(u64, u64)]) -> Vec<String> {
-        let text = RefCell::new(String::new());
-        let out = |part: &[u8]| text.borrow_mut().push_str(core::str::from_utf8(part).unwrap());
-        let mut encoder = Encoder::new(&out);
+        let mut encoder =
+            Encoder::new(|letter| TEXT_OUT.with_borrow_mut(|text| text.push(char::from(*letter))));
         words.iter().for_each(|(address, word)| encoder.word(*address, *word));
         encoder.finish();
-        text.borrow().lines().map(Into::into).collect()
+        taken().lines().map(Into::into).collect()
     }
 
     fn decoded(lines: &[String]) -> Vec<(u64, u64)> {
@@ -371,11 +361,12 @@ mod tests {
 
     #[test]
     fn zeros_and_pointers_take_little() {
-        let characters = |words: &[(u64, u64)]| encoded(words).iter().map(|line| line.len() + 1).sum::<usize>();
+        let characters =
+            |words: &[(u64, u64)]| encoded(words).iter().map(|line| line.len() + 1).sum::<usize>();
         let zeros: Vec<_> = (0..512).map(|n| (0x4020_0000 + 8 * n, 0)).collect();
         assert!(characters(&zeros) < 40);
         let pointers: Vec<_> = (0..512).map(|n| (0x4020_0000 + 8 * n, 0x4025_0000 + 40 * n)).collect();
-        assert!(characters(&pointers) < 512 * 8);
+        assert!(characters(&pointers) < 512 * 9);
     }
 
     #[test]
@@ -403,10 +394,11 @@ mod tests {
 
     #[test]
     fn a_line_that_makes_no_sense_is_no_dump() {
-        for body in [&[0x90_u8, 0, 0][..], &[0x82, 1], &[0x80, 1, 0x83, 0], &[0x80, 1, 0xc9, 0], &[0x80, 1, 0xa0, 0]] {
-            let line = RefCell::new(Vec::new());
-            let out = |part: &[u8]| line.borrow_mut().extend_from_slice(part);
-            let mut encoder = Encoder::new(&out);
+        for body in
+            [&[0x90_u8, 0, 0][..], &[0x82, 1], &[0x80, 1, 0x83, 0], &[0x80, 1, 0xc9, 0], &[0x80, 1, 0xa0, 0]]
+        {
+            let mut encoder =
+                Encoder::new(|letter| TEXT_OUT.with_borrow_mut(|text| text.push(char::from(*letter))));
             encoder.check = u32::MAX;
             encoder.bytes(2, 0);
             body.iter().for_each(|byte| encoder.bytes(1, (*byte).into()));
@@ -415,7 +407,7 @@ mod tests {
                 encoder.bytes(1, (*body.last().unwrap()).into());
             }
             encoder.finish();
-            assert_eq!(decode(line.borrow().trim_ascii_end(), |_, _| ()), Err(BadLine::Content), "{body:x?}");
+            assert_eq!(decode(taken().trim_end().as_bytes(), |_, _| ()), Err(BadLine::Content), "{body:x?}");
         }
     }
 

@@ -8,8 +8,10 @@ records that every function of the image makes, through interrupts too. The page
 
 import base64
 import contextlib
+import os
 import re
 import struct
+import sys
 import zlib
 
 import gdb
@@ -697,24 +699,31 @@ def name_threads():
         pass
 
 
+UNWINDER = Records()
+
+
 def forget(_event=None):
     UNWINDER.codes.clear()
+    LAYOUT.clear()
 
 
-UNWINDER = Records()
-gdb.unwinder.register_unwinder(None, UNWINDER, replace=True)
-gdb.events.new_objfile.connect(forget)
-gdb.events.clear_objfiles.connect(forget)
-for command in (Reveille, Cpus, Calls, Slots, Capture):
-    command()
-
-
-def after_start():
-    forget()
+def set_up():
+    gdb.unwinder.register_unwinder(None, UNWINDER, replace=True)
+    gdb.events.new_objfile.connect(forget)
+    gdb.events.clear_objfiles.connect(forget)
+    gdb.events.cont.connect(forget)
+    for command in (Reveille, Cpus, Calls, Slots, Capture):
+        command()
     gdb.invalidate_cached_frames()
     name_threads()
 
 
-if gdb.selected_inferior().threads():
-    after_start()
-gdb.events.new_thread.connect(forget)
+# As a module of its own: what gdb sources shares its names with whatever else is typed there.
+if __name__ == "__main__":
+    sys.dont_write_bytecode = True
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    sys.modules.pop("reveille", None)
+    __import__("reveille")
+    sys.path.pop(0)
+else:
+    set_up()

@@ -18,7 +18,9 @@ const _: () = {
     assert!(offset_of!(Registers, x) as u64 == dump::call::X19);
     assert!(offset_of!(Registers, sp) as u64 == dump::call::SP);
     assert!(offset_of!(FatalFrame, x) as u64 == frame::X && offset_of!(FatalFrame, sp) as u64 == frame::SP);
-    assert!(offset_of!(FatalFrame, elr) as u64 == frame::PC && offset_of!(FatalFrame, esr) as u64 == frame::ESR);
+    assert!(
+        offset_of!(FatalFrame, elr) as u64 == frame::PC && offset_of!(FatalFrame, esr) as u64 == frame::ESR
+    );
 };
 
 /// Whether there is to be one.
@@ -29,6 +31,8 @@ static WANTED: AtomicBool = AtomicBool::new(false);
 const STACK: u64 = 16 << 10;
 const STACKS: usize = 4;
 const BELOW: u64 = 512;
+/// Records of one stack that are followed.
+const RECORDS: usize = 1024;
 /// Bytes of the runtime's state for each CPU that are shown: more than it is, unless the RAM of the machine is in small pieces.
 const STATE: usize = 64 << 10;
 
@@ -42,15 +46,13 @@ pub(super) fn write() {
     if !WANTED.load(Ordering::Relaxed) {
         return;
     }
-    line(dump::BEGIN);
-    let out = |text: &[u8]| console::write_raw(core::str::from_utf8(text).unwrap_or_default());
-    let mut lines = Encoder::new(&out);
-    let mut areas = area::areas();
-    if areas.is_empty() {
-        // The boot CPU has one of its own until all are carved.
-        areas = area::find_current().map_or(&[], core::slice::from_ref);
-    }
+    // Once: if it fails, it is not tried again.
+    WANTED.store(false, Ordering::Relaxed);
+    let areas = area::areas();
+    // Before they are carved there is no more to say than the report has.
     let [area, ..] = areas else { return };
+    console::write_raw(dump::BEGIN);
+    let mut lines = Encoder::new(letter);
     let offset = |part: *const u8| (part as u64).wrapping_sub(core::ptr::from_ref(area) as u64);
     let mut about = [0; info::WORDS];
     about[info::VERSION] = dump::VERSION;
@@ -63,53 +65,53 @@ pub(super) fn write() {
         | offset((&raw const area.mpidr).cast()) << 16
         | offset(core::ptr::from_ref(area::slot(area)).cast()) << 32
         | offset(core::ptr::from_ref(area::parked(area)).cast()) << 48;
-    about[info::MARKS] =
-        offset(core::ptr::from_ref(ParkMark::of(area)).cast()) | offset((&raw const area.crumbs).cast()) << 16;
+    about[info::MARKS] = offset(core::ptr::from_ref(ParkMark::of(area)).cast())
+        | offset((&raw const area.crumbs).cast()) << 16;
     let mut at = dump::INFO;
     for word in about {
         lines.word(at, word);
         at += 8;
     }
-    areas.iter().for_each(|area| cpu(&mut lines, area));
-    for (start, bytes) in [memory::written(), call::state(areas, STATE)] {
-        let mut at = start;
-        while at < start + bytes as u64 {
-            // What lies behind a guard page too.
-            at = (range(&mut lines, at, start + bytes as u64) | (mmu::PAGE as u64 - 1)) + 1;
-        }
+    // In this order: a log that is cut off lacks what is needed least.
+    let (start, bytes) = call::state(areas, STATE);
+    range(&mut lines, start, start + bytes as u64, true);
+    for area in areas {
+        cpu(&mut lines, area);
     }
+    let (start, bytes) = memory::written();
+    range(&mut lines, start, start + bytes as u64, true);
     lines.finish();
-    line(dump::END);
+    console::write_raw(dump::END);
 }
 
-/// A line that is no part of it.
-fn line(text: &str) {
-    console::write_raw(text);
-    console::write_raw("\n");
+/// A character of a line.
+fn letter(letter: &u8) {
+    console::write_raw(core::str::from_utf8(core::slice::from_ref(letter)).unwrap_or_default());
 }
 
-/// Words of memory: up to `to`, or to what is no RAM. Returns where it ends.
+/// Words of memory: up to `to`, or to what is no RAM. With `holes` that is left out, such as a guard page. Returns where it ends.
 #[inline(never)]
-fn range(lines: &mut Encoder<'_>, from: u64, to: u64) -> u64 {
+fn range(lines: &mut Encoder, from: u64, to: u64, holes: bool) -> u64 {
     let mut at = from & !7;
     let mut is_ram = false;
     while at < to {
         if !is_ram || at.is_multiple_of(mmu::PAGE as u64) {
             is_ram = mmu::is_ram(at);
         }
-        if !is_ram {
+        if is_ram {
+            // SAFETY: an aligned word of a page that is mapped as RAM, as the MMU itself has said just now; whatever it holds is only
+            // shown. Volatile: a CPU that has not stopped may write it.
+            lines.word(at, unsafe { (at as *const u64).read_volatile() });
+        } else if !holes {
             break;
         }
-        // SAFETY: an aligned word of a page that is mapped as RAM, as the MMU itself has said just now; whatever it holds is only shown.
-        // Volatile: a CPU that has not stopped may write it.
-        lines.word(at, unsafe { (at as *const u64).read_volatile() });
         at += 8;
     }
     at
 }
 
 /// What a CPU has left, and the stacks that it used: the one at its stack pointer, and those that its frame records lead to.
-fn cpu(lines: &mut Encoder<'_>, area: &Area) {
+fn cpu(lines: &mut Encoder, area: &Area) {
     if park::how(area).is_none() && area.mpidr != regs::affinity() {
         return;
     }
@@ -122,21 +124,16 @@ fn cpu(lines: &mut Encoder<'_>, area: &Area) {
             (core::ptr::from_ref(frame) as u64, frame.interrupted_sp(), frame.x[29])
         }
     };
-    range(lines, at, at + FATAL_FRAME_SIZE as u64);
+    range(lines, at, at + FATAL_FRAME_SIZE as u64, false);
     for _ in 0..STACKS {
-        let shown = from..range(lines, from, from.saturating_add(STACK));
-        while shown.contains(&fp) {
-            let Some([next, _]) = backtrace::read::<2>(fp) else { return };
-            // A record below the one before is on another stack.
-            let is_above = next > fp;
-            fp = next;
-            if !is_above {
+        let shown = from..range(lines, from, from.wrapping_add(STACK), false);
+        for _ in 0..RECORDS {
+            if !shown.contains(&fp) {
                 break;
             }
+            fp = backtrace::read::<2>(fp).map_or(0, |[next, _]| next);
         }
-        if fp == 0 {
-            return;
-        }
-        from = fp.saturating_sub(BELOW);
+        // On another stack. Where there is none, there is no RAM.
+        from = fp.wrapping_sub(BELOW);
     }
 }

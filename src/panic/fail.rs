@@ -81,8 +81,7 @@ enum Step {
     /// The bare stop, where the full one failed.
     Stop = 1 << 0,
     Seal = 1 << 1,
-    Dump = 1 << 2,
-    Act = 1 << 3,
+    Act = 1 << 2,
 }
 
 /// The steps that have begun. Written by the CPU with the gate alone.
@@ -101,9 +100,7 @@ fn begins(step: Step) -> bool {
 
 /// The dump and the action, or, if that was what failed, what is left of them.
 fn act() -> ! {
-    if begins(Step::Dump) {
-        dump::write();
-    }
+    dump::write();
     console::flush();
     if begins(Step::Act) {
         action::act()

@@ -17,7 +17,7 @@ const MOST_CPUS: u64 = 65_536;
 /// If too little of it is left.
 pub(crate) fn read(log: &Log, name: &str) -> Result<Option<(Machine, Vec<String>)>, String> {
     let lines: Vec<_> = log.lines().map(|line| line.bytes().trim_ascii()).collect();
-    let is = |marker: &'static str| move |line: &&[u8]| line.ends_with(marker.as_bytes());
+    let is = |marker: &'static str| move |line: &&[u8]| line.ends_with(marker.trim_end().as_bytes());
     let Some(begin) = lines.iter().rposition(|line| is(dump::BEGIN)(line)) else { return Ok(None) };
     let mut words = BTreeMap::new();
     let mut complaints = Vec::new();
@@ -69,7 +69,8 @@ pub(crate) fn read(log: &Log, name: &str) -> Result<Option<(Machine, Vec<String>
 
 /// What these words say, by their addresses.
 fn machine(mut words: BTreeMap<u64, u64>) -> Result<Machine, String> {
-    let about: Vec<_> = (0..info::WORDS as u64).map_while(|at| words.remove(&(dump::INFO + 8 * at))).collect();
+    let about: Vec<_> =
+        (0..info::WORDS as u64).map_while(|at| words.remove(&(dump::INFO + 8 * at))).collect();
     if about.len() < info::WORDS {
         return Err("the first line is lost, which says what it is of".to_owned());
     }
@@ -92,13 +93,7 @@ fn machine(mut words: BTreeMap<u64, u64>) -> Result<Machine, String> {
             _ => pieces.push(Piece { address, bytes: bytes.into() }),
         }
     }
-    Ok(Machine {
-        image: about[info::IMAGE],
-        build: about[info::BUILD],
-        reporter,
-        cpus,
-        pieces,
-    })
+    Ok(Machine { image: about[info::IMAGE], build: about[info::BUILD], reporter, cpus, pieces })
 }
 
 /// The CPU `number`, as the words of its area and what it has left say; what of these is lost is 0, and if it is a register there are none.
@@ -162,11 +157,11 @@ mod tests {
 
     /// A dump of two CPUs with 600 words of memory, as text.
     fn sample() -> String {
-        let text = RefCell::new(String::from("panic on cpu 1\n-----BEGIN REVEILLE CORE-----\n"));
-        let out = |part: &[u8]| text.borrow_mut().push_str(std::str::from_utf8(part).unwrap());
-        let mut encoder = Encoder::new(&out);
+        thread_local!(static TEXT: RefCell<String> = const { RefCell::new(String::new()) });
+        let mut encoder = Encoder::new(|letter| TEXT.with_borrow_mut(|text| text.push(char::from(*letter))));
         // Areas of 64 bytes: affinity, slot, how it parked, what it left, breadcrumbs.
-        let about = [1, 0x4020_0000, 0xb1, 2, 1 << 63 | 1, 0x4800_0000, 16 << 48 | 8 << 32 | 64, 24 | 32 << 16];
+        let about =
+            [1, 0x4020_0000, 0xb1, 2, 1 << 63 | 1, 0x4800_0000, 16 << 48 | 8 << 32 | 64, 24 | 32 << 16];
         for (at, word) in about.into_iter().enumerate() {
             encoder.word(dump::INFO + 8 * at as u64, word);
         }
@@ -187,7 +182,8 @@ mod tests {
             encoder.word(0x4023_0000 + 8 * at, at << 30 | 1);
         }
         encoder.finish();
-        text.into_inner() + "-----END REVEILLE CORE-----\nlater\n"
+        let lines = TEXT.take();
+        format!("panic on cpu 1\n-----BEGIN REVEILLE CORE-----\n{lines}-----END REVEILLE CORE-----\nlater\n")
     }
 
     fn parsed(text: &str) -> Result<(Machine, Vec<String>), String> {
@@ -254,7 +250,11 @@ mod tests {
         for length in (first..=text.len()).step_by(11).chain([text.len()]) {
             match parsed(&text[..length]) {
                 Ok((_, complaints)) => {
-                    assert_eq!(complaints.is_empty(), text[..length].contains(dump::END), "{length}");
+                    assert_eq!(
+                        complaints.is_empty(),
+                        text[..length].contains(dump::END.trim_end()),
+                        "{length}"
+                    );
                 }
                 Err(why) => assert!(why.contains("line 2 of 'log'"), "{why}"),
             }

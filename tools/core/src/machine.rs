@@ -71,7 +71,8 @@ impl Cpu {
     /// What else there is to say of the CPU `number`: for a note.
     pub(crate) fn in_words(&self, number: usize, is_reporter: bool) -> String {
         let state = STATES.get(usize::from(self.state)).copied().unwrap_or("in no known state");
-        let mut text = format!("cpu {number} mpidr {:#012x} {state} generation {}", self.mpidr, self.generation);
+        let mut text =
+            format!("cpu {number} mpidr {:#012x} {state} generation {}", self.mpidr, self.generation);
         if self.reason != 0 {
             text += &format!(" reason {}", self.reason);
         }

@@ -61,9 +61,15 @@ fn run() -> Result<bool, Failure> {
     let (machine, complaints) = match lines::read(&log, &name).map_err(Failure::Usage)? {
         Some(read) => read,
         None => {
-            let machine = report::read(&log)
-                .ok_or_else(|| Failure::Usage(format!("'{name}' has neither a dump nor the report of a panic")))?;
-            (machine, vec!["there is no dump in the log: registers as the report has them, and no memory".to_owned()])
+            let machine = report::read(&log).ok_or_else(|| {
+                Failure::Usage(format!("'{name}' has neither a dump nor the report of a panic"))
+            })?;
+            (
+                machine,
+                vec![
+                    "there is no dump in the log: registers as the report has them, and no memory".to_owned(),
+                ],
+            )
         }
     };
     let (path, bytes) = image(&options, machine.build)?;

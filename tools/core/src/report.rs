@@ -112,7 +112,8 @@ impl Reader {
             cpu.pstate = value("SPSR").unwrap_or(0);
             return;
         }
-        let first = words.first().and_then(|word| word.strip_prefix('x')).and_then(|number| number.parse().ok());
+        let first =
+            words.first().and_then(|word| word.strip_prefix('x')).and_then(|number| number.parse().ok());
         let Some(first) = first.filter(|first: &usize| *first < 31) else { return };
         for (register, word) in cpu.x[first..].iter_mut().zip(&words[1..]) {
             *register = u64::from_str_radix(word, 16).unwrap_or(0);

@@ -5,10 +5,10 @@
 
 mod names;
 
+use names::Names;
 use reveille_symbolize::image::{self, Image};
 use reveille_symbolize::log::{self, Log};
 use reveille_symbolize::search;
-use names::Names;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
