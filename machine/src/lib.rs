@@ -5,6 +5,7 @@
 //!   it looks up in the description when it is asked: nothing is allocated, and no number of CPUs is too large.
 //! - [`dt`] reads device trees, [`acpi`] the tables of machines that have ACPI instead.
 //! - [`uefi`] reads what UEFI firmware leaves in memory: a map of it above all, which counts more than what a tree says.
+//! - [`dump`] is the text form in which memory leaves the machine.
 //! - [`BootArgs`] reads the words of the command line.
 //! - [`IndexSet`] and [`Ranges`] are sets of numbers and of addresses, for whoever works with the above; [`FreeList`] is a list of
 //!   free memory.
@@ -21,6 +22,7 @@ mod console;
 mod counter;
 mod cpu;
 pub mod dt;
+pub mod dump;
 mod error;
 mod free_list;
 mod gic;

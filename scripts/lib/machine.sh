@@ -68,6 +68,8 @@ compose() {
     if [[ $opt_gdb == yes ]]; then
         gdb_port=$(free_port)
         qemu+=(-S -gdb "tcp:127.0.0.1:$gdb_port")
+    elif [[ -n ${gdb_socket:-} ]]; then
+        qemu+=(-chardev "socket,path=${gdb_socket//,/,,},server=on,wait=off,id=gdb" -gdb chardev:gdb)
     fi
     qemu+=("${opt_qemu[@]}")
 }
@@ -97,7 +99,7 @@ start_machine() {
         symbols=$(printf '0x%x' $(($(board_load_address "$elf" "$image") - $(link_address "$elf"))))
         say "waiting for a debugger; in another terminal:"
         say "  $(quoted gdb-multiarch -q -ex 'set confirm off' -ex 'set architecture aarch64' \
-            -ex "add-symbol-file $elf -o $symbols" -ex "target remote 127.0.0.1:$gdb_port")"
+            -ex "add-symbol-file $elf -o $symbols" -x "$ROOT/scripts/gdb/reveille.py" -ex "target remote 127.0.0.1:$gdb_port")"
     fi
 
     if [[ $opt_interactive == yes ]]; then

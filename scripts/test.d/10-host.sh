@@ -35,8 +35,8 @@ clippy_host() {
     local host
     host=$(host_triple)
     run_cargo clippy -p reveille-machine -p reveille-protocol -p reveille-models -p reveille-trees -p reveille-sleepers \
-        -p reveille-symbolize --all-targets \
-        --features reveille-models/mutants,reveille-trees/describe,reveille-trees/fuzz,reveille-symbolize/host --target "$host" -- -D warnings
+        -p reveille-symbolize -p reveille-core --all-targets \
+        --features reveille-models/mutants,reveille-trees/describe,reveille-trees/fuzz,reveille-symbolize/host,reveille-core/host --target "$host" -- -D warnings
 }
 check clippy/host clippy_host
 
@@ -168,6 +168,7 @@ host_tests() {
     run_cargo test -p reveille-machine --target "$host"
     run_cargo test -p reveille-sleepers --target "$host"
     run_cargo test -p reveille-symbolize --features host --profile model --target "$host"
+    run_cargo test -p reveille-core --features host --profile model --target "$host"
 }
 check host-tests --alone --limit 1200 host_tests
 

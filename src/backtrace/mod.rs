@@ -113,7 +113,7 @@ impl Iterator for Backtrace {
 }
 
 /// `N` words of the stack, if that is RAM.
-fn read<const N: usize>(at: u64) -> Option<[u64; N]> {
+pub(crate) fn read<const N: usize>(at: u64) -> Option<[u64; N]> {
     let last = at.checked_add(8 * (N as u64 - 1))?;
     if at == 0 || !at.is_multiple_of(8) || !mmu::is_ram(at) || !mmu::is_ram(last) {
         return None;

@@ -35,7 +35,7 @@ pub use bell::{DOORBELLS, Doorbell, DoorbellError, Rung};
 pub use deadline::on_deadline;
 #[cfg(feature = "fault-injection")]
 pub(crate) use part::is_quiet;
-pub(crate) use part::{BYTES_PER_CPU, Block, CALL, Part, Shared, counts, is_open, open, ran, set_up};
+pub(crate) use part::{BYTES_PER_CPU, Block, CALL, Part, Shared, counts, is_open, open, ran, set_up, state};
 pub use part::{POST_BYTES, POSTS_PER_CPU};
 pub use post::{PostError, Posted, post, post_each};
 pub(crate) use receive::{Kept, Look, close, condemn, drain, drain_as, is_pending, run_kept, run_pending};

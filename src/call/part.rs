@@ -299,6 +299,16 @@ pub(crate) fn is_open(area: &Area) -> bool {
     Part::own_queues(area).all(|(line, _)| !line.queue.is_closed())
 }
 
+/// Where the state of all CPUs lies, from their areas to the last that calls need, as it was carved in a row: its address, and bytes; no more
+/// than `most` for each.
+pub(crate) fn state(areas: &[Area], most: usize) -> (u64, usize) {
+    let start = areas.as_ptr() as u64;
+    let end = areas.last().map_or(start, |area| Part::of(area).blocks.as_ptr_range().end as u64);
+    // Before there is anything for calls, and where it lies elsewhere, the areas themselves.
+    let bytes = end.saturating_sub(start) as usize;
+    (start, bytes.min(areas.len() * most).max(size_of_val(areas)))
+}
+
 /// How many messages the CPU of `area` has run.
 #[inline(always)]
 pub(crate) fn ran(area: &Area) -> u64 {

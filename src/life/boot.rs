@@ -103,6 +103,7 @@ pub(crate) extern "C" fn boot(blob: u64, entry_el: u64) -> ! {
     panic::init_stop(args);
     nmi::init(args);
     panic::init_action(args);
+    panic::init_dump(args);
     let mut memory = MemoryMap::EMPTY;
     if let Err(error) = carve(&mut memory, &machine, &left, regime, boot_on_own_stacks) {
         give_up(error);

@@ -59,6 +59,12 @@ pub(crate) unsafe fn function_at(offset: u32) -> fn() {
     unsafe { core::mem::transmute::<*const (), fn()>(address as *const ()) }
 }
 
+/// What of the image is written, the page tables aside: its address, and bytes.
+pub(crate) fn written() -> (u64, usize) {
+    let start = address!("__rodata_end");
+    (start, (address!("__contents_end") - start) as usize)
+}
+
 /// The build id, once it is known.
 static BUILD_ID: AtomicU64 = AtomicU64::new(0);
 

@@ -44,7 +44,9 @@ pub use stack::{Stack, StackError};
 pub(crate) use alone::Alone;
 pub(crate) use carve::{MemoryError, MemoryMap};
 pub(crate) use firmware::bytes_at;
-pub(crate) use image::{build_id, function_at, image, instruction, is_text, offset_of_function, text};
+pub(crate) use image::{
+    build_id, function_at, image, instruction, is_text, offset_of_function, text, written,
+};
 #[cfg(feature = "fault-injection")]
 pub(crate) use map::unmap_device;
 pub(crate) use map::{WINDOW, close_window, init, map_device, map_identity, open_window};

@@ -1,12 +1,12 @@
 //! The way of a CPU that panics: stop the others, report, and what comes then. Each step once.
 
 use super::cause::Cause;
-use super::park::{ParkedBy, park};
-use super::{action, last_words, report, stop};
+use super::park::{ParkMark, ParkedBy, park};
+use super::{action, dump, last_words, report, stop};
 use crate::arch::exception::{FatalFrame, Registers, with_registers};
 use crate::arch::{self, regs};
 use crate::memory::stacks;
-use crate::percpu::area::{self, Area};
+use crate::percpu::area::{self, Area, Part as _};
 use crate::{console, gate, gic, nmi};
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -61,6 +61,10 @@ fn fail(cause: Cause<'_>) -> ! {
 extern "C" fn report_and_act(cause: *const Cause<'_>) -> ! {
     // SAFETY: `fail` made it from a reference, on a stack that it has left for good and that nothing else uses.
     let cause = unsafe { *cause };
+    if let Some(area) = area::find_current() {
+        // For whoever looks with a debugger, and for the dump. Its `Parked` says nothing of it.
+        ParkMark::of(area).set(cause.evidence());
+    }
     stop::stop_all(stop::sgi_time(), nmi::time(), false);
     gate::word().set_phase(gate::me(), Phase::Reporting);
     report::write(cause, action::name);
@@ -94,8 +98,9 @@ fn begins(step: Step) -> bool {
     begun & step as u32 == 0
 }
 
-/// The action, or, if that was what failed, the end.
+/// The dump and the action, or, if that was what failed, what is left of them.
 fn act() -> ! {
+    dump::write();
     console::flush();
     if begins(Step::Act) {
         action::act()

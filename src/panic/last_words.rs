@@ -11,6 +11,7 @@ use crate::clock::Instant;
 use crate::memory;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
+use reveille_machine::dump::crc;
 use spin::Once;
 
 /// `REVEILLE`, as it stands in memory.
@@ -108,29 +109,6 @@ fn checksum(slot: Slot, text: &[u8]) -> u32 {
     let header =
         unsafe { core::slice::from_raw_parts(slot.base as *const u8, core::mem::offset_of!(Header, crc)) };
     !crc(crc(u32::MAX, header), text)
-}
-
-fn crc(start: u32, bytes: &[u8]) -> u32 {
-    const POLYNOMIAL: u32 = 0xedb8_8320;
-    const TABLE: [u32; 16] = {
-        let mut table = [0; 16];
-        let mut index = 0;
-        while index < 16 {
-            let (mut value, mut bit) = (index as u32, 0);
-            while bit < 4 {
-                value = (value >> 1) ^ if value & 1 != 0 { POLYNOMIAL } else { 0 };
-                bit += 1;
-            }
-            table[index] = value;
-            index += 1;
-        }
-        table
-    };
-    bytes.iter().fold(start, |crc, byte| {
-        let crc = crc ^ u32::from(*byte);
-        let crc = (crc >> 4) ^ TABLE[(crc & 15) as usize];
-        (crc >> 4) ^ TABLE[(crc & 15) as usize]
-    })
 }
 
 /// What the machine said before it was reset.

@@ -15,7 +15,8 @@
 //!    registers and a backtrace; and the [contexts](crate::context) that do not run. No lock, no allocation; every wait
 //!    for the console is bounded. `scripts/symbolize` turns the addresses into functions and lines.
 //! 4. The same text becomes a record in RAM that outlives a warm reset: [`last_words()`].
-//! 5. The [`Action`]: park, reset, power off, exit, or a function of the application's.
+//! 5. With the bootarg `reveille.core=console`, the machine as text, of which `scripts/core --from LOG` makes an ELF core.
+//! 6. The [`Action`]: park, reset, power off, exit, or a function of the application's.
 //!
 //! A panic while this is going on is nested: one raw line, and the action all the same. What failed is given up - the stop
 //! for a plainer one, the console, the record - and what comes after it is done; each step begins once.
@@ -24,6 +25,7 @@
 
 mod action;
 mod cause;
+mod dump;
 mod fail;
 mod fate;
 #[cfg(feature = "fault-injection")]
@@ -35,6 +37,7 @@ mod stop;
 
 pub(crate) use action::init as init_action;
 pub use action::{Action, CrashReport, set_action};
+pub(crate) use dump::init as init_dump;
 pub(crate) use fail::{exception, restarted};
 pub use fate::{Fate, Obstacle, StopReport};
 #[cfg(feature = "fault-injection")]

@@ -78,7 +78,7 @@ impl ParkMark {
     }
 
     #[inline(always)]
-    fn set(&self, evidence: Evidence<'_>) {
+    pub(super) fn set(&self, evidence: Evidence<'_>) {
         let (word, info) = match evidence {
             Evidence::Call(registers) => (core::ptr::from_ref(registers) as u64, 0),
             Evidence::Stopped(frame) => (core::ptr::from_ref(frame) as u64 | 1, 0),

@@ -9,7 +9,7 @@ use std::io::Read;
 use std::path::Path;
 
 /// What lies in a file that begins as an ELF does. `None` if it cannot be read, or does not.
-pub(crate) fn read(path: &Path) -> Option<Vec<u8>> {
+pub fn read(path: &Path) -> Option<Vec<u8>> {
     let mut file = File::open(path).ok()?;
     let mut bytes = vec![0; 4];
     file.read_exact(&mut bytes).ok()?;
@@ -21,7 +21,7 @@ pub(crate) fn read(path: &Path) -> Option<Vec<u8>> {
 }
 
 /// An image, with the addresses that the linker script names.
-pub(crate) struct Image<'a> {
+pub struct Image<'a> {
     file: ElfFile64<'a, LittleEndian>,
     bytes: &'a [u8],
     symbols: HashMap<&'a str, u64>,
@@ -40,7 +40,7 @@ impl<'a> Image<'a> {
     /// # Errors
     ///
     /// What it lacks, for an error message.
-    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, String> {
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, String> {
         let file = ElfFile64::<LittleEndian>::parse(bytes)
             .map_err(|error| format!("it is no ELF of this kind: {error}"))?;
         let symbols: HashMap<_, _> = file
@@ -71,13 +71,13 @@ impl<'a> Image<'a> {
     }
 
     /// Where its text was linked.
-    pub(crate) fn text(&self) -> (u64, u64) {
+    pub fn text(&self) -> (u64, u64) {
         (self.start, self.text_end)
     }
 
     /// The build id, as the runtime computes it (`memory::build_id`): 64-bit FNV-1a over the 32-bit words of text, without the
     /// headers, which tools may write into, and constants, as they are in the file. Words of which an entry in `.rela.dyn` is about a part count as 0.
-    pub(crate) fn build_id(&self) -> Option<u64> {
+    pub fn build_id(&self) -> Option<u64> {
         let symbol = |name| self.symbols.get(name).copied();
         let mut relocated = std::collections::HashSet::new();
         let table = self.contents(symbol("__rela_start")?, symbol("__rela_end")?)?;

@@ -1,10 +1,10 @@
 //! What stands in a console log.
 
 /// A console log, in lines without their ends.
-pub(crate) struct Log(Vec<u8>);
+pub struct Log(Vec<u8>);
 
 /// One line of it.
-pub(crate) struct Line<'a>(&'a [u8]);
+pub struct Line<'a>(&'a [u8]);
 
 /// The bytes around the numbers of the line in which a report says where the image was.
 const BEFORE_IMAGE: &[u8] = b"image 0x";
@@ -13,32 +13,32 @@ const BEFORE_BUILD: &[u8] = b", build ";
 
 impl Log {
     /// `bytes` as they came from a serial line.
-    pub(crate) fn parse(mut bytes: Vec<u8>) -> Self {
+    pub fn parse(mut bytes: Vec<u8>) -> Self {
         bytes.retain(|byte| *byte != b'\r');
         Self(bytes)
     }
 
     /// Its lines. The last one may lack its end.
-    pub(crate) fn lines(&self) -> impl Iterator<Item = Line<'_>> {
+    pub fn lines(&self) -> impl Iterator<Item = Line<'_>> {
         let bytes = self.0.strip_suffix(b"\n").unwrap_or(&self.0);
         let count = if self.0.is_empty() { 0 } else { usize::MAX };
         bytes.split(|byte| *byte == b'\n').map(Line).take(count)
     }
 
     /// The build id of the last report that names one.
-    pub(crate) fn build(&self) -> Option<u64> {
+    pub fn build(&self) -> Option<u64> {
         self.lines().filter_map(|line| Some(line.report()?.1)).last()
     }
 }
 
 impl<'a> Line<'a> {
     /// All of it.
-    pub(crate) fn bytes(&self) -> &'a [u8] {
+    pub fn bytes(&self) -> &'a [u8] {
         self.0
     }
 
     /// Where it says that the image was.
-    pub(crate) fn image(&self) -> Option<u64> {
+    pub fn image(&self) -> Option<u64> {
         self.report().map(|(image, _)| image)
     }
 
@@ -57,7 +57,7 @@ impl<'a> Line<'a> {
     }
 
     /// The hexadecimal numbers in it that are marked as such and fit into 64 bits, in order.
-    pub(crate) fn addresses(&self) -> impl Iterator<Item = u64> + use<'a> {
+    pub fn addresses(&self) -> impl Iterator<Item = u64> + use<'a> {
         let mut rest = self.0;
         core::iter::from_fn(move || {
             loop {
@@ -91,7 +91,7 @@ fn digits(bytes: &[u8]) -> Option<u64> {
 }
 
 /// `text` as an address: `0x` and hexadecimal digits.
-pub(crate) fn hexadecimal(text: &str) -> Option<u64> {
+pub fn hexadecimal(text: &str) -> Option<u64> {
     digits(text.strip_prefix("0x")?.as_bytes())
 }
 

@@ -3,14 +3,12 @@
 //!
 //! `scripts/symbolize` builds and calls it, and tells it where the checkout is and where its images are built.
 
-mod image;
-mod log;
 mod names;
-mod search;
 
-use image::Image;
-use log::Log;
 use names::Names;
+use reveille_symbolize::image::{self, Image};
+use reveille_symbolize::log::{self, Log};
+use reveille_symbolize::search;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

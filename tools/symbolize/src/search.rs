@@ -10,7 +10,7 @@ const LEAST: u64 = 64 << 10;
 /// The image below `folder` with this build id, and what is in it.
 ///
 /// As cargo names them: files without an extension, for the target, and not those that it keeps for itself.
-pub(crate) fn with_build(folder: &Path, wanted: u64) -> Option<(PathBuf, Vec<u8>)> {
+pub fn with_build(folder: &Path, wanted: u64) -> Option<(PathBuf, Vec<u8>)> {
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         let Ok(entries) = fs::read_dir(&folder) else { continue };
