@@ -116,6 +116,17 @@ impl Area {
         self.header.crumbs = Some(crumbs);
     }
 
+    /// Where it notes what it does.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Header::set_trace`].
+    #[cfg(feature = "trace")]
+    pub(super) unsafe fn set_trace(&mut self, slots: u64) {
+        // SAFETY: the caller's.
+        unsafe { self.header.set_trace(slots) };
+    }
+
     /// Its part in calls, while nobody else refers to it.
     pub(super) fn call_mut(&mut self) -> &mut call::Part {
         &mut self.call
