@@ -59,9 +59,11 @@ impl TraceMemory for RingMemory {
     #[inline(always)]
     fn find(&self) -> (u64, u64) {
         let (limit, slots);
+        // What lies before this is the head, whose address the writer has in a register.
+        let head = core::ptr::from_ref(self).cast::<u64>().wrapping_sub(1);
         // SAFETY: reads the two words of this, each by one access (Arm ARM B2.2.1).
         unsafe {
-            asm!("ldp {limit}, {slots}, [{at}]", at = in(reg) self, limit = out(reg) limit, slots = out(reg) slots,
+            asm!("ldp {limit}, {slots}, [{head}, #8]", head = in(reg) head, limit = out(reg) limit, slots = out(reg) slots,
                 options(nostack, preserves_flags, readonly));
         }
         (limit, slots)

@@ -32,8 +32,9 @@ pub enum Value {
     From = b'f',
 }
 
-/// What is noted at a site.
+/// What is noted at a site. `repr(C)`, as it is read from memory cores too.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Event {
     pub(crate) name: &'static str,
     pub(crate) shape: Shape,

@@ -293,9 +293,13 @@ impl<'a> Round<'a> {
                 }
                 // The others', not the initiator's.
                 Action::OpenInterrupts => {}
-                Action::Leave(ending) => {
+                Action::Leave(Ending::Aborted) => {
                     note!(GATHER_END, 0);
-                    return if ending == Ending::Aborted { None } else { masked };
+                    return None;
+                }
+                Action::Leave(Ending::Done | Ending::Overtaken) => {
+                    note!(GATHER_END, 0);
+                    return masked;
                 }
             }
         }

@@ -20,15 +20,16 @@ use reveille_protocol::{TraceCount, TraceRecord};
 
 /// What a reader of a memory core needs, by the name `reveille_trace`: a version; where the slots of CPU 0 are; bytes of a ring; the number
 /// of CPUs; where the head of CPU 0's ring is, with limit, slots and first number behind it; from there to the next CPU's; the counter's
-/// frequency, Hz; the binary logarithm of the slots of a ring.
+/// frequency, Hz; the binary logarithm of the slots of a ring; the sites, from here to there.
 #[unsafe(export_name = "reveille_trace")]
-static LAYOUT: [AtomicU64; 8] = [const { AtomicU64::new(0) }; 8];
+static LAYOUT: [AtomicU64; 10] = [const { AtomicU64::new(0) }; 10];
 const VERSION: u64 = 1;
 
 /// Says where the rings are. By the boot CPU, once.
 pub(crate) fn publish() {
     let Some(first) = area::areas().first() else { return };
     let ring = note::of(first);
+    let sites = note::sites().as_ptr_range();
     let words = [
         VERSION,
         ring.memory().slots(),
@@ -38,6 +39,8 @@ pub(crate) fn publish() {
         size_of::<Area>() as u64,
         clock::frequency(),
         u64::from(RING_LOG),
+        sites.start as u64,
+        sites.end as u64,
     ];
     for (word, value) in LAYOUT.iter().zip(words) {
         word.store(value, Ordering::Relaxed);
