@@ -7,28 +7,27 @@ use crate::{console, panic};
 
 /// Turns the machine off: by firmware, or by a device that the tree names. If neither can, every CPU is stopped, and all park.
 pub fn off() -> ! {
-    end();
+    #[cfg(feature = "trace")]
+    crate::unroll::at_end();
+    console::flush();
     try_off();
     panic::park_all()
 }
 
 /// Resets the machine: by firmware, or by a device that the tree names. If neither can, every CPU is stopped, and all park.
 pub fn reset() -> ! {
-    end();
+    #[cfg(feature = "trace")]
+    crate::unroll::at_end();
+    console::flush();
     try_reset();
     panic::park_all()
 }
 
 /// Ends the run with `code`: through semihosting if there is a host, else as [`off`].
 pub fn exit(code: ExitCode) -> ! {
-    end();
-    try_exit(code);
-    panic::park_all()
-}
-
-/// Whatever is still to be printed.
-fn end() {
     #[cfg(feature = "trace")]
     crate::unroll::at_end();
     console::flush();
+    try_exit(code);
+    panic::park_all()
 }

@@ -66,7 +66,7 @@ pub struct TraceCount {
 }
 
 /// Where the slots of a ring are, and beside that its limit.
-pub trait TraceMemory: Sync {
+pub trait TraceMemory {
     /// Where the slots are.
     type Slots;
     /// The first number that is dropped, and where the slots are: both at once.
@@ -124,6 +124,7 @@ impl<A: Arch, M: TraceMemory, const LOG: u32> TraceRing<A, M, LOG> {
     pub fn note(&self, time: u64, site: u64, value: u64) {
         let number = self.head.fetch_add(Self::STEP, Relaxed);
         let (limit, slots) = self.memory.find();
+        // It has its number, and that counts it.
         if number >= limit {
             return;
         }
@@ -144,10 +145,10 @@ impl<A: Arch, M: TraceMemory, const LOG: u32> TraceRing<A, M, LOG> {
 
     /// Opens the ring, empty. What was noted before is gone.
     pub fn open(&self, mode: TraceMode) {
-        // The next lap but one: none of its numbers was given out, and words that were never written are of lap 0.
+        // The next lap: none of its numbers was given out, and words that were never written are of lap 0.
         let head = self.head.load(Relaxed);
-        // 2^31 laps, and only then the drops of a session could reach the end of the numbers.
-        let lap = if head >> 63 == 0 { (head >> SLOT_SHIFT) + 2 } else { 1 };
+        // Far from the end of the numbers, which a session that drops would come to else.
+        let lap = if head >> 63 == 0 { (head >> SLOT_SHIFT) + 1 } else { 1 };
         let first = lap << SLOT_SHIFT;
         self.first.store(first, Relaxed);
         self.memory.set_limit(match mode {
@@ -161,7 +162,9 @@ impl<A: Arch, M: TraceMemory, const LOG: u32> TraceRing<A, M, LOG> {
     ///
     /// Others may note meanwhile; what they overwrite is counted as that, or as unfinished.
     pub fn read(&self, now: u64, mut each: impl FnMut(TraceRecord)) -> TraceCount {
-        let (first, head) = (self.first.load(Relaxed), self.head.load(Relaxed));
+        let first = self.first.load(Relaxed);
+        // Older than that where it is being opened.
+        let head = self.head.load(Relaxed).max(first);
         let (limit, _) = self.memory.find();
         let end = head.min(limit.max(first));
         let begin = if end.wrapping_sub(first) > Self::LAP { end - Self::LAP } else { first };
