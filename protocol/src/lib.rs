@@ -72,9 +72,7 @@ pub use summons::{Answering, Asked, Progress as SummonsProgress, Summons};
 pub use survey::Survey;
 pub use sync_call::{Calling, SyncCall};
 pub use timers::{TimerEntry, TimerTable, TimerUse};
-pub use trace::{
-    TraceCount, TraceMemory, TraceMode, TraceRecord, TraceRing, TraceWords, trace_record,
-};
+pub use trace::{TraceCount, TraceMemory, TraceMode, TraceRecord, TraceRing, TraceWords, trace_record};
 pub use turns::{Awaited, TurnMark, Turns};
 pub use turnstile::{Change, Fairness, Held, Move, Place, Seen, Turnstile, Waiter};
 pub use wakes::Wakes;

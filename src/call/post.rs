@@ -128,7 +128,12 @@ pub fn post_each<F: Fn(CpuId) + Copy + Send + 'static>(set: &CpuSet, f: F) -> Po
 
 /// Puts `f` into a node and the node into a queue, that of `_cpu`. Interrupts are masked until the SGI is sent.
 #[inline(always)]
-pub(super) fn push<F: FnOnce() + Send>(own: &Part, line: &QueueLine, _cpu: CpuId, f: F) -> Result<Pushed, PostError<F>> {
+pub(super) fn push<F: FnOnce() + Send>(
+    own: &Part,
+    line: &QueueLine,
+    _cpu: CpuId,
+    f: F,
+) -> Result<Pushed, PostError<F>> {
     let Some(slot) = own.pool.acquire() else {
         // It may be the closed queues that have all nodes.
         return Err(if line.queue.is_closed() { PostError::Offline(f) } else { PostError::Busy(f) });

@@ -5,9 +5,9 @@
 
 use crate::arch::regs;
 use crate::arch::shared::{BootLine, Crumbs};
+use crate::arch::{Hw, HwSlot, HwWord};
 #[cfg(feature = "trace")]
 use crate::arch::{HwRing, closed_ring};
-use crate::arch::{Hw, HwSlot, HwWord};
 use crate::cpu_set::CpuId;
 use core::mem::offset_of;
 use core::ops::Deref;

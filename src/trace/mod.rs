@@ -30,9 +30,9 @@ use crate::{arch, console, unroll};
 use core::time::Duration;
 use reveille_machine::BootArgs;
 
+pub use crate::note::Traced;
 #[doc(hidden)]
 pub use crate::note::{Event, Shape, TRACING_KEY, Value, note_here};
-pub use crate::note::Traced;
 pub use reveille_protocol::{TraceCount as Count, TraceMode as Mode, TraceRecord as Record};
 
 /// Records that the ring of a CPU holds.

@@ -82,7 +82,12 @@ pub(crate) fn dump(print: fn(fmt::Arguments<'_>)) {
     line.end();
     for entry in note::sites() {
         let event = entry.event();
-        line.add(format_args!("S {:x} {}{} ", entry.site(), char::from(event.shape as u8), char::from(event.value as u8)));
+        line.add(format_args!(
+            "S {:x} {}{} ",
+            entry.site(),
+            char::from(event.shape as u8),
+            char::from(event.value as u8)
+        ));
         line.add_name(event.name);
         line.end();
     }

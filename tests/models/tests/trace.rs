@@ -9,9 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use reveille_models::steps::{self, Steps};
 use reveille_models::{Choices, LoomArch, Model, Tally, thread};
-use reveille_protocol::{
-    Arch, TraceCount, TraceMemory, TraceMode, TraceRecord, TraceRing, TraceWords, Word,
-};
+use reveille_protocol::{Arch, TraceCount, TraceMemory, TraceMode, TraceRecord, TraceRing, TraceWords, Word};
 
 /// Slots of `W`s, and the limit.
 struct Memory<W: Word, const LOG: u32> {
@@ -74,7 +72,8 @@ fn read<A: Arch, const LOG: u32>(ring: &Ring<A, LOG>) -> (Vec<u64>, TraceCount) 
     let mut found = Vec::new();
     let counted = ring.read(NOW, |record| {
         let which = record.time.wrapping_sub(100);
-        let whole = TraceRecord { time: 100 + which, site: 0x4020_0000 + which as u32, value: which << 32 | which };
+        let whole =
+            TraceRecord { time: 100 + which, site: 0x4020_0000 + which as u32, value: which << 32 | which };
         assert_eq!(record, whole, "made of two");
         assert!(!found.contains(&which), "twice");
         found.push(which);
@@ -144,7 +143,9 @@ fn two_writers() {
         moved.join().unwrap();
         let (found, counted) = read(&ring);
         assert_eq!((found.len(), counted.noted), (4, 4), "lost");
-        let before = |a: u64, b: u64| found.iter().position(|which| *which == a) < found.iter().position(|which| *which == b);
+        let before = |a: u64, b: u64| {
+            found.iter().position(|which| *which == a) < found.iter().position(|which| *which == b)
+        };
         assert!(before(1, 2) && before(3, 4));
         tally.hit(if before(2, 3) || before(4, 1) { "one first" } else { "mixed" });
     });
@@ -223,15 +224,17 @@ fn interrupted() {
 #[test]
 fn interrupted_and_dropped() {
     let outcomes = &["full", "not full"];
-    Model::new("trace/interrupted_and_dropped", outcomes).check_choices(|choices: &mut Choices, tally: &Tally| {
-        let cpu = Cpu::<2>::new(TraceMode::Drop, 4, choices);
-        cpu.run(|| (0..2).for_each(|_| cpu.note()));
-        let (found, counted) = read(&cpu.ring);
-        assert_eq!((counted.noted, counted.unfinished, counted.overwritten), (cpu.next.get(), 0, 0));
-        assert_eq!(found.len() as u64, counted.noted.min(4));
-        tally.hit(if counted.dropped == 0 { "not full" } else { "full" });
-        *choices = cpu.choices.take();
-    });
+    Model::new("trace/interrupted_and_dropped", outcomes).check_choices(
+        |choices: &mut Choices, tally: &Tally| {
+            let cpu = Cpu::<2>::new(TraceMode::Drop, 4, choices);
+            cpu.run(|| (0..2).for_each(|_| cpu.note()));
+            let (found, counted) = read(&cpu.ring);
+            assert_eq!((counted.noted, counted.unfinished, counted.overwritten), (cpu.next.get(), 0, 0));
+            assert_eq!(found.len() as u64, counted.noted.min(4));
+            tally.hit(if counted.dropped == 0 { "not full" } else { "full" });
+            *choices = cpu.choices.take();
+        },
+    );
 }
 
 /// The ring is opened anew while a thread is in the middle of a record, and goes on with it.
@@ -263,4 +266,3 @@ fn opened_anew() {
         tally.hit(if numbers_of_old == 0 { "in the middle" } else { "before" });
     });
 }
-

@@ -53,7 +53,8 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Failure> {
     let options = Options::read(std::env::args_os().skip(1))?;
     let (dump, source) = if let Some(core) = &options.core {
-        let elf = options.elf.as_deref().ok_or_else(|| Failure::Usage("--core goes with --elf".to_owned()))?;
+        let elf =
+            options.elf.as_deref().ok_or_else(|| Failure::Usage("--core goes with --elf".to_owned()))?;
         let dump = memory::read(&contents(core)?, &contents(elf)?, options.loaded);
         (dump.map_err(|error| Failure::Other(format!("'{}': {error}", core.display())))?, core.clone())
     } else {
@@ -90,8 +91,12 @@ fn named(path: &Path) -> String {
 
 fn contents(path: &Path) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    if path == Path::new("-") { io::stdin().read_to_end(&mut bytes).map(|_| ()) } else { fs::read(path).map(|read| bytes = read) }
-        .map_err(|error| Failure::Other(format!("cannot read {}: {error}", named(path))))?;
+    if path == Path::new("-") {
+        io::stdin().read_to_end(&mut bytes).map(|_| ())
+    } else {
+        fs::read(path).map(|read| bytes = read)
+    }
+    .map_err(|error| Failure::Other(format!("cannot read {}: {error}", named(path))))?;
     Ok(bytes)
 }
 
@@ -112,17 +117,20 @@ impl Options {
         let mut words = words;
         while let Some(word) = words.next() {
             let name = word.to_string_lossy().into_owned();
-            let mut value = || words.next().map(PathBuf::from).ok_or_else(|| Failure::Usage(format!("{name} takes a value")));
+            let mut value = || {
+                words.next().map(PathBuf::from).ok_or_else(|| Failure::Usage(format!("{name} takes a value")))
+            };
             match name.as_str() {
                 "--log" => options.log = Some(value()?),
                 "--core" => options.core = Some(value()?),
                 "--elf" => options.elf = Some(value()?),
                 "--image" => {
                     let text = value()?.to_string_lossy().into_owned();
-                    let address = text.strip_prefix("0x").and_then(|digits| u64::from_str_radix(digits, 16).ok());
-                    options.loaded = Some(
-                        address.ok_or_else(|| Failure::Usage(format!("--image: '{text}' is not an address such as 0x40200000")))?,
-                    );
+                    let address =
+                        text.strip_prefix("0x").and_then(|digits| u64::from_str_radix(digits, 16).ok());
+                    options.loaded = Some(address.ok_or_else(|| {
+                        Failure::Usage(format!("--image: '{text}' is not an address such as 0x40200000"))
+                    })?);
                 }
                 "--perfetto" => options.perfetto = Some(value()?),
                 "--svg" => options.svg = Some(value()?),

@@ -17,13 +17,23 @@ pub fn read(core: &[u8], image: &[u8], loaded: Option<u64>) -> Result<Dump, Stri
     let ram = Ram::of(core)?;
     let image: ElfFile64<'_, Endianness> =
         ElfFile64::parse(image).map_err(|error| format!("the image of it cannot be read: {error}"))?;
-    let symbol = |name: &str| image.symbols().find(|symbol| symbol.name() == Ok(name)).map(|symbol| symbol.address());
-    let layout = symbol(SYMBOL).ok_or_else(|| format!("the image has no symbol '{SYMBOL}': it was built without the feature `trace`"))?;
+    let symbol =
+        |name: &str| image.symbols().find(|symbol| symbol.name() == Ok(name)).map(|symbol| symbol.address());
+    let layout = symbol(SYMBOL).ok_or_else(|| {
+        format!("the image has no symbol '{SYMBOL}': it was built without the feature `trace`")
+    })?;
     let linked = symbol("__image_start").ok_or("the image has no symbol '__image_start'")?;
     let words = ram.words::<WORDS>(layout.wrapping_add(loaded.unwrap_or(linked)).wrapping_sub(linked))?;
     let [version, _, size, count, heads, distance, frequency, log, sites, sites_end] = words;
-    if version != 1 || frequency == 0 || !(1..=512).contains(&count) || !(1..=16).contains(&log) || size != 32 << log {
-        return Err(format!("what is at '{SYMBOL}' is no layout: another image, or another address (--image)"));
+    if version != 1
+        || frequency == 0
+        || !(1..=512).contains(&count)
+        || !(1..=16).contains(&log)
+        || size != 32 << log
+    {
+        return Err(format!(
+            "what is at '{SYMBOL}' is no layout: another image, or another address (--image)"
+        ));
     }
     let mut dump = Dump { frequency, ..Dump::default() };
     for at in (sites..sites_end).step_by(8) {
@@ -42,7 +52,12 @@ pub fn read(core: &[u8], image: &[u8], loaded: Option<u64>) -> Result<Dump, Stri
 }
 
 /// What the ring whose head is at `at` holds.
-fn ring(ram: &Ram<'_>, at: u64, log: u64, sites: &std::collections::BTreeMap<u32, Site>) -> Result<Cpu, String> {
+fn ring(
+    ram: &Ram<'_>,
+    at: u64,
+    log: u64,
+    sites: &std::collections::BTreeMap<u32, Site>,
+) -> Result<Cpu, String> {
     let [head, limit, slots, first] = ram.words::<4>(at)?;
     let step = 1_u64 << (32 - log);
     let end = head.min(limit.max(first));
@@ -76,7 +91,9 @@ impl<'a> Ram<'a> {
         let mut pieces = Vec::new();
         for segment in header.program_headers(endian, core).map_err(bad)? {
             if segment.p_type(endian) == elf::PT_LOAD {
-                let bytes = segment.data(endian, core).map_err(|()| "a piece of it is not in the file: it is cut off".to_owned())?;
+                let bytes = segment
+                    .data(endian, core)
+                    .map_err(|()| "a piece of it is not in the file: it is cut off".to_owned())?;
                 let physical = segment.p_paddr(endian);
                 pieces.push((if physical == 0 { segment.p_vaddr(endian) } else { physical }, bytes));
             }

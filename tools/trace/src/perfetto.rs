@@ -1,6 +1,8 @@
 //! A story as Perfetto's file.
 
-use crate::message::{Data, DebugAnnotation, ProcessDescriptor, Trace, TracePacket, TrackDescriptor, TrackEvent};
+use crate::message::{
+    Data, DebugAnnotation, ProcessDescriptor, Trace, TracePacket, TrackDescriptor, TrackEvent,
+};
 use crate::story::{Event, Shape, Story};
 use prost::Message;
 
@@ -25,7 +27,8 @@ pub fn file(story: &Story) -> Vec<u8> {
     )];
     for (index, cpu) in story.cpus.iter().enumerate() {
         let lost: u64 = cpu.lost.iter().sum();
-        let name = if lost == 0 { format!("CPU {index}") } else { format!("CPU {index} ({lost} records lost)") };
+        let name =
+            if lost == 0 { format!("CPU {index}") } else { format!("CPU {index} ({lost} records lost)") };
         packet.push(descriptor(
             index,
             TrackDescriptor {
@@ -56,7 +59,8 @@ fn descriptor(cpu: usize, track: TrackDescriptor) -> TracePacket {
 
 fn of_event(cpu: usize, event: &Event) -> TracePacket {
     let ends = event.shape == Shape::End;
-    let value = event.value.map(|value| DebugAnnotation { uint_value: Some(value), name: Some("value".to_owned()) });
+    let value =
+        event.value.map(|value| DebugAnnotation { uint_value: Some(value), name: Some("value".to_owned()) });
     let category = if event.from_application { "application" } else { "runtime" };
     TracePacket {
         timestamp: Some(event.time),

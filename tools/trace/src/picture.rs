@@ -36,7 +36,8 @@ pub fn draw(story: &Story) -> Option<String> {
         }
     }
     let begin = starts.iter().filter_map(|start| start.kicked).map(|(time, _)| time).min()?;
-    let times = starts.iter().flat_map(|start| [start.kicked.map(|(time, _)| time), start.arrived, start.online]);
+    let times =
+        starts.iter().flat_map(|start| [start.kicked.map(|(time, _)| time), start.arrived, start.online]);
     let end = times.flatten().max().unwrap_or(begin).max(begin + 1);
     Some(picture(&starts, begin, end))
 }
@@ -52,7 +53,9 @@ fn picture(starts: &[Start], begin: u64, end: u64) -> String {
         starts.len()
     );
     for (index, (colour, text)) in
-        [("#b8b8b8", "kicked, on its way"), ("#f0a030", "arrived, sets itself up"), ("#58a858", "online")].iter().enumerate()
+        [("#b8b8b8", "kicked, on its way"), ("#f0a030", "arrived, sets itself up"), ("#58a858", "online")]
+            .iter()
+            .enumerate()
     {
         let at = LEFT + 190.0 * index as f64;
         let _ = writeln!(
@@ -81,7 +84,12 @@ fn picture(starts: &[Start], begin: u64, end: u64) -> String {
                     bar(online, end, "#58a858");
                 }
                 let or = |time: Option<u64>| time.map_or("never".to_owned(), microseconds);
-                format!("kicked {} by CPU {by}, arrived {}, online {}", microseconds(kicked), or(arrived), or(online))
+                format!(
+                    "kicked {} by CPU {by}, arrived {}, online {}",
+                    microseconds(kicked),
+                    or(arrived),
+                    or(online)
+                )
             }
             // It has booted the image, or nobody has wanted it.
             _ if start.arrived.is_none() && cpu == 0 => {

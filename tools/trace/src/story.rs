@@ -57,8 +57,9 @@ const SGIS: u64 = 16;
 
 impl Story {
     pub fn of(dump: &Dump) -> Self {
-        let nanoseconds =
-            |ticks: u64| u64::try_from(u128::from(ticks) * 1_000_000_000 / u128::from(dump.frequency)).unwrap_or(u64::MAX);
+        let nanoseconds = |ticks: u64| {
+            u64::try_from(u128::from(ticks) * 1_000_000_000 / u128::from(dump.frequency)).unwrap_or(u64::MAX)
+        };
         let mut story = Self { cpus: Vec::new(), arrows: Vec::new() };
         // (time, place in the ring, CPU, place among its events, who it is sent to, who has taken it)
         let mut ends = Vec::new();

@@ -56,7 +56,9 @@ pub fn read(log: &str, partial: bool) -> Result<(Dump, Vec<String>), String> {
                 faults.clear();
                 Reading::begin(rest).map(|begun| reading = Some(begun))
             }
-            None => reading.as_mut().ok_or_else(|| "a line of a trace that has not begun".to_owned())?.take(text),
+            None => {
+                reading.as_mut().ok_or_else(|| "a line of a trace that has not begun".to_owned())?.take(text)
+            }
         });
         if let Err(error) = taken {
             let fault = format!("line {last}: {error}");
@@ -68,7 +70,9 @@ pub fn read(log: &str, partial: bool) -> Result<(Dump, Vec<String>), String> {
     }
     let Some(reading) = reading else {
         let first = faults.into_iter().next().map_or(String::new(), |fault| format!(" ({fault})"));
-        return Err(format!("no trace in these {last} lines{first}: was the image built with the feature `trace`, and did it end?"));
+        return Err(format!(
+            "no trace in these {last} lines{first}: was the image built with the feature `trace`, and did it end?"
+        ));
     };
     if !reading.ended {
         let fault = format!("line {last}: the trace ends here, without its last line");
@@ -139,7 +143,9 @@ impl Reading {
         let mut words = text.splitn(3, ' ');
         let address = number(words.next())?;
         let kind: Vec<char> = words.next().unwrap_or_default().chars().collect();
-        let [shape @ ('I' | 'B' | 'E'), value] = kind[..] else { return Err("a site of no known shape".to_owned()) };
+        let [shape @ ('I' | 'B' | 'E'), value] = kind[..] else {
+            return Err("a site of no known shape".to_owned());
+        };
         let name = words.next().unwrap_or_default().to_owned();
         self.dump.sites.insert(address as u32, Site { name, shape, value });
         Ok(())
@@ -147,7 +153,10 @@ impl Reading {
 
     fn own(&mut self, word: Option<&str>) -> Result<&mut Cpu, String> {
         let cpu = number(word)?;
-        self.dump.cpus.get_mut(usize::try_from(cpu).unwrap_or(usize::MAX)).ok_or_else(|| format!("there is no CPU {cpu}"))
+        self.dump
+            .cpus
+            .get_mut(usize::try_from(cpu).unwrap_or(usize::MAX))
+            .ok_or_else(|| format!("there is no CPU {cpu}"))
     }
 
     fn records(&mut self, text: &str) -> Result<(), String> {
@@ -156,7 +165,8 @@ impl Reading {
         let mut records = Vec::new();
         for word in words {
             let mut parts = word.split(',');
-            let (time, site, value) = (number(parts.next())?, number(parts.next())? as u32, number(parts.next())?);
+            let (time, site, value) =
+                (number(parts.next())?, number(parts.next())? as u32, number(parts.next())?);
             if !self.dump.sites.contains_key(&site) {
                 return Err(format!("a record of {site:#x}, which is no site"));
             }
@@ -176,7 +186,10 @@ impl Reading {
         cpu.whole = true;
         let found = cpu.records.len() as u64;
         if found != read {
-            return Err(format!("CPU {} has written {read} records, and {found} are here", index.unwrap_or_default()));
+            return Err(format!(
+                "CPU {} has written {read} records, and {found} are here",
+                index.unwrap_or_default()
+            ));
         }
         let lost: u64 = cpu.lost.iter().sum();
         if read + lost != noted {
@@ -207,7 +220,9 @@ mod tests {
     }
 
     fn log() -> Vec<String> {
-        ["T 1 3b9aca00 1", "S 40200010 Bi interrupt", "R 0 10,40200010,1b", "C 0 0 3 1 2 0 0", "E 4"].map(line).to_vec()
+        ["T 1 3b9aca00 1", "S 40200010 Bi interrupt", "R 0 10,40200010,1b", "C 0 0 3 1 2 0 0", "E 4"]
+            .map(line)
+            .to_vec()
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Traces. With the feature `trace`.
 //!
 //! Bootargs: `case=torture` (default): every CPU notes as fast as it can, in threads, handlers and at NMI level, while CPU 0 reads: what it reads
-//! is whole, in order, and accounted for. `case=kinds`: everything happens once that the runtime notes, a panic at last. `ms=N`: how long the
+//! is whole, in order, and accounted for. `case=kinds`: everything happens once that the runtime notes, a panic at last; `case=stay`: the same without that, and it does not end. `ms=N`: how long the
 //! torture goes on (default 300).
 
 #![no_std]
@@ -25,7 +25,17 @@ fn main(system: &'static System) -> ExitCode {
     check(system.bring_up_all(system.deadline()).is_complete(), "all CPUs come online");
     match system.arg("case") {
         None | Some("torture") => torture(Duration::from_millis(argument(system, "ms", 300))),
-        Some("kinds") => kinds(),
+        Some("kinds") => {
+            kinds();
+            panic!("the last kind");
+        }
+        Some("stay") => {
+            kinds();
+            println!("trace: here it stays");
+            loop {
+                cpu::idle();
+            }
+        }
         Some(other) => panic!("no case {other}"),
     }
     ExitCode::SUCCESS
@@ -108,7 +118,10 @@ fn torture(span: Duration) {
         let _ = call::on_each(&others, |_| ());
         for cpu in &cpu::online() {
             let count = look(cpu, since);
-            check(count.noted >= count.read && count.unfinished <= 2, "at most one for each level is written into");
+            check(
+                count.noted >= count.read && count.unfinished <= 2,
+                "at most one for each level is written into",
+            );
             match mode {
                 Mode::Overwrite => check(count.dropped == 0, "nothing is dropped"),
                 Mode::Drop => check(count.overwritten == 0, "nothing is overwritten"),
@@ -153,7 +166,10 @@ fn exactly(mode: Mode) {
     check(trace::stop().is_ok(), "tracing ends");
     check(after.noted - before.noted == NUMBER, "each is counted once");
     check(after.unfinished == 0 && after.read == RECORDS as u64, "the ring is full, and whole");
-    check(after.dropped + after.overwritten == after.noted - RECORDS as u64, "the others are lost, and counted");
+    check(
+        after.dropped + after.overwritten == after.noted - RECORDS as u64,
+        "the others are lost, and counted",
+    );
 }
 
 fn kinds() {
@@ -182,5 +198,4 @@ fn kinds() {
     check(bringup::cpu_up(other, LONG) == bringup::Verdict::Online, "it comes back");
     let only: CpuSet = [other].into_iter().collect();
     check(nmi::on_each(&only, at_nmi_level).is_complete(), "at NMI level");
-    panic!("the last kind");
 }
