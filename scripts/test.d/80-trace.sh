@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # What is made of a trace: the file for Perfetto, the picture of a bring-up, and what is said of a trace that is not whole.
 
-# trace_image [FEATURES]: the image that notes everything.
+# The image that notes everything.
 trace_image() {
-    staged 'test' tracing "$DEFAULT_TARGET" "$(normal_features 'test' "trace,${1:-}")"
+    staged 'test' tracing "$DEFAULT_TARGET" trace
 }
 
 # The kinds of events, as perfetto.py has them. The last CPU is called, leaves and comes back.
