@@ -9,13 +9,17 @@ machine to the file `core` in DIR. The console is left there in the file `consol
 import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from panic_parked import PATIENCE, connected, fail
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
+import guest
+
+# Seconds for a machine to come as far, on a host that has other things to do.
+PATIENCE = 200
 
 
 def main():
@@ -28,13 +32,17 @@ def main():
     with open("console", "wb") as console:
         machine = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT)
     try:
-        monitor = connected("qmp")
         deadline = time.monotonic() + PATIENCE
+        # A console has CR LF.
         while not re.search(pattern, Path("console").read_bytes().decode(errors="replace"), re.M):
             if machine.poll() is not None or time.monotonic() > deadline:
-                fail(f"no line '{pattern}' on the console")
+                sys.exit(f"failed: no line '{pattern}' on the console")
             time.sleep(0.05)
-        monitor.execute("dump-guest-memory", paging=False, protocol="file:core")
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(PATIENCE)
+            connection.connect("qmp")
+            file = connection.makefile("rw")
+            guest.Monitor(file, file).execute("dump-guest-memory", paging=False, protocol="file:core")
     finally:
         machine.terminate()
         machine.wait()

@@ -20,6 +20,8 @@ pub enum Value {
     None = b'-',
     /// A number.
     Number = b'n',
+    /// A number of the application's.
+    Application = b'a',
     /// The id of a CPU.
     Cpu = b'c',
     /// The number of an interrupt.

@@ -112,7 +112,7 @@ pub(crate) fn init(args: BootArgs<'_>) {
 
 /// Notes that this CPU is here, now, with a value: `trace!("name", value)`, or `trace!("name")`.
 ///
-/// From any context. The value is a whole number, a `bool` or a pointer ([`Traced`](crate::trace::Traced)), and is not evaluated while nobody
+/// From any context. The value is a whole number, a `bool` or a pointer ([`trace::Traced`](crate::trace::Traced)), and is not evaluated while nobody
 /// traces; nor is it, or anything, without the cargo feature `trace`, where the macro is there all the same.
 #[macro_export]
 macro_rules! trace {
@@ -121,8 +121,11 @@ macro_rules! trace {
     };
     ($name:literal, $value:expr) => {
         if $crate::trace::TRACING_KEY.is_enabled() {
-            static EVENT: $crate::trace::Event =
-                $crate::trace::Event::new($name, $crate::trace::Shape::Instant, $crate::trace::Value::Number);
+            static EVENT: $crate::trace::Event = $crate::trace::Event::new(
+                $name,
+                $crate::trace::Shape::Instant,
+                $crate::trace::Value::Application,
+            );
             let value = $crate::trace::Traced::bits($value);
             $crate::trace::note_here($crate::__trace_site!(EVENT), value);
         }

@@ -131,13 +131,10 @@ impl Story {
 }
 
 fn event(time: u64, shape: Shape, site: &Site, name: String, value: Option<u64>) -> Event {
-    let from_application = site.value == 'n' && site.shape == 'I' && !RUNTIME.contains(&site.name.as_str());
+    let from_application = site.value == 'a';
     let value = value.filter(|_| site.value != '-');
     Event { time, shape, kind: site.name.clone(), name, value, from_application, arrows: Vec::new() }
 }
-
-/// Moments with a number that are the runtime's.
-const RUNTIME: [&str; 3] = ["arrive", "online", "keys"];
 
 /// The name of an event with this value.
 fn name_of(dump: &Dump, site: &Site, value: u64) -> String {
@@ -167,7 +164,7 @@ fn arrows_of(dump: &Dump, cpu: usize, site: &Site, value: u64) -> (Vec<Sent>, Op
         }
         ('i', _) if value < SGIS => (Vec::new(), Some(Sent::Interrupt(value, cpu))),
         ('c', "kick") => (vec![Sent::Kick(usize::try_from(value).unwrap_or(usize::MAX))], None),
-        (_, "arrive") => (Vec::new(), Some(Sent::Kick(cpu))),
+        ('n', "arrive") => (Vec::new(), Some(Sent::Kick(cpu))),
         _ => (Vec::new(), None),
     }
 }
