@@ -20,9 +20,10 @@ use reveille_protocol::{TraceCount, TraceRecord};
 
 /// What a reader of a memory core needs, by the name `reveille_trace`: a version; where the slots of CPU 0 are; bytes of a ring; the number
 /// of CPUs; where the head of CPU 0's ring is, with limit, slots and first number behind it; from there to the next CPU's; the counter's
-/// frequency, Hz; the binary logarithm of the slots of a ring; the sites, from here to there.
+/// frequency, Hz; the binary logarithm of the slots of a ring; the sites, from here to there; from a
+/// head to the affinity of its CPU.
 #[unsafe(export_name = "reveille_trace")]
-static LAYOUT: [AtomicU64; 10] = [const { AtomicU64::new(0) }; 10];
+static LAYOUT: [AtomicU64; 11] = [const { AtomicU64::new(0) }; 10];
 const VERSION: u64 = 1;
 
 /// Says where the rings are. By the boot CPU, once.
@@ -41,6 +42,7 @@ pub(crate) fn publish() {
         u64::from(RING_LOG),
         sites.start as u64,
         sites.end as u64,
+        core::ptr::from_ref(&first.mpidr) as u64 - core::ptr::from_ref(ring) as u64,
     ];
     for (word, value) in LAYOUT.iter().zip(words) {
         word.store(value, Ordering::Relaxed);

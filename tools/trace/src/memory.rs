@@ -7,7 +7,7 @@ use reveille_protocol::trace_record;
 
 /// The symbol that says where the rings are (src/unroll/mod.rs).
 const SYMBOL: &str = "reveille_trace";
-const WORDS: usize = 10;
+const WORDS: usize = 11;
 
 /// Nothing was noted later: the counter of a machine that has a core taken shows less than this.
 const LAST: u64 = (1 << 48) - 1;
@@ -24,7 +24,7 @@ pub fn read(core: &[u8], image: &[u8], loaded: Option<u64>) -> Result<Dump, Stri
     })?;
     let linked = symbol("__image_start").ok_or("the image has no symbol '__image_start'")?;
     let words = ram.words::<WORDS>(layout.wrapping_add(loaded.unwrap_or(linked)).wrapping_sub(linked))?;
-    let [version, _, size, count, heads, distance, frequency, log, sites, sites_end] = words;
+    let [version, _, size, count, heads, distance, frequency, log, sites, sites_end, affinity] = words;
     if version != 1
         || frequency == 0
         || !(1..=512).contains(&count)
@@ -46,7 +46,9 @@ pub fn read(core: &[u8], image: &[u8], loaded: Option<u64>) -> Result<Dump, Stri
         dump.sites.insert(site, Site { name: String::from_utf8_lossy(name).into_owned(), shape, value });
     }
     for cpu in 0..count {
-        dump.cpus.push(ring(&ram, heads + cpu * distance, log, &dump.sites)?);
+        let at = heads.wrapping_add(cpu * distance);
+        let [mpidr] = ram.words::<1>(at.wrapping_add(affinity))?;
+        dump.cpus.push(Cpu { mpidr, ..ring(&ram, at, log, &dump.sites)? });
     }
     Ok(dump)
 }
