@@ -26,17 +26,17 @@
 //! | 16 | `cpu`, `fault` | doors: what users and tests see of several rooms |
 //! | 15 | `life` | the life of a CPU, in order: the one room that knows every mechanism |
 //! | 14 | `hotplug`, `power` | taking a CPU out; ending it all |
-//! | 13 | `bringup` | starting CPUs |
+//! | 13 | `bringup`, `trace` | starting CPUs; what happened when |
 //! | 12 | `patch` | changing code while it runs |
 //! | 11 | `stop`, `panic` | stop-machine; what happens when a CPU fails |
 //! | 10 | `lifecycle`, `watchdog`, `slow_lock`, `context` | the right to change which CPUs there are; who looks after them, and after locks; threads of the application's |
-//! | 9 | `call`, `nmi`, `launch` | what CPUs have each other do |
+//! | 9 | `call`, `nmi`, `launch`, `unroll` | what CPUs have each other do; what they noted, printed |
 //! | 8 | `time`, `console` | timers; what is printed |
 //! | 7 | `irq`, `ending`, `bench` | handlers; what can end a run |
 //! | 6 | `gic`, `platform`, `psci`, `backtrace` | drivers; what stands on a stack |
 //! | 5 | `memory` | what is mapped, carved and free; pages, stacks and the heap |
 //! | 4 | `sync`, `exception` | locks; exceptions of the application's, and what runs below |
-//! | 3 | `masking`, `gate`, `holds` | what a CPU holds back, what stops it, what keeps it |
+//! | 3 | `masking`, `gate`, `holds`, `note` | what a CPU holds back, what stops it, what keeps it, what it notes |
 //! | 2 | `percpu`, `key`, `hook` | which CPUs there are, and what each has; conditions in the code |
 //! | 1 | `clock`, `closure`, `cpu_set`, `uefi` | the counter; closures in place; sets of CPUs; entered by UEFI firmware |
 //! | 0 | `arch`, `dt` | the architecture; the machine's description, which is the crate `reveille-machine` |
@@ -75,6 +75,7 @@ mod lifecycle;
 mod masking;
 pub mod memory;
 pub mod nmi;
+mod note;
 pub mod panic;
 pub mod patch;
 mod percpu;
@@ -86,7 +87,11 @@ mod slow_lock;
 mod stop;
 pub mod sync;
 pub mod time;
+#[cfg(feature = "trace")]
+pub mod trace;
 mod uefi;
+#[cfg(feature = "trace")]
+mod unroll;
 pub mod watchdog;
 
 pub use arch::mmu::MapError;

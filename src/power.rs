@@ -7,6 +7,8 @@ use crate::{console, panic};
 
 /// Turns the machine off: by firmware, or by a device that the tree names. If neither can, every CPU is stopped, and all park.
 pub fn off() -> ! {
+    #[cfg(feature = "trace")]
+    crate::unroll::at_end();
     console::flush();
     try_off();
     panic::park_all()
@@ -14,6 +16,8 @@ pub fn off() -> ! {
 
 /// Resets the machine: by firmware, or by a device that the tree names. If neither can, every CPU is stopped, and all park.
 pub fn reset() -> ! {
+    #[cfg(feature = "trace")]
+    crate::unroll::at_end();
     console::flush();
     try_reset();
     panic::park_all()
@@ -21,6 +25,8 @@ pub fn reset() -> ! {
 
 /// Ends the run with `code`: through semihosting if there is a host, else as [`off`].
 pub fn exit(code: ExitCode) -> ! {
+    #[cfg(feature = "trace")]
+    crate::unroll::at_end();
     console::flush();
     try_exit(code);
     panic::park_all()

@@ -36,6 +36,7 @@ mod sync_call;
 #[cfg(test)]
 mod testing;
 mod timers;
+mod trace;
 mod turns;
 mod turnstile;
 mod wakes;
@@ -71,6 +72,7 @@ pub use summons::{Answering, Asked, Progress as SummonsProgress, Summons};
 pub use survey::Survey;
 pub use sync_call::{Calling, SyncCall};
 pub use timers::{TimerEntry, TimerTable, TimerUse};
+pub use trace::{TraceCount, TraceMemory, TraceMode, TraceRecord, TraceRing, TraceWords, trace_record};
 pub use turns::{Awaited, TurnMark, Turns};
 pub use turnstile::{Fairness, Held, Owner, Place, Seen, Turnstile, Waiter};
 pub use wakes::Wakes;

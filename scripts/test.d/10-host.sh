@@ -14,7 +14,7 @@ clippy_target() {
 }
 check clippy/default clippy_target aarch64-unknown-none-softfloat ''
 check clippy/el2 clippy_target aarch64-unknown-none-softfloat el2
-check clippy/el2+fault-injection+heap+lock_api clippy_target aarch64-unknown-none-softfloat el2,fault-injection,heap,lock_api
+check clippy/el2+fault-injection+heap+lock_api+trace clippy_target aarch64-unknown-none-softfloat el2,fault-injection,heap,lock_api,trace
 check clippy/simd clippy_target aarch64-unknown-none ''
 
 # The executors, with their examples, tests and benchmarks: apart, so that no other image is built with what they want of the runtime.
@@ -35,8 +35,8 @@ clippy_host() {
     local host
     host=$(host_triple)
     run_cargo clippy -p reveille-machine -p reveille-protocol -p reveille-models -p reveille-trees -p reveille-sleepers \
-        -p reveille-symbolize -p reveille-core --all-targets \
-        --features reveille-models/mutants,reveille-trees/describe,reveille-trees/fuzz,reveille-symbolize/host,reveille-core/host --target "$host" -- -D warnings
+        -p reveille-symbolize -p reveille-core -p reveille-trace --all-targets \
+        --features reveille-models/mutants,reveille-trees/describe,reveille-trees/fuzz,reveille-symbolize/host,reveille-core/host,reveille-trace/host --target "$host" -- -D warnings
 }
 check clippy/host clippy_host
 
@@ -169,6 +169,7 @@ host_tests() {
     run_cargo test -p reveille-sleepers --target "$host"
     run_cargo test -p reveille-symbolize --features host --profile model --target "$host"
     run_cargo test -p reveille-core --features host --profile model --target "$host"
+    run_cargo test -p reveille-trace --features host --profile model --target "$host"
 }
 check host-tests --alone --limit 1200 host_tests
 

@@ -60,6 +60,12 @@ bad_options() {
     refused '--show goes with --machine alone' "$ROOT/scripts/bench" --show post --check
     refused '--show goes with --machine alone' "$ROOT/scripts/bench" --show lock --locks
     refused '--machine: --locks takes 2 CPUs or more: not 3:1' "$ROOT/scripts/bench" --locks --machine 3:1
+    refused '--trace goes with --check' "$ROOT/scripts/bench" --trace --machine 3:1
+    refused "--mode: 'none' is neither overwrite nor drop" "$ROOT/scripts/trace" --mode none
+    refused "cannot write '/nonexistent/file'" "$ROOT/scripts/trace" -o /nonexistent/file
+    refused "cannot read '/nonexistent'" "$ROOT/scripts/trace" --log /nonexistent
+    refused '--core goes with --elf' "$ROOT/scripts/trace" --core "$ROOT/Cargo.toml"
+    refused "--log and --core run nothing: what is 'roll_call'" "$ROOT/scripts/trace" --log - roll_call
 }
 check scripts/bad-options bad_options
 

@@ -5,7 +5,7 @@
 # called_in CONTEXT,.. [FEATURES] [-- OPTIONS]: in these contexts, on such a machine. Under --icount: what takes how long, and what
 # hangs, is the same on every run.
 called_in() {
-    local contexts=$1 features=critical-section,lock_api elf
+    local contexts=$1 features=critical-section,lock_api,trace elf
     shift
     if (($#)) && [[ $1 != -- ]]; then
         features=$(normal_features 'test' "$1,$features")

@@ -12,6 +12,8 @@ pub(crate) mod mmio;
 pub(crate) mod mmu;
 pub(crate) mod needs;
 pub(crate) mod regs;
+#[cfg(feature = "trace")]
+mod ring;
 pub(crate) mod shared;
 pub(crate) mod timer;
 
@@ -21,3 +23,5 @@ pub(crate) use control::{
     stack_pointer,
 };
 pub(crate) use hw::{Hw, HwGate, HwSlot, HwWord};
+#[cfg(feature = "trace")]
+pub(crate) use ring::{HwRing, LOG as RING_LOG, RING_SIZE, closed as closed_ring};

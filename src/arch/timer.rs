@@ -148,6 +148,14 @@ pub(crate) fn counter_reading() -> u64 {
     View::own().reading()
 }
 
+/// One reading of what [`counter`] reads, for a record: it may have been made a few instructions early, and may be wrong where the counter
+/// has errata.
+#[cfg(feature = "trace")]
+#[inline(always)]
+pub(crate) fn counter_roughly() -> u64 {
+    View::own().reading()
+}
+
 /// Counter frequency as firmware programmed it, Hz; 0 if it did not.
 pub(crate) fn counter_frequency() -> u64 {
     CNTFRQ_EL0.get() & 0xffff_ffff

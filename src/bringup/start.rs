@@ -9,6 +9,7 @@ use crate::arch::shared::STAGE_UNFIT;
 use crate::clock::{self, Deadline, Instant, to_duration, to_ticks};
 use crate::gic::CpuPart;
 use crate::lifecycle::{Denied, Lifecycle};
+use crate::note::note;
 use crate::percpu::CpuId;
 use crate::percpu::area::{self, Area, Part as _};
 use crate::{call, gate, patch, psci};
@@ -158,6 +159,7 @@ fn begin(lock: &Lifecycle, area: &'static Area, limits: Limits) {
         Err(refusal) => return record.refused(refusal, area::slot(area).read().generation),
     };
     let generation = claim.generation();
+    note!(KICK, area.id.index() as u64);
     let kicked = claim.kick();
     let now = Instant::now().ticks();
     let mut pending = Pending { booter: Booter::new(kicked, limits, now), retry_at: None };
@@ -242,6 +244,7 @@ fn advance(_lock: &Lifecycle, area: &'static Area) -> bool {
             _ => {}
         }
         record(area).settled(outcome);
+        note!(SETTLED, area.id.index() as u64);
         *state = None;
         return true;
     }

@@ -56,7 +56,7 @@ where
     };
     loop {
         let masked = masking::mask();
-        match push(Part::of(own), line, closure) {
+        match push(Part::of(own), line, cpu, closure) {
             Ok(pushed) => {
                 if pushed.first {
                     line.bell.ring();

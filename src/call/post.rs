@@ -4,6 +4,7 @@ use super::part::{self, CALL, POSTS_PER_CPU, Part, QueueLine};
 use super::wait;
 use crate::gic::SgiBatch;
 use crate::masking;
+use crate::note::note;
 use crate::percpu::area::Part as _;
 use crate::percpu::{CpuId, CpuSet};
 use crate::sync::Atomics;
@@ -77,7 +78,7 @@ pub struct Posted {
 pub fn post<F: FnOnce() + Send + 'static>(cpu: CpuId, f: F) -> Result<(), PostError<F>> {
     let Some((closed, own)) = masking::close_below_nmi_here() else { return Err(PostError::Busy(f)) };
     let line = Part::of(own).queue_of(cpu);
-    let pushed = push(Part::of(own), line, f)?;
+    let pushed = push(Part::of(own), line, cpu, f)?;
     if pushed.first || wait::is_stalled(line, cpu) {
         line.bell.ring();
     }
@@ -111,7 +112,7 @@ pub fn post_each<F: Fn(CpuId) + Copy + Send + 'static>(set: &CpuSet, f: F) -> Po
     let mut sgis = SgiBatch::new(CALL);
     for cpu in set {
         let line = Part::of(own).queue_of(cpu);
-        match push(Part::of(own), line, move || f(cpu)) {
+        match push(Part::of(own), line, cpu, move || f(cpu)) {
             Ok(pushed) => {
                 posted.accepted.insert(cpu);
                 if pushed.first || wait::is_stalled(line, cpu) {
@@ -125,9 +126,14 @@ pub fn post_each<F: Fn(CpuId) + Copy + Send + 'static>(set: &CpuSet, f: F) -> Po
     posted
 }
 
-/// Puts `f` into a node and the node into a queue. Interrupts are masked until the SGI is sent.
+/// Puts `f` into a node and the node into a queue, that of `_cpu`. Interrupts are masked until the SGI is sent.
 #[inline(always)]
-pub(super) fn push<F: FnOnce() + Send>(own: &Part, line: &QueueLine, f: F) -> Result<Pushed, PostError<F>> {
+pub(super) fn push<F: FnOnce() + Send>(
+    own: &Part,
+    line: &QueueLine,
+    _cpu: CpuId,
+    f: F,
+) -> Result<Pushed, PostError<F>> {
     let Some(slot) = own.pool.acquire() else {
         // It may be the closed queues that have all nodes.
         return Err(if line.queue.is_closed() { PostError::Offline(f) } else { PostError::Busy(f) });
@@ -137,6 +143,7 @@ pub(super) fn push<F: FnOnce() + Send>(own: &Part, line: &QueueLine, f: F) -> Re
     let cell = &block.nodes[node as usize];
     // SAFETY: acquired, so ours alone, and empty: the receiver emptied it before it released the node.
     unsafe { cell.put(f) };
+    note!(POST, crate::note::message(cell, _cpu));
     match line.queue.post(block.links, node) {
         Ok(pushed) => {
             own.sent.add(1);

@@ -4,6 +4,7 @@ use super::bell::answer_these;
 use super::part::{BLOCK, Block, Lent, Part, QueueLine};
 use crate::closure::ClosureCell;
 use crate::masking;
+use crate::note::note;
 use crate::percpu::MAX_CPUS;
 use crate::percpu::area::{Area, Part as _};
 use crate::sync::Atomics;
@@ -89,8 +90,10 @@ fn run_call(area: &'static Area, lent: &'static Lent) {
     // SAFETY: taken from the queue, so the caller has written it and waits for the end.
     let run = unsafe { *lent.run.get() };
     Part::of(area).activity.store(run as usize as u64, Ordering::Relaxed);
+    note!(RUN, core::ptr::from_ref(lent) as u64);
     // SAFETY: the room holds what `run` was made for, until `run` ends the call.
     unsafe { run(lent) };
+    note!(RUN_END, 0);
     Part::of(area).activity.store(0, Ordering::Relaxed);
     Part::of(area).ran.add(1);
 }
@@ -101,12 +104,14 @@ fn run_post(area: &'static Area, block: &'static Block, node: u32) {
     let closure = ClosureCell::new();
     let cell = &block.nodes[node as usize];
     Part::of(area).activity.store(cell.function(), Ordering::Relaxed);
+    note!(RUN_POST, core::ptr::from_ref(cell) as u64);
     // SAFETY: taken from the queue, so the node is ours until it is released; the new cell is nobody else's.
     unsafe { cell.move_to(&closure) };
     // Before it runs: a closure that waits for its sender must not hold what the sender may need.
     block.give_back(node);
     // SAFETY: ours alone.
     unsafe { closure.run() };
+    note!(RUN_POST_END, 0);
     Part::of(area).activity.store(0, Ordering::Relaxed);
     Part::of(area).ran.add(1);
 }

@@ -5,6 +5,7 @@ use super::wait::{Callees, UnderWay, close_to_wait, mask_to_wait};
 use super::{CallError, wait};
 use crate::gic::SgiBatch;
 use crate::masking;
+use crate::note::note;
 use crate::percpu::area::{self, Area, Part as _};
 use crate::percpu::{self, CpuId, CpuSet};
 use crate::sync::Atomics;
@@ -102,6 +103,7 @@ fn call_one(
     name: fn() -> &'static str,
 ) -> Result<(), CallError> {
     let line = Part::of(own).queue_of(cpu);
+    note!(CALL, crate::note::message(Part::of(own).lent, cpu));
     match line.queue.call(Part::of(own).caller) {
         Ok(pushed) => {
             Part::of(own).sent.add(1);
@@ -111,6 +113,7 @@ fn call_one(
         }
         Err(_) => {
             calling.take_back(1);
+            note!(CALL_END, 0);
             return Err(CallError::Offline);
         }
     }
@@ -118,6 +121,7 @@ fn call_one(
     if let Err(calling) = wait::briefly(calling) {
         wait::for_long(calling, own, Callees::One(cpu), run, name);
     }
+    note!(CALL_END, 0);
     Ok(())
 }
 
@@ -158,6 +162,7 @@ pub fn on_each<F: Fn(CpuId) + Sync>(set: &CpuSet, f: F) -> Result<CpuSet, CallEr
         }
         *lent.run.get() = run::<F>;
     }
+    note!(CALL_EACH, 0);
     let mut sgis = SgiBatch::new(CALL);
     let mut told = 0;
     set.each(most as usize, |cpu| {
@@ -165,6 +170,7 @@ pub fn on_each<F: Fn(CpuId) + Sync>(set: &CpuSet, f: F) -> Result<CpuSet, CallEr
             return;
         }
         let line = Part::of(own).queue_of(cpu);
+        note!(CALL_TO, crate::note::message(lent, cpu));
         match line.queue.call(Part::of(own).caller) {
             Ok(pushed) => {
                 told += 1;
@@ -188,6 +194,7 @@ pub fn on_each<F: Fn(CpuId) + Sync>(set: &CpuSet, f: F) -> Result<CpuSet, CallEr
     if let Err(calling) = wait::briefly(calling) {
         wait::for_long(calling, own, Callees::Set(set), run::<F>, core::any::type_name::<F>);
     }
+    note!(CALL_EACH_END, 0);
     // SAFETY: all are done with it.
     let f = unsafe { place.read() };
     // The next call may be another thread's.

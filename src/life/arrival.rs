@@ -11,6 +11,7 @@ use crate::call::Look;
 use crate::gic::CpuPart;
 use crate::launch::Mailbox;
 use crate::masking::Masking;
+use crate::note::note;
 use crate::percpu::area::{self, Area, Part as _};
 use crate::{call, clock, context, gate, gic, hotplug, irq, panic, patch, psci, time, watchdog};
 use aarch64_cpu::registers::{ID_AA64ISAR0_EL1, ID_AA64MMFR0_EL1, Readable};
@@ -119,6 +120,7 @@ pub(crate) extern "C" fn secondary(area: &'static Area) -> ! {
         clock::apply_offset();
     }
     regs::serror_open();
+    note!(ARRIVE, generation.into());
     context::begin(area);
     gate::poll();
     join_caches(area);
@@ -159,6 +161,7 @@ pub(crate) extern "C" fn secondary(area: &'static Area) -> ! {
         }
         Entrance::Stop => panic::stop_noticed(),
     }
+    note!(ONLINE, generation.into());
     // Not before: from here on nobody but this CPU decides whether it stays, so what it accepts it runs.
     Mailbox::of(area).open();
     call::open(area);

@@ -158,6 +158,8 @@ extern "C" fn boot_on_own_stacks(area: &'static Area) -> ! {
     if let Ok(lock) = Lifecycle::lock(Deadline::after(system.deadline)) {
         patch::settle(&lock);
     }
+    #[cfg(feature = "trace")]
+    crate::trace::init(system.args);
     power::exit(reveille_main(system))
 }
 

@@ -152,6 +152,15 @@ pub(super) fn carve<'a>(
             }
         }
     }
+    #[cfg(feature = "trace")]
+    {
+        const SIZE: u64 = crate::arch::RING_SIZE as u64;
+        let rings = memory.carve((count as u64 + 1) * SIZE)?.next_multiple_of(SIZE);
+        for (area, slots) in areas.iter_mut().zip((rings..).step_by(SIZE as usize)) {
+            // SAFETY: carved for `count` CPUs, and for one more because of the alignment.
+            unsafe { area.set_trace(slots) };
+        }
+    }
     // SAFETY: carved for `count` CPUs, whose areas these are, in order; and room for a block each, which is more than enough.
     unsafe { call::set_up(&calls, areas.iter_mut().map(Area::call_mut), call_blocks) };
     area::publish(areas);

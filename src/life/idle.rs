@@ -9,6 +9,7 @@ use crate::holds::Holds;
 use crate::launch::Mailbox;
 use crate::lifecycle::{self, Stays};
 use crate::masking::Masking;
+use crate::note::note;
 use crate::percpu::CpuId;
 use crate::percpu::area::{self, Part as _};
 use crate::{call, gate, irq, masking, time};
@@ -74,7 +75,9 @@ pub fn idle_unless(is_busy: impl FnOnce() -> bool) {
         // What is told after this look comes with an interrupt, which is pending then; or that is lost, and the timer comes: no later
         // for this wait, as this was no look at everything.
         irq::look(area, apply_news);
+        note!(IDLE, 0);
         count::wait(area);
+        note!(IDLE_END, 0);
     };
     count::wakes(area).idle(|| call::ran(area), close, has_work, wait, regs::daif_restore);
 }

@@ -8,6 +8,7 @@ use crate::call::{BELL, CALL, Look};
 use crate::gic::{self, CpuInterface, CpuPart, NMI, Sgi, WAKE};
 use crate::irq::PRIVATE;
 use crate::masking::Masking;
+use crate::note::note;
 use crate::panic::STOP;
 use crate::percpu::area::{self, Area, Part as _};
 use crate::stop::GATHER;
@@ -92,13 +93,15 @@ fn without_gic(area: &'static Area, frame: &IrqFrame) {
 fn handle<C: CpuInterface, O: CpuInterface>(area: &'static Area, frame: &IrqFrame) {
     let interrupt = C::acknowledge();
     let intid = C::intid(interrupt);
+    note!(INTERRUPT, intid.into());
     if intid == CALL.intid() {
         // SAFETY: only NMI-class interrupts come through until this one is ended, and their handler keeps to what is
         // safe at any point. What the vector saved is on the stack.
         unsafe { C::open(interrupt) };
         call::drain(area);
         C::close(interrupt);
-        return C::end(interrupt);
+        C::end(interrupt);
+        return note!(INTERRUPT_END, 0);
     }
     #[cfg(feature = "bench-hooks")]
     if intid == crate::bench::PROBE.intid() {
@@ -106,9 +109,11 @@ fn handle<C: CpuInterface, O: CpuInterface>(area: &'static Area, frame: &IrqFram
         unsafe { C::open(interrupt) };
         crate::bench::answer();
         C::close(interrupt);
-        return C::end(interrupt);
+        C::end(interrupt);
+        return note!(INTERRUPT_END, 0);
     }
     other::<O>(area, frame, interrupt);
+    note!(INTERRUPT_END, 0);
 }
 
 /// Everything but a call.
@@ -120,12 +125,14 @@ fn other<C: CpuInterface>(area: &'static Area, frame: &IrqFrame, interrupt: u32)
     if intid == STOP.intid() {
         // Nothing is opened, and no call is looked for.
         C::end(interrupt);
+        note!(STOPPED, 0);
         return panic::stop_requested(panic::ParkedBy::Sgi, frame);
     }
     if intid == NMI.intid() {
         // It may have come into the middle of anything.
         if gate::is_stopping() {
             C::end(interrupt);
+            note!(STOPPED, 0);
             return panic::stop_requested(panic::ParkedBy::Nmi, frame);
         }
         // Ended last, so that there is one at a time.
@@ -136,7 +143,9 @@ fn other<C: CpuInterface>(area: &'static Area, frame: &IrqFrame, interrupt: u32)
     if intid == GATHER.intid() {
         // Ended first: the CPU serves other interrupts while it waits.
         C::end(interrupt);
-        return stop::participate(area);
+        note!(ATTEND, 0);
+        stop::participate(area);
+        return note!(ATTEND_END, 0);
     }
     // SAFETY: as in `handle`.
     unsafe { C::open(interrupt) };

@@ -11,6 +11,7 @@ use crate::launch::Mailbox;
 use crate::lifecycle::{
     Lifecycle, Stays, TIMERS, before_callbacks, ceases_to_wait, is_due, kept_by, requests,
 };
+use crate::note::note;
 use crate::percpu::CpuSet;
 use crate::percpu::area::{self, Area, Part as _};
 use crate::stop::{self, Missed};
@@ -84,6 +85,7 @@ fn stay(area: &'static Area, refused: HotplugError) -> HotplugError {
     drop(masked);
     Holds::of(area).set_leaving(false);
     Mailbox::of(area).open();
+    note!(STAY, 0);
     refused
 }
 
@@ -102,6 +104,7 @@ fn try_leave(area: &'static Area, deadline: Deadline, may_leave: impl FnOnce() -
         return HotplugError::Held(Hold::Closure);
     }
     Holds::of(area).set_leaving(true);
+    note!(LEAVE, 0);
     hotplug::offline_all(area.id);
     if !await_timers(area, deadline) {
         return stay(area, HotplugError::Held(Hold::Timer));
@@ -153,6 +156,7 @@ fn try_leave(area: &'static Area, deadline: Deadline, may_leave: impl FnOnce() -
     // Its thread may have been in a wait that stays put, which is not gone on with.
     Holds::of(area).reset_contexts();
     quiet(area);
+    note!(GONE, 0);
     depart(area, generation)
 }
 

@@ -47,6 +47,10 @@ fn fail(cause: Cause<'_>) -> ! {
         Entry::Reporter => {}
         Entry::Nested(phase) => nested(phase, cause),
     }
+    #[cfg(feature = "trace")]
+    if let Some(area) = area::find_current() {
+        crate::note::on(area, crate::__trace_site!(crate::note::event::PANIC), 0);
+    }
     if let Some(area) = area::find_current()
         && !stacks::is_emergency(area, arch::stack_pointer())
         && area.emergency_top() != 0
@@ -82,6 +86,8 @@ enum Step {
     Stop = 1 << 0,
     Seal = 1 << 1,
     Act = 1 << 2,
+    #[cfg(feature = "trace")]
+    Trace = 1 << 3,
 }
 
 /// The steps that have begun. Written by the CPU with the gate alone.
@@ -102,6 +108,11 @@ fn begins(step: Step) -> bool {
 fn act() -> ! {
     dump::write();
     console::flush();
+    #[cfg(feature = "trace")]
+    if begins(Step::Trace) {
+        crate::unroll::behind_report();
+        console::flush();
+    }
     if begins(Step::Act) {
         action::act()
     }

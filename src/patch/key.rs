@@ -5,6 +5,7 @@ use super::{PatchError, SiteFault};
 use crate::clock::Deadline;
 use crate::key::{Key, KeyState, SiteEntry, entries};
 use crate::lifecycle::{self, Lifecycle};
+use crate::note::note;
 use crate::percpu::{CpuId, area};
 use crate::stop::{StopError, stop_machine_locked};
 use crate::{memory, nmi};
@@ -153,6 +154,7 @@ impl Batch {
         let sites = stop_machine_locked(lock, deadline, || self.write())??;
         // Those at NMI level were not gathered: they came in between.
         nmi::await_begun(GATHER);
+        note!(KEYS, sites as u64);
         Ok(sites)
     }
 

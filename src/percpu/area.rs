@@ -6,6 +6,8 @@
 use crate::arch::regs;
 use crate::arch::shared::{BootLine, Crumbs};
 use crate::arch::{Hw, HwSlot, HwWord};
+#[cfg(feature = "trace")]
+use crate::arch::{HwRing, closed_ring};
 use crate::cpu_set::CpuId;
 use core::mem::offset_of;
 use core::ops::Deref;
@@ -45,6 +47,9 @@ pub(crate) trait Part {
 /// The beginning of an area.
 #[repr(C)]
 pub(crate) struct Header {
+    /// What it notes while somebody traces. First, where the thread pointer leads.
+    #[cfg(feature = "trace")]
+    trace: HwRing,
     // Read by assembly.
     exception_top: u64,
     /// Where its thread stack begins: on the CPU that booted the image, once `main` is over, below the frames of that.
@@ -92,6 +97,8 @@ impl Header {
         locals: u64,
     ) -> Self {
         Self {
+            #[cfg(feature = "trace")]
+            trace: closed_ring(),
             exception_top: exception,
             thread_top: AtomicU64::new(thread),
             emergency_top: emergency,
@@ -112,6 +119,8 @@ impl Header {
     /// Of a CPU that has nothing yet.
     pub(crate) const fn blank() -> Self {
         Self {
+            #[cfg(feature = "trace")]
+            trace: closed_ring(),
             exception_top: 0,
             thread_top: AtomicU64::new(0),
             emergency_top: 0,
@@ -133,6 +142,24 @@ impl Header {
     pub(crate) fn set_early(&mut self, emergency_top: u64, mpidr: u64) {
         self.emergency_top = emergency_top;
         self.mpidr = mpidr;
+    }
+
+    /// What it notes while somebody traces.
+    #[cfg(feature = "trace")]
+    #[inline(always)]
+    pub(crate) fn trace(&self) -> &HwRing {
+        &self.trace
+    }
+
+    /// The slots of that are here.
+    ///
+    /// # Safety
+    ///
+    /// [`RING_SIZE`](crate::arch::RING_SIZE) bytes of memory that is mapped and nobody else's, at a multiple of that.
+    #[cfg(feature = "trace")]
+    pub(crate) unsafe fn set_trace(&mut self, slots: u64) {
+        // SAFETY: the caller's.
+        unsafe { self.trace.memory_mut().set_slots(slots) };
     }
 
     /// Upper end of its emergency stack; 0 before there is one.

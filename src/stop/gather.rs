@@ -5,6 +5,7 @@ use super::error::StopError;
 use crate::arch::{self, Hw, HwWord, regs};
 use crate::clock::{Deadline, Instant, to_duration, to_ticks};
 use crate::gic::{REMIND, Reminder, Sgi, SgiBatch};
+use crate::note::note;
 use crate::percpu::CpuSet;
 use crate::percpu::area::{self, Area, Line, Part as _};
 use crate::{gate, masking};
@@ -255,6 +256,7 @@ impl<'a> Round<'a> {
     /// Sees the round through: `job` runs once all have come and masked. `None`: the round was called off.
     #[inline(always)]
     fn run(&mut self, deadline: Deadline, job: &mut dyn FnMut()) -> Option<masking::Masked> {
+        note!(GATHER, self.others.len() as u64);
         let mut masked = None;
         let mut reminder = Reminder::early(GATHER, deadline);
         let mut ran = false;
@@ -262,9 +264,14 @@ impl<'a> Round<'a> {
         loop {
             let now = Instant::now().ticks();
             match self.initiator.step(now) {
-                Action::Mask => masked = Some(masking::mask_on(self.own)),
+                Action::Mask => {
+                    note!(GATHERED, 0);
+                    masked = Some(masking::mask_on(self.own));
+                }
                 Action::RunJob => {
+                    note!(JOB, 0);
                     job();
+                    note!(JOB_END, 0);
                     // What the job has changed, this CPU fetches anew too.
                     arch::isb();
                     ran = true;
@@ -286,8 +293,14 @@ impl<'a> Round<'a> {
                 }
                 // The others', not the initiator's.
                 Action::OpenInterrupts => {}
-                Action::Leave(Ending::Aborted) => return None,
-                Action::Leave(Ending::Done | Ending::Overtaken) => return masked,
+                Action::Leave(Ending::Aborted) => {
+                    note!(GATHER_END, 0);
+                    return None;
+                }
+                Action::Leave(Ending::Done | Ending::Overtaken) => {
+                    note!(GATHER_END, 0);
+                    return masked;
+                }
             }
         }
     }

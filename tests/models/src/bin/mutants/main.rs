@@ -25,6 +25,7 @@ mod preemption;
 mod stop;
 mod summons;
 mod timers;
+mod trace;
 mod turns;
 mod wakes;
 mod watch;
@@ -60,6 +61,7 @@ const TABLES: &[(&str, &[Mutant])] = &[
     ("The watchdog", watch::MUTANTS),
     ("News, and routes of interrupts", news::MUTANTS),
     ("Keys and forms against arrival and leaving", key::MUTANTS),
+    ("The ring of a trace", trace::MUTANTS),
     ("What an executor is told, and its sleep", doze::MUTANTS),
     ("Tasks that may move", hosting::MUTANTS),
 ];

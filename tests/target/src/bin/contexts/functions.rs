@@ -15,6 +15,8 @@ use reveille::panic::{self, Action};
 use reveille::patch::{self, Batch};
 use reveille::sync::{Mutex, SpinLock};
 use reveille::time::{self, Deadline, Instant};
+#[cfg(feature = "trace")]
+use reveille::trace;
 use reveille::watchdog::{self, Response};
 use reveille::{ExitCode, call, console, hotplug, nmi, power, print, println};
 use reveille::{static_key, stop_machine, stop_machine_each};
@@ -378,6 +380,37 @@ pub static FUNCTIONS: &[Function] = functions! {
     "time::{frequency,Alarm::due}" => {
         let _ = ALARM.due();
         holds(time::frequency() > 0, "wrong")
+    };
+
+    #[cfg(feature = "trace")]
+    "trace!" => {
+        reveille::trace!("noted", 7);
+        Outcome::Ran
+    };
+    #[cfg(feature = "trace")]
+    "trace::dump" => {
+        trace::dump();
+        Outcome::Ran
+    };
+    #[cfg(feature = "trace")]
+    "trace::{is_on,name,read}" => {
+        let _ = trace::is_on();
+        let mut read = 0;
+        let count = trace::read(cpu::current(), |record| {
+            read += 1;
+            assert!(trace::name(record.site).is_some());
+        });
+        holds(count.read == read, "wrong")
+    };
+    #[cfg(feature = "trace")]
+    "trace::start" => match trace::start(trace::Mode::Overwrite) {
+        Ok(()) => holds(trace::is_on(), "off"),
+        Err(error) => refused(error),
+    };
+    #[cfg(feature = "trace")]
+    "trace::stop" => match trace::stop() {
+        Ok(()) => holds(!trace::is_on(), "on"),
+        Err(error) => refused(error),
     };
 
     "watchdog::start" => result(watchdog::start(Duration::from_secs(10)));
