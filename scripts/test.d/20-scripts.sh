@@ -160,11 +160,12 @@ readme_program() {
     [[ $(tr -d '\r' <"$DIR/console" | tail -n 1) == "$line" ]] || fail 'not what the README says'
 }
 
-# Each step that a program may lack in turn, in the place of one that has just been built; what lets nothing else be compiled first.
+# Each step that a program may lack in turn, in the place of one that has just been built.
+# shellcheck disable=SC2016 # backticks of what is said
 readme_forgotten() {
     readme_program 1,2,3,4,5 'the ids of the CPUs online add up to 6' '-Cdebuginfo=1' --release
     local step
-    step='error: entry!: the build script of this package has to call `reveille_build::image()`: have `reveille-build` in the [build-dependencies]'
+    step='error: entry!: the build script of this package has to call `reveille_build::image()`: have `reveille-build` in the .build-dependencies.'
     lacks "$step" 'rm build.rs'
     lacks "$step" 'echo "fn main() {}" >build.rs'
     lacks 'unlinked crate `reveille_build`' 'sed -i "/^.build-dependencies/,\$d" Cargo.toml'
@@ -175,6 +176,7 @@ readme_forgotten() {
 }
 
 # The same, for what has Cargo begin with everything anew.
+# shellcheck disable=SC2016 # backticks of what is said
 readme_forgotten_flags() {
     readme_program 1,2,3,4,5 'the ids of the CPUs online add up to 6' '' --release
     lacks 'images of Reveille are built for aarch64-unknown-none-softfloat or aarch64-unknown-none, and not for ' 'sed -i "/^target = /d" .cargo/config.toml'
