@@ -34,6 +34,8 @@
 //!
 //! What is wrong with a build is one line that Cargo shows, and ends it.
 
+#![allow(clippy::needless_doctest_main, reason = "a build script has its `main`")]
+
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
