@@ -34,7 +34,7 @@ check clippy/async/el2+defmt --full clippy_embassy --target aarch64-unknown-none
 clippy_host() {
     local host
     host=$(host_triple)
-    run_cargo clippy -p reveille-machine -p reveille-protocol -p reveille-models -p reveille-trees -p reveille-sleepers \
+    run_cargo clippy -p reveille-build -p reveille-machine -p reveille-protocol -p reveille-models -p reveille-trees -p reveille-sleepers \
         -p reveille-symbolize -p reveille-core -p reveille-trace --all-targets \
         --features reveille-models/mutants,reveille-trees/describe,reveille-trees/fuzz,reveille-symbolize/host,reveille-core/host,reveille-trace/host --target "$host" -- -D warnings
 }
@@ -164,6 +164,7 @@ check shellcheck shell_scripts
 host_tests() {
     local host
     host=$(host_triple)
+    run_cargo test -p reveille-build --target "$host"
     run_cargo test -p reveille-protocol --target "$host"
     run_cargo test -p reveille-machine --target "$host"
     run_cargo test -p reveille-sleepers --target "$host"

@@ -137,32 +137,77 @@ cargo_run() {
 }
 check scripts/cargo-run cargo_run
 
-# The programs of the README, as a reader would copy them: four files beside a clone. The blocks of code that these are, and what the last
-# line says: readme_program BLOCK,BLOCK,BLOCK,BLOCK LINE OPTION.. of cargo run.
-readme_program() {
-    local file block blocks first=${1%%,*} line=$2 rc=0 beside
+# own_program BLOCK,..: the files of a program of the README, as a reader would copy them, in a new folder `$OWN/hello` beside a clone. It is outside of this
+# workspace, as theirs is, and has a blank in its name. The blocks of code are those of Cargo.toml, build.rs and so on, as below.
+own_program() {
+    local file block blocks
     IFS=, read -ra blocks <<<"$1"
-    shift 2
-    # Outside of this workspace, as theirs is.
-    beside=$(mktemp -d)
+    OWN=$(mktemp -d)
     # shellcheck disable=SC2064 # this folder
-    trap "rm -rf -- '$beside'" EXIT
-    mkdir -p -- "$beside/hello/src" "$beside/hello/.cargo"
-    ln -s -- "$ROOT" "$beside/reveille"
-    for file in Cargo.toml .cargo/config.toml rust-toolchain.toml src/main.rs; do
+    trap "rm -rf -- '$OWN'" EXIT
+    OWN="$OWN/my projects"
+    mkdir -p -- "$OWN/hello/src" "$OWN/hello/.cargo"
+    ln -s -- "$ROOT" "$OWN/reveille"
+    for file in Cargo.toml build.rs .cargo/config.toml rust-toolchain.toml src/main.rs; do
         block=${blocks[0]}
         blocks=("${blocks[@]:1}")
-        readme_block "$block" >"$beside/hello/$file"
-        [[ -s $beside/hello/$file ]] || fail "the README has no $file"
+        readme_block "$block" >"$OWN/hello/$file"
+        [[ -s $OWN/hello/$file ]] || fail "the README has no $file"
     done
     # The versions that everything else here is tested with.
-    cp -- "$ROOT/Cargo.lock" "$beside/hello/"
+    cp -- "$ROOT/Cargo.lock" "$OWN/hello/"
+}
+
+# The blocks of code, and what the last line says, with flags from outside: readme_program BLOCK,.. LINE RUSTFLAGS OPTION.. of cargo run.
+readme_program() {
+    local first=${1%%,*} line=$2 flags=$3 rc=0
+    own_program "$1"
+    shift 3
+    [[ -z $flags ]] || export RUSTFLAGS=$flags
     # A place for each program: all have one name.
-    (cd "$beside/hello" && CARGO_TARGET_DIR=$STATE/readme-target-$first cargo run "$@" -- --gic 2 --el 2 --timeout 200) \
-        >"$DIR/console" <&- || rc=$?
+    export CARGO_TARGET_DIR=$STATE/readme-target-$first
+    (cd "$OWN/hello" && cargo run "$@" -- --gic 2 --el 2 --timeout 200) >"$DIR/console" <&- || rc=$?
     cat -- "$DIR/console"
     ((rc == 0)) || fail "exit code $rc"
     [[ $(tr -d '\r' <"$DIR/console" | tail -n 1) == "$line" ]] || fail 'not what the README says'
+}
+
+# Each step that a program may lack in turn, in the place of one that has just been built.
+# shellcheck disable=SC2016 # backticks of what is said
+readme_forgotten() {
+    readme_program 1,2,3,4,5 'the ids of the CPUs online add up to 6' '-Cdebuginfo=1' --release
+    local step
+    step='error: entry!: the build script of this package has to call `reveille_build::image()`: have `reveille-build` in the .build-dependencies.'
+    lacks "$step" 'rm build.rs'
+    lacks "$step" 'echo "fn main() {}" >build.rs'
+    lacks 'unlinked crate `reveille_build`' 'sed -i "/^.build-dependencies/,\$d" Cargo.toml'
+    lacks 'rust-lld: error: this program has no `reveille::entry!(main);`, which says where it begins' 'sed -i "/entry!/d" src/main.rs'
+    lacks 'reveille_build: there is no linker script .*/own.ld' 'echo "fn main() { reveille_build::Image::new().linker_script(\"own.ld\").build() }" >build.rs'
+    lacks 'reveille_build::image() is told by `reveille` how to link, which is not among the \[dependencies\] of this package' \
+        'sed -i "/^reveille = /d" Cargo.toml'
+}
+
+# The same, for what has Cargo begin with everything anew.
+# shellcheck disable=SC2016 # backticks of what is said
+readme_forgotten_flags() {
+    readme_program 1,2,3,4,5 'the ids of the CPUs online add up to 6' '' --release
+    lacks 'images of Reveille are built for aarch64-unknown-none-softfloat or aarch64-unknown-none, and not for ' 'sed -i "/^target = /d" .cargo/config.toml'
+    lacks 'the rustflags of this build have `-Clink-arg=-Treveille.ld`' \
+        'printf "rustflags = [\"-Clink-arg=-Treveille.ld\"]\n" >>.cargo/config.toml'
+}
+
+# lacks PATTERN COMMAND: after the command in its folder the program is not built, and this is said, in one line.
+lacks() {
+    local copy=$OWN/copy rc=0
+    rm -rf -- "$copy"
+    cp -r -- "$OWN/hello" "$copy"
+    (cd "$OWN/hello" && eval "$2" && cargo build --release) >"$DIR/said" 2>&1 <&- || rc=$?
+    say "after $2:"
+    cat -- "$DIR/said"
+    rm -rf -- "$OWN/hello"
+    mv -- "$copy" "$OWN/hello"
+    ((rc != 0)) || fail "after $2: it is built"
+    grep -q -- "$1" "$DIR/said" || fail "after $2: not a word of: $1"
 }
 
 # A block of code of the README's section about programs, by its number.
@@ -173,14 +218,15 @@ readme_block() {
         /^```$/ { copies = 0 }
         copies' "$ROOT/README.md"
 }
-check scripts/readme-program --limit 900 readme_program 1,2,3,4 'the ids of the CPUs online add up to 6' --release
-check scripts/readme-program/async --limit 900 readme_program 5,2,3,6 'hello from cpu 3' --release
-check scripts/readme-program/dev --full --limit 900 readme_program 1,2,3,4 'the ids of the CPUs online add up to 6'
-check scripts/readme-program/async/dev --full --limit 900 readme_program 5,2,3,6 'hello from cpu 3'
+check scripts/readme-program --limit 900 readme_forgotten
+check scripts/readme-program/forgotten-flags --full --limit 1800 readme_forgotten_flags
+check scripts/readme-program/async --limit 900 readme_program 6,2,3,4,7 'hello from cpu 3' '' --release
+check scripts/readme-program/dev --full --limit 900 readme_program 1,2,3,4,5 'the ids of the CPUs online add up to 6' ''
+check scripts/readme-program/async/dev --full --limit 900 readme_program 6,2,3,4,7 'hello from cpu 3' ''
 
 # The one with async is an example here, too.
 readme_example() {
-    readme_block 6 | diff -u - <(sed '1,/^$/d' "$ROOT/embassy/examples/async_hello.rs") || fail 'not what embassy/examples/async_hello.rs has'
+    readme_block 7 | diff -u - <(sed '1,/^$/d' "$ROOT/embassy/examples/async_hello.rs") || fail 'not what embassy/examples/async_hello.rs has'
 }
 check docs/async-example readme_example
 

@@ -60,13 +60,15 @@ impl Secondary {
 pub struct Options {
     pub(super) secondary: Secondary,
     stacks: Option<Stacks>,
+    /// Whether the application is built without optimisation.
+    unoptimised: bool,
 }
 
 impl Options {
-    /// Without any key.
-    #[expect(clippy::new_without_default, reason = "a constant, and for the macro alone")]
-    pub const fn new() -> Self {
-        Self { secondary: Secondary::Idle, stacks: None }
+    /// Without any key, for an application that is built for this `opt-level`.
+    pub const fn new(opt_level: &str) -> Self {
+        let unoptimised = matches!(opt_level.as_bytes(), b"0");
+        Self { secondary: Secondary::Idle, stacks: None, unoptimised }
     }
 
     /// `secondary = f`
@@ -86,12 +88,14 @@ impl Options {
         self
     }
 
-    /// Where the stacks lie that were chosen, or else those of [`Stacks::DEFAULT`].
+    /// Where the stacks lie that were chosen, or else those of [`Stacks::DEFAULT`]; neither small for an application that is not
+    /// optimised, even where the runtime is.
     pub const fn layout(self) -> Layout {
-        Layout::of(match self.stacks {
+        let chosen = match self.stacks {
             Some(stacks) => stacks,
             None => Stacks::DEFAULT,
-        })
+        };
+        Layout::of(if self.unoptimised { chosen.at_least(Stacks::UNOPTIMISED) } else { chosen })
     }
 
     const fn with_secondary(mut self, secondary: Secondary) -> Self {

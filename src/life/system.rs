@@ -114,6 +114,8 @@ impl System {
 /// Besides, `stacks = Stacks { thread: .., exception: .. }` chooses the sizes of the stacks of every CPU:
 /// [`cpu::Stacks`](crate::cpu::Stacks).
 ///
+/// It stands in the package of the program, whose build script calls `reveille_build::image()` of the crate `reveille-build`.
+///
 /// Keys follow `main` in any order, each at most once; what is wrong with them is said when the image is compiled. Their values are
 /// constants.
 ///
@@ -170,7 +172,11 @@ macro_rules! entry {
             const { &__REVEILLE_OPTIONS.layout() }
         }
         #[doc(hidden)]
-        const __REVEILLE_OPTIONS: $crate::cpu::Options = $crate::cpu::Options::new() $($options)*;
+        const __REVEILLE_OPTIONS: $crate::cpu::Options = $crate::cpu::Options::new(::core::env!(
+            "REVEILLE_IMAGE",
+            "entry!: the build script of this package has to call `reveille_build::image()`: have `reveille-build` in the \
+             [build-dependencies] of Cargo.toml, and `fn main() { reveille_build::image() }` in build.rs beside it"
+        )) $($options)*;
         $crate::entry!(@exceptions $($handlers)?);
         $crate::entry!(@scheduler $($scheduler)?);
     };

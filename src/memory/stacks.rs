@@ -28,11 +28,21 @@ pub struct Stacks {
 impl Stacks {
     /// What images have that choose nothing: 12 KiB and 8 KiB; four times as much where the compiler does not optimise.
     pub const DEFAULT: Self = Self { thread: 3 * FRAMES * PAGE, exception: 2 * FRAMES * PAGE };
+    /// The same where the application alone is not optimised, and the runtime is.
+    pub(crate) const UNOPTIMISED: Self = Self { thread: 12 * PAGE, exception: 8 * PAGE };
     /// The smallest of either, bytes. Where the compiler does not optimise, a stack is at least as large as that of
     /// [`Stacks::DEFAULT`], whatever was chosen.
     pub const LEAST: usize = 8 * 1024;
     /// The largest of either, bytes.
     pub const MOST: usize = 1024 * 1024;
+
+    /// Neither smaller than in `least`.
+    pub(crate) const fn at_least(self, least: Self) -> Self {
+        const fn larger(one: usize, other: usize) -> usize {
+            if one < other { other } else { one }
+        }
+        Self { thread: larger(self.thread, least.thread), exception: larger(self.exception, least.exception) }
+    }
 
     /// Checked, when the image is compiled.
     pub(crate) const fn checked(self) -> Self {
@@ -127,11 +137,8 @@ pub struct Layout {
 impl Layout {
     /// With stacks of these sizes.
     pub const fn of(sizes: Stacks) -> Self {
-        const fn pages(bytes: usize, default: usize) -> usize {
-            (if FRAMES > 1 && bytes < default { default } else { bytes }) / PAGE
-        }
-        let thread = pages(sizes.thread, Stacks::DEFAULT.thread);
-        let exception = pages(sizes.exception, Stacks::DEFAULT.exception);
+        let sizes = if FRAMES > 1 { sizes.at_least(Stacks::DEFAULT) } else { sizes };
+        let (thread, exception) = (sizes.thread / PAGE, sizes.exception / PAGE);
         let exception_at = 1 + thread + 1;
         let emergency_at = exception_at + exception + 1;
         let porch_at = emergency_at + EMERGENCY_PAGES + 1;

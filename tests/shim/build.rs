@@ -1,7 +1,13 @@
-//! Tells the linker where the script lies that all images of the workspace are linked with.
+//! Firmware is linked as images are, and is none: no runtime says how, so this does.
 
 fn main() {
-    let own = std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
-    println!("cargo::rustc-link-search=native={own}/../../linker");
-    println!("cargo::rerun-if-changed=../../linker/reveille.ld");
+    let linker = format!(
+        "{}/../../linker",
+        std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR")
+    );
+    println!("cargo::rerun-if-changed=../../linker");
+    for argument in include_str!("../../linker/arguments").split_whitespace() {
+        println!("cargo::rustc-link-arg={argument}");
+    }
+    println!("cargo::rustc-link-arg=-T{linker}/reveille.ld");
 }

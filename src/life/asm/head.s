@@ -5,6 +5,8 @@
 .section .head.text, "ax"
 .global _start
 _start:
+    // No bytes: the first name that a linker misses to which `reveille.ld` was not given.
+    .reloc  ., R_AARCH64_NONE, reveille_build__image_is_to_be_called_by_the_build_script_of_this_package
     ccmp    x18, #0, #0xd, pl           // changes flags alone; its first bytes are "MZ", as of every PE file
     b       reveille_primary
     .quad   0                           // text_offset: any 2 MiB boundary will do
@@ -58,7 +60,8 @@ _start:
     .long   \characteristics
 .endm
     efi_section .text, __efi_code_size, __efi_code, __efi_code_size, 0x60000020
-    efi_section .rodata, __efi_constants_size, __efi_constants, __efi_constants_size, 0x40000040
+    // Writable: constants that hold addresses lie there where the compiler was not told that the image moves.
+    efi_section .rodata, __efi_constants_size, __efi_constants, __efi_constants_size, 0xc0000040
     efi_section .data, __efi_data_size, __efi_data, __efi_data_file_size, 0xc0000040
 
 .section .never_patch, "ax"

@@ -1,0 +1,5 @@
+//! The examples of this package are images.
+
+fn main() {
+    reveille_build::image();
+}

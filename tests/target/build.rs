@@ -1,0 +1,5 @@
+//! All programs of this package are images.
+
+fn main() {
+    reveille_build::image();
+}
