@@ -53,8 +53,14 @@ pub struct Status {
 /// What the report of a panic, or of [`nmi::backtrace`](crate::nmi::backtrace), says that this CPU does, from now on: a thread of the application's, a vCPU. `None`:
 /// nothing. What it was before comes back. From any context; who changes it in a handler gives it back as it was.
 ///
-/// ```ignore
-/// cpu::set_label(Some(&"vcpu 3 of guest 1"));
+/// ```no_run
+/// use reveille::cpu;
+///
+/// # fn example() {
+/// let before = cpu::set_label(Some(&"vcpu 3 of guest 1"));
+/// // ..
+/// cpu::set_label(before);
+/// # }
 /// ```
 pub fn set_label(label: Option<&'static &'static str>) -> Option<&'static &'static str> {
     area::here(|own| own.set_label(label))

@@ -44,7 +44,7 @@
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // Examples are compiled for the machine, which has no std: each brings its own function.
-#![doc(test(attr(no_std)))]
+#![doc(test(attr(no_std, no_main, allow(unused))))]
 #![deny(unsafe_op_in_unsafe_fn)]
 
 mod arch;

@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 ///
 /// In a static, beside what it uses:
 ///
-/// ```ignore
+/// ```no_run
 /// use core::sync::atomic::{AtomicU32, Ordering};
 /// use reveille::irq::Handler;
 ///

@@ -117,7 +117,7 @@ impl System {
 /// Keys follow `main` in any order, each at most once; what is wrong with them is said when the image is compiled. Their values are
 /// constants.
 ///
-/// ```ignore
+/// ```no_run
 /// reveille::entry!(main);
 ///
 /// fn main(system: &'static reveille::System) -> reveille::ExitCode {

@@ -209,13 +209,15 @@ pub fn set(key: &impl KeyState, enabled: bool) -> Result<usize, PatchError> {
 
 /// Defines a condition that costs one instruction where it is asked, and nothing else: no load, no compare.
 ///
-/// ```ignore
+/// ```no_run
 /// reveille::static_key!(TRACING, false);
 ///
+/// # fn example(trace: fn()) -> Result<(), reveille::patch::PatchError> {
 /// if TRACING.is_enabled() {
 ///     trace();
 /// }
 /// TRACING.enable()?;
+/// # Ok(()) }
 /// ```
 ///
 /// `is_enabled()` compiles to a NOP while the key is off and to a branch while it is on. `enable()` and `disable()`

@@ -74,14 +74,19 @@ pub(crate) fn template_range() -> (u64, u64) {
 
 /// Defines per-CPU variables.
 ///
-/// ```ignore
+/// ```no_run
+/// use core::sync::atomic::{AtomicU64, Ordering};
+/// use reveille::cpu;
+///
 /// reveille::percpu! {
 ///     /// Interrupts that this CPU has handled.
 ///     static COUNT: AtomicU64 = AtomicU64::new(0);
 /// }
 ///
+/// # fn example() {
 /// COUNT.fetch_add(1, Ordering::Relaxed);
 /// let all: u64 = cpu::possible().iter().map(|cpu| COUNT.of(cpu).load(Ordering::Relaxed)).sum();
+/// # }
 /// ```
 ///
 /// The type must be `Sync`; the alignment at most 128 bytes.

@@ -7,7 +7,8 @@
 //! `lock_api::Mutex<RawMutex, T>` a [`Mutex`], with all that the crate has around a lock, such as guards of a part of the data. There is no lock for readers
 //! and writers.
 //!
-//! ```ignore
+//! ```no_run
+//! # #[cfg(feature = "lock_api")]
 //! static TABLE: lock_api::Mutex<reveille::sync::RawSpinLock, [u32; 8]> = lock_api::Mutex::new([0; 8]);
 //! ```
 
