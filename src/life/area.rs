@@ -185,6 +185,14 @@ const fn with_stacks(layout: &Layout) -> usize {
 }
 
 /// What [`BYTES_PER_CPU`] says, with the stacks that this image has: [`Stacks`].
+///
+/// ```no_run
+/// use reveille::{cpu, println};
+///
+/// # fn example() {
+/// println!("{} KiB of RAM for each CPU", cpu::bytes_per_cpu() / 1024);
+/// # }
+/// ```
 #[must_use]
 pub fn bytes_per_cpu() -> usize {
     with_stacks(stacks::layout())
