@@ -44,6 +44,17 @@ use word::HwLockWord;
 ///
 /// Taking a lock twice on one CPU never ends. At NMI level ([`nmi::on_each`](crate::nmi::on_each)) there are no locks: its holder may
 /// be what was interrupted.
+///
+/// ```no_run
+/// use reveille::sync::SpinLock;
+///
+/// # fn example() {
+/// static NAMES: SpinLock<[Option<&'static str>; 4]> = SpinLock::new([None; 4]);
+///
+/// // In a thread or a handler: interrupts are masked while it is held.
+/// NAMES.lock()[0] = Some("first");
+/// # }
+/// ```
 pub struct SpinLock<T: ?Sized> {
     turnstile: Turnstile,
     data: UnsafeCell<T>,
@@ -55,6 +66,18 @@ unsafe impl<T: ?Sized + Send> Sync for SpinLock<T> {}
 unsafe impl<T: ?Sized + Send> Send for SpinLock<T> {}
 
 /// The right to the data of a [`SpinLock`]; gives the lock back when dropped, then unmasks.
+///
+/// ```no_run
+/// use reveille::sync::{SpinGuard, SpinLock};
+///
+/// # fn example() {
+/// static COUNT: SpinLock<u64> = SpinLock::new(0);
+///
+/// let mut count: SpinGuard<'_, u64> = COUNT.lock();
+/// *count += 1;
+/// drop(count);
+/// # }
+/// ```
 #[must_use = "the lock is free again as soon as this is dropped"]
 pub struct SpinGuard<'a, T: ?Sized>(Held<Locked<'a, T>, masking::Masked>);
 
@@ -113,6 +136,12 @@ const fn free() -> Turnstile {
 
 impl<T> SpinLock<T> {
     /// A free lock.
+    ///
+    /// ```no_run
+    /// use reveille::sync::SpinLock;
+    ///
+    /// static COUNT: SpinLock<u64> = SpinLock::new(0);
+    /// ```
     pub const fn new(data: T) -> Self {
         Self { turnstile: free(), data: UnsafeCell::new(data) }
     }
@@ -125,6 +154,15 @@ impl<T: ?Sized> SpinLock<T> {
     ///
     /// At NMI level. If it has to wait on the CPU that has [stopped the others](crate::panic::stop_others()): whoever holds it does so
     /// for ever.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # fn example(queue: &reveille::sync::SpinLock<[u32; 4]>) {
+    /// let mut queue = queue.lock();
+    /// queue.rotate_left(1);
+    /// # }
+    /// ```
     pub fn lock(&self) -> SpinGuard<'_, T> {
         match self.lock_unless_stopped() {
             Some(guard) => guard,
@@ -147,6 +185,15 @@ impl<T: ?Sized> SpinLock<T> {
     }
 
     /// Takes the lock if it is free, before any that wait. At NMI level it never is.
+    ///
+    /// ```no_run
+    /// # fn example(statistics: &reveille::sync::SpinLock<u64>) {
+    /// // Where waiting is not worth it.
+    /// if let Some(mut statistics) = statistics.try_lock() {
+    ///     *statistics += 1;
+    /// }
+    /// # }
+    /// ```
     pub fn try_lock(&self) -> Option<SpinGuard<'_, T>> {
         let masked = masking::mask_below_nmi()?;
         Held::take(Locked(self), masked, || is_free(&self.turnstile)).map(SpinGuard)
