@@ -13,6 +13,21 @@ use reveille::cpu;
 /// `movable async fn`.
 ///
 /// Like embassy's tokens, it has to be spawned: to drop it is a panic.
+///
+/// ```no_run
+/// use reveille_embassy::{MovableToken, spawner};
+///
+/// reveille_embassy::task! {
+///     movable async fn hello() {}
+/// }
+///
+/// fn begin() {
+///     let token: MovableToken<_> = hello().expect("one at a time");
+///     if let Err(refused) = spawner(reveille::cpu::current()).spawn_movable(token) {
+///         panic!("{refused}");
+///     }
+/// }
+/// ```
 #[must_use = "a task that is not spawned does nothing, and its token cannot be dropped"]
 pub struct MovableToken<S>(SpawnToken<S>);
 

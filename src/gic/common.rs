@@ -25,7 +25,7 @@ pub(super) const BINARY_POINT: u32 = 6;
 /// use reveille::irq::{self, Priority};
 ///
 /// # fn example() -> Result<(), reveille::irq::IrqError> {
-/// // Its handler is not kept waiting by those of normal priority.
+/// // It is taken before whatever else waits.
 /// irq::set_priority(40, Priority::High)?;
 /// # Ok(()) }
 /// ```
