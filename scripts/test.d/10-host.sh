@@ -80,6 +80,7 @@ examples() {
     cp -r -- "$ROOT/src" "$ROOT/platform" "$copy"
     cp -r -- "$ROOT/embassy/src" "$copy/embassy"
     printf '/// Fresh.\npub fn fresh() {}\n' >>"$copy/src/irq/mod.rs"
+    # shellcheck disable=SC2016 # backticks of Markdown
     sed -i '0,/```no_run/s//```ignore/' "$copy/src/bringup/start.rs"
     # shellcheck disable=SC2016 # backticks of Markdown
     sed '/^| `enable` |/d; s/^| `disable` |/| `call::post` | it is plain |\n| `stale` |/' "$ROOT/docs/examples.md" >"$DIR/page.md"
