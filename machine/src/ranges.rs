@@ -3,6 +3,16 @@
 use core::ops::Range;
 
 /// At most `N` disjoint ranges `[start, end)`, sorted, none touching the next.
+///
+/// ```
+/// use reveille_machine::Ranges;
+///
+/// let mut free = Ranges::<4>::EMPTY;
+/// free.insert(0x1000, 0x9000).unwrap();
+/// free.remove(0x3000, 0x4000).unwrap();
+/// assert!(free.iter().eq([(0x1000, 0x3000), (0x4000, 0x9000)]));
+/// assert!(free.gaps().eq([(0, 0x1000), (0x3000, 0x4000), (0x9000, u64::MAX)]));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ranges<const N: usize> {
     list: [(u64, u64); N],
