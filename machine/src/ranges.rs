@@ -39,7 +39,11 @@ impl<const N: usize> Ranges<N> {
         starts.zip(ends).filter(|(start, end)| start < end)
     }
 
-    /// Adds `[start, end)`. On an error the set is unchanged.
+    /// Adds `[start, end)`.
+    ///
+    /// # Errors
+    ///
+    /// [`TooManyRanges`]; the set is unchanged then.
     pub fn insert(&mut self, start: u64, end: u64) -> Result<(), TooManyRanges> {
         if start < end && self.len == N && self.touching(start, end).is_empty() {
             return Err(TooManyRanges);
@@ -48,7 +52,11 @@ impl<const N: usize> Ranges<N> {
         Ok(())
     }
 
-    /// Takes `[start, end)` out. On an error the set is unchanged.
+    /// Takes `[start, end)` out.
+    ///
+    /// # Errors
+    ///
+    /// [`TooManyRanges`]; the set is unchanged then.
     pub fn remove(&mut self, start: u64, end: u64) -> Result<(), TooManyRanges> {
         if start < end && self.len == N && self.iter().any(|(s, e)| s < start && e > end) {
             return Err(TooManyRanges);

@@ -47,6 +47,19 @@ docs() {
 }
 check docs docs
 
+# Those lints of clippy::pedantic that the published crates follow; the others are named with reasons.
+clippy_pedantic() {
+    local options=() lint reason
+    while read -r lint reason; do
+        [[ $lint != '#' ]] || continue
+        [[ -n $reason ]] || fail "scripts/test.d/pedantic: $lint has no reason"
+        options+=(-A "clippy::$lint")
+    done <"$ROOT/scripts/test.d/pedantic"
+    run_cargo clippy -p reveille-machine -p reveille-protocol -p reveille -p reveille-embassy --lib --features heap,lock_api \
+        --target "$DEFAULT_TARGET" -- -D warnings -W clippy::pedantic "${options[@]}"
+}
+check clippy/pedantic --full --limit 1800 clippy_pedantic
+
 # Each public function and each unsafe impl has its row in the soundness review, and each row its item; and a new one without
 # a row would be found, as would a row without an item.
 soundness() {
