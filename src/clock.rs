@@ -12,6 +12,15 @@ use reveille_machine::{BootArgs, CounterErrata};
 static FREQUENCY: AtomicU64 = AtomicU64::new(*USUAL.end());
 
 /// Why there is no time.
+///
+/// ```no_run
+/// use reveille::{println, time::TimeError};
+///
+/// # fn example() {
+/// // What a boot that ends for it says.
+/// println!("{}", TimeError::NoFrequency);
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum TimeError {
@@ -46,32 +55,88 @@ impl fmt::Display for TimeError {
 }
 
 /// A moment of the system counter, the same on all CPUs.
+///
+/// ```no_run
+/// use core::time::Duration;
+/// use reveille::{println, time::Instant};
+///
+/// # fn example() {
+/// let begun = Instant::now();
+/// // ..
+/// println!("it took {} us", Instant::now().since(begun).as_micros());
+/// let soon = begun + Duration::from_millis(5);
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(u64);
 
 impl Instant {
     /// Now. Never earlier than an instant that this or another CPU got before.
+    ///
+    /// ```no_run
+    /// use reveille::time::Instant;
+    ///
+    /// # fn example() {
+    /// let now = Instant::now();
+    /// # }
+    /// ```
     #[inline]
     pub fn now() -> Self {
         Self(timer::counter())
     }
 
     /// The counter's value, ticks since it started.
+    ///
+    /// ```no_run
+    /// use core::sync::atomic::{AtomicU64, Ordering};
+    /// use reveille::time::Instant;
+    ///
+    /// # fn example() {
+    /// static LAST: AtomicU64 = AtomicU64::new(0);
+    ///
+    /// LAST.store(Instant::now().ticks(), Ordering::Relaxed);
+    /// # }
+    /// ```
     pub const fn ticks(self) -> u64 {
         self.0
     }
 
     /// The instant at which the counter shows `ticks`.
+    ///
+    /// ```no_run
+    /// use reveille::time::Instant;
+    ///
+    /// # fn example(ticks: u64) {
+    /// let then = Instant::from_ticks(ticks);
+    /// assert_eq!(then.ticks(), ticks);
+    /// # }
+    /// ```
     pub const fn from_ticks(ticks: u64) -> Self {
         Self(ticks)
     }
 
     /// The time since `earlier`, zero if that is later.
+    ///
+    /// ```no_run
+    /// use reveille::{println, time::Instant};
+    ///
+    /// # fn example(begun: reveille::time::Instant) {
+    /// println!("{} ms since", Instant::now().since(begun).as_millis());
+    /// # }
+    /// ```
     pub fn since(self, earlier: Self) -> Duration {
         to_duration(self.0.saturating_sub(earlier.0))
     }
 
     /// The time since the counter started.
+    ///
+    /// ```no_run
+    /// use reveille::{println, time::Instant};
+    ///
+    /// # fn example() {
+    /// println!("[{:?}] here", Instant::now().uptime());
+    /// # }
+    /// ```
     pub fn uptime(self) -> Duration {
         to_duration(self.0)
     }
@@ -92,32 +157,85 @@ impl Add<Duration> for Instant {
 }
 
 /// A moment after which a wait gives up.
+///
+/// ```no_run
+/// use core::time::Duration;
+/// use reveille::{cpu, time::Deadline};
+///
+/// # fn example() {
+/// let deadline = Deadline::after(Duration::from_millis(20));
+/// while !deadline.has_passed() {
+///     cpu::idle();
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline(Instant);
 
 impl Deadline {
     /// `duration` from now.
+    ///
+    /// ```no_run
+    /// use core::time::Duration;
+    /// use reveille::time::Deadline;
+    ///
+    /// # fn example() {
+    /// let deadline = Deadline::after(Duration::from_secs(1));
+    /// # }
+    /// ```
     pub fn after(duration: Duration) -> Self {
         Self(Instant::now() + duration)
     }
 
     /// At `instant`.
+    ///
+    /// ```no_run
+    /// use core::time::Duration;
+    /// use reveille::time::{Deadline, Instant};
+    ///
+    /// # fn example() {
+    /// let deadline = Deadline::at(Instant::now() + Duration::from_millis(3));
+    /// # }
+    /// ```
     pub const fn at(instant: Instant) -> Self {
         Self(instant)
     }
 
     /// Whether it has passed.
+    ///
+    /// ```no_run
+    /// # fn example(deadline: reveille::time::Deadline, is_done: fn() -> bool) {
+    /// while !is_done() && !deadline.has_passed() {
+    ///     core::hint::spin_loop();
+    /// }
+    /// # }
+    /// ```
     #[inline]
     pub fn has_passed(self) -> bool {
         Instant::now() >= self.0
     }
 
     /// The moment.
+    ///
+    /// ```no_run
+    /// # fn example(deadline: reveille::time::Deadline, alarm: &'static reveille::time::Alarm) -> Result<(), reveille::time::TimerError> {
+    /// // This CPU is interrupted when it has passed.
+    /// alarm.set(deadline.instant())?;
+    /// # Ok(()) }
+    /// ```
     pub const fn instant(self) -> Instant {
         self.0
     }
 
     /// The time that is left, zero once it has passed.
+    ///
+    /// ```no_run
+    /// use reveille::println;
+    ///
+    /// # fn example(deadline: reveille::time::Deadline) {
+    /// println!("{} ms are left", deadline.remaining().as_millis());
+    /// # }
+    /// ```
     pub fn remaining(self) -> Duration {
         self.0.since(Instant::now())
     }
@@ -281,6 +399,14 @@ pub(crate) fn micros(duration: Duration) -> u64 {
 ///
 /// The same on all CPUs, and for as long as the image runs; never 0. It is what the device tree says (`clock-frequency` of the timer's
 /// node), else CNTFRQ_EL0 (Arm ARM D12.1.2).
+///
+/// ```no_run
+/// use reveille::{println, time};
+///
+/// # fn example() {
+/// println!("a tick is {} ns", 1_000_000_000 / time::frequency());
+/// # }
+/// ```
 pub fn frequency() -> u64 {
     FREQUENCY.load(Ordering::Relaxed)
 }

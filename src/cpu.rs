@@ -21,6 +21,17 @@ use crate::{bringup, call, life};
 use core::time::Duration;
 
 /// One CPU, as it looks from another. Each part is true at some moment of the look, not all at the same one.
+///
+/// ```no_run
+/// use reveille::{cpu, println};
+///
+/// # fn example() {
+/// for cpu in cpu::possible() {
+///     let status = cpu::status(cpu);
+///     println!("cpu {cpu}: {:?}, {} interrupts, idle for {} ms", status.state, status.interrupts, status.idle.as_millis());
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Status {
@@ -53,14 +64,29 @@ pub struct Status {
 /// What the report of a panic, or of [`nmi::backtrace`](crate::nmi::backtrace), says that this CPU does, from now on: a thread of the application's, a vCPU. `None`:
 /// nothing. What it was before comes back. From any context; who changes it in a handler gives it back as it was.
 ///
-/// ```ignore
-/// cpu::set_label(Some(&"vcpu 3 of guest 1"));
+/// ```no_run
+/// use reveille::cpu;
+///
+/// # fn example() {
+/// let before = cpu::set_label(Some(&"vcpu 3 of guest 1"));
+/// // ..
+/// cpu::set_label(before);
+/// # }
 /// ```
 pub fn set_label(label: Option<&'static &'static str>) -> Option<&'static &'static str> {
     area::here(|own| own.set_label(label))
 }
 
 /// How `cpu` looks.
+///
+/// ```no_run
+/// use reveille::{cpu, println};
+///
+/// # fn example(cpu: reveille::cpu::CpuId) {
+/// let status = cpu::status(cpu);
+/// println!("cpu {cpu} has called {} times, and was called {} times", status.calls_out, status.calls_in);
+/// # }
+/// ```
 pub fn status(cpu: CpuId) -> Status {
     let area = area::of(cpu);
     let slot = area::slot(area).read();

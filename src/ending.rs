@@ -7,6 +7,17 @@ use core::sync::atomic::{AtomicBool, Ordering};
 ///
 /// It reaches the host through semihosting if the bootargs say `reveille.exit=semihosting`; otherwise the machine
 /// is simply turned off.
+///
+/// ```no_run
+/// use reveille::{ExitCode, System};
+///
+/// reveille::entry!(main);
+///
+/// fn main(system: &'static System) -> ExitCode {
+///     let all_are_there: bool = system.bring_up_all(system.deadline()).is_complete();
+///     all_are_there.into()
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExitCode(u8);
 
@@ -17,6 +28,14 @@ impl ExitCode {
     pub const FAILURE: Self = Self(1);
 
     /// The code as a number.
+    ///
+    /// ```no_run
+    /// use reveille::ExitCode;
+    ///
+    /// # fn example() {
+    /// assert_eq!(ExitCode::SUCCESS.get(), 0);
+    /// # }
+    /// ```
     pub const fn get(self) -> u8 {
         self.0
     }

@@ -25,6 +25,21 @@ use core::cell::Cell;
 use core::fmt;
 
 /// How it goes on after a handler.
+///
+/// ```no_run
+/// use reveille::exception::{Frame, Kind, Outcome};
+///
+/// /// Instructions of EL0 that this machine does not have read as zero.
+/// fn emulate(frame: &mut Frame, _kind: Kind) -> Outcome {
+///     match frame.esr >> 26 {
+///         0 => {
+///             frame.elr += 4;
+///             Outcome::Resume
+///         }
+///         _ => Outcome::NotMine,
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// With what is in the frame.
@@ -37,6 +52,19 @@ pub enum Outcome {
 }
 
 /// Which exception it was.
+///
+/// ```no_run
+/// use reveille::exception::Kind;
+///
+/// # fn example(kind: reveille::exception::Kind) {
+/// let word = match kind {
+///     Kind::Thread => "a thread",
+///     Kind::Handler => "a handler",
+///     kind if kind.is_lower() => "what runs below",
+///     _ => "something else",
+/// };
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 #[non_exhaustive]
@@ -78,6 +106,15 @@ impl Kind {
     }
 
     /// Whether it comes from below.
+    ///
+    /// ```no_run
+    /// use reveille::exception::Kind;
+    ///
+    /// # fn example() {
+    /// assert!(Kind::LowerIrq.is_lower());
+    /// assert!(!Kind::Thread.is_lower());
+    /// # }
+    /// ```
     pub const fn is_lower(self) -> bool {
         !matches!(self, Self::Thread | Self::Handler)
     }
@@ -89,6 +126,33 @@ impl Kind {
 ///
 /// With what they leave in the frame, and say, whatever was interrupted goes on: its own code as its compiler and its callers rely on
 /// it, or other code that may run there. They do not panic across a frame that they have half changed.
+///
+/// # Examples
+///
+/// ```no_run
+/// use reveille::exception::{Frame, Handlers, Kind, Outcome};
+/// use reveille::{ExitCode, System};
+///
+/// struct Calls;
+///
+/// // SAFETY: only the answer of an SVC is left in the frame, which whoever executes one expects there.
+/// unsafe impl Handlers for Calls {
+///     fn lower_synchronous(frame: &mut Frame, _kind: Kind) -> Outcome {
+///         // Arm ARM, ESR_ELx.EC: SVC in AArch64 state.
+///         if frame.esr >> 26 != 0x15 {
+///             return Outcome::NotMine;
+///         }
+///         frame.x[0] = 42;
+///         Outcome::Resume
+///     }
+/// }
+///
+/// reveille::entry!(main, exceptions = Calls);
+///
+/// fn main(_system: &'static System) -> ExitCode {
+///     ExitCode::SUCCESS
+/// }
+/// ```
 pub unsafe trait Handlers {
     /// A synchronous exception of this level, in a thread or ([`Kind::Handler`]) in a handler.
     fn synchronous(frame: &mut Frame, kind: Kind) -> Outcome {
@@ -229,6 +293,20 @@ impl Below {
 }
 
 /// Why a lower level was not entered.
+///
+/// ```no_run
+/// use reveille::exception::{self, EnterError};
+/// use reveille::println;
+///
+/// # fn example(frame: &mut reveille::exception::Frame) {
+/// // SAFETY: a program at EL0 whose memory is apart, interrupts open.
+/// match unsafe { exception::enter(frame) } {
+///     Ok(kind) => println!("it came back by {kind:?}"),
+///     Err(EnterError::NotLower { spsr }) => println!("{spsr:#x} is no state of EL0"),
+///     Err(error) => println!("{error}"),
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EnterError {
@@ -270,6 +348,21 @@ impl fmt::Display for EnterError {
 ///
 /// What runs there keeps out of the memory of this level, by the tables that are set up for it; it has all that it needs in registers which
 /// this does not touch. Interrupts are not masked against this level.
+///
+/// # Examples
+///
+/// ```no_run
+/// use reveille::exception;
+///
+/// # fn example(frame: &mut reveille::exception::Frame, entry: u64, stack: u64) -> Result<(), reveille::exception::EnterError> {
+/// frame.elr = entry;
+/// frame.sp_el0 = stack;
+/// // EL0, nothing masked.
+/// frame.spsr = 0;
+/// // SAFETY: the program is mapped for EL0, apart from this image.
+/// let kind = unsafe { exception::enter(frame)? };
+/// # Ok(()) }
+/// ```
 pub unsafe fn enter(frame: &mut Frame) -> Result<Kind, EnterError> {
     // SAFETY: the caller's; the closures do nothing.
     unsafe { enter_with(frame, || (), |_| ()) }
@@ -288,6 +381,17 @@ pub unsafe fn enter(frame: &mut Frame) -> Result<Kind, EnterError> {
 /// # Safety
 ///
 /// As of [`enter`]. Guards that mask, taken in one of the closures, end there.
+///
+/// # Examples
+///
+/// ```no_run
+/// use reveille::exception;
+///
+/// # fn example(frame: &mut reveille::exception::Frame, load: fn(), save: fn()) -> Result<(), reveille::exception::EnterError> {
+/// // SAFETY: as of `enter`; the closures only load and save registers of what runs below.
+/// let kind = unsafe { exception::enter_with(frame, load, |_kind| save())? };
+/// # Ok(()) }
+/// ```
 pub unsafe fn enter_with(
     frame: &mut Frame,
     before: impl FnOnce(),

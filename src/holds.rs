@@ -8,6 +8,20 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use reveille_protocol::{Preemption, TurnMark};
 
 /// Something that a CPU has to let go of before it can leave.
+///
+/// ```no_run
+/// use core::time::Duration;
+/// use reveille::hotplug::{self, Hold, HotplugError};
+/// use reveille::{println, time::Deadline};
+///
+/// # fn example(cpu: reveille::cpu::CpuId) {
+/// match hotplug::cpu_down(cpu, Deadline::after(Duration::from_millis(100))) {
+///     Err(HotplugError::Held(Hold::Pinned)) => println!("somebody has pinned cpu {cpu}"),
+///     Err(HotplugError::Held(hold)) => println!("what keeps cpu {cpu}: {hold}"),
+///     _ => {}
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Hold {
@@ -248,6 +262,16 @@ impl Holds {
 }
 
 /// Keeps the CPU that made it from leaving, until it is dropped.
+///
+/// ```no_run
+/// use reveille::hotplug::{self, Pin};
+///
+/// # fn example() {
+/// let pin: Pin = hotplug::pin();
+/// // .. this CPU does not leave ..
+/// drop(pin);
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "the CPU may leave again as soon as this is dropped"]
 pub struct Pin {
@@ -256,6 +280,16 @@ pub struct Pin {
 }
 
 /// Keeps this CPU from leaving for as long as the guard lives.
+///
+/// ```no_run
+/// use reveille::{cpu, hotplug};
+///
+/// # fn example() {
+/// let _pin = hotplug::pin();
+/// let own = cpu::current();
+/// // For as long as the pin lives, `own` is online.
+/// # }
+/// ```
 pub fn pin() -> Pin {
     area::here(|area| {
         // Relaxed: the CPU itself looks at it, at its offline points.

@@ -51,6 +51,20 @@ pub(crate) fn entries() -> &'static [SiteEntry] {
 }
 
 /// A key that a [`Batch`](crate::patch::Batch) can change: made by [`static_key!`](crate::static_key) alone.
+///
+/// ```no_run
+/// use reveille::patch::{self, KeyState, PatchError};
+///
+/// # fn example() -> Result<(), reveille::patch::PatchError> {
+/// reveille::static_key!(TRACING, false);
+///
+/// fn toggle(key: &impl KeyState, on: bool) -> Result<(), PatchError> {
+///     patch::set(key, on).map(|_sites| ())
+/// }
+///
+/// toggle(&TRACING, true)?;
+/// # Ok(()) }
+/// ```
 pub trait KeyState {
     /// What is behind the name.
     #[doc(hidden)]

@@ -18,6 +18,19 @@ pub(crate) struct Mailbox {
 }
 
 /// Why a closure was not launched. It comes back inside.
+///
+/// ```no_run
+/// use reveille::cpu::{self, LaunchError};
+///
+/// # fn example(cpu: reveille::cpu::CpuId) {
+/// match cpu::launch(cpu, || { /* .. */ }) {
+///     Ok(()) => {}
+///     // It runs another one, or has not taken it up yet.
+///     Err(LaunchError::Busy(f)) => f(),
+///     Err(LaunchError::Offline(f)) => f(),
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum LaunchError<F> {
     /// The CPU has one to run already.
@@ -28,6 +41,17 @@ pub enum LaunchError<F> {
 
 impl<F> LaunchError<F> {
     /// The closure.
+    ///
+    /// ```no_run
+    /// use reveille::cpu;
+    ///
+    /// # fn example(cpu: reveille::cpu::CpuId) {
+    /// if let Err(refused) = cpu::launch(cpu, || { /* .. */ }) {
+    ///     // Here, then.
+    ///     refused.into_inner()();
+    /// }
+    /// # }
+    /// ```
     pub fn into_inner(self) -> F {
         match self {
             Self::Busy(f) | Self::Offline(f) => f,
@@ -118,6 +142,21 @@ pub(crate) fn is_in_use(area: &Area) -> bool {
 ///
 /// At once, with the closure: [`LaunchError::Busy`] while another waits or runs there, [`LaunchError::Offline`]
 /// if the CPU is not online.
+///
+/// # Examples
+///
+/// ```no_run
+/// use reveille::{cpu, println};
+///
+/// # fn example() {
+/// // In the thread of each other CPU, with interrupts open, for as long as it likes.
+/// for cpu in cpu::online().without(cpu::current()).iter() {
+///     if cpu::launch(cpu, || println!("cpu {} works", cpu::current())).is_err() {
+///         println!("cpu {cpu} has other work");
+///     }
+/// }
+/// # }
+/// ```
 pub fn launch<F: FnOnce() + Send + 'static>(cpu: CpuId, f: F) -> Result<(), LaunchError<F>> {
     let area = area::of(cpu);
     let mailbox = Mailbox::of(area);

@@ -42,6 +42,9 @@
 //! | 0 | `arch`, `dt` | the architecture; the machine's description, which is the crate `reveille-machine` |
 
 #![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+// Examples are compiled for the machine, which has no std: each brings its own function.
+#![doc(test(attr(no_std, no_main, allow(unused))))]
 #![deny(unsafe_op_in_unsafe_fn)]
 
 mod arch;

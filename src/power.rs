@@ -6,6 +6,15 @@ use crate::ending::{try_exit, try_off, try_reset};
 use crate::{console, panic};
 
 /// Turns the machine off: by firmware, or by a device that the tree names. If neither can, every CPU is stopped, and all park.
+///
+/// ```no_run
+/// use reveille::{power, println};
+///
+/// # fn example() {
+/// println!("that is all");
+/// power::off();
+/// # }
+/// ```
 pub fn off() -> ! {
     #[cfg(feature = "trace")]
     crate::unroll::at_end();
@@ -15,6 +24,14 @@ pub fn off() -> ! {
 }
 
 /// Resets the machine: by firmware, or by a device that the tree names. If neither can, every CPU is stopped, and all park.
+///
+/// ```no_run
+/// use reveille::power;
+///
+/// # fn example() {
+/// power::reset();
+/// # }
+/// ```
 pub fn reset() -> ! {
     #[cfg(feature = "trace")]
     crate::unroll::at_end();
@@ -24,6 +41,14 @@ pub fn reset() -> ! {
 }
 
 /// Ends the run with `code`: through semihosting if there is a host, else as [`off`].
+///
+/// ```no_run
+/// use reveille::{ExitCode, cpu, power};
+///
+/// # fn example() {
+/// power::exit(if cpu::online().len() > 1 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+/// # }
+/// ```
 pub fn exit(code: ExitCode) -> ! {
     #[cfg(feature = "trace")]
     crate::unroll::at_end();

@@ -43,6 +43,14 @@ pub(crate) const fn part() -> Part {
 }
 
 /// What follows when a CPU is found stuck.
+///
+/// ```no_run
+/// use reveille::watchdog::{self, Response};
+///
+/// # fn example() {
+/// watchdog::set_response(Response::Panic);
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Response {
     /// Its place and backtrace are printed, once for each time that it gets stuck. The default.
@@ -52,6 +60,20 @@ pub enum Response {
 }
 
 /// Why the watchdog was not started.
+///
+/// ```no_run
+/// use core::time::Duration;
+/// use reveille::println;
+/// use reveille::watchdog::{self, WatchdogError};
+///
+/// # fn example() {
+/// match watchdog::start(Duration::from_secs(2)) {
+///     Ok(()) => {}
+///     Err(WatchdogError::NoTimer) => println!("nobody watches"),
+///     Err(error) => panic!("{error}"),
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WatchdogError {
@@ -81,6 +103,18 @@ impl fmt::Display for WatchdogError {
 /// # Errors
 ///
 /// [`WatchdogError::NoTimer`], [`WatchdogError::TooShort`] or [`WatchdogError::Nmi`]; nothing has changed then.
+///
+/// # Examples
+///
+/// ```no_run
+/// use core::time::Duration;
+/// use reveille::watchdog;
+///
+/// # fn example() -> Result<(), reveille::watchdog::WatchdogError> {
+/// // A CPU that takes no interrupt for two seconds is reported.
+/// watchdog::start(Duration::from_secs(2))?;
+/// # Ok(()) }
+/// ```
 pub fn start(period: Duration) -> Result<(), WatchdogError> {
     if !has_timer() || !gic::is_present() {
         return Err(WatchdogError::NoTimer);
@@ -102,6 +136,15 @@ pub fn start(period: Duration) -> Result<(), WatchdogError> {
 }
 
 /// Turns the watchdog off. At NMI level too, where it is left to the next tick of each CPU to be its last.
+///
+/// ```no_run
+/// use reveille::watchdog;
+///
+/// # fn example() {
+/// watchdog::stop();
+/// assert!(!watchdog::is_running());
+/// # }
+/// ```
 pub fn stop() {
     WATCH.stop();
     if !masking::in_nmi() {
@@ -117,11 +160,29 @@ fn apply_and_tell() {
 }
 
 /// Whether the watchdog is on.
+///
+/// ```no_run
+/// use reveille::{println, watchdog};
+///
+/// # fn example() {
+/// if !watchdog::is_running() {
+///     println!("nobody watches");
+/// }
+/// # }
+/// ```
 pub fn is_running() -> bool {
     WATCH.half() != 0
 }
 
 /// Chooses what follows when a CPU is found stuck, from now on.
+///
+/// ```no_run
+/// use reveille::watchdog::{self, Response};
+///
+/// # fn example() {
+/// watchdog::set_response(Response::Report);
+/// # }
+/// ```
 pub fn set_response(response: Response) {
     PANICS.store(response == Response::Panic, Ordering::Relaxed);
 }

@@ -27,10 +27,35 @@ static LISTENS: AtomicBool = AtomicBool::new(false);
 ///
 /// What is typed comes by interrupt, to one CPU, and wakes who reads, wherever that is. What is written is sent by the CPU that writes, 16
 /// bytes at most in one call, which says how many (`write_all` writes all), and goes out as it is: no `\r` is put before a `\n`.
+///
+/// ```no_run
+/// use embedded_io_async::{Read, Write};
+/// use reveille_embassy::Console;
+///
+/// async fn echo(mut console: Console) {
+///     let mut byte = [0];
+///     while console.read(&mut byte).await.is_ok() {
+///         let _ = console.write_all(&byte).await;
+///     }
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Console(());
 
 /// Why the console is not to be had.
+///
+/// ```no_run
+/// use reveille::println;
+/// use reveille_embassy::{Console, ConsoleError};
+///
+/// # fn example(system: &reveille::System) {
+/// match Console::take(system) {
+///     Ok(console) => drop(console),
+///     Err(ConsoleError::Taken) => println!("somebody reads it"),
+///     Err(error) => println!("{error}"),
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConsoleError {
@@ -58,6 +83,16 @@ impl Console {
     /// # Errors
     ///
     /// A [`ConsoleError`].
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use reveille_embassy::Console;
+    ///
+    /// # fn example(system: &reveille::System) -> Result<(), reveille_embassy::ConsoleError> {
+    /// let console = Console::take(system)?;
+    /// # Ok(()) }
+    /// ```
     pub fn take(system: &System) -> Result<Self, ConsoleError> {
         let console = system.machine().console.as_ref().map_err(|_| ConsoleError::None)?;
         // Acquire: pairs with `drop`.

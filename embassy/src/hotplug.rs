@@ -8,6 +8,15 @@ use reveille::hotplug::{Callbacks, pin, register_callbacks};
 use reveille::sync::SpinLock;
 
 /// What becomes of the movable tasks of a CPU that is asked to leave.
+///
+/// ```no_run
+/// use reveille_embassy::{Policy, set_policy};
+///
+/// # fn example(cpu: reveille::cpu::CpuId) {
+/// // Its tasks are not to move: it stays until they are over.
+/// set_policy(cpu, Policy::Finish);
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Policy {
@@ -19,6 +28,14 @@ pub enum Policy {
 
 /// What becomes of the movable tasks of `cpu` when it is asked to leave; [`Policy::Move`] if nobody says anything. From any context but NMI
 /// level.
+///
+/// ```no_run
+/// use reveille_embassy::{Policy, set_policy};
+///
+/// # fn example(cpu: reveille::cpu::CpuId) {
+/// set_policy(cpu, Policy::Move);
+/// # }
+/// ```
 pub fn set_policy(cpu: CpuId, policy: Policy) {
     // Relaxed: it is looked at when the CPU is asked, and a moment earlier or later is as good.
     Node::of(cpu).policy.store(policy as u8, Ordering::Relaxed);

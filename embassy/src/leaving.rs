@@ -16,11 +16,39 @@ use core::task::{Context, Poll, Waker};
 /// # Panics
 ///
 /// If it is polled by another executor than this crate's.
+///
+/// # Examples
+///
+/// ```no_run
+/// use embassy_futures::select::{Either, select};
+/// use embassy_time::Timer;
+///
+/// reveille_embassy::task! {
+///     async fn sample() {
+///         loop {
+///             match select(Timer::after_millis(10), reveille_embassy::leaving()).await {
+///                 Either::First(()) => { /* .. */ }
+///                 // Its CPU is to leave, and stays until this task is over.
+///                 Either::Second(()) => break,
+///             }
+///         }
+///     }
+/// }
+/// ```
 pub fn leaving() -> UntilLeaving {
     UntilLeaving { polled: None, entry: Entry::new() }
 }
 
 /// The future of [`leaving()`].
+///
+/// ```no_run
+/// use reveille_embassy::{UntilLeaving, leaving};
+///
+/// async fn wait() {
+///     let until: UntilLeaving = leaving();
+///     until.await;
+/// }
+/// ```
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct UntilLeaving {
     polled: Option<Polled>,

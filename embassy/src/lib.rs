@@ -3,7 +3,10 @@
 //! Each CPU has an executor of thread mode, in its idle loop, and one of interrupt mode, on a doorbell, for what is to pre-empt. Any CPU
 //! [spawns](spawner) to any, and tasks wake tasks wherever they are. The time driver is here too: sleepers are woken by the alarm of their CPU.
 //!
-//! ```ignore
+//! ```no_run
+//! use embassy_time::Timer;
+//! use reveille::{ExitCode, System, cpu, println};
+//!
 //! reveille::entry!(main, leaving = reveille_embassy::EXECUTORS);
 //!
 //! fn main(system: &'static System) -> ExitCode {
@@ -62,6 +65,9 @@
 //! that says so.
 
 #![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+// Examples are compiled for the machine, which has no std: each brings its own function.
+#![doc(test(attr(no_std, no_main, allow(unused))))]
 #![deny(unsafe_op_in_unsafe_fn)]
 
 mod console;

@@ -12,6 +12,20 @@ use reveille::sync::SpinLock;
 /// # Panics
 ///
 /// To lock it panics at NMI level.
+///
+/// # Examples
+///
+/// ```no_run
+/// use embassy_sync::channel::Channel;
+/// use reveille_embassy::SpinRawMutex;
+///
+/// /// For tasks of any CPUs.
+/// static NUMBERS: Channel<SpinRawMutex, u32, 8> = Channel::new();
+///
+/// async fn send() {
+///     NUMBERS.send(7).await;
+/// }
+/// ```
 pub struct SpinRawMutex {
     lock: SpinLock<()>,
     /// The CPU that has it, its number and 1; 0: none.

@@ -32,6 +32,23 @@ fn secondary(_: CpuId) -> ! {
 /// # Panics
 ///
 /// Anywhere but in what the CPU runs by itself, in thread context with interrupts open ([`cpu::is_home`]), and in a task.
+///
+/// # Examples
+///
+/// ```no_run
+/// use reveille::{ExitCode, System};
+///
+/// reveille::entry!(main, leaving = reveille_embassy::EXECUTORS);
+///
+/// reveille_embassy::task! {
+///     async fn hello() {}
+/// }
+///
+/// fn main(system: &'static System) -> ExitCode {
+///     system.bring_up_all(system.deadline());
+///     reveille_embassy::run(|spawner| spawner.spawn(hello().unwrap()))
+/// }
+/// ```
 pub fn run(init: impl FnOnce(Spawner)) -> ! {
     let node = begin();
     assert!(!node.polls.load(Ordering::Relaxed), "an executor cannot be run in one of its tasks");
@@ -44,6 +61,26 @@ pub fn run(init: impl FnOnce(Spawner)) -> ! {
 /// # Panics
 ///
 /// Anywhere but in what the CPU runs by itself, in thread context with interrupts open ([`cpu::is_home`]).
+///
+/// # Examples
+///
+/// ```no_run
+/// use reveille::{ExitCode, System, cpu};
+/// use reveille_embassy::with_spawner;
+///
+/// reveille::entry!(main, leaving = reveille_embassy::EXECUTORS);
+///
+/// reveille_embassy::task! {
+///     async fn hello() {}
+/// }
+///
+/// fn main(system: &'static System) -> ExitCode {
+///     system.bring_up_all(system.deadline());
+///     with_spawner(|spawner| spawner.spawn(hello().unwrap()));
+///     // Runs the executors, and may leave.
+///     cpu::become_secondary()
+/// }
+/// ```
 pub fn with_spawner<R>(f: impl FnOnce(Spawner) -> R) -> R {
     f(spawner(begin()))
 }
@@ -53,6 +90,16 @@ pub fn with_spawner<R>(f: impl FnOnce(Spawner) -> R) -> R {
 ///
 /// "For a while" is a sixteenth of a second: a thread that is preempted in the middle of waking a task holds up others that wake tasks of
 /// the same CPU, until that has looked by itself.
+///
+/// ```no_run
+/// use reveille_embassy::has_work;
+///
+/// # fn example(cpu: reveille::cpu::CpuId) {
+/// if !has_work(cpu) {
+///     // All its tasks wait.
+/// }
+/// # }
+/// ```
 pub fn has_work(cpu: CpuId) -> bool {
     let node = Node::of(cpu);
     node.doze.is_raised() || node.polls.load(Ordering::Relaxed) || looked_long_ago(node, Instant::now())

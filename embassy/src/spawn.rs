@@ -9,18 +9,66 @@ use embassy_executor::{SpawnError, SpawnToken};
 use reveille::cpu::{self, CpuId};
 
 /// Spawns tasks to the executors of one CPU, from any.
+///
+/// ```no_run
+/// use reveille::cpu;
+/// use reveille_embassy::{CpuSpawner, spawner};
+///
+/// reveille_embassy::task! {
+///     async fn hello() {}
+/// }
+///
+/// fn begin() {
+///     for cpu in cpu::online() {
+///         let there: CpuSpawner = spawner(cpu);
+///         let _ = there.spawn_with(hello);
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct CpuSpawner {
     cpu: CpuId,
 }
 
 /// The one of `cpu`'s executors. From any context but NMI level.
+///
+/// ```no_run
+/// use reveille::cpu::CpuId;
+/// use reveille_embassy::spawner;
+///
+/// reveille_embassy::task! {
+///     async fn hello() {}
+/// }
+///
+/// fn begin(cpu: CpuId) {
+///     if spawner(cpu).spawn_with(hello).is_err() {
+///         // It takes no tasks now.
+///     }
+/// }
+/// ```
 pub fn spawner(cpu: CpuId) -> CpuSpawner {
     hotplug::begin();
     CpuSpawner { cpu }
 }
 
 /// A task was not spawned, as its CPU takes none. It comes back inside, and is to be spawned elsewhere: embassy's tokens cannot be dropped.
+///
+/// ```no_run
+/// use reveille::cpu;
+/// use reveille_embassy::spawner;
+///
+/// reveille_embassy::task! {
+///     async fn hello() {}
+/// }
+///
+/// fn begin(first: cpu::CpuId) {
+///     let token = hello().expect("one at a time");
+///     if let Err(refused) = spawner(first).spawn(token) {
+///         // Here, then: a token cannot be dropped.
+///         spawner(cpu::current()).spawn(refused.into_token()).expect("this CPU is online");
+///     }
+/// }
+/// ```
 #[must_use = "the task is to be spawned elsewhere"]
 pub struct Refused<T> {
     token: T,
@@ -29,6 +77,16 @@ pub struct Refused<T> {
 }
 
 /// Why a CPU takes no tasks.
+///
+/// ```no_run
+/// use reveille_embassy::Why;
+///
+/// # fn example(refused: reveille_embassy::Refused<u32>) {
+/// if refused.why() == Why::Leaving {
+///     // It may stay after all.
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Why {
@@ -40,11 +98,25 @@ pub enum Why {
 
 impl<T> Refused<T> {
     /// The task.
+    ///
+    /// ```no_run
+    /// # fn example<T>(refused: reveille_embassy::Refused<T>) {
+    /// let token = refused.into_token();
+    /// # }
+    /// ```
     pub fn into_token(self) -> T {
         self.token
     }
 
     /// Why it was not spawned.
+    ///
+    /// ```no_run
+    /// use reveille::println;
+    ///
+    /// # fn example<T>(refused: &reveille_embassy::Refused<T>) {
+    /// println!("not spawned: {}", refused.why());
+    /// # }
+    /// ```
     pub fn why(&self) -> Why {
         self.why
     }
@@ -65,6 +137,22 @@ impl<T> fmt::Display for Refused<T> {
 impl<T> core::error::Error for Refused<T> {}
 
 /// Why a task was not [made and spawned](CpuSpawner::spawn_with).
+///
+/// ```no_run
+/// use reveille::{cpu, println};
+/// use reveille_embassy::{SpawnWithError, spawner};
+///
+/// reveille_embassy::task! {
+///     async fn hello() {}
+/// }
+///
+/// fn begin() {
+///     match spawner(cpu::current()).spawn_with(hello) {
+///         Ok(()) | Err(SpawnWithError::Busy) => {}
+///         Err(error) => println!("{error}"),
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SpawnWithError {
@@ -96,6 +184,14 @@ impl core::error::Error for SpawnWithError {}
 
 impl CpuSpawner {
     /// Its CPU.
+    ///
+    /// ```no_run
+    /// use reveille::println;
+    ///
+    /// # fn example(spawner: reveille_embassy::CpuSpawner) {
+    /// println!("to cpu {}", spawner.cpu());
+    /// # }
+    /// ```
     pub fn cpu(self) -> CpuId {
         self.cpu
     }
@@ -107,6 +203,23 @@ impl CpuSpawner {
     /// # Errors
     ///
     /// [`Refused`], with the task.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use reveille_embassy::CpuSpawner;
+    ///
+    /// reveille_embassy::task! {
+    ///     async fn hello() {}
+    /// }
+    ///
+    /// fn begin(there: CpuSpawner) {
+    ///     let token = hello().expect("one at a time");
+    ///     if let Err(refused) = there.spawn(token) {
+    ///         panic!("{refused}");
+    ///     }
+    /// }
+    /// ```
     pub fn spawn<S: Send>(self, token: SpawnToken<S>) -> Result<(), Refused<SpawnToken<S>>> {
         self.spawn_to(Kind::Local, token)
     }
@@ -117,6 +230,21 @@ impl CpuSpawner {
     /// # Errors
     ///
     /// A [`SpawnWithError`]. If it is [`Refused`](SpawnWithError::Refused), `make` was not called.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use reveille_embassy::{CpuSpawner, SpawnWithError};
+    ///
+    /// reveille_embassy::task! {
+    ///     async fn hello() {}
+    /// }
+    ///
+    /// fn begin(there: CpuSpawner) -> Result<(), SpawnWithError> {
+    ///     // No token is made if the CPU takes none.
+    ///     there.spawn_with(hello)
+    /// }
+    /// ```
     pub fn spawn_with<S: Send>(
         self,
         make: impl FnOnce() -> Result<SpawnToken<S>, SpawnError>,
@@ -133,6 +261,23 @@ impl CpuSpawner {
     /// # Errors
     ///
     /// [`Refused`], with the task.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use reveille_embassy::CpuSpawner;
+    ///
+    /// reveille_embassy::task! {
+    ///     async fn hello() {}
+    /// }
+    ///
+    /// fn begin(there: CpuSpawner) {
+    ///     // It pre-empts whatever that CPU does in thread mode.
+    ///     if let Err(refused) = there.spawn_interrupt(hello().expect("one at a time")) {
+    ///         panic!("{refused}");
+    ///     }
+    /// }
+    /// ```
     pub fn spawn_interrupt<S: Send>(self, token: SpawnToken<S>) -> Result<(), Refused<SpawnToken<S>>> {
         self.spawn_to(Kind::Interrupt, token)
     }
@@ -143,6 +288,22 @@ impl CpuSpawner {
     /// # Errors
     ///
     /// [`Refused`], with the task.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use reveille_embassy::CpuSpawner;
+    ///
+    /// reveille_embassy::task! {
+    ///     movable async fn hello() {}
+    /// }
+    ///
+    /// fn begin(there: CpuSpawner) {
+    ///     if let Err(refused) = there.spawn_movable(hello().expect("one at a time")) {
+    ///         panic!("{refused}");
+    ///     }
+    /// }
+    /// ```
     pub fn spawn_movable<S>(self, token: MovableToken<S>) -> Result<(), Refused<MovableToken<S>>> {
         let (token, node) = self.enter(token)?;
         // As from the CPU itself: a movable task is `Send`.

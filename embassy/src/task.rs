@@ -13,6 +13,21 @@ use reveille::cpu;
 /// `movable async fn`.
 ///
 /// Like embassy's tokens, it has to be spawned: to drop it is a panic.
+///
+/// ```no_run
+/// use reveille_embassy::{MovableToken, spawner};
+///
+/// reveille_embassy::task! {
+///     movable async fn hello() {}
+/// }
+///
+/// fn begin() {
+///     let token: MovableToken<_> = hello().expect("one at a time");
+///     if let Err(refused) = spawner(reveille::cpu::current()).spawn_movable(token) {
+///         panic!("{refused}");
+///     }
+/// }
+/// ```
 #[must_use = "a task that is not spawned does nothing, and its token cannot be dropped"]
 pub struct MovableToken<S>(SpawnToken<S>);
 
@@ -113,18 +128,31 @@ impl<F: Future + Send> Future for Movable<F> {
 /// Defines tasks, as `#[embassy_executor::task]` does, that have a name: the report of a panic says which one ran on which CPU, and
 /// [`Err(Held(..))`](reveille::hotplug::Hold::Application) which one keeps a CPU from leaving.
 ///
-/// ```ignore
+/// ```no_run
+/// use embassy_executor::Spawner;
+/// use embassy_time::Timer;
+/// use reveille::{cpu::CpuId, println};
+///
 /// reveille_embassy::task! {
 ///     /// Blinks for ever.
-///     pub async fn blink(pin: Pin) { .. }
+///     pub async fn blink(pin: u32) {
+///         loop {
+///             Timer::after_millis(500).await;
+///             println!("pin {pin}");
+///         }
+///     }
 ///
 ///     /// May be polled by any CPU, so it has to be `Send`: it goes on on another when its own leaves.
 ///     #[pool_size = 4]
-///     movable async fn count(id: u32) { .. }
+///     movable async fn count(id: u32) {
+///         println!("{id}");
+///     }
 /// }
 ///
-/// spawner.spawn(blink(pin)?);
-/// reveille_embassy::spawner(cpu).spawn_movable(count(3)?)?;
+/// fn begin(spawner: Spawner, cpu: CpuId) {
+///     spawner.spawn(blink(3).unwrap());
+///     reveille_embassy::spawner(cpu).spawn_movable(count(3).unwrap()).unwrap();
+/// }
 /// ```
 ///
 /// Each becomes a function that returns embassy's `Result<SpawnToken<_>, SpawnError>`, or, if it is movable,

@@ -3,6 +3,19 @@
 use core::time::Duration;
 
 /// The words of a command line.
+///
+/// ```
+/// use reveille_machine::BootArgs;
+/// use std::time::Duration;
+///
+/// let args = BootArgs("console=ttyAMA0 quiet idle_ms=50 mask=daif");
+/// assert_eq!(args.get("console"), Some("ttyAMA0"));
+/// assert_eq!(args.get("quiet"), Some(""));
+/// assert_eq!(args.number("cpus"), Ok(None));
+/// assert_eq!(args.number("mask"), Err("daif"));
+/// assert_eq!(args.milliseconds("idle_ms", Duration::from_secs(1)), Duration::from_millis(50));
+/// assert!(args.chooses("mask", "priority", "daif"));
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BootArgs<'a>(pub &'a str);
 

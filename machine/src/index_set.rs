@@ -3,6 +3,16 @@
 use core::fmt;
 
 /// A set of indices below `64 * WORDS`, a bit for each.
+///
+/// ```
+/// use reveille_machine::IndexSet;
+///
+/// let mut set = IndexSet::<2>::first(4);
+/// assert!(set.insert(100) && !set.insert(2) && set.remove(0));
+/// assert_eq!(set.len(), 4);
+/// assert!(set.iter().eq([1, 2, 3, 100]));
+/// assert!(set.intersection(&IndexSet::first(2)).is_subset(&set));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct IndexSet<const WORDS: usize>([u64; WORDS]);
 

@@ -3,6 +3,16 @@
 use core::ops::Range;
 
 /// At most `N` disjoint ranges `[start, end)`, sorted, none touching the next.
+///
+/// ```
+/// use reveille_machine::Ranges;
+///
+/// let mut free = Ranges::<4>::EMPTY;
+/// free.insert(0x1000, 0x9000).unwrap();
+/// free.remove(0x3000, 0x4000).unwrap();
+/// assert!(free.iter().eq([(0x1000, 0x3000), (0x4000, 0x9000)]));
+/// assert!(free.gaps().eq([(0, 0x1000), (0x3000, 0x4000), (0x9000, u64::MAX)]));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ranges<const N: usize> {
     list: [(u64, u64); N],
@@ -29,7 +39,11 @@ impl<const N: usize> Ranges<N> {
         starts.zip(ends).filter(|(start, end)| start < end)
     }
 
-    /// Adds `[start, end)`. On an error the set is unchanged.
+    /// Adds `[start, end)`.
+    ///
+    /// # Errors
+    ///
+    /// [`TooManyRanges`]; the set is unchanged then.
     pub fn insert(&mut self, start: u64, end: u64) -> Result<(), TooManyRanges> {
         if start < end && self.len == N && self.touching(start, end).is_empty() {
             return Err(TooManyRanges);
@@ -38,7 +52,11 @@ impl<const N: usize> Ranges<N> {
         Ok(())
     }
 
-    /// Takes `[start, end)` out. On an error the set is unchanged.
+    /// Takes `[start, end)` out.
+    ///
+    /// # Errors
+    ///
+    /// [`TooManyRanges`]; the set is unchanged then.
     pub fn remove(&mut self, start: u64, end: u64) -> Result<(), TooManyRanges> {
         if start < end && self.len == N && self.iter().any(|(s, e)| s < start && e > end) {
             return Err(TooManyRanges);

@@ -25,6 +25,10 @@ pub trait Word: Sync {
     fn swap(&self, value: u64, order: Ordering) -> u64;
     /// Writes `new` if the word holds `current`; `Ok` and `Err` both carry what it held before. Never fails
     /// spuriously.
+    ///
+    /// # Errors
+    ///
+    /// The word held something else, and is unchanged.
     fn compare_exchange(
         &self,
         current: u64,

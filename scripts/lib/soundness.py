@@ -59,7 +59,7 @@ def public_types(texts):
 
 
 def items(path, text, types, modules):
-    """The items of one file that need a row, as the page names them."""
+    """The items of one file that need a row, as the page names them, each with the number of its line, from 0."""
     private = path.startswith(PRIVATE)
     # (indentation, type) of the impl that the line is in; the type is None if it is that of a trait.
     owner = None
@@ -82,9 +82,9 @@ def items(path, text, types, modules):
                 trait, type_ = (part.strip().rsplit("::", 1)[-1].lstrip("&") for part in head.split(" for "))
                 owner = (indent, None) if line.rstrip().endswith("{") else None
                 if match[1]:
-                    yield f"{trait} for {type_}"
+                    yield f"{trait} for {type_}", number
                 elif trait in TRAITS and type_ in types and not private:
-                    yield f"{trait} for {type_}"
+                    yield f"{trait} for {type_}", number
             else:
                 owner = (indent, head.rsplit("::", 1)[-1]) if line.rstrip().endswith("{") else None
         elif match := FUNCTION.match(line):
@@ -93,22 +93,22 @@ def items(path, text, types, modules):
             name = match[1]
             if owner and owner[1] and not owner[1].startswith("$"):
                 if owner[1] in types:
-                    yield f"{owner[1]}::{name}"
+                    yield f"{owner[1]}::{name}", number
             elif owner and owner[1] is None:
                 sys.exit(f"{path}:{number + 1}: a public function in the implementation of a trait")
             elif indent == 0:
                 # One that no door leads to is the crate's own.
                 if (path, name) in modules:
-                    yield f"{modules[path, name]}::{name}"
+                    yield f"{modules[path, name]}::{name}", number
             else:
                 # In a macro: a function of what that makes.
-                yield name
+                yield name, number
         elif match := re.match(r" *macro_rules! (\w+)", line):
             if any("#[macro_export]" in before for before in lines[max(0, number - 3) : number]):
-                yield f"{match[1]}!"
+                yield f"{match[1]}!", number
         elif (match := re.match(r"pub (?:unsafe )?trait (\w+)", line)) and not private:
             if (path, match[1]) in modules:
-                yield f"{modules[path, match[1]]}::{match[1]}"
+                yield f"{modules[path, match[1]]}::{match[1]}", number
 
 
 def main(page, root):
@@ -140,7 +140,7 @@ def main(page, root):
     types = public_types(texts.values())
     modules = doors(root) | doors_of_crate(root, "embassy/src", "reveille_embassy")
     for path, text in texts.items():
-        for item in items(path, text, types, modules):
+        for item, _ in items(path, text, types, modules):
             wanted.setdefault(item, path)
     bad = [f"{path}: `{item}` has no row" for item, path in wanted.items() if item not in rows]
     bad += [f"{page}:{number}: `{row}` is not in the code" for row, number in rows.items() if row not in wanted]

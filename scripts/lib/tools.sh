@@ -112,9 +112,14 @@ missing_tools() {
 # shellcheck disable=SC2034 # read by scripts/setup
 EXTRA_TOOLS=(
     miri
+    nightly
+    msrv
     cargo-mutants=27.1.0
     cargo-llvm-cov=0.9.1
     perfetto=1.1.1
+    cargo-hack=0.6.46
+    cargo-deny=0.20.2
+    cargo-semver-checks=0.51.0
 )
 
 # The version of one of them that is wanted.
@@ -135,6 +140,20 @@ perfetto_ui() {
     printf '%s\n' "$(extra_tools_dir)/perfetto"
 }
 
+# The oldest toolchain that Cargo.toml promises, by its whole name.
+msrv_toolchain() {
+    printf '%s.0\n' "$(rust_wanted)"
+}
+
+# Is a toolchain here, with the targets that the images are built for?
+has_toolchain() {
+    local sysroot target
+    sysroot=$(RUSTUP_AUTO_INSTALL=0 rustc "+$1" --print sysroot 2>/dev/null) || return
+    for target in $(toolchain_key targets); do
+        [[ -d $sysroot/lib/rustlib/$target ]] || return
+    done
+}
+
 has_extra_tool() {
     local dir
     case $1 in
@@ -144,6 +163,8 @@ has_extra_tool() {
         [[ -d $dir ]]
         ;;
     perfetto) [[ -f $(perfetto_ui)/index.html ]] && command -v chromium >/dev/null ;;
+    nightly) has_toolchain nightly ;;
+    msrv) has_toolchain "$(msrv_toolchain)" ;;
     *) [[ -x $(extra_tools_dir)/bin/$1 ]] ;;
     esac
 }

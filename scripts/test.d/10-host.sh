@@ -40,10 +40,25 @@ clippy_host() {
 }
 check clippy/host clippy_host
 
+# With what is private, so that links there lead somewhere; and what users are shown, `cargo docs`.
 docs() {
     RUSTDOCFLAGS='-D warnings' run_cargo doc --no-deps --workspace --document-private-items
+    RUSTDOCFLAGS='-D warnings' run_cargo docs
 }
 check docs docs
+
+# Those lints of clippy::pedantic that the published crates follow; the others are named with reasons.
+clippy_pedantic() {
+    local options=() lint reason
+    while read -r lint reason; do
+        [[ $lint != '#' ]] || continue
+        [[ -n $reason ]] || fail "scripts/test.d/pedantic: $lint has no reason"
+        options+=(-A "clippy::$lint")
+    done <"$ROOT/scripts/test.d/pedantic"
+    run_cargo clippy -p reveille-machine -p reveille-protocol -p reveille -p reveille-embassy --lib --features heap,lock_api \
+        --target "$DEFAULT_TARGET" -- -D warnings -W clippy::pedantic "${options[@]}"
+}
+check clippy/pedantic --full --limit 1800 clippy_pedantic
 
 # Each public function and each unsafe impl has its row in the soundness review, and each row its item; and a new one without
 # a row would be found, as would a row without an item.
@@ -67,6 +82,41 @@ soundness() {
         '`irq::fresh` has no row' '`Send for Fresh` has no row' '`stale!` is not in the code' | sort) || fail 'not what is missing'
 }
 check docs/soundness soundness
+
+# Each public item has an example, or a reason why not; and one without either would be found, as would an example that nobody compiles, and a
+# reason for what has one or is not there.
+examples() {
+    local script=$ROOT/scripts/lib/examples.py copy=$DIR/copy rc=0
+    python3 "$script" "$ROOT/docs/examples.md" "$ROOT"
+    rm -rf -- "$copy"
+    mkdir -p -- "$copy/embassy"
+    cp -r -- "$ROOT/src" "$ROOT/platform" "$copy"
+    cp -r -- "$ROOT/embassy/src" "$copy/embassy"
+    printf '/// Fresh.\npub fn fresh() {}\n' >>"$copy/src/irq/mod.rs"
+    # shellcheck disable=SC2016 # backticks of Markdown
+    sed -i '0,/```no_run/s//```ignore/' "$copy/src/bringup/start.rs"
+    # shellcheck disable=SC2016 # backticks of Markdown
+    sed '/^| `enable` |/d; s/^| `disable` |/| `call::post` | it is plain |\n| `stale` |/' "$ROOT/docs/examples.md" >"$DIR/page.md"
+    python3 "$script" "$DIR/page.md" "$copy" >"$DIR/said" || rc=$?
+    cat -- "$DIR/said"
+    [[ $rc == 1 ]] || fail "exit code $rc for a page that is not that of the code"
+    # shellcheck disable=SC2016 # backticks of Markdown
+    diff <(sed '$d; s/^.*: //' "$DIR/said" | sort) <(printf '%s\n' '`irq::fresh` has no example, and no row' \
+        '`bringup::cpu_up` has no example, and no row' 'an example that is not compiled' '`enable` has no example, and no row' \
+        '`disable` has no example, and no row' '`call::post` has an example' '`stale` is not in the code' | sort) || fail 'not what is missing'
+}
+check docs/examples examples
+
+# All of them are compiled for the machine; and one that is wrong fails.
+compiled_examples() {
+    local count
+    run_cargo test --doc -p reveille --features heap,lock_api --target "$DEFAULT_TARGET" >"$DIR/runtime" || { cat -- "$DIR/runtime"; fail 'an example does not compile'; }
+    run_cargo test --doc -p reveille-embassy --target "$DEFAULT_TARGET" >"$DIR/embassy" || { cat -- "$DIR/embassy"; fail 'an example does not compile'; }
+    count=$(sed -nE 's/^test result: ok\. ([0-9]+) passed; 0 failed; 0 ignored;.*/\1/p' "$DIR/runtime" "$DIR/embassy" | awk '{ sum += $1 } END { print sum }')
+    ((count >= 250)) || fail "only ${count:-0} examples were compiled"
+    say "$count examples compiled"
+}
+check docs/compiled --full --double --limit 1800 compiled_examples
 
 # Each place that has barriers has its row with all of them, in their order; and one that is left out, added, or behind another
 # than it was is found in Rust, in assembly within Rust, and in assembly, as are a place without a row and a row without a place.

@@ -46,6 +46,8 @@ bad_options() {
     refused '--coverage stands alone' "$test" --coverage --full
     refused "unknown option '--all'" "$ROOT/scripts/model" --all
     refused '--list is of models alone' "$ROOT/scripts/model" --list --mutants
+    refused "no model matches 'nosuch'" "$ROOT/scripts/model" nosuch
+    refused "no bug matches 'nosuch'" "$ROOT/scripts/model" --mutants nosuch
     refused "no target 'mmu', only tree, command-line" "$ROOT/scripts/fuzz" mmu
     refused '--seconds: 0 is outside' "$ROOT/scripts/fuzz" --seconds 0
     refused "cannot read the figures '/nonexistent'" "$ROOT/scripts/bench" --compare /nonexistent

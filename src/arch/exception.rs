@@ -168,6 +168,13 @@ pub(crate) fn is_interrupt(address: u64) -> bool {
 /// lower exception level.
 ///
 /// What a handler leaves in it is what goes on.
+///
+/// ```no_run
+/// # fn example(frame: &mut reveille::exception::Frame) {
+/// // The handler of an `SVC #0`: the answer in x0.
+/// frame.x[0] += frame.x[1];
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[repr(C, align(16))]
 pub struct Frame {
@@ -222,6 +229,15 @@ const _: () = {
 
 impl Frame {
     /// One that is all zeros: EL0 of AArch64, nothing masked, at address 0.
+    ///
+    /// ```no_run
+    /// use reveille::exception::Frame;
+    ///
+    /// # fn example(entry: u64) {
+    /// let mut frame = Frame::new();
+    /// frame.elr = entry;
+    /// # }
+    /// ```
     pub const fn new() -> Self {
         Self {
             x: [0; 31],

@@ -60,6 +60,17 @@ pub(crate) enum Use {
 }
 
 /// Why a mapping was refused.
+///
+/// ```no_run
+/// use reveille::println;
+///
+/// # fn example(system: &reveille::System) {
+/// match system.map_device(0x1000_0000, 0x1000) {
+///     Ok(registers) => println!("mapped at {registers:p}"),
+///     Err(error) => println!("not mapped: {error}"),
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MapError {

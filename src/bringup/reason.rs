@@ -3,6 +3,24 @@
 use core::fmt;
 
 /// Why a CPU that arrived did not come online.
+///
+/// ```no_run
+/// use reveille::bringup::{self, Reason, Verdict};
+/// use reveille::{cpu, println, time::Deadline};
+/// use core::time::Duration;
+///
+/// # fn example() {
+/// for cpu in cpu::possible() {
+///     if let Verdict::Failed(code) = bringup::cpu_up(cpu, Deadline::after(Duration::from_secs(1))) {
+///         match Reason::from_code(code) {
+///             Some(Reason::Gic) => println!("cpu {cpu}: no interrupt would reach it"),
+///             Some(reason) => println!("cpu {cpu}: {reason}"),
+///             None => println!("cpu {cpu}: code {code} of the application's"),
+///         }
+///     }
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 #[non_exhaustive]
@@ -23,6 +41,15 @@ pub enum Reason {
 
 impl Reason {
     /// The reason with this number.
+    ///
+    /// ```no_run
+    /// use reveille::bringup::Reason;
+    ///
+    /// # fn example() {
+    /// assert_eq!(Reason::from_code(2), Some(Reason::Gic));
+    /// assert_eq!(Reason::from_code(77), None);
+    /// # }
+    /// ```
     pub const fn from_code(code: u16) -> Option<Self> {
         Some(match code {
             1 => Self::Feature,

@@ -21,6 +21,19 @@ pub(crate) fn leave_out(count: usize) {
 /// One verdict for each CPU of the machine: what the last attempt to bring it up came to.
 ///
 /// It is a view: a later [`cpu_up`](super::cpu_up()) shows in it.
+///
+/// ```no_run
+/// use reveille::println;
+///
+/// # fn example(system: &reveille::System) {
+/// let roll_call = system.bring_up_all(system.deadline());
+/// if !roll_call.is_complete() {
+///     println!("{} of {} CPUs", roll_call.online(), roll_call.possible());
+/// }
+/// // All of it, a line for each CPU.
+/// println!("{roll_call}");
+/// # }
+/// ```
 #[derive(Clone, Copy)]
 pub struct RollCall {
     areas: &'static [Area],
@@ -29,6 +42,17 @@ pub struct RollCall {
 }
 
 /// One CPU in a [`RollCall`].
+///
+/// ```no_run
+/// use reveille::bringup::Verdict;
+/// use reveille::println;
+///
+/// # fn example(roll_call: &reveille::bringup::RollCall) {
+/// for entry in roll_call.iter().filter(|entry| entry.verdict != Verdict::Online) {
+///     println!("{entry}, tried for {} ms", entry.after.as_millis());
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The CPU.
@@ -56,6 +80,17 @@ impl RollCall {
     }
 
     /// The CPUs in id order.
+    ///
+    /// ```no_run
+    /// use reveille::println;
+    ///
+    /// # fn example(roll_call: &reveille::bringup::RollCall) {
+    /// // Who took longest?
+    /// if let Some(entry) = roll_call.iter().max_by_key(|entry| entry.after) {
+    ///     println!("cpu {} after {} us", entry.cpu, entry.after.as_micros());
+    /// }
+    /// # }
+    /// ```
     pub fn iter(&self) -> impl Iterator<Item = Entry> + use<> {
         let refused = self.refused;
         self.areas.iter().map(move |area| {
@@ -79,21 +114,51 @@ impl RollCall {
     }
 
     /// CPUs that are described, up to [`MAX_CPUS`](crate::cpu::MAX_CPUS).
+    ///
+    /// ```no_run
+    /// # fn example(roll_call: &reveille::bringup::RollCall) {
+    /// let missing = roll_call.possible() - roll_call.online();
+    /// # }
+    /// ```
     pub fn possible(&self) -> usize {
         self.areas.len()
     }
 
     /// CPUs that are online.
+    ///
+    /// ```no_run
+    /// # fn example(roll_call: &reveille::bringup::RollCall) {
+    /// assert!(roll_call.online() >= 2, "this takes two CPUs");
+    /// # }
+    /// ```
     pub fn online(&self) -> usize {
         self.iter().filter(|entry| entry.verdict == Verdict::Online).count()
     }
 
     /// CPUs that are described and are not among the possible ones: described wrongly, or too many. Each was told of at boot.
+    ///
+    /// ```no_run
+    /// use reveille::println;
+    ///
+    /// # fn example(roll_call: &reveille::bringup::RollCall) {
+    /// match roll_call.left_out() {
+    ///     0 => {}
+    ///     more => println!("{more} CPUs more than the image has room for"),
+    /// }
+    /// # }
+    /// ```
     pub fn left_out(&self) -> usize {
         LEFT_OUT.load(Ordering::Relaxed)
     }
 
     /// Whether every CPU is online that is not described as disabled, and none was left out.
+    ///
+    /// ```no_run
+    /// # fn example(system: &reveille::System) -> reveille::ExitCode {
+    /// // The image's exit code says whether every CPU came.
+    /// system.bring_up_all(system.deadline()).is_complete().into()
+    /// # }
+    /// ```
     pub fn is_complete(&self) -> bool {
         self.left_out() == 0
             && self.iter().all(|entry| matches!(entry.verdict, Verdict::Online | Verdict::Disabled))
@@ -104,6 +169,14 @@ impl RollCall {
     /// Each CPU has its id as `cpu`, its `mpidr` as a number, its `verdict` as the word of the text, its `generation`, as `code` what
     /// firmware answered if it is `refused` (negative as in PSCI) and the number of the [`Reason`] if it is `failed`, else 0, and as
     /// `us` the microseconds from its start to its verdict, whatever that is: 0 for the boot CPU and for CPUs that were not started.
+    ///
+    /// ```no_run
+    /// use reveille::println;
+    ///
+    /// # fn example(roll_call: &reveille::bringup::RollCall) {
+    /// println!("{}", roll_call.json());
+    /// # }
+    /// ```
     pub fn json(&self) -> Json<'_> {
         Json(self)
     }
@@ -193,6 +266,15 @@ impl fmt::Display for RollCall {
 }
 
 /// A [`RollCall`] that displays as JSON.
+///
+/// ```no_run
+/// use reveille::{bringup::Json, println};
+///
+/// # fn example(roll_call: &reveille::bringup::RollCall) {
+/// let line: Json<'_> = roll_call.json();
+/// println!("{line}");
+/// # }
+/// ```
 #[derive(Clone, Copy)]
 pub struct Json<'a>(&'a RollCall);
 

@@ -42,6 +42,21 @@ pub(crate) fn expect_uninvited() {
 /// From thread context alone. With interrupts masked, in an interrupt handler, in a callback of any kind (one for hotplug
 /// included) and in the job of a stop-machine it is [`Verdict::WouldDeadlock`], at once and whatever `cpu` is doing; no
 /// record of it is kept. After [`stop_others`](crate::panic::stop_others()) no CPU comes any more: [`Verdict::Parked`].
+///
+/// ```no_run
+/// use core::time::Duration;
+/// use reveille::bringup::{self, Verdict};
+/// use reveille::{println, time::Deadline};
+///
+/// # fn example(cpu: reveille::cpu::CpuId) {
+/// match bringup::cpu_up(cpu, Deadline::after(Duration::from_millis(500))) {
+///     Verdict::Online => println!("cpu {cpu} is there"),
+///     // It did not come in time, and can no longer come: another attempt may be made.
+///     Verdict::Revoked => println!("cpu {cpu} has not come"),
+///     verdict => println!("cpu {cpu}: {verdict:?}"),
+/// }
+/// # }
+/// ```
 pub fn cpu_up(cpu: CpuId, deadline: impl Into<Deadline>) -> Verdict {
     let area = area::of(cpu);
     let deadline = deadline.into();
@@ -291,6 +306,16 @@ fn secondary_entry() -> u64 {
 }
 
 /// Whether `cpu` is online.
+///
+/// ```no_run
+/// use reveille::bringup;
+///
+/// # fn example(cpu: reveille::cpu::CpuId) {
+/// if !bringup::is_online(cpu) {
+///     bringup::cpu_up(cpu, bringup::DEFAULT_DEADLINE);
+/// }
+/// # }
+/// ```
 pub fn is_online(cpu: CpuId) -> bool {
     area::is_online(area::of(cpu))
 }

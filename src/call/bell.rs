@@ -26,11 +26,17 @@ static TABLE: [AtomicPtr<Doorbell>; DOORBELLS] = [const { AtomicPtr::new(ptr::nu
 /// busy, and never waits; and rings add up to one. It may be rung from anywhere, NMI level included, at a cost that does not depend on
 /// the number of CPUs.
 ///
-/// ```ignore
+/// ```no_run
+/// use reveille::call::Doorbell;
+///
 /// static RESCHEDULE: Doorbell = Doorbell::new(reschedule);
 ///
+/// fn reschedule() { /* in interrupt context, on the CPU that was rung at */ }
+///
+/// # fn example(cpu: reveille::cpu::CpuId) -> Result<(), reveille::call::DoorbellError> {
 /// RESCHEDULE.register()?;
 /// RESCHEDULE.ring(cpu);
+/// # Ok(()) }
 /// ```
 ///
 /// A bell that is rung again before its handler has begun runs it once for both, and that run sees what either ringer had written. So
@@ -48,6 +54,17 @@ pub struct Doorbell {
 }
 
 /// Why a doorbell was not registered. Nothing has changed.
+///
+/// ```no_run
+/// use reveille::call::DoorbellError;
+///
+/// # fn example(bell: &'static reveille::call::Doorbell) {
+/// match bell.register() {
+///     Ok(()) | Err(DoorbellError::Registered) => {}
+///     Err(error) => panic!("no bell: {error}"),
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DoorbellError {
@@ -67,6 +84,19 @@ impl fmt::Display for DoorbellError {
 }
 
 /// What became of a [`ring`](Doorbell::ring).
+///
+/// ```no_run
+/// use reveille::call::Rung;
+///
+/// # fn example(bell: &reveille::call::Doorbell, cpu: reveille::cpu::CpuId) {
+/// match bell.ring(cpu) {
+///     // Its handler runs there, once, after this.
+///     Rung::Heard => {}
+///     // Nothing is remembered of it: whoever brings the CPU up has to look.
+///     _ => {}
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rung {
     /// The handler will run there, beginning after this ring.
@@ -81,6 +111,12 @@ impl Doorbell {
     /// A bell whose rings have `handler` run. To be registered before it is rung.
     ///
     /// `handler` runs in interrupt context: normal interrupts masked, NMI-class ones open.
+    ///
+    /// ```no_run
+    /// use reveille::call::Doorbell;
+    ///
+    /// static RESCHEDULE: Doorbell = Doorbell::new(|| { /* looks at this CPU's queue */ });
+    /// ```
     pub const fn new(handler: fn()) -> Self {
         Self { handler, number: AtomicU32::new(0) }
     }
@@ -90,6 +126,18 @@ impl Doorbell {
     /// # Errors
     ///
     /// [`DoorbellError`].
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use reveille::call::Doorbell;
+    ///
+    /// # fn example() -> Result<(), reveille::call::DoorbellError> {
+    /// static RESCHEDULE: Doorbell = Doorbell::new(|| { /* looks at this CPU's queue */ });
+    ///
+    /// RESCHEDULE.register()?;
+    /// # Ok(()) }
+    /// ```
     pub fn register(&'static self) -> Result<(), DoorbellError> {
         if self.number.load(Ordering::Relaxed) != 0 {
             return Err(DoorbellError::Registered);
@@ -113,6 +161,17 @@ impl Doorbell {
     /// sees.
     ///
     /// From any context, and never waits. On the CPU itself the handler runs as soon as interrupts are open.
+    ///
+    /// ```no_run
+    /// use reveille::cpu;
+    ///
+    /// # fn example(bell: &reveille::call::Doorbell) {
+    /// // From any context; what was written before, the handlers see.
+    /// for cpu in cpu::online() {
+    ///     bell.ring(cpu);
+    /// }
+    /// # }
+    /// ```
     #[inline]
     pub fn ring(&self, cpu: CpuId) -> Rung {
         // Acquire: pairs with `register`.

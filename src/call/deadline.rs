@@ -22,6 +22,23 @@ use reveille_protocol::DeadlineState;
 /// [`CallError::Offline`], [`CallError::WouldDeadlock`] with interrupts masked or in interrupt context,
 /// [`CallError::TimedOut`], which is also what becomes of a call for which no node is free until `deadline`. In each
 /// case `f` did not run.
+///
+/// # Examples
+///
+/// ```no_run
+/// use core::time::Duration;
+/// use reveille::call::{self, CallError};
+/// use reveille::{cpu, println, time::Deadline};
+///
+/// # fn example(cpu: reveille::cpu::CpuId) {
+/// match call::on_deadline(cpu, Deadline::after(Duration::from_millis(10)), cpu::current) {
+///     Ok(there) => assert_eq!(there, cpu),
+///     // It never ran, and never will.
+///     Err(CallError::TimedOut) => println!("cpu {cpu} is busy"),
+///     Err(error) => println!("cpu {cpu}: {error}"),
+/// }
+/// # }
+/// ```
 pub fn on_deadline<R, F>(cpu: CpuId, deadline: impl Into<Deadline>, f: F) -> Result<R, CallError>
 where
     R: Send + 'static,

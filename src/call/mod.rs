@@ -45,6 +45,20 @@ pub(crate) use wait::init;
 use core::fmt;
 
 /// Why a synchronous call did not run.
+///
+/// ```no_run
+/// use reveille::call::{self, CallError};
+///
+/// # fn example(cpu: reveille::cpu::CpuId) {
+/// match call::on(cpu, || 6 * 7) {
+///     Ok(answer) => assert_eq!(answer, 42),
+///     Err(CallError::Offline) => { /* without it, then */ }
+///     // Interrupts are masked here, or this is a handler: it would wait for itself.
+///     Err(CallError::WouldDeadlock) => { /* `call::post` does not wait */ }
+///     Err(error) => panic!("{error}"),
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CallError {

@@ -12,6 +12,17 @@ use core::fmt;
 use reveille_protocol::{Closed, Pushed};
 
 /// Why a post was refused. The closure comes back inside; nothing else has happened.
+///
+/// ```no_run
+/// use reveille::call::{self, PostError};
+///
+/// # fn example(cpu: reveille::cpu::CpuId) {
+/// if let Err(PostError::Busy(again)) = call::post(cpu, || { /* .. */ }) {
+///     // All nodes of this CPU are under way: the closure has come back, to be posted later.
+///     let _ = call::post(cpu, again);
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum PostError<F> {
     /// This CPU has [`POSTS_PER_CPU`] closures under way; or it is at NMI level ([`nmi::on_each`](crate::nmi::on_each)), and may have
@@ -23,6 +34,17 @@ pub enum PostError<F> {
 
 impl<F> PostError<F> {
     /// The closure.
+    ///
+    /// ```no_run
+    /// use reveille::call;
+    ///
+    /// # fn example(cpu: reveille::cpu::CpuId) {
+    /// if let Err(error) = call::post(cpu, || { /* .. */ }) {
+    ///     // If it cannot be done there, it is done here.
+    ///     error.into_inner()();
+    /// }
+    /// # }
+    /// ```
     pub fn into_inner(self) -> F {
         match self {
             Self::Busy(f) | Self::Offline(f) => f,
@@ -30,6 +52,21 @@ impl<F> PostError<F> {
     }
 
     /// Whether a later attempt may succeed without the CPU coming online.
+    ///
+    /// ```no_run
+    /// use reveille::{call, cpu};
+    ///
+    /// # fn example(cpu: reveille::cpu::CpuId) {
+    /// let mut work = || { /* .. */ };
+    /// while let Err(error) = call::post(cpu, work) {
+    ///     if !error.is_busy() {
+    ///         break;
+    ///     }
+    ///     work = error.into_inner();
+    ///     cpu::idle();
+    /// }
+    /// # }
+    /// ```
     pub fn is_busy(&self) -> bool {
         matches!(self, Self::Busy(_))
     }
@@ -52,6 +89,15 @@ impl<F> fmt::Display for PostError<F> {
 }
 
 /// What became of a [`post_each`].
+///
+/// ```no_run
+/// use reveille::{call, cpu, println};
+///
+/// # fn example() {
+/// let posted = call::post_each(&cpu::possible(), |cpu| println!("cpu {cpu}"));
+/// println!("{} will run it, {} may be tried again", posted.accepted.len(), posted.busy.len());
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Posted {
     /// Where the closure will run, exactly once.
@@ -74,6 +120,20 @@ pub struct Posted {
 /// # Errors
 ///
 /// At once, with `f`, and without any other effect: [`PostError::Busy`], [`PostError::Offline`].
+///
+/// # Examples
+///
+/// ```no_run
+/// use reveille::{call, cpu, println};
+///
+/// # fn example(cpu: reveille::cpu::CpuId) {
+/// let sender = cpu::current();
+/// let sent = call::post(cpu, move || println!("cpu {}: a word from cpu {sender}", cpu::current()));
+/// if sent.is_err() {
+///     println!("cpu {cpu} takes none now");
+/// }
+/// # }
+/// ```
 #[inline]
 pub fn post<F: FnOnce() + Send + 'static>(cpu: CpuId, f: F) -> Result<(), PostError<F>> {
     let Some((closed, own)) = masking::close_below_nmi_here() else { return Err(PostError::Busy(f)) };
@@ -94,7 +154,10 @@ pub fn post<F: FnOnce() + Send + 'static>(cpu: CpuId, f: F) -> Result<(), PostEr
 /// least that many CPUs are accepted, more only as far as the first of them have taken theirs up meanwhile, and the rest of a
 /// larger set is [`Posted::busy`]. Two ways lead to all of them:
 ///
-/// ```ignore
+/// ```no_run
+/// use reveille::{call, cpu};
+///
+/// # fn example(f: fn(cpu::CpuId)) -> Result<(), call::CallError> {
 /// // Posting again to those that are left, for as long as there are any. Not at NMI level, where all stay busy, and with
 /// // interrupts open, or this CPU's own copy stays.
 /// let mut left = cpu::online();
@@ -103,6 +166,7 @@ pub fn post<F: FnOnce() + Send + 'static>(cpu: CpuId, f: F) -> Result<(), PostEr
 /// }
 /// // Or one call that waits until all have run it: it needs no node, whatever the number of CPUs.
 /// let offline = call::on_each(&cpu::online(), f)?;
+/// # Ok(()) }
 /// ```
 pub fn post_each<F: Fn(CpuId) + Copy + Send + 'static>(set: &CpuSet, f: F) -> Posted {
     let mut posted = Posted::default();

@@ -22,6 +22,21 @@ use reveille_protocol::Calling;
 /// # Errors
 ///
 /// [`CallError::Offline`]; [`CallError::WouldDeadlock`] with interrupts masked or in interrupt context. `f` did not run.
+///
+/// # Examples
+///
+/// ```no_run
+/// use reveille::call;
+///
+/// # fn example(cpu: reveille::cpu::CpuId) -> Result<(), reveille::call::CallError> {
+/// let mut numbers = [3, 1, 2];
+/// // It borrows from this stack: `on` returns when the other CPU is done with it.
+/// let largest = call::on(cpu, || {
+///     numbers.sort_unstable();
+///     numbers[2]
+/// })?;
+/// # Ok(()) }
+/// ```
 #[inline]
 pub fn on<R: Send, F: FnOnce() -> R + Send>(cpu: CpuId, f: F) -> Result<R, CallError> {
     /// First the closure, then its value.
@@ -134,6 +149,22 @@ fn call_one(
 /// # Errors
 ///
 /// [`CallError::WouldDeadlock`] with interrupts masked or in interrupt context. `f` ran nowhere.
+///
+/// # Examples
+///
+/// ```no_run
+/// use core::sync::atomic::{AtomicUsize, Ordering};
+/// use reveille::{call, cpu};
+///
+/// # fn example() -> Result<(), reveille::call::CallError> {
+/// let count = AtomicUsize::new(0);
+/// let missed = call::on_each(&cpu::online(), |_| {
+///     count.fetch_add(1, Ordering::Relaxed);
+/// })?;
+/// // Those that had left meanwhile did not run it.
+/// assert!(missed.is_empty() || count.load(Ordering::Relaxed) < cpu::possible().len());
+/// # Ok(()) }
+/// ```
 pub fn on_each<F: Fn(CpuId) + Sync>(set: &CpuSet, f: F) -> Result<CpuSet, CallError> {
     unsafe fn run<F: Fn(CpuId)>(lent: &'static Lent) {
         // SAFETY: the caller below has put there what this looks for, and waits; `F` is `Sync`.

@@ -77,6 +77,15 @@ pub(super) fn write_bytes(bytes: &[u8]) {
 }
 
 /// Waits, a bounded time, until everything printed has left the machine. From any context; whoever prints meanwhile may be waited for too.
+///
+/// ```no_run
+/// use reveille::{console, println};
+///
+/// # fn example() {
+/// println!("the last word before the clock of the UART is changed");
+/// console::flush();
+/// # }
+/// ```
 pub fn flush() {
     with_uart(Uart::flush);
 }

@@ -59,6 +59,21 @@ impl Ring {
 static LISTENER: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
 /// Why the console cannot be listened to.
+///
+/// ```no_run
+/// use reveille::console::{self, InputError};
+/// use reveille::println;
+///
+/// # fn example(system: &reveille::System) {
+/// if let Ok(uart) = system.machine().console {
+///     match console::listen(&uart, || {}) {
+///         Ok(()) => {}
+///         Err(InputError::NoInterrupt) => println!("it has to be polled"),
+///         Err(error) => println!("no input: {error}"),
+///     }
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InputError {
@@ -83,6 +98,26 @@ impl fmt::Display for InputError {
 /// # Errors
 ///
 /// An [`InputError`]; nothing has changed then. `read_byte` still asks the device if nobody listens.
+///
+/// # Examples
+///
+/// ```no_run
+/// use reveille::console;
+/// use reveille::cpu;
+///
+/// # fn example(system: &reveille::System) -> Result<(), console::InputError> {
+/// if let Ok(uart) = system.machine().console {
+///     // The listener is told, in interrupt context, that there are bytes; this thread reads them.
+///     console::listen(&uart, || {})?;
+///     loop {
+///         while let Some(byte) = console::read_byte() {
+///             console::write(&[byte]);
+///         }
+///         cpu::idle();
+///     }
+/// }
+/// # Ok(()) }
+/// ```
 pub fn listen(console: &Console<'_>, listener: fn()) -> Result<(), InputError> {
     let (Some(uart), Some(interrupt)) = (UART.get(), console.interrupt) else {
         return Err(InputError::NoInterrupt);
@@ -111,6 +146,16 @@ fn collect() {
 }
 
 /// Takes a character that was typed, if there is one. At NMI level there is none.
+///
+/// ```no_run
+/// use reveille::console;
+///
+/// # fn example() {
+/// while let Some(byte) = console::read_byte() {
+///     console::write(&[byte.to_ascii_uppercase()]);
+/// }
+/// # }
+/// ```
 pub fn read_byte() -> Option<u8> {
     if masking::in_nmi() {
         return None;

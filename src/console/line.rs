@@ -22,6 +22,14 @@ impl Write for Writer {
 }
 
 /// What [`print!`](crate::print) calls.
+///
+/// ```no_run
+/// use reveille::console;
+///
+/// # fn example() {
+/// console::print(format_args!("{} of {}\n", 1, 2));
+/// # }
+/// ```
 #[doc(hidden)]
 pub fn print(arguments: fmt::Arguments<'_>) {
     print_with(None, &|| write_out(arguments));
@@ -30,6 +38,14 @@ pub fn print(arguments: fmt::Arguments<'_>) {
 /// Sends `bytes` to the console as they are, in one piece, and nothing else in between.
 ///
 /// From any context, at the price of [`print!`](crate::print); at NMI level they are dropped.
+///
+/// ```no_run
+/// use reveille::console;
+///
+/// # fn example() {
+/// console::write(b"bytes as they are\r\n");
+/// # }
+/// ```
 pub fn write(bytes: &[u8]) {
     print_with(None, &|| write_bytes(bytes));
 }
@@ -98,12 +114,29 @@ pub(crate) fn print_raw(arguments: fmt::Arguments<'_>) {
 /// May be used anywhere; at NMI level ([`nmi::on_each`](crate::nmi::on_each)) the text is dropped, and the next line that is printed says how
 /// many were. What is printed by a `Display` that is being printed comes out in the middle of its line. How long it takes, with interrupts
 /// masked: see [`console`](mod@crate::console).
+///
+/// ```no_run
+/// use reveille::{print, println};
+///
+/// # fn example() {
+/// print!("a line ");
+/// println!("in two parts");
+/// # }
+/// ```
 #[macro_export]
 macro_rules! print {
     ($($arguments:tt)*) => { $crate::console::print(::core::format_args!($($arguments)*)) };
 }
 
 /// Prints a line to the console, in one piece. As [`print!`].
+///
+/// ```no_run
+/// use reveille::{cpu, println};
+///
+/// # fn example() {
+/// println!("{} CPUs are online", cpu::online().len());
+/// # }
+/// ```
 #[macro_export]
 macro_rules! println {
     () => { $crate::print!("\n") };

@@ -10,6 +10,17 @@ use core::ptr::NonNull;
 const LEAST: usize = 2048;
 
 /// Why a context was not made. The closure and the stack come back.
+///
+/// ```no_run
+/// use reveille::{context, println};
+///
+/// # fn example(stack: reveille::memory::Stack) {
+/// match context::new(stack, || {}) {
+///     Ok(ready) => println!("{} is ready", ready.name()),
+///     Err(error) => println!("{error}"),
+/// }
+/// # }
+/// ```
 pub struct NewError<F> {
     /// The stack.
     pub stack: Stack,
@@ -39,6 +50,20 @@ impl<F> fmt::Display for NewError<F> {
 /// # Errors
 ///
 /// [`NewError`]: the stack has no room for both and 2 KiB more.
+///
+/// # Examples
+///
+/// ```no_run
+/// use reveille::context::{self, Ready};
+/// use reveille::memory::Stack;
+/// use reveille::println;
+///
+/// # fn example() {
+/// let stack = Stack::new("worker", 16 * 1024).expect("memory for a stack");
+/// // It runs when the scheduler resumes it, on whatever CPU.
+/// let worker: Ready = context::new(stack, || println!("a thread of its own")).expect("room on its stack");
+/// # }
+/// ```
 pub fn new<F: FnOnce() + Send + 'static>(stack: Stack, f: F) -> Result<Ready, NewError<F>> {
     const { assert!(align_of::<Record>() <= 16) };
     let needed = size_of::<Record>() + size_of::<F>() + align_of::<F>().max(16) + LEAST;

@@ -242,6 +242,18 @@ impl Home {
 /// The right to resume a context that does not run: there is one.
 ///
 /// A `Ready` that is dropped leaves its context, and what that has on its stack, where it is for ever.
+///
+/// ```no_run
+/// use reveille::context::{self, Ready};
+/// use reveille::sync::SpinLock;
+///
+/// # fn example(ready: reveille::context::Ready) {
+/// static NEXT: SpinLock<Option<Ready>> = SpinLock::new(None);
+///
+/// // Whoever has it may resume it: it is kept until then.
+/// *NEXT.lock() = Some(ready);
+/// # }
+/// ```
 #[must_use = "a context whose `Ready` is dropped never runs again"]
 pub struct Ready(NonNull<Record>);
 
@@ -274,24 +286,54 @@ impl Ready {
     }
 
     /// The name of its stack; `home` if it is what a CPU runs by itself.
+    ///
+    /// ```no_run
+    /// use reveille::println;
+    ///
+    /// # fn example(ready: &reveille::context::Ready) {
+    /// println!("{} waits", ready.name());
+    /// # }
+    /// ```
     pub fn name(&self) -> &'static str {
         self.record().name()
     }
 
     /// The one CPU that may resume it: that whose home it is, or that has preempted it while it had a lower exception level run. `None`: any
     /// may.
+    ///
+    /// ```no_run
+    /// use reveille::cpu;
+    ///
+    /// # fn example(ready: &reveille::context::Ready) {
+    /// let may_run_here = ready.bound_to().is_none_or(|cpu| cpu == cpu::current());
+    /// # }
+    /// ```
     #[inline]
     pub fn bound_to(&self) -> Option<CpuId> {
         self.record().bound_to()
     }
 
     /// Whether it is what a CPU runs by itself.
+    ///
+    /// ```no_run
+    /// # fn example(ready: &reveille::context::Ready) {
+    /// if ready.is_home() {
+    ///     // What a CPU runs by itself goes on there alone.
+    /// }
+    /// # }
+    /// ```
     #[inline]
     pub fn is_home(&self) -> bool {
         self.record().is_home()
     }
 
     /// A number that tells it from all others that exist, and stays the same for as long as it does.
+    ///
+    /// ```no_run
+    /// # fn example(ready: &reveille::context::Ready, running: u64) {
+    /// let is_the_one = ready.id() == running;
+    /// # }
+    /// ```
     #[inline]
     pub fn id(&self) -> u64 {
         self.0.as_ptr() as u64
@@ -305,6 +347,15 @@ impl fmt::Debug for Ready {
 }
 
 /// A context whose closure has returned.
+///
+/// ```no_run
+/// use reveille::context::{self, Ended};
+///
+/// # fn example(ended: reveille::context::Ended) {
+/// // The stack serves another one.
+/// let next = context::new(ended.into_stack(), || {});
+/// # }
+/// ```
 #[must_use = "its stack is lost with it"]
 #[derive(Debug)]
 pub struct Ended(Stack, u64);
@@ -322,11 +373,27 @@ impl Ended {
     }
 
     /// What [`Ready::id`] said of it.
+    ///
+    /// ```no_run
+    /// use reveille::println;
+    ///
+    /// # fn example(ended: &reveille::context::Ended) {
+    /// println!("thread {} is over", ended.id());
+    /// # }
+    /// ```
     pub fn id(&self) -> u64 {
         self.1
     }
 
     /// Its stack.
+    ///
+    /// ```no_run
+    /// use reveille::memory::Stack;
+    ///
+    /// # fn example(ended: reveille::context::Ended) {
+    /// let stack: Stack = ended.into_stack();
+    /// # }
+    /// ```
     pub fn into_stack(self) -> Stack {
         self.0
     }

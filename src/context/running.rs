@@ -17,6 +17,41 @@ use core::ptr::NonNull;
 ///
 /// Every function is called with interrupts masked, on the CPU that it is about, and is to be short: nothing but an interrupt of NMI class comes
 /// through, and where the machine has no FEAT_NMI not even that. They take no locks but [`SpinLock`](crate::sync::SpinLock)s.
+///
+/// ```no_run
+/// use reveille::context::{self, Ended, Ready, Scheduler};
+/// use reveille::sync::SpinLock;
+/// use reveille::{ExitCode, System};
+///
+/// /// One thread at a time, which lets what the CPU runs by itself go on when it ends.
+/// struct OneByOne;
+///
+/// static WAITS: SpinLock<Option<Ready>> = SpinLock::new(None);
+///
+/// impl Scheduler for OneByOne {
+///     fn preempt() -> Option<Ready> {
+///         None
+///     }
+///
+///     fn preempted(context: Ready) {
+///         *WAITS.lock() = Some(context);
+///     }
+///
+///     fn end() -> Ready {
+///         WAITS.lock().take().expect("whoever started it waits")
+///     }
+///
+///     fn ended(context: Ended) {
+///         drop(context.into_stack());
+///     }
+/// }
+///
+/// reveille::entry!(main, scheduler = OneByOne);
+///
+/// fn main(_system: &'static System) -> ExitCode {
+///     ExitCode::SUCCESS
+/// }
+/// ```
 pub trait Scheduler {
     /// An interrupt or an exception has been handled, and the context that it has interrupted is about to go on. `Some`: that one runs instead, and
     /// [`Scheduler::preempted`] is called for the other.
@@ -112,12 +147,28 @@ unsafe fn current(own: &Area) -> NonNull<Record> {
 }
 
 /// Whether the image has a [`Scheduler`]: whether threads are preempted, and move. Known when it is linked.
+///
+/// ```no_run
+/// use reveille::context;
+///
+/// # fn example() {
+/// assert!(context::has_scheduler(), "this needs `entry!(.., scheduler = ..)`");
+/// # }
+/// ```
 #[inline(always)]
 pub fn has_scheduler() -> bool {
     area::threads_move()
 }
 
 /// The name of the context that runs: that of its stack; `home` if it is what the CPU runs by itself, and without a scheduler.
+///
+/// ```no_run
+/// use reveille::{context, println};
+///
+/// # fn example() {
+/// println!("in {}", context::current_name());
+/// # }
+/// ```
 pub fn current_name() -> &'static str {
     area::here(|own| {
         if scheduler().is_none() || own.context() == 0 {
@@ -137,6 +188,20 @@ pub(crate) fn name_of(area: &Area) -> Option<&'static str> {
 }
 
 /// Why nothing was switched.
+///
+/// ```no_run
+/// use reveille::context::{self, SwitchError};
+///
+/// # fn example(next: reveille::context::Ready, keep: fn(reveille::context::Ready)) {
+/// if let Err(failed) = context::switch(next, keep) {
+///     match failed.error {
+///         // Resumed on the CPU that it is bound to, then.
+///         SwitchError::Bound => {}
+///         error => panic!("{error}"),
+///     }
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SwitchError {
@@ -162,6 +227,18 @@ impl fmt::Display for SwitchError {
 }
 
 /// A switch that did not take place. What it was given comes back.
+///
+/// ```no_run
+/// use reveille::{context, println};
+///
+/// # fn example(next: reveille::context::Ready, keep: fn(reveille::context::Ready)) {
+/// if let Err(failed) = context::switch(next, keep) {
+///     println!("{}", failed.error);
+///     // It has not run, and can be resumed later.
+///     let next = failed.next;
+/// }
+/// # }
+/// ```
 pub struct SwitchFailed<F, N = Ready> {
     /// Why.
     pub error: SwitchError,
@@ -186,6 +263,22 @@ impl<F, N: fmt::Debug> fmt::Debug for SwitchFailed<F, N> {
 /// # Errors
 ///
 /// [`SwitchFailed`], with all that was given: nothing has changed.
+///
+/// # Examples
+///
+/// ```no_run
+/// use reveille::context::{self, Ready};
+/// use reveille::sync::SpinLock;
+///
+/// # fn example(next: reveille::context::Ready) {
+/// static WAITS: SpinLock<Option<Ready>> = SpinLock::new(None);
+///
+/// // `next` runs. Who ran until now is kept, and returns from here when somebody resumes it.
+/// if let Err(failed) = context::switch(next, |own| *WAITS.lock() = Some(own)) {
+///     panic!("{}", failed.error);
+/// }
+/// # }
+/// ```
 #[inline]
 pub fn switch<F: FnOnce(Ready) + 'static>(next: Ready, then: F) -> Result<(), SwitchFailed<F>> {
     if scheduler().is_none() {
@@ -216,6 +309,23 @@ pub fn switch<F: FnOnce(Ready) + 'static>(next: Ready, then: F) -> Result<(), Sw
 /// # Errors
 ///
 /// [`SwitchFailed`], with the context that was chosen, if that is why.
+///
+/// # Examples
+///
+/// ```no_run
+/// use reveille::context::{self, Ready};
+/// use reveille::sync::SpinLock;
+///
+/// # fn example() {
+/// static WAITS: SpinLock<Option<Ready>> = SpinLock::new(None);
+///
+/// // Gives the CPU away, if anybody waits.
+/// match context::switch_with(|| WAITS.lock().take(), |own| *WAITS.lock() = Some(own)) {
+///     Ok(has_switched) => {}
+///     Err(failed) => panic!("{}", failed.error),
+/// }
+/// # }
+/// ```
 #[inline]
 pub fn switch_with<F: FnOnce(Ready) + 'static>(
     choose: impl FnOnce() -> Option<Ready>,

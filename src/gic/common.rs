@@ -20,6 +20,15 @@ pub(super) const BINARY_POINT: u32 = 6;
 /// handler of another: that NMI-class interrupts do alone.
 ///
 /// What the runtime sends and takes for itself is `Normal`.
+///
+/// ```no_run
+/// use reveille::irq::{self, Priority};
+///
+/// # fn example() -> Result<(), reveille::irq::IrqError> {
+/// // It is taken before whatever else waits.
+/// irq::set_priority(40, Priority::High)?;
+/// # Ok(()) }
+/// ```
 // Held back by `masking::MASK`, and not by `OPEN`; of the same group (see `BINARY_POINT`), and different in the four bits that every
 // controller has in every view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,6 +153,14 @@ impl fmt::Display for GicError {
 }
 
 /// How an interrupt line signals.
+///
+/// ```no_run
+/// use reveille::irq::{self, Trigger};
+///
+/// # fn example() -> Result<(), reveille::irq::IrqError> {
+/// irq::register(40, Trigger::Edge, |_| {})?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trigger {
     /// While it is high.

@@ -10,6 +10,18 @@ use core::sync::atomic::{AtomicBool, Ordering};
 const CAPACITY: usize = 16;
 
 /// Why callbacks were not registered.
+///
+/// ```no_run
+/// use reveille::hotplug::{self, RegisterError};
+///
+/// # fn example() {
+/// match hotplug::register(|_| Ok(()), |_| {}) {
+///     Ok(()) => {}
+///     Err(RegisterError::Full) => panic!("too many callbacks"),
+///     Err(error) => panic!("{error}"),
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RegisterError {
@@ -31,6 +43,22 @@ impl fmt::Display for RegisterError {
 type Asked = fn(CpuId) -> Result<(), &'static str>;
 
 /// What the application has for CPUs that come and go: see [`register`] and [`register_callbacks`].
+///
+/// ```no_run
+/// use reveille::hotplug::{self, Callbacks};
+/// use reveille::println;
+///
+/// # fn example() -> Result<(), reveille::hotplug::RegisterError> {
+/// hotplug::register_callbacks(Callbacks {
+///     online: |cpu| {
+///         println!("cpu {cpu} comes");
+///         Ok(())
+///     },
+///     offline: |cpu| println!("cpu {cpu} goes"),
+///     asked: |_cpu| Ok(()),
+/// })?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Callbacks {
     /// Runs on each CPU that comes up.
@@ -77,6 +105,23 @@ static IS_ASKED: AtomicBool = AtomicBool::new(false);
 /// # Errors
 ///
 /// [`RegisterError::Full`], [`RegisterError::Nmi`].
+///
+/// # Examples
+///
+/// ```no_run
+/// use reveille::{hotplug, println};
+///
+/// # fn example() -> Result<(), reveille::hotplug::RegisterError> {
+/// // On the CPU itself, before it is online and after it has left.
+/// hotplug::register(
+///     |cpu| {
+///         println!("cpu {cpu} comes");
+///         Ok(())
+///     },
+///     |cpu| println!("cpu {cpu} goes"),
+/// )?;
+/// # Ok(()) }
+/// ```
 pub fn register(online: fn(CpuId) -> Result<(), ()>, offline: fn(CpuId)) -> Result<(), RegisterError> {
     add(Pair { online, offline }, |_| ())
 }
@@ -99,6 +144,23 @@ pub fn register(online: fn(CpuId) -> Result<(), ()>, offline: fn(CpuId)) -> Resu
 /// # Errors
 ///
 /// As [`register`].
+///
+/// # Examples
+///
+/// ```no_run
+/// use core::sync::atomic::{AtomicBool, Ordering};
+/// use reveille::hotplug::{self, Callbacks};
+///
+/// # fn example() -> Result<(), reveille::hotplug::RegisterError> {
+/// static BUSY: AtomicBool = AtomicBool::new(false);
+///
+/// hotplug::register_callbacks(Callbacks {
+///     online: |_| Ok(()),
+///     offline: |_| {},
+///     asked: |_| if BUSY.load(Ordering::Relaxed) { Err("a transfer is under way") } else { Ok(()) },
+/// })?;
+/// # Ok(()) }
+/// ```
 pub fn register_callbacks(callbacks: Callbacks) -> Result<(), RegisterError> {
     let Callbacks { online, offline, asked } = callbacks;
     add(Pair { online, offline }, |index| {

@@ -55,6 +55,23 @@ const ASK_AGAIN: Duration = Duration::from_millis(1);
 /// # Errors
 ///
 /// A [`HotplugError`]. But for `StillDying` nothing has changed then.
+///
+/// # Examples
+///
+/// ```no_run
+/// use core::time::Duration;
+/// use reveille::{bringup, hotplug, println, time::Deadline};
+///
+/// # fn example(cpu: reveille::cpu::CpuId) {
+/// let in_time = || Deadline::after(Duration::from_millis(100));
+/// match hotplug::cpu_down(cpu, in_time()) {
+///     // It is off, or in the pen, and can come back.
+///     Ok(()) => println!("{:?}", bringup::cpu_up(cpu, in_time())),
+///     // It is online as before.
+///     Err(error) => println!("cpu {cpu} stays: {error}"),
+/// }
+/// # }
+/// ```
 pub fn cpu_down(cpu: CpuId, deadline: impl Into<Deadline>) -> Result<(), HotplugError> {
     note!(DOWN, cpu.index() as u64);
     let result = down(cpu, deadline.into());

@@ -7,6 +7,20 @@ use crate::sync::SpinLock;
 use core::fmt;
 
 /// Why a CPU did not leave.
+///
+/// ```no_run
+/// use core::time::Duration;
+/// use reveille::hotplug::{self, HotplugError};
+/// use reveille::{println, time::Deadline};
+///
+/// # fn example(cpu: reveille::cpu::CpuId) {
+/// match hotplug::cpu_down(cpu, Deadline::after(Duration::from_millis(100))) {
+///     Ok(()) | Err(HotplugError::NotOnline) => {}
+///     Err(HotplugError::Held(hold)) => println!("not now: {hold}"),
+///     Err(error) => println!("{error}"),
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HotplugError {

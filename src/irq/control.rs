@@ -21,6 +21,18 @@ use core::sync::atomic::{AtomicU64, Ordering};
 /// [`IrqError::WouldDeadlock`]: nothing has changed. [`IrqError::StillRuns`]: by `deadline` some CPU had done neither, or somebody
 /// else waits for that. Then the interrupt is disabled, but its handler may still run, and nobody can register another one until this
 /// was called again, and returned `Ok`.
+///
+/// # Examples
+///
+/// ```no_run
+/// use core::time::Duration;
+/// use reveille::{irq, time::Deadline};
+///
+/// # fn example() -> Result<(), reveille::irq::IrqError> {
+/// // When it returns, the handler runs nowhere any more.
+/// irq::unregister(40, Deadline::after(Duration::from_millis(10)))?;
+/// # Ok(()) }
+/// ```
 pub fn unregister(intid: u32, deadline: impl Into<Deadline>) -> Result<(), IrqError> {
     let deadline = deadline.into();
     if masking::in_nmi() {
@@ -48,6 +60,18 @@ pub fn unregister(intid: u32, deadline: impl Into<Deadline>) -> Result<(), IrqEr
 ///
 /// [`IrqError::NotRegistered`], [`IrqError::Reserved`], [`IrqError::BadNumber`] (of an SGI too), [`IrqError::NoController`] or
 /// [`IrqError::Nmi`]; nothing has changed then.
+///
+/// # Examples
+///
+/// ```no_run
+/// use reveille::irq;
+///
+/// # fn example() -> Result<(), reveille::irq::IrqError> {
+/// irq::disable(40)?;
+/// // .. what the handler must not come into ..
+/// irq::enable(40)?;
+/// # Ok(()) }
+/// ```
 pub fn enable(intid: u32) -> Result<(), IrqError> {
     set_enabled(intid, true)
 }
@@ -61,6 +85,17 @@ pub fn enable(intid: u32) -> Result<(), IrqError> {
 /// # Errors
 ///
 /// As [`enable`].
+///
+/// # Examples
+///
+/// ```no_run
+/// use reveille::irq;
+///
+/// # fn example() -> Result<(), reveille::irq::IrqError> {
+/// // It comes no more until it is enabled; one that is pending stays so.
+/// irq::disable(40)?;
+/// # Ok(()) }
+/// ```
 pub fn disable(intid: u32) -> Result<(), IrqError> {
     set_enabled(intid, false)
 }
@@ -92,6 +127,17 @@ fn lock_peripheral(intid: u32) -> Result<impl Sized, IrqError> {
 /// # Errors
 ///
 /// As [`enable`]; [`IrqError::NoState`] on a BCM2836.
+///
+/// # Examples
+///
+/// ```no_run
+/// use reveille::irq;
+///
+/// # fn example() -> Result<(), reveille::irq::IrqError> {
+/// // As if the device had asked: to try the handler.
+/// irq::set_pending(40)?;
+/// # Ok(()) }
+/// ```
 pub fn set_pending(intid: u32) -> Result<(), IrqError> {
     let _setup = lock_peripheral(intid)?;
     if !gic::keeps_state() {
@@ -106,6 +152,17 @@ pub fn set_pending(intid: u32) -> Result<(), IrqError> {
 /// # Errors
 ///
 /// As [`enable`].
+///
+/// # Examples
+///
+/// ```no_run
+/// use reveille::irq;
+///
+/// # fn example() -> Result<(), reveille::irq::IrqError> {
+/// // An edge from before the device was set up.
+/// irq::clear_pending(40)?;
+/// # Ok(()) }
+/// ```
 pub fn clear_pending(intid: u32) -> Result<(), IrqError> {
     let _setup = lock_peripheral(intid)?;
     gic::set_pending(intid, false);
@@ -118,6 +175,18 @@ pub fn clear_pending(intid: u32) -> Result<(), IrqError> {
 /// # Errors
 ///
 /// As [`enable`].
+///
+/// # Examples
+///
+/// ```no_run
+/// use reveille::{irq, println};
+///
+/// # fn example() -> Result<(), reveille::irq::IrqError> {
+/// if irq::is_pending(40)? {
+///     println!("interrupt 40 waits");
+/// }
+/// # Ok(()) }
+/// ```
 pub fn is_pending(intid: u32) -> Result<bool, IrqError> {
     let _setup = lock_peripheral(intid)?;
     Ok(gic::is_pending(intid))
@@ -129,6 +198,18 @@ pub fn is_pending(intid: u32) -> Result<bool, IrqError> {
 /// # Errors
 ///
 /// As [`enable`]; [`IrqError::NoState`] on a BCM2836.
+///
+/// # Examples
+///
+/// ```no_run
+/// use reveille::{irq, println};
+///
+/// # fn example() -> Result<(), reveille::irq::IrqError> {
+/// if irq::is_active(40)? {
+///     println!("its handler runs somewhere");
+/// }
+/// # Ok(()) }
+/// ```
 pub fn is_active(intid: u32) -> Result<bool, IrqError> {
     let _setup = lock_peripheral(intid)?;
     if !gic::keeps_state() {
@@ -144,6 +225,16 @@ pub fn is_active(intid: u32) -> Result<bool, IrqError> {
 ///
 /// [`IrqError::NoPriorities`], [`IrqError::NotRegistered`], [`IrqError::BadNumber`], [`IrqError::NoController`] or [`IrqError::Nmi`];
 /// nothing has changed then.
+///
+/// # Examples
+///
+/// ```no_run
+/// use reveille::irq::{self, Priority};
+///
+/// # fn example() -> Result<(), reveille::irq::IrqError> {
+/// irq::set_priority(40, Priority::High)?;
+/// # Ok(()) }
+/// ```
 pub fn set_priority(intid: u32, priority: Priority) -> Result<(), IrqError> {
     let _setup = lock_registered(intid)?;
     if !gic::use_classes() {

@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 ///
 /// In a static, beside what it uses:
 ///
-/// ```ignore
+/// ```no_run
 /// use core::sync::atomic::{AtomicU32, Ordering};
 /// use reveille::irq::Handler;
 ///
@@ -35,6 +35,14 @@ pub struct Handler(&'static (dyn Fn(u32) + Sync));
 
 impl Handler {
     /// Calls `handler`, in interrupt context, with the number of the interrupt.
+    ///
+    /// ```no_run
+    /// use reveille::irq::Handler;
+    /// use reveille::sync::SpinLock;
+    ///
+    /// static SEEN: SpinLock<u32> = SpinLock::new(0);
+    /// static HANDLER: Handler = Handler::new(&|_intid| *SEEN.lock() += 1);
+    /// ```
     pub const fn new(handler: &'static (dyn Fn(u32) + Sync)) -> Self {
         Self(handler)
     }
@@ -54,6 +62,19 @@ static HANDLERS: [AtomicPtr<Handler>; 1020] = [const { AtomicPtr::new(core::ptr:
 /// # Errors
 ///
 /// As there.
+///
+/// # Examples
+///
+/// ```no_run
+/// use reveille::irq::{self, Handler, Trigger};
+/// use reveille::println;
+///
+/// # fn example() -> Result<(), reveille::irq::IrqError> {
+/// static HANDLER: Handler = Handler::new(&|intid| println!("interrupt {intid}"));
+///
+/// irq::register_with(40, Trigger::Edge, &HANDLER)?;
+/// # Ok(()) }
+/// ```
 pub fn register_with(intid: u32, trigger: Trigger, handler: &'static Handler) -> Result<(), IrqError> {
     set_up(intid, Use::Everywhere(trigger), 0, || calls(intid, handler))
 }
@@ -65,6 +86,19 @@ pub fn register_with(intid: u32, trigger: Trigger, handler: &'static Handler) ->
 /// # Errors
 ///
 /// As for [`register`](super::register); [`IrqError::BadNumber`] if it is none of the private ones.
+///
+/// # Examples
+///
+/// ```no_run
+/// use reveille::irq::{self, Handler};
+///
+/// # fn example() -> Result<(), reveille::irq::IrqError> {
+/// static OVERFLOW: Handler = Handler::new(&|_intid| { /* this CPU's performance counter */ });
+///
+/// // A PPI: on every CPU, each for itself.
+/// irq::register_per_cpu(23, &OVERFLOW)?;
+/// # Ok(()) }
+/// ```
 pub fn register_per_cpu(intid: u32, handler: &'static Handler) -> Result<(), IrqError> {
     if intid >= 32 {
         return Err(if crate::masking::in_nmi() { IrqError::Nmi } else { IrqError::BadNumber { intid } });

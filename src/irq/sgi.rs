@@ -8,6 +8,18 @@ use crate::percpu::area;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 /// A software-generated interrupt of the application's: see [`register_sgi`].
+///
+/// ```no_run
+/// use reveille::irq::{self, Handler};
+/// use reveille::{cpu, println};
+///
+/// # fn example() -> Result<(), reveille::irq::IrqError> {
+/// static HANDLER: Handler = Handler::new(&|_intid| println!("cpu {} was told", cpu::current()));
+///
+/// let sgi = irq::register_sgi(&HANDLER)?;
+/// sgi.send(&cpu::online())?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sgi(gic::Sgi);
 
@@ -24,6 +36,19 @@ static REGISTERED: AtomicU32 = AtomicU32::new(0);
 /// # Errors
 ///
 /// [`IrqError::NoSgi`], [`IrqError::NoController`], [`IrqError::Nmi`]; nothing has changed then.
+///
+/// # Examples
+///
+/// ```no_run
+/// use reveille::irq::{self, Handler};
+/// use reveille::println;
+///
+/// # fn example() -> Result<(), reveille::irq::IrqError> {
+/// static HANDLER: Handler = Handler::new(&|intid| println!("SGI {intid}"));
+///
+/// let sgi = irq::register_sgi(&HANDLER)?;
+/// # Ok(()) }
+/// ```
 pub fn register_sgi(handler: &'static Handler) -> Result<Sgi, IrqError> {
     for sgi in (0..16).filter_map(gic::Sgi::of_application) {
         let intid = sgi.intid();
@@ -49,11 +74,32 @@ pub(super) fn forget(intid: u32) {
 impl Sgi {
     /// The one with this number, if it is one that the application may have: for functions that are handed nothing, and find the number
     /// in an atomic.
+    ///
+    /// ```no_run
+    /// use core::sync::atomic::{AtomicU32, Ordering};
+    /// use reveille::{cpu, irq::Sgi};
+    ///
+    /// # fn example() {
+    /// static OURS: AtomicU32 = AtomicU32::new(u32::MAX);
+    ///
+    /// if let Some(sgi) = Sgi::with_intid(OURS.load(Ordering::Relaxed)) {
+    ///     let _ = sgi.send(&cpu::online());
+    /// }
+    /// # }
+    /// ```
     pub fn with_intid(intid: u32) -> Option<Self> {
         gic::Sgi::of_application(intid).map(Self)
     }
 
     /// Its number, as the handler is told, and for [`unregister`](super::unregister) and [`set_priority`](super::set_priority).
+    ///
+    /// ```no_run
+    /// use reveille::irq::{self, Priority};
+    ///
+    /// # fn example(sgi: reveille::irq::Sgi) -> Result<(), reveille::irq::IrqError> {
+    /// irq::set_priority(sgi.intid(), Priority::Low)?;
+    /// # Ok(()) }
+    /// ```
     pub fn intid(self) -> u32 {
         self.0.intid()
     }
@@ -67,6 +113,16 @@ impl Sgi {
     /// # Errors
     ///
     /// [`IrqError::NotRegistered`] once it was [`unregister`](super::unregister)ed.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use reveille::cpu;
+    ///
+    /// # fn example(sgi: reveille::irq::Sgi) -> Result<(), reveille::irq::IrqError> {
+    /// sgi.send(&cpu::online().without(cpu::current()))?;
+    /// # Ok(()) }
+    /// ```
     pub fn send(self, cpus: &CpuSet) -> Result<(), IrqError> {
         if REGISTERED.load(Ordering::Relaxed) >> self.intid() & 1 == 0 {
             return Err(IrqError::NotRegistered { intid: self.intid() });

@@ -13,6 +13,19 @@ use reveille_protocol::{NotOnline, Routes, Wanted};
 use spin::Once;
 
 /// Why a handler was refused.
+///
+/// ```no_run
+/// use reveille::irq::{self, IrqError, Trigger};
+/// use reveille::println;
+///
+/// # fn example() {
+/// match irq::register(40, Trigger::Edge, |_| {}) {
+///     Ok(()) => {}
+///     Err(IrqError::Taken { intid }) => println!("somebody has interrupt {intid}"),
+///     Err(error) => println!("no interrupt: {error}"),
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum IrqError {
@@ -132,6 +145,22 @@ pub(super) static PRIORITIES: Once<fn()> = Once::new();
 /// # Errors
 ///
 /// [`IrqError::NoController`], [`IrqError::BadNumber`], [`IrqError::Taken`], [`IrqError::Nmi`]; nothing has changed then.
+///
+/// # Examples
+///
+/// ```no_run
+/// use reveille::irq::{self, Trigger};
+/// use reveille::println;
+///
+/// # fn example() -> Result<(), reveille::irq::IrqError> {
+/// const RTC: u32 = 34;
+///
+/// irq::register(RTC, Trigger::Level, |intid| {
+///     // In interrupt context; silences the device before it returns.
+///     println!("interrupt {intid}");
+/// })?;
+/// # Ok(()) }
+/// ```
 pub fn register(intid: u32, trigger: Trigger, handler: fn(u32)) -> Result<(), IrqError> {
     set_up(intid, Use::Everywhere(trigger), 0, || handler)
 }
@@ -300,6 +329,17 @@ pub(super) fn set_up_in(
 ///
 /// [`IrqError::NoController`], [`IrqError::BadNumber`], [`IrqError::Private`], [`IrqError::Offline`] or [`IrqError::Nmi`]; nothing
 /// has changed then.
+///
+/// # Examples
+///
+/// ```no_run
+/// use reveille::{cpu, irq};
+///
+/// # fn example() -> Result<(), reveille::irq::IrqError> {
+/// // Interrupt 40 comes here from now on.
+/// irq::set_affinity(40, cpu::current())?;
+/// # Ok(()) }
+/// ```
 pub fn set_affinity(intid: u32, cpu: CpuId) -> Result<(), IrqError> {
     if masking::in_nmi() {
         return Err(IrqError::Nmi);

@@ -207,6 +207,14 @@ const TRACE_BYTES: usize = crate::arch::RING_SIZE;
 const TRACE_BYTES: usize = 0;
 
 /// What [`BYTES_PER_CPU`] says, with the stacks that this image has: [`Stacks`].
+///
+/// ```no_run
+/// use reveille::{cpu, println};
+///
+/// # fn example() {
+/// println!("{} KiB of RAM for each CPU", cpu::bytes_per_cpu() / 1024);
+/// # }
+/// ```
 #[must_use]
 pub fn bytes_per_cpu() -> usize {
     with_stacks(stacks::layout())

@@ -30,6 +30,22 @@ use crate::{call, gate, irq, masking, time};
 /// # Panics
 ///
 /// If interrupts are masked, or in interrupt context: nothing could ever wake it.
+///
+/// # Examples
+///
+/// ```no_run
+/// use core::sync::atomic::{AtomicBool, Ordering};
+/// use reveille::cpu;
+///
+/// # fn example() {
+/// static DONE: AtomicBool = AtomicBool::new(false);
+///
+/// // Whoever sets it tells this CPU by `cpu::wake`, a call or an interrupt.
+/// while !DONE.load(Ordering::Acquire) {
+///     cpu::idle();
+/// }
+/// # }
+/// ```
 pub fn idle() {
     idle_unless(|| false);
 }
@@ -46,6 +62,22 @@ pub fn idle() {
 /// # Panics
 ///
 /// As [`idle()`].
+///
+/// # Examples
+///
+/// ```no_run
+/// use reveille::cpu;
+///
+/// # fn example(queue_is_empty: fn() -> bool, run_next: fn()) {
+/// loop {
+///     while !queue_is_empty() {
+///         run_next();
+///     }
+///     // Looked at once more with interrupts masked: what a handler has queued meanwhile is not slept over.
+///     cpu::idle_unless(|| !queue_is_empty());
+/// }
+/// # }
+/// ```
 #[inline]
 pub fn idle_unless(is_busy: impl FnOnce() -> bool) {
     let Some((area, _stays)) = Stays::unless_home() else { panic!("cpu::idle() with interrupts masked") };
@@ -88,6 +120,20 @@ pub fn idle_unless(is_busy: impl FnOnce() -> bool) {
 /// # Panics
 ///
 /// If interrupts are masked, or in interrupt context.
+///
+/// # Examples
+///
+/// ```no_run
+/// use reveille::cpu::{self, CpuId};
+///
+/// fn secondary(_cpu: CpuId) -> ! {
+///     loop {
+///         // Holds nothing here: `hotplug::cpu_down` may take the CPU.
+///         cpu::offline_point();
+///         // ..
+///     }
+/// }
+/// ```
 pub fn offline_point() {
     let Some((area, _stays)) = Stays::unless_home() else {
         panic!("cpu::offline_point() with interrupts masked")
@@ -98,6 +144,22 @@ pub fn offline_point() {
 /// What a secondary does that was given nothing else: [`idle`], for ever.
 ///
 /// A function of the application's that ends in this one is not the same: its frames are still there.
+///
+/// ```no_run
+/// use reveille::cpu::{self, CpuId};
+/// use reveille::{ExitCode, System, println};
+///
+/// reveille::entry!(main, secondary = secondary);
+///
+/// fn secondary(cpu: CpuId) -> ! {
+///     println!("cpu {cpu} is there");
+///     cpu::idle_loop(cpu)
+/// }
+///
+/// fn main(system: &'static System) -> ExitCode {
+///     system.bring_up_all(system.deadline()).is_complete().into()
+/// }
+/// ```
 pub fn idle_loop(_: CpuId) -> ! {
     loop {
         idle();
@@ -107,11 +169,29 @@ pub fn idle_loop(_: CpuId) -> ! {
 /// Whether this is what the CPU runs by itself - `main`, the secondary function, a launched closure - in thread context with interrupts
 /// open: a thread that is never moved to another CPU. `false` in a [context](crate::context) of the application's, in handlers and callbacks, and with
 /// interrupts masked.
+///
+/// ```no_run
+/// use reveille::cpu;
+///
+/// # fn example() {
+/// assert!(cpu::is_home(), "not from a thread of the application's");
+/// # }
+/// ```
 pub fn is_home() -> bool {
     masking::open_here(|own| !Holds::of(own).is_away()).unwrap_or(false)
 }
 
 /// Makes `cpu` leave its current or next WFI. Does nothing if `cpu` is not online.
+///
+/// ```no_run
+/// use core::sync::atomic::Ordering;
+/// use reveille::cpu;
+///
+/// # fn example(cpu: reveille::cpu::CpuId, done: &core::sync::atomic::AtomicBool) {
+/// done.store(true, Ordering::Release);
+/// cpu::wake(cpu);
+/// # }
+/// ```
 pub fn wake(cpu: CpuId) {
     let area = area::of(cpu);
     if area::is_online(area) {

@@ -8,6 +8,25 @@ use crate::percpu::CpuId;
 ///
 /// A CPU that leaves runs no destructor and never returns to where it was; its next life begins at the top of the same
 /// stack, in another call of the function. For [`entry!`](crate::entry).
+///
+/// ```no_run
+/// use reveille::cpu::{self, CpuId, Leaving};
+/// use reveille::{ExitCode, System};
+///
+/// // SAFETY: whenever it calls `offline_point`, its frames hold nothing whose destructor has to run.
+/// reveille::entry!(main, leaving = unsafe { Leaving::new(secondary) });
+///
+/// fn secondary(_cpu: CpuId) -> ! {
+///     loop {
+///         cpu::idle();
+///         cpu::offline_point();
+///     }
+/// }
+///
+/// fn main(system: &'static System) -> ExitCode {
+///     system.bring_up_all(system.deadline()).is_complete().into()
+/// }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Leaving(fn(CpuId) -> !);
 
@@ -22,6 +41,19 @@ impl Leaving {
     /// needs its destructor for soundness: the frames are given up there, and their memory is used again.
     ///
     /// What a launched closure has on the stack need not be looked at; a closure is a hold itself.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use reveille::cpu::{self, CpuId, Leaving};
+    ///
+    /// fn secondary(cpu: CpuId) -> ! {
+    ///     cpu::idle_loop(cpu)
+    /// }
+    ///
+    /// // SAFETY: its frame holds nothing.
+    /// const LEAVING: Leaving = unsafe { Leaving::new(secondary) };
+    /// ```
     #[must_use]
     pub const unsafe fn new(secondary: fn(CpuId) -> !) -> Self {
         Self(secondary)

@@ -25,6 +25,18 @@ pub(crate) fn run_secondary(own: &'static Area) -> ! {
 ///
 /// Outside of `main`: on any other CPU, a second time, in a launched closure, in a callback of any kind, with interrupts
 /// masked, or in interrupt context.
+///
+/// # Examples
+///
+/// ```no_run
+/// use reveille::cpu;
+///
+/// # fn example(system: &'static reveille::System) -> ! {
+/// system.bring_up_all(system.deadline());
+/// // The boot CPU is like any other from here on, and may leave.
+/// cpu::become_secondary()
+/// # }
+/// ```
 pub fn become_secondary() -> ! {
     // A closure that `main` runs as it idles has frames of its own, on top of a `main` that has not ended.
     let main = area::here(|own| {

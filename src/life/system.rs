@@ -11,6 +11,17 @@ use reveille_machine::BootArgs;
 use spin::Once;
 
 /// The machine that the image runs on. There is one; `main` gets it.
+///
+/// ```no_run
+/// use reveille::{ExitCode, System, println};
+///
+/// reveille::entry!(main);
+///
+/// fn main(system: &'static System) -> ExitCode {
+///     println!("{} CPUs, entered at EL{}", system.machine().cpus().count(), system.entry_el());
+///     ExitCode::SUCCESS
+/// }
+/// ```
 pub struct System {
     pub(super) machine: Machine<'static>,
     pub(super) args: BootArgs<'static>,
@@ -23,26 +34,65 @@ pub(super) static SYSTEM: Once<System> = Once::new();
 
 impl System {
     /// The description of the machine: by a device tree, or by ACPI tables.
+    ///
+    /// ```no_run
+    /// use reveille::println;
+    ///
+    /// # fn example(system: &reveille::System) {
+    /// for cpu in system.machine().cpus() {
+    ///     println!("{cpu:?}");
+    /// }
+    /// # }
+    /// ```
     pub fn machine(&self) -> &Machine<'static> {
         &self.machine
     }
 
     /// The kernel command line.
+    ///
+    /// ```no_run
+    /// use reveille::println;
+    ///
+    /// # fn example(system: &reveille::System) {
+    /// println!("started with '{}'", system.bootargs());
+    /// # }
+    /// ```
     pub fn bootargs(&self) -> &'static str {
         self.args.0
     }
 
     /// The value of the last `name=value` on the command line; empty for `name` alone.
+    ///
+    /// ```no_run
+    /// # fn example(system: &reveille::System) {
+    /// // `rounds=1000` on the command line.
+    /// let rounds = system.arg("rounds").and_then(|value| value.parse().ok()).unwrap_or(100_u32);
+    /// # }
+    /// ```
     pub fn arg(&self, name: &str) -> Option<&'static str> {
         self.args.get(name)
     }
 
     /// The exception level at which the image was entered, 1 to 3.
+    ///
+    /// ```no_run
+    /// use reveille::println;
+    ///
+    /// # fn example(system: &reveille::System) {
+    /// println!("firmware entered the image at EL{}", system.entry_el());
+    /// # }
+    /// ```
     pub fn entry_el(&self) -> u8 {
         self.entry_el
     }
 
     /// The time a CPU gets to arrive, and again to come online: bootarg `deadline_ms`, or five seconds.
+    ///
+    /// ```no_run
+    /// # fn example(system: &reveille::System) {
+    /// let roll_call = system.bring_up_all(system.deadline());
+    /// # }
+    /// ```
     pub fn deadline(&self) -> Duration {
         self.deadline
     }
@@ -51,6 +101,17 @@ impl System {
     ///
     /// `deadline` ([`System::deadline`], a [`Duration`] or a [`Deadline`]) is for their arrival; to come online
     /// they have as long again. See [`cpu_up`](crate::bringup::cpu_up) for a single CPU.
+    ///
+    /// ```no_run
+    /// use core::time::Duration;
+    /// use reveille::println;
+    ///
+    /// # fn example(system: &reveille::System) {
+    /// // A second for all of them together.
+    /// let roll_call = system.bring_up_all(Duration::from_secs(1));
+    /// println!("{roll_call}");
+    /// # }
+    /// ```
     pub fn bring_up_all(&self, deadline: impl Into<Deadline>) -> RollCall {
         bringup::bring_up_all(deadline.into())
     }
@@ -60,6 +121,16 @@ impl System {
     ///
     /// From its first MiB on it belongs to the page allocator, which may give out any of it, has its own bookkeeping there, and serves the
     /// heap. So who wants to use some of it by its address takes that first: [`Pages::take`](crate::memory::Pages::take).
+    ///
+    /// ```no_run
+    /// use reveille::println;
+    ///
+    /// # fn example(system: &reveille::System) {
+    /// for region in system.free_memory() {
+    ///     println!("{region:?}");
+    /// }
+    /// # }
+    /// ```
     pub fn free_memory(&self) -> impl Iterator<Item = Region> + '_ {
         self.memory.free()
     }
@@ -82,6 +153,17 @@ impl System {
     ///
     /// A [`MapError`], and nothing has changed: not a range of physical addresses that can be mapped, or one that touches RAM,
     /// the image or the device tree; no memory left for page tables; or the caller is at NMI level.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # fn example(system: &reveille::System) -> Result<(), reveille::MapError> {
+    /// // The data register of a PL061.
+    /// let gpio = system.map_device(0x0903_0000, 0x1000)?.cast::<u8>();
+    /// // SAFETY: it is a register of a device that is there, and nobody else's.
+    /// let pins = unsafe { gpio.add(0x3fc).read_volatile() };
+    /// # Ok(()) }
+    /// ```
     pub fn map_device(&self, phys: u64, len: u64) -> Result<*mut u8, MapError> {
         if masking::in_nmi() {
             return Err(MapError::Nmi);
@@ -119,7 +201,7 @@ impl System {
 /// Keys follow `main` in any order, each at most once; what is wrong with them is said when the image is compiled. Their values are
 /// constants.
 ///
-/// ```ignore
+/// ```no_run
 /// reveille::entry!(main);
 ///
 /// fn main(system: &'static reveille::System) -> reveille::ExitCode {

@@ -38,6 +38,16 @@ pub(crate) fn as_interrupt<R>(own: &Area, f: impl FnOnce() -> R) -> R {
 ///
 /// Sections nest, and may end in any order: interrupts are masked for as long as one of them is alive on this CPU, and so are they
 /// for ever where one was forgotten. A section that begins at NMI level ([`nmi::on_each`](crate::nmi::on_each)) ends there at the latest.
+///
+/// ```no_run
+/// use reveille::irq::{self, Masked};
+///
+/// # fn example() {
+/// let masked: Masked = irq::mask();
+/// // .. no interrupt of normal priority comes here ..
+/// drop(masked);
+/// # }
+/// ```
 #[must_use = "interrupts are open again as soon as this is dropped"]
 pub struct Masked {
     /// It belongs to the CPU that made it.
@@ -47,6 +57,15 @@ pub struct Masked {
 /// Holds interrupts back on this CPU, by priority where there is an interrupt controller.
 ///
 /// An NMI-class interrupt still comes through, so that a CPU in such a section can be stopped.
+///
+/// ```no_run
+/// use reveille::irq;
+///
+/// # fn example() {
+/// let _masked = irq::mask();
+/// // Until the end of the scope this CPU takes no interrupts but those of NMI class.
+/// # }
+/// ```
 #[inline(always)]
 pub fn mask() -> Masked {
     mask_here().0
@@ -206,6 +225,16 @@ impl Drop for Masked {
 }
 
 /// Whether this CPU takes no normal interrupts: in a [`mask`]ed section, or in interrupt context.
+///
+/// ```no_run
+/// use reveille::{cpu, irq};
+///
+/// # fn example() {
+/// if !irq::is_masked() {
+///     cpu::idle();
+/// }
+/// # }
+/// ```
 #[inline]
 pub fn is_masked() -> bool {
     open_here(|_| ()).is_none()
@@ -229,12 +258,29 @@ fn is_called_back(own: &Area) -> bool {
 /// Whether this is at NMI level: a function of [`nmi::on_each`](crate::nmi::on_each), which may have interrupted anything.
 ///
 /// What cannot be done there is refused; [`nmi`](crate::nmi) says what can.
+///
+/// ```no_run
+/// use reveille::irq;
+///
+/// # fn example() {
+/// // What takes a lock is not for code that may have interrupted its holder.
+/// let may_lock = !irq::in_nmi();
+/// # }
+/// ```
 #[inline]
 pub fn in_nmi() -> bool {
     area::here(|own| Masking::of(own).is_nmi())
 }
 
 /// Whether this is an interrupt handler or a callback, or was called by one.
+///
+/// ```no_run
+/// use reveille::irq;
+///
+/// # fn example() {
+/// let may_wait = !irq::in_interrupt();
+/// # }
+/// ```
 #[inline]
 pub fn in_interrupt() -> bool {
     // Exceptions have a stack pointer of their own. Callbacks that a CPU runs from its thread context are counted. And a CPU may bring itself to

@@ -12,6 +12,16 @@ use crate::masking;
 use core::fmt;
 
 /// How memory behaves (Arm ARM B2.10).
+///
+/// ```no_run
+/// use reveille::memory::{self, Access, Memory, Pages};
+///
+/// # fn example() -> Result<(), reveille::memory::MapFailed> {
+/// // Shared with a device that does not look into caches.
+/// let buffer = Pages::new(4096).expect("a page");
+/// let mapping = memory::map(buffer, Memory::NonCacheable, Access::ReadWrite)?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Memory {
     /// Normal, write-back: as all RAM is mapped.
@@ -21,6 +31,19 @@ pub enum Memory {
 }
 
 /// What may be done with it. Nothing is ever both writable and executable.
+///
+/// ```no_run
+/// use reveille::memory::{self, Access, Memory, Pages};
+/// use reveille::println;
+///
+/// # fn example() {
+/// let table = Pages::new(4096).expect("a page").zeroed();
+/// match memory::map(table, Memory::Normal, Access::ReadOnly) {
+///     Ok(mapping) => println!("at {:p}, for reading alone", mapping.as_ptr()),
+///     Err(failed) => println!("{}", failed.error),
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Read and written.
@@ -32,6 +55,19 @@ pub enum Access {
 }
 
 /// What was to be mapped, and was not: it comes back.
+///
+/// ```no_run
+/// use reveille::memory::{self, Access, Memory};
+/// use reveille::println;
+///
+/// # fn example(pages: reveille::memory::Pages) {
+/// if let Err(failed) = memory::map(pages, Memory::Normal, Access::ReadWrite) {
+///     println!("{}", failed.error);
+///     // They are still the caller's.
+///     let pages = failed.pages;
+/// }
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct MapFailed {
     /// Why.
@@ -91,6 +127,16 @@ impl Place {
 /// Pages that are mapped a second time, as their owner wants it. Dropped, they are unmapped on every CPU, and given back.
 ///
 /// The address is the same on all CPUs, and is not that of the pages themselves.
+///
+/// ```no_run
+/// use reveille::memory::{self, Access, Mapping, Memory};
+///
+/// # fn example(pages: reveille::memory::Pages) -> Result<(), reveille::memory::MapFailed> {
+/// let mapping: Mapping = memory::map(pages, Memory::Normal, Access::ReadWrite)?;
+/// // SAFETY: it is mapped for writing, and nobody else's.
+/// unsafe { mapping.as_ptr().write_bytes(0, mapping.len()) };
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct Mapping {
     /// `None` once it is unmapped.
@@ -109,6 +155,17 @@ pub struct Mapping {
 ///
 /// [`MapFailed`], with the pages: nothing has changed. [`MapError::BadRange`] for what lies beyond 4 TiB, and for memory that is both non-cacheable and
 /// executable; [`MapError::NoTables`]; [`MapError::Nmi`].
+///
+/// # Examples
+///
+/// ```no_run
+/// use reveille::memory::{self, Access, Memory, Pages};
+///
+/// # fn example() -> Result<(), reveille::memory::MapFailed> {
+/// let pages = Pages::new(8192).expect("two pages");
+/// let mapping = memory::map(pages, Memory::NonCacheable, Access::ReadWrite)?;
+/// # Ok(()) }
+/// ```
 pub fn map(pages: Pages, memory: Memory, access: Access) -> Result<Mapping, MapFailed> {
     let place = Place { physical: pages.physical(), len: pages.len() as u64 };
     let bad = MapError::BadRange { start: place.physical, len: place.len };
@@ -131,17 +188,37 @@ pub fn map(pages: Pages, memory: Memory, access: Access) -> Result<Mapping, MapF
 
 impl Mapping {
     /// Where it is mapped.
+    ///
+    /// ```no_run
+    /// # fn example(mapping: &reveille::memory::Mapping) {
+    /// // SAFETY: it is mapped, and no device writes there now.
+    /// let first = unsafe { mapping.as_ptr().read_volatile() };
+    /// # }
+    /// ```
     pub fn as_ptr(&self) -> *mut u8 {
         self.place.virtual_() as *mut u8
     }
 
     /// Bytes.
+    ///
+    /// ```no_run
+    /// # fn example(mapping: &reveille::memory::Mapping) {
+    /// let pages = mapping.len() / 4096;
+    /// # }
+    /// ```
     #[allow(clippy::len_without_is_empty, reason = "it never is")]
     pub fn len(&self) -> usize {
         self.place.len as usize
     }
 
     /// The physical address, for a device.
+    ///
+    /// ```no_run
+    /// # fn example(mapping: &reveille::memory::Mapping, tell_device: fn(u64)) {
+    /// // A device takes the address that memory has for it.
+    /// tell_device(mapping.physical());
+    /// # }
+    /// ```
     pub fn physical(&self) -> u64 {
         self.place.physical
     }
@@ -152,6 +229,18 @@ impl Mapping {
     ///
     /// At NMI level the mapping itself. With the others [stopped](crate::panic::stop_others), one of which was just mapping something, it stays
     /// mapped for ever, and so does the answer.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # fn example(mapping: reveille::memory::Mapping) {
+    /// match mapping.unmap() {
+    ///     // No CPU can reach them there any more.
+    ///     Ok(pages) => drop(pages),
+    ///     Err(mapping) => { /* not from here: it is still mapped */ }
+    /// }
+    /// # }
+    /// ```
     pub fn unmap(mut self) -> Result<Pages, Self> {
         if masking::in_nmi() {
             return Err(self);
@@ -186,6 +275,16 @@ impl Drop for Mapping {
 }
 
 /// Device registers that are mapped until this is dropped.
+///
+/// ```no_run
+/// use reveille::memory::{self, Device};
+///
+/// # fn example() -> Result<(), reveille::MapError> {
+/// let rtc: Device = memory::map_registers(0x0901_0000, 0x1000)?;
+/// // SAFETY: the data register of a PL031, which is only read.
+/// let seconds = unsafe { rtc.as_ptr().cast::<u32>().read_volatile() };
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct Device {
     place: Place,
@@ -201,6 +300,17 @@ pub struct Device {
 ///
 /// [`MapError::Conflict`] for what is RAM, or mapped by this already; [`MapError::BadRange`], [`MapError::NoTables`], [`MapError::Nmi`]. Nothing has
 /// changed then.
+///
+/// # Examples
+///
+/// ```no_run
+/// use reveille::memory;
+///
+/// # fn example() -> Result<(), reveille::MapError> {
+/// // Unmapped again when it is dropped.
+/// let registers = memory::map_registers(0x0901_0000, 0x1000)?;
+/// # Ok(()) }
+/// ```
 pub fn map_registers(physical: u64, len: u64) -> Result<Device, MapError> {
     if masking::in_nmi() {
         return Err(MapError::Nmi);
@@ -216,6 +326,13 @@ pub fn map_registers(physical: u64, len: u64) -> Result<Device, MapError> {
 
 impl Device {
     /// Where the first register is.
+    ///
+    /// ```no_run
+    /// # fn example(device: &reveille::memory::Device) {
+    /// // SAFETY: the device has a register of four bytes there, which may be read.
+    /// let id = unsafe { device.as_ptr().add(0xfe0).cast::<u32>().read_volatile() };
+    /// # }
+    /// ```
     pub fn as_ptr(&self) -> *mut u8 {
         (self.place.virtual_() + self.offset) as *mut u8
     }

@@ -13,6 +13,19 @@ use reveille_machine::{Free, FreeList, Node, Nodes};
 const FIRMWARE: u64 = 0x10_0000;
 
 /// Why there are no pages.
+///
+/// ```no_run
+/// use reveille::memory::{Pages, PagesError};
+/// use reveille::println;
+///
+/// # fn example() {
+/// match Pages::new(1 << 30) {
+///     Ok(pages) => println!("a GiB at {:#x}", pages.physical()),
+///     Err(PagesError::OutOfMemory) => println!("not that much in one piece"),
+///     Err(error) => println!("{error}"),
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PagesError {
@@ -86,6 +99,16 @@ fn with_free<R>(use_it: impl FnOnce(&mut FreeList) -> R) -> Result<R, PagesError
 /// # Errors
 ///
 /// [`PagesError::Nmi`], [`PagesError::Stopped`].
+///
+/// # Examples
+///
+/// ```no_run
+/// use reveille::{memory, println};
+///
+/// # fn example() -> Result<(), reveille::memory::PagesError> {
+/// println!("{:?}", memory::free()?);
+/// # Ok(()) }
+/// ```
 pub fn free() -> Result<Free, PagesError> {
     with_free(|list| list.free(&Ram))
 }
@@ -101,6 +124,17 @@ pub fn free() -> Result<Free, PagesError> {
 /// All functions can be called in every context. Each takes a time that grows with the number of free pieces, with interrupts masked
 /// for as long: first fit in an address-ordered list, which lies in the free memory. Where pages cannot be given back, because
 /// the last owner drops them at NMI level or where [`PagesError::Stopped`] would come, they are lost.
+///
+/// ```no_run
+/// use reveille::memory::Pages;
+///
+/// # fn example() -> Result<(), reveille::memory::PagesError> {
+/// let mut pages = Pages::new(16 * 1024)?.zeroed();
+/// for byte in pages.bytes_mut() {
+///     byte.write(0xff);
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct Pages {
     address: u64,
@@ -113,6 +147,16 @@ impl Pages {
     /// # Errors
     ///
     /// [`PagesError`].
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use reveille::memory::Pages;
+    ///
+    /// # fn example() -> Result<(), reveille::memory::PagesError> {
+    /// let pages = Pages::new(4096)?;
+    /// # Ok(()) }
+    /// ```
     pub fn new(bytes: usize) -> Result<Self, PagesError> {
         Self::aligned(bytes, PAGE)
     }
@@ -122,6 +166,17 @@ impl Pages {
     /// # Errors
     ///
     /// [`PagesError`].
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use reveille::memory::Pages;
+    ///
+    /// # fn example() -> Result<(), reveille::memory::PagesError> {
+    /// // The table of a stage 2 that begins with two concatenated pages.
+    /// let table = Pages::aligned(8192, 8192)?.zeroed();
+    /// # Ok(()) }
+    /// ```
     pub fn aligned(bytes: usize, align: usize) -> Result<Self, PagesError> {
         Self::below(bytes, align, u64::MAX)
     }
@@ -131,6 +186,17 @@ impl Pages {
     /// # Errors
     ///
     /// [`PagesError`].
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use reveille::memory::Pages;
+    ///
+    /// # fn example() -> Result<(), reveille::memory::PagesError> {
+    /// // For a device that has 32 address lines.
+    /// let ring = Pages::below(4096, 4096, 1 << 32)?;
+    /// # Ok(()) }
+    /// ```
     pub fn below(bytes: usize, align: usize, limit: u64) -> Result<Self, PagesError> {
         let len = bytes.checked_next_multiple_of(PAGE).filter(|len| *len != 0 && align.is_power_of_two());
         let len = len.ok_or(PagesError::BadRequest)? as u64;
@@ -144,6 +210,17 @@ impl Pages {
     /// # Errors
     ///
     /// [`PagesError`].
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use reveille::memory::Pages;
+    ///
+    /// # fn example(region: reveille::dt::Region) -> Result<(), reveille::memory::PagesError> {
+    /// // Memory at an address that somebody else has chosen: all of the region, if nobody has it.
+    /// let pages = Pages::take(region)?;
+    /// # Ok(()) }
+    /// ```
     pub fn take(region: Region) -> Result<Self, PagesError> {
         let Region { base: address, size: len } = region;
         let end = address.checked_add(len).ok_or(PagesError::BadRequest)?;
@@ -158,6 +235,14 @@ impl Pages {
     }
 
     /// The same pages, with zeros in them.
+    ///
+    /// ```no_run
+    /// use reveille::memory::Pages;
+    ///
+    /// # fn example() -> Result<(), reveille::memory::PagesError> {
+    /// let table = Pages::new(4096)?.zeroed();
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn zeroed(mut self) -> Self {
         self.bytes_mut().fill(MaybeUninit::new(0));
@@ -165,33 +250,78 @@ impl Pages {
     }
 
     /// Their physical address, which is where they are mapped too.
+    ///
+    /// ```no_run
+    /// # fn example(pages: &reveille::memory::Pages) {
+    /// // What a descriptor of a page table holds.
+    /// let descriptor = pages.physical() | 0b11;
+    /// # }
+    /// ```
     pub fn physical(&self) -> u64 {
         self.address
     }
 
     /// How many bytes they are.
+    ///
+    /// ```no_run
+    /// # fn example(pages: &reveille::memory::Pages) {
+    /// assert_eq!(pages.len() % 4096, 0);
+    /// # }
+    /// ```
     #[allow(clippy::len_without_is_empty, reason = "there is at least a page")]
     pub fn len(&self) -> usize {
         self.len as usize
     }
 
     /// Where they begin.
+    ///
+    /// ```no_run
+    /// use reveille::println;
+    ///
+    /// # fn example(pages: &reveille::memory::Pages) {
+    /// println!("{:p}", pages.as_ptr());
+    /// # }
+    /// ```
     pub fn as_ptr(&self) -> *const u8 {
         self.address as *const u8
     }
 
     /// Where they begin.
+    ///
+    /// ```no_run
+    /// # fn example(pages: &mut reveille::memory::Pages) {
+    /// let words = pages.as_mut_ptr().cast::<u64>();
+    /// // SAFETY: pages are aligned, hold at least 512 words, and are the caller's.
+    /// unsafe { words.write(7) };
+    /// # }
+    /// ```
     pub fn as_mut_ptr(&mut self) -> *mut u8 {
         self.address as *mut u8
     }
 
     /// Their bytes.
+    ///
+    /// ```no_run
+    /// # fn example(pages: &mut reveille::memory::Pages) {
+    /// for (place, byte) in pages.bytes_mut().iter_mut().zip(*b"hello") {
+    ///     place.write(byte);
+    /// }
+    /// # }
+    /// ```
     pub fn bytes_mut(&mut self) -> &mut [MaybeUninit<u8>] {
         // SAFETY: mapped, the caller's alone for as long as `self` is borrowed, and nothing is said of what is in them.
         unsafe { core::slice::from_raw_parts_mut(self.address as *mut MaybeUninit<u8>, self.len()) }
     }
 
     /// Their bytes, for ever.
+    ///
+    /// ```no_run
+    /// use reveille::memory::Pages;
+    ///
+    /// # fn example() -> Result<(), reveille::memory::PagesError> {
+    /// let for_ever: &'static mut [_] = Pages::new(4096)?.leak();
+    /// # Ok(()) }
+    /// ```
     pub fn leak(self) -> &'static mut [MaybeUninit<u8>] {
         let mut pages = core::mem::ManuallyDrop::new(self);
         let (start, len) = (pages.as_mut_ptr().cast(), pages.len());

@@ -17,6 +17,18 @@ const LEAST: usize = 8 << 10;
 const MOST: usize = 16 << 20;
 
 /// Why there is no stack.
+///
+/// ```no_run
+/// use reveille::memory::{Stack, StackError};
+/// use reveille::println;
+///
+/// # fn example() {
+/// match Stack::new("worker", 64 * 1024) {
+///     Ok(stack) => println!("{} bytes", stack.len()),
+///     Err(error) => println!("no stack: {error}"),
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StackError {
@@ -75,6 +87,15 @@ impl From<PagesError> for StackError {
 /// All functions can be called in every context. What [`Stack::new`] and the drop do takes a time that grows with the size; interrupts are
 /// masked for 64 pages at a time. A stack that cannot be given back, because it is dropped at NMI level or with
 /// the others [stopped](crate::panic::stop_others), is lost.
+///
+/// ```no_run
+/// use reveille::memory::Stack;
+///
+/// # fn example() -> Result<(), reveille::memory::StackError> {
+/// // Whoever runs over its end ends in a report that names it.
+/// let stack = Stack::new("worker", 16 * 1024)?;
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct Stack {
     name: &'static str,
@@ -91,6 +112,16 @@ impl Stack {
     /// # Errors
     ///
     /// [`StackError`].
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use reveille::memory::Stack;
+    ///
+    /// # fn example() -> Result<(), reveille::memory::StackError> {
+    /// let stack = Stack::new("worker", 16 * 1024)?;
+    /// # Ok(()) }
+    /// ```
     pub fn new(name: &'static str, bytes: usize) -> Result<Self, StackError> {
         if !(LEAST..=MOST).contains(&bytes) {
             return Err(StackError::Size { bytes });
@@ -119,21 +150,50 @@ impl Stack {
     }
 
     /// What a report calls it.
+    ///
+    /// ```no_run
+    /// use reveille::println;
+    ///
+    /// # fn example(stack: &reveille::memory::Stack) {
+    /// println!("the stack of {}", stack.name());
+    /// # }
+    /// ```
     pub fn name(&self) -> &'static str {
         self.name
     }
 
     /// Its lowest address.
+    ///
+    /// ```no_run
+    /// # fn example(stack: &reveille::memory::Stack) {
+    /// assert_eq!(stack.bottom() + stack.len(), stack.top());
+    /// # }
+    /// ```
     pub fn bottom(&self) -> usize {
         self.bottom as usize
     }
 
     /// The address behind its last byte, where its stack pointer begins: a multiple of the page size.
+    ///
+    /// ```no_run
+    /// # fn example(stack: &reveille::memory::Stack, frame: &mut reveille::exception::Frame) {
+    /// // Where a stack pointer begins.
+    /// frame.sp_el0 = stack.top() as u64;
+    /// # }
+    /// ```
     pub fn top(&self) -> usize {
         (self.bottom + self.len) as usize
     }
 
     /// Bytes from [`Stack::bottom`] to [`Stack::top`].
+    ///
+    /// ```no_run
+    /// use reveille::println;
+    ///
+    /// # fn example(stack: &reveille::memory::Stack) {
+    /// println!("{} KiB", stack.len() / 1024);
+    /// # }
+    /// ```
     #[allow(clippy::len_without_is_empty, reason = "there are at least 8 KiB")]
     pub fn len(&self) -> usize {
         self.len as usize

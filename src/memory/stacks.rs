@@ -17,6 +17,17 @@ const PORCH_PAGES: usize = FRAMES;
 ///
 /// Each is 8 KiB ([`Stacks::LEAST`]) to 1 MiB ([`Stacks::MOST`]), in whole pages of 4 KiB: other values do not compile. Below each
 /// lies a page that is never mapped: an overflow is reported as one, with the name of the stack.
+///
+/// ```no_run
+/// use reveille::cpu::Stacks;
+/// use reveille::{ExitCode, System};
+///
+/// reveille::entry!(main, stacks = Stacks { thread: 64 * 1024, exception: 16 * 1024 });
+///
+/// fn main(system: &'static System) -> ExitCode {
+///     system.bring_up_all(system.deadline()).is_complete().into()
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stacks {
     /// Of the thread context: `main`, what secondaries run, launched closures.

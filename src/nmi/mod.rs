@@ -69,6 +69,15 @@ impl Part {
 }
 
 /// What became of [`on_each`].
+///
+/// ```no_run
+/// use reveille::{cpu, nmi, println};
+///
+/// # fn example() {
+/// let answers = nmi::on_each(&cpu::online(), || {});
+/// println!("{:?} did not answer", answers.silent);
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a CPU may not have answered"]
 pub struct Answers {
@@ -84,6 +93,14 @@ pub struct Answers {
 
 impl Answers {
     /// Whether it has run wherever it should.
+    ///
+    /// ```no_run
+    /// use reveille::{cpu, nmi};
+    ///
+    /// # fn example() -> bool {
+    /// nmi::on_each(&cpu::online(), || {}).is_complete()
+    /// # }
+    /// ```
     pub fn is_complete(&self) -> bool {
         self.running.is_empty() && self.silent.is_empty() && self.offline.is_empty()
     }
@@ -103,6 +120,20 @@ impl fmt::Display for Answers {
 /// masked. See the [module](self) for what `f` can do.
 ///
 /// From any context. At NMI level all of `set` is `silent`: the answers would not come until it ends.
+///
+/// ```no_run
+/// use core::sync::atomic::{AtomicUsize, Ordering};
+/// use reveille::{cpu, nmi};
+///
+/// # fn example() {
+/// static SEEN: AtomicUsize = AtomicUsize::new(0);
+///
+/// // On CPUs that have masked interrupts too: it may interrupt anything, and takes no lock.
+/// let answers = nmi::on_each(&cpu::online(), || {
+///     SEEN.fetch_add(1, Ordering::Relaxed);
+/// });
+/// # }
+/// ```
 pub fn on_each(set: &CpuSet, f: fn()) -> Answers {
     let what = memory::offset_of_function(f);
     let mut answers = Answers {
@@ -271,6 +302,15 @@ pub(crate) fn note(cpu: CpuId) -> Option<Noted> {
 /// [`on_each`]) is named.
 ///
 /// What is printed waits for the console: best from thread context. At NMI level nothing is asked, and nothing printed.
+///
+/// ```no_run
+/// use reveille::{cpu, nmi};
+///
+/// # fn example() {
+/// // What does everybody do?
+/// nmi::backtrace(&cpu::online());
+/// # }
+/// ```
 pub fn backtrace(set: &CpuSet) {
     if masking::in_nmi() {
         return;

@@ -13,6 +13,16 @@ use reveille_machine::BootArgs;
 use reveille_protocol::Phase;
 
 /// What the machine does once a panic has been reported.
+///
+/// ```no_run
+/// use reveille::ExitCode;
+/// use reveille::panic::{self, Action};
+///
+/// # fn example() {
+/// // In a test: the run ends, with this code.
+/// panic::set_action(Action::Exit(ExitCode::FAILURE));
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Action {
@@ -43,6 +53,19 @@ const EXIT: u64 = 4;
 const HOOK: u64 = 5;
 
 /// Chooses what follows a panic from now on, in place of what the bootarg `reveille.panic` or the default say.
+///
+/// ```no_run
+/// use reveille::panic::{self, Action};
+/// use reveille::power;
+///
+/// # fn example() {
+/// panic::set_action(Action::Hook(|report| {
+///     // All others stand; the report has been printed.
+///     let _ = report.cpu();
+///     power::reset()
+/// }));
+/// # }
+/// ```
 pub fn set_action(action: Action) {
     let word = match action {
         Action::Park => PARK,
@@ -91,6 +114,18 @@ pub(crate) fn init(args: BootArgs<'_>) {
 }
 
 /// A panic that has been reported, for the hook of the application.
+///
+/// ```no_run
+/// use reveille::panic::CrashReport;
+/// use reveille::power;
+///
+/// fn hook(report: &CrashReport) -> ! {
+///     if report.stop().is_complete() {
+///         power::reset();
+///     }
+///     power::off()
+/// }
+/// ```
 #[derive(Debug)]
 pub struct CrashReport {
     stop: StopReport,
@@ -98,22 +133,56 @@ pub struct CrashReport {
 
 impl CrashReport {
     /// The CPU that reported: this one. `None` if the device tree does not have it, or before it was read.
+    ///
+    /// ```no_run
+    /// use reveille::println;
+    ///
+    /// # fn example(report: &reveille::panic::CrashReport) {
+    /// if let Some(cpu) = report.cpu() {
+    ///     println!("it was cpu {cpu}");
+    /// }
+    /// # }
+    /// ```
     pub fn cpu(&self) -> Option<CpuId> {
         area::find(arch::regs::affinity())
     }
 
     /// Time since the counter started.
+    ///
+    /// ```no_run
+    /// use reveille::println;
+    ///
+    /// # fn example(report: &reveille::panic::CrashReport) {
+    /// println!("after {:?}", report.uptime());
+    /// # }
+    /// ```
     pub fn uptime(&self) -> Duration {
         Instant::now().uptime()
     }
 
     /// The report, word for word. Cut off at the end if the record had no room for it; empty if the machine panicked
     /// before there was one.
+    ///
+    /// ```no_run
+    /// # fn example(report: &reveille::panic::CrashReport, send: fn(&[u8])) {
+    /// send(report.text().as_bytes());
+    /// # }
+    /// ```
     pub fn text(&self) -> &str {
         last_words::text_so_far()
     }
 
     /// What became of the other CPUs.
+    ///
+    /// ```no_run
+    /// use reveille::println;
+    ///
+    /// # fn example(report: &reveille::panic::CrashReport) {
+    /// for cpu in &report.stop().left() {
+    ///     println!("cpu {cpu} could not be stopped");
+    /// }
+    /// # }
+    /// ```
     pub fn stop(&self) -> &StopReport {
         &self.stop
     }

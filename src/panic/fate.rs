@@ -20,6 +20,19 @@ pub(super) fn note_time(ticks: u64) {
 }
 
 /// Why a CPU may not have stopped.
+///
+/// ```no_run
+/// use reveille::panic::{Fate, Obstacle};
+/// use reveille::println;
+///
+/// # fn example(report: &reveille::panic::StopReport) {
+/// for (cpu, fate) in report.fates() {
+///     if let Fate::NotStopped(Obstacle::Unresponsive) = fate {
+///         println!("cpu {cpu} does not answer");
+///     }
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Obstacle {
@@ -55,6 +68,14 @@ impl fmt::Display for Obstacle {
 }
 
 /// What became of a CPU when the machine was stopped.
+///
+/// ```no_run
+/// use reveille::panic::Fate;
+///
+/// # fn example(report: &reveille::panic::StopReport) {
+/// let by_nmi = report.fates().filter(|(_, fate)| *fate == Fate::NonMaskable).count();
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fate {
@@ -105,6 +126,12 @@ impl Fate {
     }
 
     /// Whether the CPU parked.
+    ///
+    /// ```no_run
+    /// # fn example(report: &reveille::panic::StopReport) {
+    /// let parked = report.fates().filter(|(_, fate)| fate.is_parked()).count();
+    /// # }
+    /// ```
     pub const fn is_parked(self) -> bool {
         !matches!(self, Self::Stopper | Self::NotRunning | Self::NotStopped(_))
     }
@@ -128,6 +155,16 @@ impl fmt::Display for Fate {
 /// What became of every CPU when the machine was stopped.
 ///
 /// Asked again later it may know better: a CPU that had not stopped in time may have done so since.
+///
+/// ```no_run
+/// use core::time::Duration;
+/// use reveille::{panic, println, time::Deadline};
+///
+/// # fn example() {
+/// let report = panic::stop_others(Deadline::after(Duration::from_millis(100)));
+/// println!("{} us, {:?} left", report.elapsed().as_micros(), report.left());
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct StopReport {
     /// Ticks.
@@ -140,16 +177,40 @@ impl StopReport {
     }
 
     /// What became of `cpu`.
+    ///
+    /// ```no_run
+    /// use reveille::println;
+    ///
+    /// # fn example(report: &reveille::panic::StopReport, cpu: reveille::cpu::CpuId) {
+    /// println!("cpu {cpu}: {:?}", report.fate(cpu));
+    /// # }
+    /// ```
     pub fn fate(&self, cpu: CpuId) -> Fate {
         Fate::of(area::of(cpu))
     }
 
     /// What became of each, in id order.
+    ///
+    /// ```no_run
+    /// use reveille::println;
+    ///
+    /// # fn example(report: &reveille::panic::StopReport) {
+    /// for (cpu, fate) in report.fates() {
+    ///     println!("cpu {cpu}: {fate:?}");
+    /// }
+    /// # }
+    /// ```
     pub fn fates(&self) -> impl Iterator<Item = (CpuId, Fate)> {
         area::areas().iter().map(|area| (area.id, Fate::of(area)))
     }
 
     /// The CPUs that may still be running, beside the one that asks.
+    ///
+    /// ```no_run
+    /// # fn example(report: &reveille::panic::StopReport) {
+    /// assert!(report.left().is_empty(), "somebody still runs");
+    /// # }
+    /// ```
     pub fn left(&self) -> CpuSet {
         area::areas()
             .iter()
@@ -159,11 +220,30 @@ impl StopReport {
     }
 
     /// Whether no other CPU is running.
+    ///
+    /// ```no_run
+    /// use reveille::power;
+    ///
+    /// # fn example(report: &reveille::panic::StopReport) {
+    /// if !report.is_complete() {
+    ///     // What another CPU still uses cannot be taken away from it.
+    ///     power::reset();
+    /// }
+    /// # }
+    /// ```
     pub fn is_complete(&self) -> bool {
         self.left().is_empty()
     }
 
     /// How long it took, from the gate to the last CPU that parked or the last deadline.
+    ///
+    /// ```no_run
+    /// use reveille::println;
+    ///
+    /// # fn example(report: &reveille::panic::StopReport) {
+    /// println!("{} us", report.elapsed().as_micros());
+    /// # }
+    /// ```
     pub fn elapsed(&self) -> Duration {
         to_duration(self.elapsed)
     }

@@ -112,6 +112,16 @@ fn checksum(slot: Slot, text: &[u8]) -> u32 {
 }
 
 /// What the machine said before it was reset.
+///
+/// ```no_run
+/// use reveille::{panic, println};
+///
+/// # fn example() {
+/// if let Some(words) = panic::last_words() {
+///     println!("the run before ended after {:?}:\n{}", words.uptime(), words.text());
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct LastWords {
     text: &'static str,
@@ -122,26 +132,72 @@ pub struct LastWords {
 
 impl LastWords {
     /// The report, as it was printed.
+    ///
+    /// ```no_run
+    /// use reveille::println;
+    ///
+    /// # fn example(words: &reveille::panic::LastWords) {
+    /// for line in words.text().lines() {
+    ///     println!("before: {line}");
+    /// }
+    /// # }
+    /// ```
     pub const fn text(&self) -> &'static str {
         self.text
     }
 
     /// How long the counter had been running when it was written.
+    ///
+    /// ```no_run
+    /// use reveille::println;
+    ///
+    /// # fn example(words: &reveille::panic::LastWords) {
+    /// println!("it had run for {} s", words.uptime().as_secs());
+    /// # }
+    /// ```
     pub const fn uptime(&self) -> Duration {
         self.uptime
     }
 
     /// The affinity of the CPU that wrote it.
+    ///
+    /// ```no_run
+    /// use reveille::println;
+    ///
+    /// # fn example(words: &reveille::panic::LastWords) {
+    /// println!("the CPU with affinity {:#x}", words.mpidr());
+    /// # }
+    /// ```
     pub const fn mpidr(&self) -> u64 {
         self.mpidr
     }
 
     /// Whether the end is missing because the record had no room for it.
+    ///
+    /// ```no_run
+    /// use reveille::println;
+    ///
+    /// # fn example(words: &reveille::panic::LastWords) {
+    /// if words.is_cut() {
+    ///     println!("..");
+    /// }
+    /// # }
+    /// ```
     pub const fn is_cut(&self) -> bool {
         self.flags & CUT != 0
     }
 
     /// Whether the report itself failed: then it ends with a line about that.
+    ///
+    /// ```no_run
+    /// use reveille::println;
+    ///
+    /// # fn example(words: &reveille::panic::LastWords) {
+    /// if words.is_nested() {
+    ///     println!("and while that was reported, it panicked again");
+    /// }
+    /// # }
+    /// ```
     pub const fn is_nested(&self) -> bool {
         self.flags & NESTED != 0
     }
@@ -153,6 +209,17 @@ static FOUND: Once<LastWords> = Once::new();
 ///
 /// A record is offered to one boot: it is printed on the console as the machine starts, and not again after the next
 /// reset. Records that are damaged, or were written by another build, are not offered.
+///
+/// ```no_run
+/// use reveille::{panic, println};
+///
+/// # fn example() {
+/// match panic::last_words() {
+///     Some(words) => println!("{}", words.text()),
+///     None => println!("nothing was left by a panic"),
+/// }
+/// # }
+/// ```
 pub fn last_words() -> Option<LastWords> {
     FOUND.get().copied()
 }
@@ -288,6 +355,16 @@ pub(super) fn seal(nested: bool) {
 }
 
 /// Where the records lie, for tests that damage them.
+///
+/// ```no_run
+/// use reveille::{panic, println};
+///
+/// # fn example() {
+/// if let Some(address) = panic::record_address() {
+///     println!("a debugger finds the record of a panic at {address:#x}");
+/// }
+/// # }
+/// ```
 #[cfg(feature = "fault-injection")]
 pub fn record_address() -> Option<usize> {
     own().map(|slot| slot.base)

@@ -139,6 +139,18 @@ fn await_parked(left: &mut CpuSet, sgi: Sgi, limit: Deadline, close: bool) -> bo
 /// What the others were in the middle of together with this CPU ends without them. A stop-machine that one of them has begun
 /// is called off, one that this CPU has begun is done by it alone; a CPU that was about to leave stays, as the last one. Shared
 /// interrupts that went to a CPU that is parked still do: [`irq::set_affinity`](crate::irq::set_affinity) brings them here.
+///
+/// ```no_run
+/// use core::time::Duration;
+/// use reveille::{panic, power, println, time::Deadline};
+///
+/// # fn example() -> ! {
+/// let report = panic::stop_others(Deadline::after(Duration::from_millis(100)));
+/// // This CPU alone runs from here on.
+/// println!("{}", report.is_complete());
+/// power::off()
+/// # }
+/// ```
 pub fn stop_others(deadline: impl Into<Deadline>) -> StopReport {
     let deadline = deadline.into();
     let _masked = masking::mask_rarely();

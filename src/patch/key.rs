@@ -16,6 +16,16 @@ use reveille_protocol::Survey;
 const GATHER: Duration = Duration::from_secs(10);
 
 /// A place in the code that a key decides about.
+///
+/// ```no_run
+/// use reveille::{patch, println};
+///
+/// # fn example() {
+/// for site in patch::sites() {
+///     println!("{site:?}");
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Site {
     /// Address of its instruction.
@@ -29,6 +39,14 @@ pub struct Site {
 }
 
 /// Every site of the image as it stands.
+///
+/// ```no_run
+/// use reveille::{patch, println};
+///
+/// # fn example() {
+/// println!("{} places of the code can be patched", patch::sites().count());
+/// # }
+/// ```
 pub fn sites() -> impl Iterator<Item = Site> {
     entries().iter().map(|entry| Site {
         address: entry.site(),
@@ -61,6 +79,18 @@ fn check(entry: &SiteEntry, enabled: bool) -> Result<(), PatchError> {
 }
 
 /// Several keys changed in one gathering: no CPU sees some of them changed and others not.
+///
+/// ```no_run
+/// use reveille::patch::Batch;
+///
+/// # fn example() -> Result<(), reveille::patch::PatchError> {
+/// reveille::static_key!(READING, true);
+/// reveille::static_key!(WRITING, false);
+///
+/// // Both or none, in one gathering of all CPUs.
+/// let sites = Batch::new().disable(&READING).enable(&WRITING).apply()?;
+/// # Ok(()) }
+/// ```
 pub struct Batch {
     changes: [Option<(&'static Key, bool)>; Self::CAPACITY],
     len: usize,
@@ -77,6 +107,14 @@ impl Batch {
     pub const CAPACITY: usize = 32;
 
     /// No change.
+    ///
+    /// ```no_run
+    /// use reveille::patch::Batch;
+    ///
+    /// # fn example() -> Result<(), reveille::patch::PatchError> {
+    /// let nothing = Batch::new().apply()?;
+    /// # Ok(()) }
+    /// ```
     pub const fn new() -> Self {
         Self { changes: [None; Self::CAPACITY], len: 0 }
     }
@@ -86,6 +124,18 @@ impl Batch {
     /// # Panics
     ///
     /// If the batch holds [`Batch::CAPACITY`] changes.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use reveille::patch::Batch;
+    ///
+    /// # fn example() -> Result<(), reveille::patch::PatchError> {
+    /// reveille::static_key!(TRACING, false);
+    ///
+    /// Batch::new().enable(&TRACING).apply()?;
+    /// # Ok(()) }
+    /// ```
     pub fn enable(self, key: &impl KeyState) -> Self {
         self.with(key.key(), true)
     }
@@ -95,6 +145,18 @@ impl Batch {
     /// # Panics
     ///
     /// If the batch holds [`Batch::CAPACITY`] changes.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use reveille::patch::Batch;
+    ///
+    /// # fn example() -> Result<(), reveille::patch::PatchError> {
+    /// reveille::static_key!(TRACING, true);
+    ///
+    /// Batch::new().disable(&TRACING).apply()?;
+    /// # Ok(()) }
+    /// ```
     pub fn disable(self, key: &impl KeyState) -> Self {
         self.with(key.key(), false)
     }
@@ -139,6 +201,20 @@ impl Batch {
     ///
     /// A [`PatchError`]; nothing has changed then. In a context where one cannot wait for others, as in
     /// [`stop_machine`](crate::stop_machine), it is [`StopError::WouldDeadlock`].
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use reveille::println;
+    ///
+    /// # fn example(batch: &reveille::patch::Batch) {
+    /// match batch.apply() {
+    ///     Ok(sites) => println!("{sites} places are patched"),
+    ///     // No key has changed.
+    ///     Err(error) => println!("{error}"),
+    /// }
+    /// # }
+    /// ```
     pub fn apply(&self) -> Result<usize, PatchError> {
         let deadline = Deadline::after(GATHER);
         let lock = Lifecycle::lock(deadline).map_err(StopError::from)?;
@@ -202,6 +278,19 @@ impl Batch {
 /// # Errors
 ///
 /// See [`Batch::apply`].
+///
+/// # Examples
+///
+/// ```no_run
+/// use reveille::patch;
+///
+/// # fn example() -> Result<(), reveille::patch::PatchError> {
+/// reveille::static_key!(TRACING, false);
+///
+/// patch::set(&TRACING, true)?;
+/// assert!(TRACING.is_enabled());
+/// # Ok(()) }
+/// ```
 #[doc(hidden)]
 pub fn set(key: &impl KeyState, enabled: bool) -> Result<usize, PatchError> {
     let mut batch = Batch::new();
@@ -211,13 +300,15 @@ pub fn set(key: &impl KeyState, enabled: bool) -> Result<usize, PatchError> {
 
 /// Defines a condition that costs one instruction where it is asked, and nothing else: no load, no compare.
 ///
-/// ```ignore
+/// ```no_run
 /// reveille::static_key!(TRACING, false);
 ///
+/// # fn example(trace: fn()) -> Result<(), reveille::patch::PatchError> {
 /// if TRACING.is_enabled() {
 ///     trace();
 /// }
 /// TRACING.enable()?;
+/// # Ok(()) }
 /// ```
 ///
 /// `is_enabled()` compiles to a NOP while the key is off and to a branch while it is on. `enable()` and `disable()`

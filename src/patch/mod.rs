@@ -27,6 +27,21 @@ use crate::stop::StopError;
 use core::fmt;
 
 /// Why nothing was patched.
+///
+/// ```no_run
+/// use reveille::patch::{self, PatchError};
+/// use reveille::println;
+///
+/// # fn example() {
+/// reveille::static_key!(TRACING, false);
+///
+/// match patch::set(&TRACING, true) {
+///     Ok(_sites) => {}
+///     Err(PatchError::Stop(error)) => println!("not everybody came: {error}"),
+///     Err(error) => println!("{error}"),
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PatchError {
@@ -44,6 +59,17 @@ pub enum PatchError {
 }
 
 /// What is wrong with a site.
+///
+/// ```no_run
+/// use reveille::patch::{PatchError, SiteFault};
+/// use reveille::println;
+///
+/// # fn example(error: reveille::patch::PatchError) {
+/// if let PatchError::Site { at, fault: SiteFault::Unexpected { found, expected } } = error {
+///     println!("at {at:#x}: {found:#010x}, not {expected:#010x}");
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SiteFault {

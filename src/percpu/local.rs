@@ -10,6 +10,21 @@ use core::ops::Deref;
 /// masks interrupts first, if it is to be its own CPU's for longer than that. Instances are shared
 /// like any static, so `T` is `Sync`: atomics, locks, cells of one's own making. They begin as the initial
 /// value, once, at boot: a CPU that goes and comes back finds its own as it left it.
+///
+/// ```no_run
+/// use core::cell::Cell;
+/// use core::sync::atomic::{AtomicU32, Ordering};
+/// use reveille::cpu;
+///
+/// # fn example() {
+/// reveille::percpu! {
+///     static ERRORS: AtomicU32 = AtomicU32::new(0);
+/// }
+///
+/// ERRORS.fetch_add(1, Ordering::Relaxed);
+/// let of_the_first = cpu::get(0).map(|cpu| ERRORS.of(cpu).load(Ordering::Relaxed));
+/// # }
+/// ```
 #[repr(transparent)]
 pub struct PerCpu<T> {
     /// In the image: where the instances' bytes come from, and by its address their place.
@@ -28,12 +43,38 @@ impl<T: Sync + 'static> PerCpu<T> {
     }
 
     /// The instance of `cpu`.
+    ///
+    /// ```no_run
+    /// use core::sync::atomic::{AtomicU32, Ordering};
+    /// use reveille::cpu;
+    ///
+    /// # fn example() {
+    /// reveille::percpu! {
+    ///     static ERRORS: AtomicU32 = AtomicU32::new(0);
+    /// }
+    ///
+    /// let all: u32 = cpu::possible().iter().map(|cpu| ERRORS.of(cpu).load(Ordering::Relaxed)).sum();
+    /// # }
+    /// ```
     #[inline]
     pub fn of(&'static self, cpu: CpuId) -> &'static T {
         self.at(area::of(cpu).locals)
     }
 
     /// The instance of the CPU that asks.
+    ///
+    /// ```no_run
+    /// use core::sync::atomic::{AtomicU32, Ordering};
+    ///
+    /// # fn example() {
+    /// reveille::percpu! {
+    ///     static ERRORS: AtomicU32 = AtomicU32::new(0);
+    /// }
+    ///
+    /// let own: &'static AtomicU32 = ERRORS.here();
+    /// own.store(0, Ordering::Relaxed);
+    /// # }
+    /// ```
     #[inline]
     pub fn here(&'static self) -> &'static T {
         self.at(area::current().locals)
@@ -74,14 +115,19 @@ pub(crate) fn template_range() -> (u64, u64) {
 
 /// Defines per-CPU variables.
 ///
-/// ```ignore
+/// ```no_run
+/// use core::sync::atomic::{AtomicU64, Ordering};
+/// use reveille::cpu;
+///
 /// reveille::percpu! {
 ///     /// Interrupts that this CPU has handled.
 ///     static COUNT: AtomicU64 = AtomicU64::new(0);
 /// }
 ///
+/// # fn example() {
 /// COUNT.fetch_add(1, Ordering::Relaxed);
 /// let all: u64 = cpu::possible().iter().map(|cpu| COUNT.of(cpu).load(Ordering::Relaxed)).sum();
+/// # }
 /// ```
 ///
 /// The type must be `Sync`; the alignment at most 128 bytes.

@@ -5,6 +5,20 @@ use crate::percpu::CpuSet;
 use core::fmt;
 
 /// Why nothing was done.
+///
+/// ```no_run
+/// use core::time::Duration;
+/// use reveille::{StopError, println, stop_machine, time::Deadline};
+///
+/// # fn example() {
+/// match stop_machine(Deadline::after(Duration::from_millis(50)), || { /* alone */ }) {
+///     Ok(()) => {}
+///     // Everybody goes on, and nothing was run.
+///     Err(StopError::TimedOut(missing)) => println!("{missing:?} did not come"),
+///     Err(error) => println!("{error}"),
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StopError {

@@ -21,6 +21,18 @@ use reveille_protocol::Job;
 ///
 /// [`StopError::TimedOut`]: some CPU did not come, or did not mask, before `deadline`: `f` did not run, and nobody waits
 /// any more. [`StopError::Busy`], [`StopError::WouldDeadlock`].
+///
+/// # Examples
+///
+/// ```no_run
+/// use core::time::Duration;
+/// use reveille::{stop_machine, time::Deadline};
+///
+/// # fn example() -> Result<(), reveille::StopError> {
+/// // While it runs, all other CPUs stand, with interrupts masked.
+/// let answer = stop_machine(Deadline::after(Duration::from_millis(50)), || 6 * 7)?;
+/// # Ok(()) }
+/// ```
 pub fn stop_machine<R, F: FnOnce() -> R>(deadline: impl Into<Deadline>, f: F) -> Result<R, StopError> {
     let deadline = deadline.into();
     // Goes after the lock: what it has captured may do anything as it is dropped, and wait for that lock.
@@ -60,6 +72,22 @@ pub(crate) fn stop_machine_locked<R, F: FnOnce() -> R>(
 /// # Panics
 ///
 /// If a CPU does not come to the end of `f`, for ten seconds (bootarg `stop_wait_ms`) after this one has.
+///
+/// # Examples
+///
+/// ```no_run
+/// use core::sync::atomic::{AtomicUsize, Ordering};
+/// use core::time::Duration;
+/// use reveille::{stop_machine_each, time::Deadline};
+///
+/// # fn example() -> Result<(), reveille::StopError> {
+/// let count = AtomicUsize::new(0);
+/// // Every CPU runs it, at one time.
+/// stop_machine_each(Deadline::after(Duration::from_millis(50)), |_cpu| {
+///     count.fetch_add(1, Ordering::Relaxed);
+/// })?;
+/// # Ok(()) }
+/// ```
 pub fn stop_machine_each<F: Fn(CpuId) + Sync>(deadline: impl Into<Deadline>, f: F) -> Result<(), StopError> {
     let deadline = deadline.into();
     let _lock = Lifecycle::lock(deadline)?;

@@ -7,7 +7,8 @@
 //! `lock_api::Mutex<RawMutex, T>` a [`Mutex`], with all that the crate has around a lock, such as guards of a part of the data. There is no lock for readers
 //! and writers.
 //!
-//! ```ignore
+//! ```no_run
+//! # #[cfg(feature = "lock_api")]
 //! static TABLE: lock_api::Mutex<reveille::sync::RawSpinLock, [u32; 8]> = lock_api::Mutex::new([0; 8]);
 //! ```
 
@@ -49,6 +50,17 @@ use word::{HwLockWord, Turnstile};
 /// A CPU that takes a lock which it holds already would wait for itself: that is a panic, at once. A lock that is waited for longer than the bootarg
 /// `lock_report_ms` says is reported, with who has it and where that CPU is; `lock_report=panic` makes a panic of that. At NMI level ([`nmi::on_each`](crate::nmi::on_each)) there are no locks: its holder may
 /// be what was interrupted.
+///
+/// ```no_run
+/// use reveille::sync::SpinLock;
+///
+/// # fn example() {
+/// static NAMES: SpinLock<[Option<&'static str>; 4]> = SpinLock::new([None; 4]);
+///
+/// // In a thread or a handler: interrupts are masked while it is held.
+/// NAMES.lock()[0] = Some("first");
+/// # }
+/// ```
 pub struct SpinLock<T: ?Sized> {
     turnstile: Turnstile,
     data: UnsafeCell<T>,
@@ -60,6 +72,18 @@ unsafe impl<T: ?Sized + Send> Sync for SpinLock<T> {}
 unsafe impl<T: ?Sized + Send> Send for SpinLock<T> {}
 
 /// The right to the data of a [`SpinLock`]; gives the lock back when dropped, then unmasks.
+///
+/// ```no_run
+/// use reveille::sync::{SpinGuard, SpinLock};
+///
+/// # fn example() {
+/// static COUNT: SpinLock<u64> = SpinLock::new(0);
+///
+/// let mut count: SpinGuard<'_, u64> = COUNT.lock();
+/// *count += 1;
+/// drop(count);
+/// # }
+/// ```
 #[must_use = "the lock is free again as soon as this is dropped"]
 pub struct SpinGuard<'a, T: ?Sized>(Held<Locked<'a, T>, masking::Masked>);
 
@@ -115,6 +139,12 @@ const fn free() -> Turnstile {
 
 impl<T> SpinLock<T> {
     /// A free lock.
+    ///
+    /// ```no_run
+    /// use reveille::sync::SpinLock;
+    ///
+    /// static COUNT: SpinLock<u64> = SpinLock::new(0);
+    /// ```
     pub const fn new(data: T) -> Self {
         Self { turnstile: free(), data: UnsafeCell::new(data) }
     }
@@ -127,6 +157,15 @@ impl<T: ?Sized> SpinLock<T> {
     ///
     /// At NMI level. If this CPU holds it already. If it has to wait on the CPU that has [stopped the others](crate::panic::stop_others()): whoever holds it does so
     /// for ever.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # fn example(queue: &reveille::sync::SpinLock<[u32; 4]>) {
+    /// let mut queue = queue.lock();
+    /// queue.rotate_left(1);
+    /// # }
+    /// ```
     pub fn lock(&self) -> SpinGuard<'_, T> {
         match self.lock_unless_stopped() {
             Some(guard) => guard,
@@ -149,6 +188,15 @@ impl<T: ?Sized> SpinLock<T> {
     }
 
     /// Takes the lock if it is free, before any that wait. At NMI level it never is.
+    ///
+    /// ```no_run
+    /// # fn example(statistics: &reveille::sync::SpinLock<u64>) {
+    /// // Where waiting is not worth it.
+    /// if let Some(mut statistics) = statistics.try_lock() {
+    ///     *statistics += 1;
+    /// }
+    /// # }
+    /// ```
     pub fn try_lock(&self) -> Option<SpinGuard<'_, T>> {
         let (masked, own) = masking::mask_below_nmi_here()?;
         Held::take(Locked(self), masked, own.owner, || is_free(&self.turnstile, own.owner)).map(SpinGuard)

@@ -23,6 +23,18 @@ use reveille_protocol::{Fairness, Owner, Seen};
 /// interrupt handlers, callbacks, or sections with interrupts masked: [`Mutex::lock`] panics there.
 ///
 /// [`Hold::Mutex`]: crate::hotplug::Hold::Mutex
+///
+/// ```no_run
+/// use reveille::sync::Mutex;
+///
+/// # fn example() {
+/// static TABLE: Mutex<[u32; 1024]> = Mutex::new([0; 1024]);
+///
+/// // In a thread, with interrupts open: those who wait take interrupts and calls meanwhile.
+/// let mut table = TABLE.lock();
+/// table.fill(7);
+/// # }
+/// ```
 pub struct Mutex<T: ?Sized> {
     turnstile: Turnstile,
     data: UnsafeCell<T>,
@@ -34,6 +46,18 @@ unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
 unsafe impl<T: ?Sized + Send> Send for Mutex<T> {}
 
 /// The right to the data of a [`Mutex`]; gives the lock back when dropped.
+///
+/// ```no_run
+/// use reveille::sync::MutexGuard;
+///
+/// # fn example(table: &reveille::sync::Mutex<[u32; 16]>) {
+/// fn sum(table: &MutexGuard<'_, [u32; 16]>) -> u32 {
+///     table.iter().sum()
+/// }
+///
+/// let all = sum(&table.lock());
+/// # }
+/// ```
 #[must_use = "the lock is free again as soon as this is dropped"]
 pub struct MutexGuard<'a, T: ?Sized> {
     lock: &'a Mutex<T>,
@@ -47,6 +71,12 @@ unsafe impl<T: ?Sized + Sync> Sync for MutexGuard<'_, T> {}
 
 impl<T> Mutex<T> {
     /// A free lock.
+    ///
+    /// ```no_run
+    /// use reveille::sync::Mutex;
+    ///
+    /// static TABLE: Mutex<[u32; 16]> = Mutex::new([0; 16]);
+    /// ```
     pub const fn new(data: T) -> Self {
         Self { turnstile: free(), data: UnsafeCell::new(data) }
     }
@@ -61,6 +91,14 @@ impl<T: ?Sized> Mutex<T> {
     /// without a [scheduler](crate::context::Scheduler); with one it may be another thread that does. If it has to wait on
     /// the CPU that has [stopped the others](crate::panic::stop_others()): whoever holds it does so for ever, as far as is known here; it may be
     /// a context that nobody has resumed.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # fn example(table: &reveille::sync::Mutex<[u32; 16]>) {
+    /// table.lock()[3] += 1;
+    /// # }
+    /// ```
     pub fn lock(&self) -> MutexGuard<'_, T> {
         assert!(!masking::is_masked(), "Mutex::lock() with interrupts masked or in interrupt context");
         if let Some(guard) = self.taken(Turnstile::try_take) {
@@ -84,6 +122,17 @@ impl<T: ?Sized> Mutex<T> {
     }
 
     /// Takes the lock if it is free, before any that wait. At NMI level it never is.
+    ///
+    /// ```no_run
+    /// use reveille::println;
+    ///
+    /// # fn example(table: &reveille::sync::Mutex<[u32; 16]>) {
+    /// match table.try_lock() {
+    ///     Some(mut table) => table[0] = 0,
+    ///     None => println!("somebody works on it"),
+    /// }
+    /// # }
+    /// ```
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         if masking::in_nmi() {
             return None;

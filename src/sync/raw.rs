@@ -11,6 +11,12 @@ use lock_api::GuardNoSend;
 /// any guard of this CPU is alive, in whatever order they end; `lock` panics at NMI level, where `try_lock` never gets it, and where
 /// it would have to wait for a CPU that was stopped. `unlock_fair` lets another that waits, and runs, have it first, for which it looks on for some microseconds where nobody
 /// waits. `is_locked` says how it was a moment ago.
+///
+/// ```no_run
+/// use reveille::sync::RawSpinLock;
+///
+/// static TABLE: lock_api::Mutex<RawSpinLock, [u32; 8]> = lock_api::Mutex::new([0; 8]);
+/// ```
 pub struct RawSpinLock(SpinLock<()>);
 
 // SAFETY: a `SpinLock` has one holder, and `lock` and `try_lock` keep its guard, by forgetting it, until `unlock`. A guard of `lock_api` stays on
@@ -58,6 +64,12 @@ unsafe impl lock_api::RawMutexFair for RawSpinLock {
 ///
 /// Everything that is said of a `Mutex` holds: it is for thread context, interrupts stay open while it is held, and the CPU that took it does
 /// not leave before it is given back, whichever CPU its context runs on then.
+///
+/// ```no_run
+/// use reveille::sync::RawMutex;
+///
+/// static TABLE: lock_api::Mutex<RawMutex, [u32; 8]> = lock_api::Mutex::new([0; 8]);
+/// ```
 pub struct RawMutex(Mutex<Option<&'static Area>>);
 
 // SAFETY: a `Mutex` has one holder, and `lock` and `try_lock` keep its guard, but for what is written down, until `unlock`. A guard of

@@ -11,7 +11,10 @@ use reveille_protocol::AlarmDue;
 ///
 /// For a [`percpu!`](crate::percpu!) variable, of which there may be any number:
 ///
-/// ```ignore
+/// ```no_run
+/// use core::time::Duration;
+/// use reveille::time::Alarm;
+///
 /// reveille::percpu! {
 ///     static TICK: Alarm = Alarm::new(tick);
 /// }
@@ -47,6 +50,15 @@ unsafe impl Sync for Alarm {}
 
 impl Alarm {
     /// One that belongs to no CPU yet, and is not set.
+    ///
+    /// ```no_run
+    /// use reveille::time::Alarm;
+    ///
+    /// reveille::percpu! {
+    ///     /// Of each CPU, for its own end of a time slice.
+    ///     static SLICE: Alarm = Alarm::new(|| { /* in interrupt context */ });
+    /// }
+    /// ```
     pub const fn new(handler: fn()) -> Self {
         Self {
             handler,
@@ -57,6 +69,12 @@ impl Alarm {
     }
 
     /// What it is set for; `None`: it is not. Certain on its CPU; from elsewhere good for a report.
+    ///
+    /// ```no_run
+    /// # fn example(alarm: &reveille::time::Alarm, at: reveille::time::Instant) {
+    /// let is_earlier = alarm.due().is_none_or(|due| at < due);
+    /// # }
+    /// ```
     pub fn due(&self) -> Option<Instant> {
         let due = self.due.due();
         (due != AlarmDue::<Hw>::NEVER).then_some(Instant::from_ticks(due))

@@ -16,6 +16,18 @@ impl Alarm {
     ///
     /// [`TimerError::NoTimer`], [`TimerError::Leaving`], [`TimerError::Nmi`], or [`TimerError::OtherCpu`] if it belongs to another CPU.
     /// Nothing has changed then.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use core::time::Duration;
+    /// use reveille::time::Instant;
+    ///
+    /// # fn example(alarm: &'static reveille::time::Alarm) -> Result<(), reveille::time::TimerError> {
+    /// let next = Instant::now() + Duration::from_micros(250);
+    /// alarm.set(next)?;
+    /// # Ok(()) }
+    /// ```
     pub fn set(&'static self, at: Instant) -> Result<(), TimerError> {
         if !has_timer() {
             return Err(TimerError::NoTimer);
@@ -34,6 +46,16 @@ impl Alarm {
     /// # Errors
     ///
     /// As [`Self::set`].
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use core::time::Duration;
+    ///
+    /// # fn example(alarm: &'static reveille::time::Alarm) -> Result<(), reveille::time::TimerError> {
+    /// alarm.after(Duration::from_millis(1))?;
+    /// # Ok(()) }
+    /// ```
     pub fn after(&'static self, delay: Duration) -> Result<(), TimerError> {
         self.set(Instant::now() + delay)
     }
@@ -44,6 +66,16 @@ impl Alarm {
     /// # Errors
     ///
     /// [`TimerError::Nmi`], or [`TimerError::OtherCpu`] if it belongs to another CPU.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # fn example(alarm: &'static reveille::time::Alarm) -> Result<(), reveille::time::TimerError> {
+    /// if !alarm.cancel()? {
+    ///     // It was not set, or its handler has begun.
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn cancel(&'static self) -> Result<bool, TimerError> {
         let (area, _masked) = self.here()?;
         let was_set = self.deadline().cancel();

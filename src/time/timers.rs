@@ -21,6 +21,19 @@ pub const TIMERS_PER_CPU: usize = 8;
 pub const TIMER_BYTES: usize = 48;
 
 /// Why a timer or an alarm was not set.
+///
+/// ```no_run
+/// use core::time::Duration;
+/// use reveille::time::{self, TimerError};
+///
+/// # fn example() {
+/// match time::after(Duration::from_millis(5), || { /* .. */ }) {
+///     Ok(timer) => drop(timer),
+///     Err(TimerError::Full) => { /* as many as there may be run already */ }
+///     Err(error) => panic!("no timer: {error}"),
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TimerError {
@@ -146,6 +159,17 @@ impl Timers {
 ///
 /// Dropping it lets the timer run; [`Timer::cancel`] stops it. It may be handed to another CPU, and still is a timer of the one that set
 /// it.
+///
+/// ```no_run
+/// use core::time::Duration;
+/// use reveille::{println, time};
+///
+/// # fn example() -> Result<(), reveille::time::TimerError> {
+/// let timer = time::after(Duration::from_millis(100), || println!("no answer in time"))?;
+/// // The answer is there. Any CPU may do this.
+/// let was_early_enough = timer.cancel();
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct Timer {
     timer: TimerUse,
@@ -163,6 +187,17 @@ pub struct Timer {
 /// # Errors
 ///
 /// [`TimerError::Full`], [`TimerError::NoTimer`], [`TimerError::Leaving`] or [`TimerError::Nmi`]; `f` is dropped then.
+///
+/// # Examples
+///
+/// ```no_run
+/// use core::time::Duration;
+/// use reveille::{println, time};
+///
+/// # fn example() -> Result<(), reveille::time::TimerError> {
+/// time::after(Duration::from_secs(1), || println!("a second has passed"))?;
+/// # Ok(()) }
+/// ```
 pub fn after<F: FnOnce() + Send + 'static>(delay: Duration, f: F) -> Result<Timer, TimerError> {
     if !has_timer() {
         return Err(TimerError::NoTimer);
@@ -184,6 +219,14 @@ pub fn after<F: FnOnce() + Send + 'static>(delay: Duration, f: F) -> Result<Time
 impl Timer {
     /// Stops the timer, from any CPU and in any context. `true`: it will not run, and its closure was dropped, here; `false`: it has run,
     /// or is just running.
+    ///
+    /// ```no_run
+    /// # fn example(timer: reveille::time::Timer) {
+    /// if timer.cancel() {
+    ///     // Its closure never runs, and has been dropped.
+    /// }
+    /// # }
+    /// ```
     pub fn cancel(self) -> bool {
         // What it captured is dropped as in a handler, in whose place it would have been.
         let _masked = masking::mask();
@@ -200,6 +243,17 @@ impl Timer {
     /// # Errors
     ///
     /// [`TimerError::OtherCpu`] on another CPU than the one that has set it, and [`TimerError::Nmi`]. It is set as before then.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use core::time::Duration;
+    ///
+    /// # fn example(timer: &reveille::time::Timer) -> Result<(), reveille::time::TimerError> {
+    /// // A sign of life: the time begins anew.
+    /// let was_set = timer.set_again(Duration::from_secs(5))?;
+    /// # Ok(()) }
+    /// ```
     pub fn set_again(&self, delay: Duration) -> Result<bool, TimerError> {
         let Some(_masked) = masking::mask_below_nmi() else { return Err(TimerError::Nmi) };
         let area = area::current();

@@ -16,6 +16,16 @@ impl Console<'_> {
     ///
     /// # Errors
     /// What is wrong with it, in a few words.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reveille_machine::Console;
+    ///
+    /// assert!(Console::by_hand("pl011,0x9000000").is_ok());
+    /// assert!(Console::by_hand("uart8250,mmio32,0xfe215040,115200n8").is_ok());
+    /// assert!(Console::by_hand("teletype,0x9000000").is_err());
+    /// ```
     pub const fn by_hand(text: &str) -> Result<Self, &'static str> {
         let (model, rest) = first_word(text.as_bytes());
         let (mut word, rest) = first_word(rest);
