@@ -114,6 +114,7 @@ EXTRA_TOOLS=(
     miri
     cargo-mutants=27.1.0
     cargo-llvm-cov=0.9.1
+    mdbook=0.5.4
     perfetto=1.1.1
 )
 
