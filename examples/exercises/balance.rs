@@ -14,7 +14,7 @@ reveille::entry!(main);
 
 /// What each account has at first.
 const START: u64 = 1000;
-const LOOKS: u64 = 100;
+const LOOKS: u64 = 20;
 
 reveille::percpu! {
     static ACCOUNT: AtomicU64 = AtomicU64::new(START);
