@@ -3,6 +3,7 @@
 
 # names ADDRESS FUNCTION: of an image that was loaded there scripts/symbolize finds this function on the console.
 expect_names() {
+    # shellcheck disable=SC2154 # set for expectations
     "$ROOT/scripts/symbolize" --image "$1" "$image_stage" "$CONSOLE" >"$DIR/named" || fail 'scripts/symbolize fails'
     grep -qF " $2 at " "$DIR/named" || {
         cat -- "$DIR/named"
@@ -13,14 +14,15 @@ expect_names() {
 # The links of all pages, the chapters of docs/, the code that these show and the names that they say to type; and of each of these one that
 # is wrong is found.
 pages() {
-    local script=$ROOT/scripts/lib/pages.py copy=$DIR/copy rc=0 file
+    local script=$ROOT/scripts/lib/pages.py copy=$DIR/copy rc=0
     python3 "$script" "$ROOT"
     rm -rf -- "$copy"
     mkdir -p -- "$copy"
     # What the pages lead to may be left out: then each link is one that is wrong.
     (cd -- "$ROOT" && cp -r --parents -- docs README.md Cargo.toml embassy/Cargo.toml examples scripts/test.d tests/models/tests "$copy")
     python3 "$script" "$copy" >"$DIR/before" || true
-    cd -- "$copy/docs"
+    cd -- "$copy/docs" || exit
+    # shellcheck disable=SC2016 # backticks of Markdown
     printf '%s\n' '[a](nowhere.md), [b](#no-such-heading), [c](memory.md#the-race), `[d](in-code.md)`' '' '# Twice' '' '# Twice' '' \
         '[e](#twice-1), [f](#twice-2), [g](https://example.org/nowhere.md).' '' '    scripts/model --mutants no_such_bug' '' \
         '    scripts/run --cpus 2 no_such_example' '' '`gate::no_such_model`, `gate::one_reporter`, `exercise/no-such-case`' \
