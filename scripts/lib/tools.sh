@@ -116,6 +116,7 @@ EXTRA_TOOLS=(
     msrv
     cargo-mutants=27.1.0
     cargo-llvm-cov=0.9.1
+    mdbook=0.5.4
     perfetto=1.1.1
     cargo-hack=0.6.46
     cargo-deny=0.20.2
