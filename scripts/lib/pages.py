@@ -109,6 +109,9 @@ def names(root):
         for path in root.glob("tests/models/tests/*.rs")
         for name in re.findall(r"^fn (\w+)\(", path.read_text(), re.M)
     }
+    # A room of the runtime may have the name of a file of models.
+    files = {model.split("::")[0] for model in models}
+    models |= {name for name in re.findall(r"`(\w+::\w+)`", (root / "docs/soundness.md").read_text()) if name.split("::")[0] in files}
     bugs = re.findall(r"^\| (\w+) \|", (root / "docs/mutants.md").read_text(), re.M)
     cases = set()
     for path in root.glob("scripts/test.d/*.cases"):

@@ -110,7 +110,7 @@ check docs/examples examples
 # All of them are compiled for the machine; and one that is wrong fails.
 compiled_examples() {
     local count
-    run_cargo test --doc -p reveille --features heap,lock_api --target "$DEFAULT_TARGET" >"$DIR/runtime" || { cat -- "$DIR/runtime"; fail 'an example does not compile'; }
+    run_cargo test --doc -p reveille --features heap,lock_api,trace --target "$DEFAULT_TARGET" >"$DIR/runtime" || { cat -- "$DIR/runtime"; fail 'an example does not compile'; }
     run_cargo test --doc -p reveille-embassy --target "$DEFAULT_TARGET" >"$DIR/embassy" || { cat -- "$DIR/embassy"; fail 'an example does not compile'; }
     count=$(sed -nE 's/^test result: ok\. ([0-9]+) passed; 0 failed; 0 ignored;.*/\1/p' "$DIR/runtime" "$DIR/embassy" | awk '{ sum += $1 } END { print sum }')
     ((count >= 250)) || fail "only ${count:-0} examples were compiled"

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Checks of what users get from a registry: the packages, their documentation, and what they promise of versions and features.
 
-readonly PUBLISHED=(reveille-protocol reveille-machine reveille reveille-embassy)
+readonly PUBLISHED=(reveille-build reveille-protocol reveille-machine reveille reveille-embassy)
 
 published_options() {
     local package

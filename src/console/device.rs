@@ -1,8 +1,8 @@
 //! The UART that is the console.
 
 use super::early::early;
-use super::uart::Uart;
-use crate::{dt, gate, memory};
+use super::uart::{self, Uart};
+use crate::{dt, gate};
 use core::sync::atomic::{AtomicU8, Ordering};
 use reveille_machine::VirtioMemory;
 use spin::Once;
@@ -41,17 +41,11 @@ pub(crate) fn give_up_if_busy() {
 pub(crate) fn init(console: &dt::Console<'_>) -> Result<(), &'static str> {
     let begin = || {
         if console.kind.is_in_memory() {
-            map(console)?;
+            uart::map(console)?;
         }
         Uart::new(console, &MEMORY)
     };
     UART.try_call_once(begin).map(|_| ())
-}
-
-/// Maps the registers of `console`.
-pub(super) fn map(console: &dt::Console<'_>) -> Result<(), &'static str> {
-    let mapped = memory::map_device(console.registers.base, console.registers.size.max(1));
-    mapped.map_err(|_| "its registers cannot be mapped")
 }
 
 /// Where its registers are.
@@ -63,7 +57,7 @@ pub(crate) fn base() -> Option<u64> {
 /// From now on, or no longer, it is never ready, as far as anybody can read.
 #[cfg(feature = "fault-injection")]
 pub(crate) fn never_ready(never: bool) {
-    super::uart::never_ready(never);
+    uart::never_ready(never);
 }
 
 /// Sends one piece of text, whoever may be sending another.

@@ -1,7 +1,6 @@
 //! UARTs that are named by hand: when the image is built, or by a bootarg.
 
-use super::device;
-use super::uart::Uart;
+use super::uart::{self, Uart};
 use crate::arch;
 use crate::dt;
 use reveille_machine::VirtioMemory;
@@ -56,7 +55,7 @@ pub(crate) unsafe fn answers(console: &dt::Console<'_>) -> Result<(), &'static s
         return Ok(());
     }
     let base = console.registers.base;
-    device::map(console)?;
+    uart::map(console)?;
     let (offset, width) = console.kind.state_register();
     // SAFETY: mapped just now; alone and masked (the caller's). The base is a multiple of 4, and what is read is a register that a console
     // reads all the time, or, if whoever named it is wrong, nothing that anybody else has.

@@ -2,6 +2,7 @@
 
 use crate::arch::{cache, mmio, regs};
 use crate::clock::HardwareLimit;
+use crate::memory;
 #[cfg(feature = "fault-injection")]
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
@@ -19,6 +20,12 @@ static NEVER_READY: AtomicBool = AtomicBool::new(false);
 #[cfg(feature = "fault-injection")]
 pub(super) fn never_ready(never: bool) {
     NEVER_READY.store(never, Ordering::Relaxed);
+}
+
+/// Maps the registers of `console`, which are in memory.
+pub(super) fn map(console: &Console<'_>) -> Result<(), &'static str> {
+    let mapped = memory::map_device(console.registers.base, console.registers.size.max(1));
+    mapped.map_err(|_| "its registers cannot be mapped")
 }
 
 /// The registers of the console, mapped.

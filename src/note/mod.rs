@@ -50,6 +50,12 @@ macro_rules! note {
 pub(crate) use note;
 
 /// Notes something of the application's, with the cargo feature `trace`. Without it nothing: the value is not evaluated.
+///
+/// ```no_run
+/// # fn example(queue: &[u64]) {
+/// reveille::trace!("queue length", queue.len());
+/// # }
+/// ```
 #[cfg(not(feature = "trace"))]
 #[macro_export]
 macro_rules! trace {

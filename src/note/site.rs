@@ -1,6 +1,18 @@
 //! Where something is noted, and what.
 
 /// What a record is to whoever draws it.
+///
+/// ```no_run
+/// use reveille::trace::{Event, Shape};
+///
+/// # fn example(event: &Event, depth: &mut usize) {
+/// match event.shape() {
+///     Shape::Begin => *depth += 1,
+///     Shape::End => *depth = depth.saturating_sub(1),
+///     Shape::Instant => {}
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Shape {
@@ -13,6 +25,16 @@ pub enum Shape {
 }
 
 /// What the value of a record is.
+///
+/// ```no_run
+/// use reveille::trace::{Event, Record, Value};
+///
+/// # fn example(event: &Event, record: Record) {
+/// if event.value() == Value::Interrupt {
+///     reveille::println!("interrupt {}", record.value);
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Value {
@@ -34,7 +56,16 @@ pub enum Value {
     From = b'f',
 }
 
-/// What is noted at a site. `repr(C)`, as it is read from memory cores too.
+/// What is noted at a site.
+///
+/// ```no_run
+/// # fn example(record: reveille::trace::Record) {
+/// if let Some(event) = reveille::trace::event(record.site) {
+///     reveille::println!("{} {:?}", event.name(), event.shape());
+/// }
+/// # }
+/// ```
+// `repr(C)`, as it is read from memory cores too.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Event {
@@ -50,9 +81,61 @@ impl Event {
     pub const fn new(name: &'static str, shape: Shape, value: Value) -> Self {
         Self { name, shape, value }
     }
+
+    /// Its name.
+    ///
+    /// ```no_run
+    /// # fn example(event: &reveille::trace::Event) {
+    /// let is_idle = event.name() == "idle";
+    /// # }
+    /// ```
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Whether something begins, ends or happens.
+    ///
+    /// ```no_run
+    /// # fn example(event: &reveille::trace::Event) {
+    /// let is_moment = event.shape() == reveille::trace::Shape::Instant;
+    /// # }
+    /// ```
+    #[must_use]
+    pub const fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// What its value is.
+    ///
+    /// ```no_run
+    /// # fn example(event: &reveille::trace::Event) {
+    /// let has_cpu = event.value() == reveille::trace::Value::Cpu;
+    /// # }
+    /// ```
+    #[must_use]
+    pub const fn value(&self) -> Value {
+        self.value
+    }
 }
 
 /// What [`trace!`](crate::trace!) takes: a whole number, a `bool`, or a pointer.
+///
+/// ```no_run
+/// use reveille::trace::Traced;
+///
+/// struct Celsius(i16);
+///
+/// impl Traced for Celsius {
+///     fn bits(self) -> u64 {
+///         self.0.bits()
+///     }
+/// }
+///
+/// # fn example(now: Celsius) {
+/// reveille::trace!("temperature", now);
+/// # }
+/// ```
 pub trait Traced {
     /// As 64 bits; signs are extended.
     fn bits(self) -> u64;

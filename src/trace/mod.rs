@@ -9,11 +9,15 @@
 //! While nobody traces a site costs one NOP ([static keys](crate::static_key!)), and without the feature nothing. A record takes at most
 //! 20 instructions, its site included (`scripts/bench`; more in an image with the feature `el2`, which looks up where it runs).
 //!
-//! ```ignore
+//! ```no_run
+//! use reveille::trace::{self, Mode};
+//!
+//! # fn example(queue: &[u64]) -> Result<(), reveille::patch::PatchError> {
 //! trace::start(Mode::Overwrite)?;
 //! reveille::trace!("queue length", queue.len());
 //! trace::stop()?;
 //! trace::dump();
+//! # Ok(()) }
 //! ```
 //!
 //! `scripts/trace EXAMPLE` does all that from outside, with the bootarg `reveille.trace` (`overwrite` or `drop`): tracing begins before
@@ -47,6 +51,15 @@ const GATHER: Duration = Duration::from_secs(10);
 /// # Errors
 ///
 /// A [`PatchError`], as for [`Batch::apply`]: nobody traces then.
+///
+/// ```no_run
+/// use reveille::trace::{self, Mode};
+///
+/// # fn example() -> Result<(), reveille::patch::PatchError> {
+/// // The first of everything is wanted, not the last.
+/// trace::start(Mode::Drop)?;
+/// # Ok(()) }
+/// ```
 pub fn start(mode: Mode) -> Result<(), PatchError> {
     let deadline = Deadline::after(GATHER);
     let lock = Lifecycle::lock(deadline).map_err(StopError::from)?;
@@ -61,12 +74,30 @@ pub fn start(mode: Mode) -> Result<(), PatchError> {
 /// # Errors
 ///
 /// A [`PatchError`], as for [`Batch::apply`]: nothing has changed then.
+///
+/// ```no_run
+/// use reveille::{println, trace};
+///
+/// # fn example() -> Result<(), reveille::patch::PatchError> {
+/// trace::stop()?;
+/// for cpu in reveille::cpu::possible() {
+///     let count = trace::read(cpu, |_| ());
+///     println!("cpu {cpu}: {} records of {}", count.read, count.noted);
+/// }
+/// # Ok(()) }
+/// ```
 pub fn stop() -> Result<(), PatchError> {
     Batch::new().disable(&TRACING).apply()?;
     Ok(())
 }
 
 /// Whether somebody traces. As [`start`] and [`stop`] have left it last.
+///
+/// ```no_run
+/// # fn example() {
+/// reveille::println!("tracing is {}", if reveille::trace::is_on() { "on" } else { "off" });
+/// # }
+/// ```
 #[must_use]
 pub fn is_on() -> bool {
     TRACING.key().is_enabled()
@@ -77,17 +108,55 @@ pub fn is_on() -> bool {
 /// While somebody traces `cpu` goes on: what it overwrites meanwhile is counted as [`Count::overwritten`] or [`Count::unfinished`], and no
 /// record is ever made of parts of two. Records come in the order in which their CPU began with them; one that an interrupt came into has
 /// an earlier time than those of the interrupt, which stand before or behind it.
+///
+/// ```no_run
+/// use reveille::{cpu, println, trace};
+///
+/// # fn example() {
+/// let count = trace::read(cpu::current(), |record| {
+///     println!("{}: {} {:#x}", record.time, trace::name(record.site).unwrap_or("?"), record.value);
+/// });
+/// println!("{} were dropped", count.dropped);
+/// # }
+/// ```
 pub fn read(cpu: CpuId, each: impl FnMut(Record)) -> Count {
     unroll::read(area::of(cpu), each)
 }
 
 /// The name of what is noted at a site, as [`Record::site`] has it.
+///
+/// ```no_run
+/// # fn example(record: reveille::trace::Record) {
+/// let is_mine = reveille::trace::name(record.site) == Some("queue length");
+/// # }
+/// ```
 #[must_use]
 pub fn name(site: u32) -> Option<&'static str> {
-    note::sites().iter().find(|entry| entry.site() == site).map(|entry| entry.event().name)
+    event(site).map(Event::name)
+}
+
+/// What is noted at a site, as [`Record::site`] has it.
+///
+/// ```no_run
+/// use reveille::trace::{self, Shape};
+///
+/// # fn example(record: trace::Record) {
+/// let begins = trace::event(record.site).is_some_and(|event| event.shape() == Shape::Begin);
+/// # }
+/// ```
+#[must_use]
+pub fn event(site: u32) -> Option<&'static Event> {
+    note::sites().iter().find(|entry| entry.site() == site).map(|entry| entry.event())
 }
 
 /// Writes what all CPUs have noted to the console, in lines that `scripts/trace --log` reads. As [`print!`](crate::print!), line by line.
+///
+/// ```no_run
+/// # fn example() -> Result<(), reveille::patch::PatchError> {
+/// reveille::trace::stop()?;
+/// reveille::trace::dump();
+/// # Ok(()) }
+/// ```
 pub fn dump() {
     unroll::dump(console::print);
 }
@@ -114,6 +183,15 @@ pub(crate) fn init(args: BootArgs<'_>) {
 ///
 /// From any context. The value is a whole number, a `bool` or a pointer ([`trace::Traced`](crate::trace::Traced)), and is not evaluated while nobody
 /// traces; nor is it, or anything, without the cargo feature `trace`, where the macro is there all the same.
+///
+/// ```no_run
+/// use reveille::trace;
+///
+/// # fn example(queue: &[u64]) {
+/// trace!("woken");
+/// trace!("queue length", queue.len());
+/// # }
+/// ```
 #[macro_export]
 macro_rules! trace {
     ($name:literal) => {
