@@ -6,7 +6,7 @@
 expect_lock_named() {
     local word=$1 lock=$2 address function from=0 at
     shift 2
-    "$ROOT/scripts/symbolize" "$image_stage" "$CONSOLE" >"$DIR/named" 2>"$DIR/err" || fail 'scripts/symbolize fails'
+    "$ROOT/scripts/symbolize" "${image_stage:?}" "$CONSOLE" >"$DIR/named" 2>"$DIR/err" || fail 'scripts/symbolize fails'
     address=$(grep -oEm 1 "the lock at 0x[0-9a-f]+ is taken $word" "$DIR/named" | grep -oE '0x[0-9a-f]+') || fail 'no lock is named'
     grep -qE "^    $address +$lock\$" "$DIR/named" || fail "$address is not named $lock"
     for function in "$@"; do
