@@ -14,13 +14,13 @@ check_core() {
 # Boot options and what they come to, for those below: the boot CPU panics, and all others have known registers.
 CORE_WORDS=(--append 'case=panic others=registers stop_ms=20000 nmi_ms=20000')
 
-# log_with_dump ELF CPUS OPTION..: the console of a panic, with a dump in it, is in $DIR/log.
+# log_with_dump ELF CPUS OPTION..: the console of a panic, with a dump in it, is in $DIR/dump.
 log_with_dump() {
     local elf=$1 cpus=$2
     shift 2
     ends_with 101 "$ROOT/scripts/runner" "$elf" "$@" --cpus "$cpus" --timeout 190 "${CORE_WORDS[@]}" --append reveille.core=console
-    mv -- "$DIR/stdout" "$DIR/log"
-    say "the dump: $(sed -n '/^-----BEGIN/,/^-----END/p' "$DIR/log" | wc -c) characters"
+    mv -- "$DIR/stdout" "$DIR/dump"
+    say "the dump: $(sed -n '/^-----BEGIN/,/^-----END/p' "$DIR/dump" | wc -c) characters"
 }
 
 # core_of_log CPUS FEATURES OPTION..
@@ -29,7 +29,7 @@ core_of_log() {
     elf=$(staged 'test' crash "$DEFAULT_TARGET" "$2")
     shift 2
     log_with_dump "$elf" "$cpus" "$@"
-    ends_with 0 "$ROOT/scripts/core" --from "$DIR/log" --image "$elf" --output "$DIR/core"
+    ends_with 0 "$ROOT/scripts/core" --from "$DIR/dump" --image "$elf" --output "$DIR/core"
     check_core "$elf" "$DIR/core" "CPUS = $cpus; REPORTER = 0; PLANTED = True"
 }
 
@@ -38,40 +38,42 @@ core_of_bad_logs() {
     local elf begin end core=$ROOT/scripts/core
     core_of_log 4 '' "$@"
     elf=$(staged 'test' crash "$DEFAULT_TARGET" '')
-    begin=$(grep -n '^-----BEGIN' "$DIR/log" | cut -d : -f 1)
-    end=$(grep -n '^-----END' "$DIR/log" | cut -d : -f 1)
+    begin=$(grep -n '^-----BEGIN' "$DIR/dump" | cut -d : -f 1)
+    end=$(grep -n '^-----END' "$DIR/dump" | cut -d : -f 1)
     # Cut off in the middle.
-    head -n $(((begin + end) / 2)) "$DIR/log" >"$DIR/cut"
+    head -n $(((begin + end) / 2)) "$DIR/dump" >"$DIR/cut"
     ends_with 3 "$core" --from "$DIR/cut" --image "$elf" --output "$DIR/core"
     grep -qF "$DIR/cut: the dump that begins in line $begin has no end" "$DIR/stderr" || fail 'it does not say that the end is missing'
     check_core "$elf" "$DIR/core" 'CPUS = 4; REPORTER = 0; LOST = True'
     # One letter is another.
-    sed "$((end - 3))s/[A-Z]/_/" "$DIR/log" >"$DIR/letter"
+    sed "$((end - 3))s/[A-Z]/_/" "$DIR/dump" >"$DIR/letter"
     ends_with 3 "$core" --from "$DIR/letter" --image "$elf" --output "$DIR/core"
     grep -qF "$DIR/letter:$((end - 3)): it is no line of a dump" "$DIR/stderr" || fail 'it does not name the line'
-    sed "$((end - 3))y/ABCDEFGHIJKLMNOPQRSTUVWXYZ/BCDEFGHIJKLMNOPQRSTUVWXYZA/" "$DIR/log" >"$DIR/letter"
+    sed "$((end - 3))y/ABCDEFGHIJKLMNOPQRSTUVWXYZ/BCDEFGHIJKLMNOPQRSTUVWXYZA/" "$DIR/dump" >"$DIR/letter"
     ends_with 3 "$core" --from "$DIR/letter" --image "$elf" --output "$DIR/core"
     grep -qF "$DIR/letter:$((end - 3)): its checksum is wrong" "$DIR/stderr" || fail 'it does not name the line'
     # A line is missing.
-    sed "$((end - 3))d" "$DIR/log" >"$DIR/lost"
+    sed "$((end - 3))d" "$DIR/dump" >"$DIR/lost"
     ends_with 3 "$core" --from "$DIR/lost" --image "$elf" --output "$DIR/core"
     grep -qF "$DIR/lost:$((end - 3)): 1 lines are missing before it" "$DIR/stderr" || fail 'it does not say what is missing'
     # Without the dump there are the registers of the report; as last words, too.
-    sed "$begin,${end}d; s/^/| /" "$DIR/log" >"$DIR/words"
+    sed "$begin,${end}d; s/^/| /" "$DIR/dump" >"$DIR/words"
     ends_with 3 "$core" --from "$DIR/words" --image "$elf" --output "$DIR/core"
     check_core "$elf" "$DIR/core" 'CPUS = 4; REPORTER = 0; PLANTED = True; MEMORY = False'
     # What is no use at all.
-    sed "$((begin + 1))d" "$DIR/log" >"$DIR/first"
+    sed "$((begin + 1))d" "$DIR/dump" >"$DIR/first"
     refused "of the dump in line $begin of '.*' the first line is lost, which says what it is of" \
         "$core" --from "$DIR/first" --image "$elf" --output "$DIR/core"
     printf 'nothing\n' >"$DIR/nothing"
     refused "has neither a dump nor the report of a panic" "$core" --from "$DIR/nothing" --output "$DIR/core"
     refused "cannot read '/nonexistent'" "$core" --from /nonexistent
-    refused "--image: '$DIR/nothing' is not an ELF" "$core" --from "$DIR/log" --image "$DIR/nothing"
-    refused "the machine ran build [0-9a-f]{16}, but '.*' is build" \
-        "$core" --from "$DIR/log" --image "$(staged example roll_call)" --output "$DIR/core"
-    refused "--output: '/nonexistent/core' is no place for a file" "$core" --from "$DIR/log" --output /nonexistent/core
-    refused "what is 'roll_call'\? --from makes the core of a log" "$core" --from "$DIR/log" roll_call
+    refused "--image: '$DIR/nothing' is not an ELF" "$core" --from "$DIR/dump" --image "$DIR/nothing"
+    # The same image, but for a word of its text.
+    cp -- "$elf" "$DIR/other"
+    printf '\0\0\0\0' | dd of="$DIR/other" bs=4 seek=$((0x20000 / 4)) conv=notrunc status=none
+    refused "the machine ran build [0-9a-f]{16}, but '.*' is build" "$core" --from "$DIR/dump" --image "$DIR/other" --output "$DIR/core"
+    refused "--output: '/nonexistent/core' is no place for a file" "$core" --from "$DIR/dump" --output /nonexistent/core
+    refused "what is 'roll_call'\? --from makes the core of a log" "$core" --from "$DIR/dump" roll_call
     refused "no example 'no_such'" "$core" no_such
     refused "--print: not here" "$core" --print
 }
@@ -107,8 +109,8 @@ core_from() {
     elf=$(staged 'test' crash "$DEFAULT_TARGET" "$4")
     shift 4
     ends_with 101 "$ROOT/scripts/runner" "$elf" "$@" --timeout 190 --append "case=$case stop_ms=20000 reveille.core=console"
-    mv -- "$DIR/stdout" "$DIR/log"
-    ends_with 0 "$ROOT/scripts/core" --from "$DIR/log" --image "$elf" --output "$DIR/core"
+    mv -- "$DIR/stdout" "$DIR/dump"
+    ends_with 0 "$ROOT/scripts/core" --from "$DIR/dump" --image "$elf" --output "$DIR/core"
     timeout -k 5 200 gdb-multiarch -q --batch "$elf" "$DIR/core" -x "$ROOT/scripts/gdb/reveille.py" -ex 'info threads' -ex bt \
         >"$DIR/gdb" 2>&1 </dev/null || true
     cat -- "$DIR/gdb"
@@ -131,8 +133,8 @@ nested_dump() {
     elf=$(staged 'test' crash "$DEFAULT_TARGET" '')
     ends_with 101 "$ROOT/scripts/runner" "$elf" --icount --timeout 190 --append 'case=twice reveille.core=console'
     grep -q '^panic while a panic was reported: ' "$DIR/stdout" || fail 'it did not fail twice'
-    mv -- "$DIR/stdout" "$DIR/log"
-    ends_with 0 "$ROOT/scripts/core" --from "$DIR/log" --image "$elf" --output "$DIR/core"
+    mv -- "$DIR/stdout" "$DIR/dump"
+    ends_with 0 "$ROOT/scripts/core" --from "$DIR/dump" --image "$elf" --output "$DIR/core"
 }
 check core/panic/twice --full nested_dump
 
