@@ -23,7 +23,7 @@ use reveille_protocol::{TraceCount, TraceRecord};
 /// frequency, Hz; the binary logarithm of the slots of a ring; the sites, from here to there; from a
 /// head to the affinity of its CPU.
 #[unsafe(export_name = "reveille_trace")]
-static LAYOUT: [AtomicU64; 11] = [const { AtomicU64::new(0) }; 10];
+static LAYOUT: [AtomicU64; 11] = [const { AtomicU64::new(0) }; 11];
 const VERSION: u64 = 1;
 
 /// Says where the rings are. By the boot CPU, once.
