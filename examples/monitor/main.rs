@@ -8,6 +8,8 @@
 
 mod line;
 mod screen;
+#[cfg(feature = "trace")]
+mod timeline;
 mod top;
 
 use core::fmt;
@@ -39,6 +41,9 @@ down N       takes CPU N down
 call N       calls CPU N and waits
 top [S]      who is how busy, with how many interrupts and calls, every S seconds until a key
 load P       the other CPUs compute and call each other for P % of their time; 0 ends it
+trace on|off the CPUs note what they do, in an image with the feature trace
+trace [N]    the last N things that they noted
+timeline [M] what each did in the last M milliseconds, a character for a moment
 storm S      calls and posts from here to all CPUs for S seconds, or until a key
 bench        what a call and a stop-machine cost here, in ticks of the counter
 key on|off   patches a static key, which call and storm ask
@@ -83,6 +88,8 @@ enum Refused<'a> {
     NotANumber(&'a str),
     NotOnOrOff(&'a str),
     TooManyPercent(usize),
+    #[cfg(not(feature = "trace"))]
+    NoTrace,
     NoSuchCpu(usize),
     NoSuchNode(&'a str),
     Hotplug(hotplug::HotplugError),
@@ -100,6 +107,8 @@ impl fmt::Display for Refused<'_> {
             Self::NotANumber(word) => write!(f, "{word}: not a number"),
             Self::NotOnOrOff(word) => write!(f, "{word}: neither on nor off"),
             Self::TooManyPercent(percent) => write!(f, "{percent}: more than 100 %"),
+            #[cfg(not(feature = "trace"))]
+            Self::NoTrace => f.write_str("this image was built without the feature trace"),
             Self::NoSuchCpu(cpu) => {
                 write!(f, "there is no cpu {cpu}; the last one is {}", cpu::possible().len() - 1)
             }
@@ -155,6 +164,11 @@ fn run<'a>(system: &'static System, started: Instant, line: &'a str) -> Result<(
                 (cpus, _) => println!("{cpus} CPUs are busy for {percent} % of their time"),
             }
             Ok(())
+        }
+        "trace" => trace(words),
+        "timeline" => {
+            let back = if words.clone().next().is_some() { number(words, "")? } else { 10 };
+            timeline(Duration::from_millis(back.clamp(1, 10_000) as u64))
         }
         "storm" => storm(number(words, "the number of seconds")?),
         "bench" => end(words).and_then(|()| bench()),
@@ -290,6 +304,44 @@ fn key(mut words: SplitAsciiWhitespace<'_>) -> Result<(), Refused<'_>> {
     };
     println!("{} sites patched", patched.map_err(Refused::Patch)?);
     Ok(())
+}
+
+#[cfg(feature = "trace")]
+fn trace(mut words: SplitAsciiWhitespace<'_>) -> Result<(), Refused<'_>> {
+    use reveille::trace::{self, Mode};
+    match words.clone().next() {
+        Some("on") => {
+            words.next();
+            end(words)?;
+            trace::start(Mode::Overwrite).map_err(Refused::Patch)
+        }
+        Some("off") => {
+            words.next();
+            end(words)?;
+            trace::stop().map_err(Refused::Patch)
+        }
+        Some(_) => number(words, "").map(timeline::records),
+        None => {
+            timeline::records(20);
+            Ok(())
+        }
+    }
+}
+
+#[cfg(feature = "trace")]
+fn timeline(back: Duration) -> Result<(), Refused<'static>> {
+    timeline::timeline(back);
+    Ok(())
+}
+
+#[cfg(not(feature = "trace"))]
+fn trace(_: SplitAsciiWhitespace<'_>) -> Result<(), Refused<'_>> {
+    Err(Refused::NoTrace)
+}
+
+#[cfg(not(feature = "trace"))]
+fn timeline(_: Duration) -> Result<(), Refused<'static>> {
+    Err(Refused::NoTrace)
 }
 
 fn node<'a>(system: &'static System, path: &'a str) -> Result<(), Refused<'a>> {

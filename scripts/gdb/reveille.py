@@ -345,6 +345,101 @@ class Calls(gdb.Command):
         return found[::-1]
 
 
+class Rings:
+    """Where what the CPUs have noted is (docs/trace.md, "In a memory core")."""
+
+    WORDS = 11
+
+    def __init__(self):
+        at = linked("reveille_trace")
+        if at is None:
+            raise gdb.GdbError("the image was built without the feature `trace`")
+        words = struct.unpack(f"<{self.WORDS}Q", read(at, 8 * self.WORDS))
+        if words[0] != 1:
+            raise gdb.GdbError("nothing is noted yet: the image has not got that far")
+        self.slots, self.size, self.count, self.heads, self.distance, self.frequency, self.log = words[1:8]
+        self.sites, self.sites_end = words[8:10]
+
+    def events(self):
+        """Name, shape and kind of value of each site."""
+        found = {}
+        for at in range(self.sites, self.sites_end, 8):
+            site, event = struct.unpack("<ii", read(at, 8))
+            name, size, kind = struct.unpack("<QQH", read(at + 4 + event, 18))
+            text = read(name, min(size, 200)).decode(errors="replace")
+            found[at + site & 0xFFFFFFFF] = text, chr(kind & 0xFF), chr(kind >> 8)
+        return found
+
+    def records(self, cpu):
+        """What a CPU has noted, the oldest first: time, site and value; and how many records there are no longer, or not whole."""
+        head, limit, slots, first = struct.unpack("<4Q", read(self.heads + cpu * self.distance, 32))
+        step, lap = 1 << 32 - self.log, 1 << 32
+        end = min(head, max(limit, first))
+        begin = end - lap if end - first > lap else first
+        lost, found = (head - end + begin - first) // step, []
+        if end == begin:
+            return found, lost
+        data = read(slots, self.size)
+        for number in range(begin, end, step):
+            slot = number >> 32 - self.log & (1 << self.log) - 1
+            words = struct.unpack_from("<4Q", data, 32 * slot)
+            stamp = number >> 32
+            # Each word has a stamp (protocol/src/trace.rs).
+            if any(part & 0xFFFFFFFF != stamp for part in (words[1], words[2], words[3] >> 32)):
+                lost += 1
+                continue
+            time = words[0] - (number << 16) & (1 << 64) - 1
+            found.append((time & (1 << 48) - 1, words[2] >> 32, words[1] >> 32 | (words[3] & 0xFFFFFFFF) << 32))
+        return found, lost
+
+
+class Trace(gdb.Command):
+    """What the CPUs have noted last, in the order of time: reveille trace [COUNT [CPU]]
+
+    COUNT is 40 if it is not said. The image has to be built with the feature `trace`, and somebody to trace."""
+
+    SHAPES = {"B": "begin", "E": "end", "I": ""}
+
+    def __init__(self):
+        super().__init__("reveille trace", gdb.COMMAND_STATUS)
+
+    def invoke(self, argument, from_tty):
+        words = gdb.string_to_argv(argument)
+        if len(words) > 2 or not all(word.isdecimal() for word in words):
+            raise gdb.GdbError("the number of records, and of a CPU, and nothing else")
+        rings = Rings()
+        count = int(words[0]) if words else 40
+        chosen = range(rings.count)
+        if len(words) == 2:
+            chosen = [int(words[1])]
+            if chosen[0] >= rings.count:
+                raise gdb.GdbError(f"there is no cpu {chosen[0]}; the last one is {rings.count - 1}")
+        events, all_records, lost = rings.events(), [], 0
+        for cpu in chosen:
+            try:
+                records, missing = rings.records(cpu)
+            except gdb.MemoryError as error:
+                raise gdb.GdbError("the rings are not in this core") from error
+            lost += missing
+            all_records += [(time, cpu, site, value) for time, site, value in records]
+        all_records.sort(key=lambda record: record[0])
+        rows = []
+        for time, cpu, site, value in all_records[-count:] if count else []:
+            name, shape, kind = events.get(site, (f"site {site:#x}", "I", "n"))
+            rows.append([f"{time / rings.frequency:.9f}", cpu, name, self.SHAPES.get(shape, shape), self.value(kind, value)])
+        table(["time, s", "cpu", "event", "", "value"], rows)
+        print(f"{len(rows)} of {len(all_records)} records; {lost} more are no longer there, or not whole")
+
+    @staticmethod
+    def value(kind, value):
+        if kind == "c":
+            return f"cpu {value}"
+        if kind in "tf":
+            to = f"to cpu {value >> 48}, " if kind == "t" else ""
+            return f"{to}message {value & (1 << 48) - 1:#x}"
+        return {"-": "", "s": f"{value:#x}"}.get(kind, str(value))
+
+
 def no_arguments(argument):
     if argument.strip():
         raise gdb.GdbError(f"what is '{argument.strip()}'? There are no arguments")
@@ -454,6 +549,9 @@ class Capture(gdb.Command):
         least = all_cpus[-1].area + layout().area.sizeof
         most = all_cpus[0].area + len(all_cpus) * (64 << 10)
         self.pages(lines, all_cpus[0].area, max(least, min(last, most)), done)
+        with contextlib.suppress(gdb.GdbError):
+            rings = Rings()
+            self.pages(lines, rings.slots, rings.slots + rings.count * rings.size, done)
 
     @staticmethod
     def piece(lines, address, size):
@@ -712,7 +810,7 @@ def set_up():
     gdb.events.new_objfile.connect(forget)
     gdb.events.clear_objfiles.connect(forget)
     gdb.events.cont.connect(forget)
-    for command in (Reveille, Cpus, Calls, Slots, Capture):
+    for command in (Reveille, Cpus, Calls, Slots, Trace, Capture):
         command()
     gdb.invalidate_cached_frames()
     name_threads()

@@ -62,7 +62,7 @@ impl<'a> Image<'a> {
     }
 
     /// The variable in which the linked address `at` lies, by the name that the linker knows, and how far from its beginning.
-    pub(crate) fn variable(&self, at: u64) -> Option<(&'a str, u64)> {
+    pub fn variable(&self, at: u64) -> Option<(&'a str, u64)> {
         let found = self
             .variables
             .iter()
