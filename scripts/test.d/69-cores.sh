@@ -125,7 +125,7 @@ check core/panic/nmi --full core_from nmi 3 reveille_vectors_el1 ''
 check core/panic/sync-call --full core_from sync-call 0 crash::fail ''
 check core/panic/exception --full core_from read 0 crash::fail ''
 check core/panic/overflow --full core_from secondary-overflow 3 crash::overflow ''
-check core/panic/masked --full core_from masked 0 crash::fail ''
+check core/panic/masked --full core_from masked 0 crash::main ''
 
 # A report that fails, and one whose console is not there any more, leave a dump or none, and end as without one.
 nested_dump() {

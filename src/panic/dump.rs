@@ -89,11 +89,12 @@ fn letter(letter: &u8) {
     console::write_raw(core::str::from_utf8(core::slice::from_ref(letter)).unwrap_or_default());
 }
 
-/// Words of memory: up to `to`, or to what is no RAM. With `holes` that is left out, such as a guard page. Returns where it ends.
+/// Words of memory: from where there is RAM up to `to`, or to where there is none. With `holes` that is left out, such as a guard page.
+/// Returns where it ends.
 #[inline(never)]
 fn range(lines: &mut Encoder, from: u64, to: u64, holes: bool) -> u64 {
     let mut at = from & !7;
-    let mut is_ram = false;
+    let (mut is_ram, mut goes_on) = (false, true);
     while at < to {
         if !is_ram || at.is_multiple_of(mmu::PAGE as u64) {
             is_ram = mmu::is_ram(at);
@@ -102,7 +103,8 @@ fn range(lines: &mut Encoder, from: u64, to: u64, holes: bool) -> u64 {
             // SAFETY: an aligned word of a page that is mapped as RAM, as the MMU itself has said just now; whatever it holds is only
             // shown. Volatile: a CPU that has not stopped may write it.
             lines.word(at, unsafe { (at as *const u64).read_volatile() });
-        } else if !holes {
+            goes_on = holes;
+        } else if !goes_on {
             break;
         }
         at += 8;
