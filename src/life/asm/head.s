@@ -5,8 +5,6 @@
 .section .head.text, "ax"
 .global _start
 _start:
-    // No bytes: the first name that a linker misses to which `reveille.ld` was not given.
-    .reloc  ., R_AARCH64_NONE, reveille_build__image_is_to_be_called_by_the_build_script_of_this_package
     ccmp    x18, #0, #0xd, pl           // changes flags alone; its first bytes are "MZ", as of every PE file
     b       reveille_primary
     .quad   0                           // text_offset: any 2 MiB boundary will do
