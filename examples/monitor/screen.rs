@@ -78,7 +78,6 @@ pub enum Colour {
     Red = 31,
     Green = 32,
     Yellow = 33,
-    Magenta = 35,
     Cyan = 36,
 }
 

@@ -76,7 +76,10 @@ impl fmt::Display for Shown {
             Value::Number | Value::Interrupt => write!(f, " {value}"),
             Value::Cpu => write!(f, " cpu {value}"),
             Value::To => write!(f, " to cpu {}", value >> 48),
-            Value::From | Value::Sgi | Value::Application => write!(f, " {value:#x}"),
+            // ICC_SGI1R_EL1.INTID (Arm IHI 0069, 12.2); of a GICv2 the number itself.
+            Value::Sgi if value >> 63 == 0 => write!(f, " {}", value >> 24 & 0xf),
+            Value::Sgi => write!(f, " {}", value & 0xf),
+            Value::From | Value::Application => write!(f, " {value:#x}"),
         }
     }
 }
@@ -132,10 +135,9 @@ impl Kind {
         match self {
             Self::Unknown | Self::Idle | Self::Thread => None,
             Self::Interrupt => Some(Colour::Yellow),
-            Self::Runs => Some(Colour::Green),
-            Self::Calls => Some(Colour::Cyan),
+            Self::Runs | Self::Calls => Some(Colour::Green),
             Self::Stop | Self::Leaves => Some(Colour::Red),
-            Self::Noted => Some(Colour::Magenta),
+            Self::Noted => Some(Colour::Cyan),
         }
     }
 }
@@ -194,6 +196,9 @@ impl Line {
         let kind = Kind::of(event);
         self.draw(record.time);
         self.begun = true;
+        if event.is_some_and(|event| event.name() == "gone" && event.value() == Value::None) {
+            self.depth = 0;
+        }
         match event.map(Event::shape) {
             Some(Shape::Begin) => {
                 if self.depth < NESTED {
@@ -222,7 +227,7 @@ pub fn timeline(back: Duration) {
     let width = screen.map_or(USUAL, |screen| screen.columns).saturating_sub(NAME + 1).clamp(10, WIDEST);
     let end = Instant::now();
     let start = Instant::from_ticks(end.ticks().saturating_sub((end + back).ticks() - end.ticks()));
-    println!("the last {back:?}, {:?} a character", (end - start) / width as u32);
+    println!("the last {} ms, {} us a character", back.as_millis(), ((end - start) / width as u32).as_micros());
     for cpu in cpu::online() {
         let mut line = Line::new(start.ticks(), end.ticks().max(start.ticks() + 1), width);
         trace::read(cpu, |record| {

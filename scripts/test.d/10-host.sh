@@ -42,7 +42,8 @@ check clippy/host clippy_host
 
 # With what is private, so that links there lead somewhere; and what users are shown, `cargo docs`.
 docs() {
-    RUSTDOCFLAGS='-D warnings' run_cargo doc --no-deps --workspace --document-private-items
+    RUSTDOCFLAGS='-D warnings' run_cargo doc --no-deps --workspace --exclude reveille-build --document-private-items
+    RUSTDOCFLAGS='-D warnings' run_cargo doc --no-deps -p reveille-build --document-private-items --target "$(host_triple)"
     RUSTDOCFLAGS='-D warnings' run_cargo docs
 }
 check docs docs

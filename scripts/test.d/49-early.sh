@@ -118,18 +118,18 @@ check early/relocation early_patched '/\x9f\x0c\x10\xf1/-12' 0xd503201f '^reveil
 
 # A virtio console: before there is memory for it by emergency writes, then as any other, in memory of its own.
 early_virtio() {
-    local early_console=virtio,0xa000000 version legacy at=0x40200000
+    local early_console=virtio,0xa000000 version legacy transport at=0x40200000
     early_image
     for legacy in true false; do
-        version=(-global "virtio-mmio.force-legacy=$legacy" -device virtio-serial-device,bus=virtio-mmio-bus.0 -device virtconsole,chardev=c)
+        version=(-global "virtio-mmio.force-legacy=$legacy" -device 'virtio-serial-device,bus=virtio-mmio-bus.0' -device 'virtconsole,chardev=c')
         says "$place" timeout -k 5 100 "$QEMU" -machine virt -cpu max -m 512M -nodefaults -display none -chardev stdio,id=c -serial null \
             "${version[@]}" -device "loader,file=$image_stage.img,addr=$((at + 4)),force-raw=on" -device "loader,addr=$((at + 4)),cpu-num=0"
     done
-    for console in virtio virtio-legacy; do
-        early_tree magic '^reveille: cannot start: no device tree: none where x0 says' --console "$console"
+    for transport in virtio virtio-legacy; do
+        early_tree magic '^reveille: cannot start: no device tree: none where x0 says' --console "$transport"
         # From there on it is the tree's, and the same.
-        make_tree "$DIR/tree.dtb" virtio-chosen --console "$console" --append earlycon --append log=info
-        ends_with 0 "$ROOT/scripts/runner" "$image_stage" --dtb "$DIR/tree.dtb" --console "$console" --timeout 100
+        make_tree "$DIR/tree.dtb" virtio-chosen --console "$transport" --append earlycon --append log=info
+        ends_with 0 "$ROOT/scripts/runner" "$image_stage" --dtb "$DIR/tree.dtb" --console "$transport" --timeout 100
         take_console "$DIR/stdout"
         CODE=0 check_expectation 'roll_call 4 ; /console: virtio at 0xa000000, \/virtio_mmio@a000000, chosen$/'
     done

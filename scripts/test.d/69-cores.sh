@@ -204,3 +204,25 @@ running_core() {
     failed 'the guest has ended with code 0 before there was a panic' "$ROOT/scripts/core" --image "$(staged example roll_call)" --output "$DIR/core"
 }
 check core/running --full running_core
+
+# What the CPUs have noted is in a core, and the debugger shows it in the order of time.
+traced_core() {
+    local elf
+    elf=$(staged 'test' crash "$DEFAULT_TARGET" trace)
+    ends_with 0 "$ROOT/scripts/core" --image "$elf" "${CORE_WORDS[@]}" --append reveille.trace=overwrite "$@" --output "$DIR/core"
+    timeout -k 5 200 gdb-multiarch -q --batch "$elf" "$DIR/core" -x "$ROOT/scripts/gdb/reveille.py" -ex 'reveille trace 1000' \
+        -ex 'reveille trace 1 1' -ex 'reveille trace now' -ex 'reveille trace 1 9' >"$DIR/gdb" 2>&1 </dev/null || true
+    cat -- "$DIR/gdb"
+    grep -Eq '^[0-9.]+ +0 +panic$' "$DIR/gdb" || fail 'the panic is not there'
+    (($(grep -cE '^[0-9.]+ +[123] +stopped$' "$DIR/gdb") >= 3)) || fail 'not that the others were stopped'
+    (($(grep -cE '^[0-9.]+ +[123] +arrive +1$' "$DIR/gdb") == 3)) || fail 'not that they had come'
+    awk '/^[0-9]+\.[0-9]+ / { if ($1 < last) exit 1; last = $1 } / records; / { exit }' "$DIR/gdb" || fail 'not in order'
+    grep -q '^1 of ' "$DIR/gdb" || fail 'not as many as were asked for'
+    grep -q 'the number of records, and of a CPU, and nothing else' "$DIR/gdb" || fail 'it takes nonsense'
+    grep -q 'there is no cpu 9; the last one is 3' "$DIR/gdb" || fail 'it takes a CPU that there is not'
+    elf=$(staged 'test' crash "$DEFAULT_TARGET" '')
+    timeout -k 5 200 gdb-multiarch -q --batch "$elf" -x "$ROOT/scripts/gdb/reveille.py" -ex 'reveille trace' >"$DIR/gdb" 2>&1 </dev/null || true
+    grep -q 'the image was built without the feature `trace`' "$DIR/gdb" || fail 'it does not say why there is nothing'
+}
+check core/trace --full traced_core
+check core/trace/raspi4 --full traced_core --board raspi4b

@@ -6,7 +6,7 @@ monitor_console=()
 monitor() {
     local scene=$1 elf
     shift
-    elf=$(staged example monitor)
+    elf=$(staged example monitor "$DEFAULT_TARGET" "${monitor_features:-}")
     timeout -k 5 280 python3 "$ROOT/scripts/test.d/monitor.py" "${monitor_console[@]}" "$scene" "${monitor_cpus:-4}" "$ROOT/scripts/runner" "$elf" "$@" </dev/null \
         || fail 'not the conversation expected'
 }
@@ -17,6 +17,12 @@ check monitor/talk/raspi4/pl011 --full --limit 300 monitor talk --board raspi4b 
 check monitor/top/gic3 --limit 300 monitor top --gic 3
 check monitor/top/gic2 --full --limit 300 monitor top --gic 2
 check monitor/top/raspi3 --full --limit 300 monitor top --board raspi3b
+monitor_trace() {
+    local monitor_features=trace
+    monitor trace "$@"
+}
+check monitor/trace/gic3 --full --limit 300 monitor_trace --gic 3
+check monitor/trace/raspi4 --full --limit 300 monitor_trace --board raspi4b
 monitor_two() {
     local monitor_cpus=2
     monitor "$@"

@@ -71,14 +71,31 @@ trace_core() {
 }
 check trace/core --full trace_core
 
-# Perfetto's own descriptors are not to be had here; what reads any message of its format is.
-trace_protoc() {
-    command -v protoc >/dev/null || fail 'protoc is missing (package protobuf-compiler)'
-    "$ROOT/scripts/trace" -o "$DIR/roll_call.pftrace" --timeout 200 roll_call >"$DIR/console"
-    protoc --decode_raw <"$DIR/roll_call.pftrace" >"$DIR/raw" || fail 'protoc cannot read it'
-    grep -q '"CPU 3"' "$DIR/raw" || fail 'CPU 3 has no track'
+# Perfetto's own UI opens it, and its trace processor finds in it what there is: tracks, slices, arrows, and nothing that it could not read.
+trace_perfetto() {
+    local query
+    need_extra perfetto
+    "$ROOT/scripts/trace" -o "$DIR/hotplug.pftrace" --timeout 200 "$@" hotplug >"$DIR/console"
+    query=(--query "select count(*) from track where name like 'CPU %'"
+        --query "select count(*) from slice where name = 'stop machine' and dur > 0"
+        --query "select count(*) from flow join slice i on i.id = slice_in join slice o on o.id = slice_out
+                 where o.name like 'sgi %' and i.name like 'interrupt SGI %' and i.track_id <> o.track_id and i.ts >= o.ts"
+        --query "select count(*) from slice where name = 'leave' and dur < 0")
+    python3 "$ROOT/scripts/lib/perfetto_ui.py" --picture "$DIR/picture.png" "${query[@]}" "$(perfetto_ui)" "$DIR/hotplug.pftrace" | tee "$DIR/answers"
+    python3 - "$DIR/answers" <<'TEXT' || fail 'not what is in it'
+import json
+import sys
+
+tracks, rounds, arrows, leaving = (json.loads(line)[0][0] for line in open(sys.argv[1]))
+assert tracks == 4, tracks
+assert rounds > 0 and arrows > 0, (rounds, arrows)
+assert leaving == 0, leaving
+TEXT
+    [[ $(head -c 4 -- "$DIR/picture.png" | tail -c 3) == PNG ]] || fail 'no picture'
+    head -c 1000 /dev/urandom >"$DIR/noise"
+    failed 'the UI says: Cannot open this file' python3 "$ROOT/scripts/lib/perfetto_ui.py" "$(perfetto_ui)" "$DIR/noise"
 }
-check trace/protoc --full trace_protoc
+check trace/perfetto --full --double --limit 900 trace_perfetto
 
 # A record costs what it may, and a site nothing but its NOP.
 bench_trace() {

@@ -4,7 +4,7 @@
 usage: monitor.py [--patience S] [--polled] SCENE CPUS COMMAND..
 
 COMMAND boots the example in interactive mode. Scenes: `talk` is all commands, a reset among them, and ends with `off`; `top` is what is
-drawn, on a terminal and without one; `panic` ends with that; `leave` ends QEMU by its keys. With `--polled` the console has no
+drawn, on a terminal and without one; `trace` wants an image with that feature; `panic` ends with that; `leave` ends QEMU by its keys. With `--polled` the console has no
 interrupt. Every wait has a limit: a minute, or what `--patience` says. The
 exit code is 1 if something was not as expected.
 """
@@ -92,6 +92,8 @@ NONSENSE = [
     (b"storm", "the number of seconds is missing"),
     (b"storm 1s", "1s: not a number"),
     (b"key", "on or off is missing"),
+    (b"trace", "this image was built without the feature trace"),
+    (b"timeline", "this image was built without the feature trace"),
     (b"key sideways", "sideways: neither on nor off"),
     (b"key on off", "off: one word too many"),
     (b"cpus now", "now: one word too many"),
@@ -303,6 +305,45 @@ def top(terminal, count):
     check(terminal.end() == 0, "it ends, and nothing is wrong")
 
 
+def trace(terminal, count):
+    """Of an image with the feature `trace`."""
+    boot(terminal, count)
+    last = count - 1
+    lines_match(terminal.ask(b"timeline x"), "x: not a number")
+    lines_match(terminal.ask(b"trace on more"), "more: one word too many")
+    lines_match(terminal.ask(b"trace"))
+    lines_match(terminal.ask(b"trace on"))
+    terminal.ask(b"call %d" % last)
+    lines_match(terminal.ask(b"load 30"), f"{last} CPUs are busy for 30 % of their time")
+    # One a character, at the end of which the others do something.
+    limit = time.monotonic() + terminal.patience
+    while True:
+        lines = terminal.ask(b"timeline 50")
+        check(re.fullmatch(rf".*the last 50 ms, {NUMBER} us a character", lines[0]), "what a character stands for")
+        found = [re.fullmatch(rf"cpu ({NUMBER}) +([-.ircsl* ]+)", line) for line in lines[1 : count + 1]]
+        check(all(found) and [int(row[1]) for row in found] == list(range(count)), "a line for each CPU")
+        check(len({len(row[0]) for row in found}) == 1, "of the same length")
+        if all("c" in row[2] and "." in row[2] for row in found[1:]):
+            break
+        check(time.monotonic() < limit, "each of the others calls and idles")
+    lines_match(terminal.ask(b"load 0"), f"{last} CPUs are at rest")
+    lines_match(terminal.ask(b"trace off"))
+    lines = terminal.ask(b"trace 30")
+    # The question for the size stands before the first.
+    records = [re.search(rf"({NUMBER}\.{NUMBER}) cpu ({NUMBER}) +(\S.*)", line) for line in lines]
+    times = [float(record[1]) for record in records if record]
+    check(len(times) == 30 and times == sorted(times), "thirty records, in order")
+    check(any("attend begins" in line for line in lines), "the last is that tracing ends, for which all are gathered")
+    check(terminal.ask(b"trace 30") == lines, "and nobody notes any more")
+    terminal.type(b"timeline 10\r")
+    terminal.until(ASKED, "the question for the size")
+    terminal.type(b"\x1b[40;100R")
+    seen = terminal.until(re.escape(PROMPT), "the prompt")[0]
+    check("\x1b[36m*\x1b[0m" in seen, "in colour on a terminal")
+    terminal.type(b"off\r")
+    check(terminal.end() == 0, "it ends, and nothing is wrong")
+
+
 def panic(terminal, count):
     boot(terminal, count)
     terminal.type(b"panic\r")
@@ -332,10 +373,10 @@ def main():
         global IS_POLLED
         IS_POLLED = True
         del sys.argv[1]
-    if len(sys.argv) < 4 or sys.argv[1] not in ("talk", "top", "panic", "leave"):
+    if len(sys.argv) < 4 or sys.argv[1] not in ("talk", "top", "trace", "panic", "leave"):
         print(__doc__, file=sys.stderr)
         return 2
-    scene = {"talk": talk, "top": top, "panic": panic, "leave": leave}[sys.argv[1]]
+    scene = {"talk": talk, "top": top, "trace": trace, "panic": panic, "leave": leave}[sys.argv[1]]
     return hold("monitor.py", Conversation(sys.argv[3:], patience), lambda terminal: scene(terminal, int(sys.argv[2])))
 
 

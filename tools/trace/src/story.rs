@@ -84,12 +84,21 @@ impl Story {
                     'B' => open.push(site.name.clone()),
                     _ => {}
                 }
+                // A CPU that has gone, and one that comes, is in the middle of nothing.
+                let of_runtime = site.value != 'a';
+                let ends_all = |name: &str| of_runtime && site.name == name;
+                if ends_all("arrive") {
+                    events.extend(open.drain(..).rev().map(|name| event(time, Shape::End, site, name, None)));
+                }
                 let shape = if site.shape == 'B' { Shape::Begin } else { Shape::Instant };
                 let place = events.len();
                 let (sent, taken) = arrows_of(dump, cpu, site, record.value);
                 events.push(event(time, shape, site, name_of(dump, site, record.value), Some(record.value)));
                 if !sent.is_empty() || taken.is_some() {
                     ends.push((record.time, cpu, place, sent, taken));
+                }
+                if ends_all("gone") {
+                    events.extend(open.drain(..).rev().map(|name| event(time, Shape::End, site, name, None)));
                 }
             }
             story.cpus.push(Cpu { events, lost: ring.lost });
@@ -181,4 +190,51 @@ fn targets(dump: &Dump, what: u64) -> (u64, Vec<usize>) {
         mpidr & !0xff == cluster && (mpidr & 0xff) >> 4 == what >> 44 & 0xf && what >> (mpidr & 0xf) & 1 != 0
     };
     (number, dump.cpus.iter().enumerate().filter(|(_, cpu)| to(cpu.mpidr)).map(|(index, _)| index).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::{Cpu, Record};
+
+    fn dump(sites: &[(u32, &str, char, char)], records: &[(u64, u32)]) -> Dump {
+        let site = |name: &str, shape, value| Site { name: name.to_owned(), shape, value };
+        Dump {
+            frequency: 1_000_000_000,
+            sites: sites.iter().map(|&(at, name, shape, value)| (at, site(name, shape, value))).collect(),
+            cpus: vec![Cpu {
+                records: records.iter().map(|&(time, site)| Record { time, site, value: 0 }).collect(),
+                ..Cpu::default()
+            }],
+        }
+    }
+
+    fn shapes(story: &Story) -> Vec<(u64, Shape)> {
+        story.cpus[0].events.iter().map(|event| (event.time, event.shape.clone())).collect()
+    }
+
+    #[test]
+    fn a_cpu_that_goes_is_in_the_middle_of_nothing() {
+        let sites = [
+            (1, "leave", 'B', '-'),
+            (2, "idle", 'B', '-'),
+            (3, "gone", 'I', '-'),
+            (4, "arrive", 'I', 'n'),
+            (5, "gone", 'I', 'a'),
+        ];
+        let gone = Story::of(&dump(&sites, &[(10, 1), (11, 2), (12, 3), (20, 4)]));
+        let (begin, end, moment) = (Shape::Begin, Shape::End, Shape::Instant);
+        let expected = [
+            (10, begin.clone()),
+            (11, begin.clone()),
+            (12, moment.clone()),
+            (12, end.clone()),
+            (12, end.clone()),
+            (20, moment.clone()),
+        ];
+        assert_eq!(shapes(&gone), expected);
+        // Of one that was lost in between nothing says so but that it comes again; and what the application calls so is its own.
+        let lost = Story::of(&dump(&sites, &[(10, 1), (15, 5), (20, 4)]));
+        assert_eq!(shapes(&lost), [(10, begin), (15, moment.clone()), (20, end), (20, moment)]);
+    }
 }

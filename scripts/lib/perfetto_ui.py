@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Opens a trace in Perfetto's own UI, in a browser that nobody sees, and asks its trace processor about it.
 
-usage: perfetto.py [--browser PROGRAM] [--picture FILE] [--size WxH] [--show START END] [--pin NAME]..
-                   [--query SQL].. UI TRACE
+usage: perfetto_ui.py [--browser PROGRAM] [--picture FILE] [--size WxH] [--show START END] [--pin NAME]..
+                   [--select SQL] [--query SQL].. UI TRACE
 
 UI is a directory with Perfetto's UI (`index.html` and what goes with it), which is served to the browser alone; no other machine is
 asked for anything. The answer to each query is a line of JSON on stdout: a list of rows, each a list. `--picture` writes what the
 browser shows as PNG; `--show` is the part of the trace that it shows, nanoseconds from its first event, and `--pin` moves
-tracks with that name to the top. Exit code: 0, 1 if the UI cannot be had or says that something is wrong with the trace, 2 for bad usage.
+tracks with that name to the top; `--select` is a query for the id of the slice that is selected, whose arrows it shows then. Exit code: 0, 1 if the UI cannot be had or says that something is wrong with the trace, 2 for bad usage.
 """
 
 import argparse
@@ -184,6 +184,11 @@ def look(page, options, url):
                 "(() => { const first = app.trace.traceInfo.start;"
                 f" app.trace.timeline.setViewportTime(first + {start}n, first + {end}n); }})()"
             )
+        if options.select:
+            rows = page.query(options.select)
+            if not rows:
+                raise Failure(f"no slice for {options.select}")
+            page.run(f"app.trace.selection.selectSqlEvent('slice', {int(rows[0][0])}), true")
         page.run("waitForPerfettoIdle(1000).then(() => true)")
         page.picture(options.picture)
 
@@ -195,6 +200,7 @@ def main():
     parser.add_argument("--size", default="1400x700")
     parser.add_argument("--show", nargs=2, type=int, metavar="NS")
     parser.add_argument("--pin", action="append", default=[])
+    parser.add_argument("--select")
     parser.add_argument("--query", action="append", default=[])
     parser.add_argument("ui")
     parser.add_argument("trace")
@@ -202,7 +208,7 @@ def main():
     size = [int(part) for part in options.size.split("x")]
     for file in (os.path.join(options.ui, "index.html"), options.trace):
         if not os.path.isfile(file):
-            print(f"perfetto.py: {file}: there is no such file", file=sys.stderr)
+            print(f"perfetto_ui.py: {file}: there is no such file", file=sys.stderr)
             return 1
     handler = functools.partial(Files, os.path.abspath(options.trace), directory=options.ui)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -213,12 +219,12 @@ def main():
         try:
             browser = Browser(options.browser, size, home)
         except OSError as error:
-            print(f"perfetto.py: {options.browser}: {error.strerror}", file=sys.stderr)
+            print(f"perfetto_ui.py: {options.browser}: {error.strerror}", file=sys.stderr)
             return 1
         try:
             look(Page(browser, size), options, f"{here}/#!/?url={here}/trace")
         except Failure as failure:
-            print(f"perfetto.py: {options.trace}: {failure}", file=sys.stderr)
+            print(f"perfetto_ui.py: {options.trace}: {failure}", file=sys.stderr)
             return 1
         finally:
             browser.close()
