@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Opens a trace in Perfetto's own UI, in a browser that nobody sees, and asks its trace processor about it.
 
-usage: perfetto_ui.py [--browser PROGRAM] [--picture FILE] [--size WxH] [--show START END] [--pin NAME]..
+usage: perfetto_ui.py [--browser PROGRAM] [--picture FILE] [--size WxH] [--show START END | --around SQL] [--pin NAME]..
                    [--select SQL] [--query SQL].. UI TRACE
 
 UI is a directory with Perfetto's UI (`index.html` and what goes with it), which is served to the browser alone; no other machine is
 asked for anything. The answer to each query is a line of JSON on stdout: a list of rows, each a list. `--picture` writes what the
-browser shows as PNG; `--show` is the part of the trace that it shows, nanoseconds from its first event, and `--pin` moves
+browser shows as PNG; `--show` is the part of the trace that it shows, nanoseconds from its first event; `--around`, a query for the time and
+the duration of a slice, shows that and a bit before and behind it. `--pin` moves
 tracks with that name to the top; `--select` is a query for the id of the slice that is selected, whose arrows it shows then. Exit code: 0, 1 if the UI cannot be had or says that something is wrong with the trace, 2 for bad usage.
 """
 
@@ -159,6 +160,14 @@ class Page:
             out.write(base64.b64decode(data))
 
 
+def one_row(page, sql):
+    """The first row of an answer, of whole numbers."""
+    rows = page.query(sql)
+    if not rows:
+        raise Failure(f"there is nothing for: {sql}")
+    return [int(value) for value in rows[0]]
+
+
 def look(page, options, url):
     """Opens the trace, asks and draws."""
     page.open(url)
@@ -178,17 +187,16 @@ def look(page, options, url):
                 f"for (const name of {names}) for (const track of app.trace.workspace.flatTracks)"
                 " if (track.name === name) track.pin();"
             )
-        if options.show:
-            start, end = options.show
-            page.run(
-                "(() => { const first = app.trace.traceInfo.start;"
-                f" app.trace.timeline.setViewportTime(first + {start}n, first + {end}n); }})()"
-            )
+        first = int(page.run("String(app.trace.traceInfo.start)"))
+        shown = options.show and [first + time for time in options.show]
+        if options.around:
+            start, duration = one_row(page, options.around)[:2]
+            shown = [start - duration // 8, start + duration * 5 // 4]
+        if shown:
+            page.run(f"app.trace.timeline.setViewportTime({shown[0]}n, {shown[1]}n), true")
         if options.select:
-            rows = page.query(options.select)
-            if not rows:
-                raise Failure(f"no slice for {options.select}")
-            page.run(f"app.trace.selection.selectSqlEvent('slice', {int(rows[0][0])}), true")
+            slice_id = one_row(page, options.select)[0]
+            page.run(f"app.trace.selection.selectSqlEvent('slice', {slice_id}, {{switchToCurrentSelectionTab: false}}), true")
         page.run("waitForPerfettoIdle(1000).then(() => true)")
         page.picture(options.picture)
 
@@ -199,6 +207,7 @@ def main():
     parser.add_argument("--picture")
     parser.add_argument("--size", default="1400x700")
     parser.add_argument("--show", nargs=2, type=int, metavar="NS")
+    parser.add_argument("--around")
     parser.add_argument("--pin", action="append", default=[])
     parser.add_argument("--select")
     parser.add_argument("--query", action="append", default=[])
