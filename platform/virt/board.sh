@@ -86,7 +86,7 @@ virt_console() {
     [[ $opt_console == virtio ]] || legacy=true
     bootargs="earlycon=virtio,$VIRT_VIRTIO $bootargs"
     board_console=(-serial null -global "virtio-mmio.force-legacy=$legacy" -device 'virtio-serial-device,bus=virtio-mmio-bus.0'
-        -device virtconsole,chardev=console)
+        -device 'virtconsole,chardev=console')
 }
 
 board_qemu() {

@@ -59,6 +59,8 @@ bad_options() {
     refused "--machine: '4' is not GIC:CPUS" "$ROOT/scripts/bench" --machine 4
     refused '--machine: nothing is measured on 3:5, only on ' "$ROOT/scripts/bench" --machine 3:5
     refused '--machine: a GICv2 has 1 to 8 CPUs, .* not 2:16' "$ROOT/scripts/bench" --lines --machine 2:16
+    refused "--into: cannot write to the directory '/nonexistent'" "$ROOT/scripts/pictures" --into /nonexistent
+    refused "unknown option '--svg'" "$ROOT/scripts/pictures" --svg
     refused '--show goes with --machine alone' "$ROOT/scripts/bench" --show post --check
     refused '--show goes with --machine alone' "$ROOT/scripts/bench" --show lock --locks
     refused '--machine: --locks takes 2 CPUs or more: not 3:1' "$ROOT/scripts/bench" --locks --machine 3:1

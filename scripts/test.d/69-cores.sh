@@ -222,7 +222,7 @@ traced_core() {
     grep -q 'there is no cpu 9; the last one is 3' "$DIR/gdb" || fail 'it takes a CPU that there is not'
     elf=$(staged 'test' crash "$DEFAULT_TARGET" '')
     timeout -k 5 200 gdb-multiarch -q --batch "$elf" -x "$ROOT/scripts/gdb/reveille.py" -ex 'reveille trace' >"$DIR/gdb" 2>&1 </dev/null || true
-    grep -q 'the image was built without the feature `trace`' "$DIR/gdb" || fail 'it does not say why there is nothing'
+    grep -q 'the image was built without the feature .trace.' "$DIR/gdb" || fail 'it does not say why there is nothing'
 }
 check core/trace --full traced_core
 check core/trace/raspi4 --full traced_core --board raspi4b
