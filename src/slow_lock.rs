@@ -6,11 +6,11 @@
 use crate::arch::regs;
 use crate::backtrace::{self, Backtrace};
 use crate::clock::{Deadline, Reports, Seconds};
-use crate::console;
 use crate::nmi::{self, Noted};
 use crate::percpu::CpuId;
 use crate::percpu::area;
 use crate::sync::Long;
+use crate::{console, masking};
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
@@ -63,12 +63,16 @@ impl fmt::Display for Report<'_> {
 
 /// Says that the calling CPU waits for long. `false`: not now, as another one is about to say such a thing.
 pub(crate) fn tell(long: &Long) -> bool {
+    // A thread that is preempted here would keep all others from saying anything.
+    let _masked = masking::mask_rarely();
     // Relaxed, here and below: nothing is handed over, and whoever comes in between prints in between.
     if BUSY.swap(true, Ordering::Relaxed) {
         return false;
     }
     let own = area::here(|own| own.id);
-    let holder = long.holder.map(|holder| CpuId::from_index(holder.cpu().into()));
+    // A word that something has written over may have any number.
+    let holder = long.holder.map(|holder| usize::from(holder.cpu()));
+    let holder = holder.filter(|holder| *holder < area::areas().len()).map(CpuId::from_index);
     // A thread that waits on the CPU on which another one took the lock is where it is.
     let noted = holder.filter(|holder| *holder != own).and_then(nmi::note);
     let report = Report { long, own, frame: regs::frame_pointer(), holder, noted };

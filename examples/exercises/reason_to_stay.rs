@@ -35,7 +35,7 @@ fn main(system: &'static System) -> ExitCode {
     let Some(cpu) = cpu::get(1) else { return ExitCode::FAILURE };
     // ANCHOR: down
     WORK.of(cpu).store(1, Ordering::Release);
-    let refused = hotplug::cpu_down(cpu, Duration::from_millis(20));
+    let refused = hotplug::cpu_down(cpu, Duration::from_secs(1));
     if let Err(error) = refused {
         println!("reason to stay: {error}");
     }

@@ -76,9 +76,8 @@ impl fmt::Display for Shown {
             Value::Number | Value::Interrupt => write!(f, " {value}"),
             Value::Cpu => write!(f, " cpu {value}"),
             Value::To => write!(f, " to cpu {}", value >> 48),
-            // ICC_SGI1R_EL1.INTID (Arm IHI 0069, 12.2); of a GICv2 the number itself.
-            Value::Sgi if value >> 63 == 0 => write!(f, " {}", value >> 24 & 0xf),
-            Value::Sgi => write!(f, " {}", value & 0xf),
+            // Where ICC_SGI1R_EL1 has it (Arm IHI 0069, 12.2).
+            Value::Sgi => write!(f, " {}", value >> 24 & 0xf),
             Value::From | Value::Application => write!(f, " {value:#x}"),
         }
     }
@@ -227,7 +226,11 @@ pub fn timeline(back: Duration) {
     let width = screen.map_or(USUAL, |screen| screen.columns).saturating_sub(NAME + 1).clamp(10, WIDEST);
     let end = Instant::now();
     let start = Instant::from_ticks(end.ticks().saturating_sub((end + back).ticks() - end.ticks()));
-    println!("the last {} ms, {} us a character", back.as_millis(), ((end - start) / width as u32).as_micros());
+    println!(
+        "the last {} ms, {} us a character",
+        back.as_millis(),
+        ((end - start) / width as u32).as_micros()
+    );
     for cpu in cpu::online() {
         let mut line = Line::new(start.ticks(), end.ticks().max(start.ticks() + 1), width);
         trace::read(cpu, |record| {

@@ -145,10 +145,11 @@ impl<A: Arch, M: TraceMemory, const LOG: u32> TraceRing<A, M, LOG> {
 
     /// Opens the ring, empty. What was noted before is gone.
     pub fn open(&self, mode: TraceMode) {
-        // The next lap: none of its numbers was given out, and words that were never written are of lap 0.
+        // The lap after the next: none of its numbers was given out, nor will be to one that was interrupted at the end of this lap; and words
+        // that were never written are of lap 0.
         let head = self.head.load(Relaxed);
         // Far from the end of the numbers, which a session that drops would come to else.
-        let lap = if head >> 63 == 0 { (head >> SLOT_SHIFT) + 1 } else { 1 };
+        let lap = if head >> 63 == 0 { (head >> SLOT_SHIFT) + 2 } else { 1 };
         let first = lap << SLOT_SHIFT;
         self.first.store(first, Relaxed);
         self.memory.set_limit(match mode {
@@ -156,6 +157,14 @@ impl<A: Arch, M: TraceMemory, const LOG: u32> TraceRing<A, M, LOG> {
             TraceMode::Drop => first + Self::LAP,
         });
         self.head.store(first, Relaxed);
+    }
+
+    /// Keeps what is in the ring: what is noted from here on is dropped. Until it is opened again.
+    pub fn freeze(&self) {
+        let head = self.head.load(Relaxed);
+        if head < self.memory.find().0 {
+            self.memory.set_limit(head);
+        }
     }
 
     /// Reads what is in the ring, the oldest first. `now` is the time, ticks: later than any that was noted.
@@ -215,6 +224,59 @@ fn record(number: u64, [time, low, site, high]: TraceWords, now: u64) -> Option<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_frozen_stays() {
+        use core::sync::atomic::AtomicU64;
+        struct Slots {
+            limit: AtomicU64,
+            words: [[AtomicU64; 4]; 4],
+        }
+        impl TraceMemory for &'static Slots {
+            type Slots = &'static Slots;
+            fn find(&self) -> (u64, Self::Slots) {
+                (self.limit.load(Relaxed), self)
+            }
+            fn set_limit(&self, limit: u64) {
+                self.limit.store(limit, Relaxed);
+            }
+            fn put(slots: Self::Slots, number: u64, words: TraceWords) {
+                let slot = &slots.words[(number >> 30 & 3) as usize];
+                slot.iter().zip(words).for_each(|(word, value)| word.store(value, Relaxed));
+            }
+            fn get(slots: Self::Slots, number: u64) -> TraceWords {
+                core::array::from_fn(|at| slots.words[(number >> 30 & 3) as usize][at].load(Relaxed))
+            }
+        }
+        type Ring = TraceRing<crate::testing::Host, &'static Slots, 2>;
+        static SLOTS: Slots = Slots {
+            limit: AtomicU64::new(Ring::CLOSED),
+            words: [const { [const { AtomicU64::new(0) }; 4] }; 4],
+        };
+        let ring = Ring::from_parts(AtomicU64::new(Ring::CLOSED), &SLOTS, AtomicU64::new(Ring::CLOSED));
+        let values = || {
+            let mut values = [0; 4];
+            let mut at = 0;
+            let count = ring.read(1 << 40, |record| {
+                values[at] = record.value;
+                at += 1;
+            });
+            (values, count)
+        };
+        ring.open(TraceMode::Overwrite);
+        (1..=6).for_each(|value| ring.note(value, 7, value));
+        ring.freeze();
+        ring.note(7, 7, 7);
+        ring.freeze();
+        ring.note(8, 7, 8);
+        let count = TraceCount { noted: 8, read: 4, dropped: 2, overwritten: 2, unfinished: 0 };
+        assert_eq!(values(), ([3, 4, 5, 6], count));
+        ring.open(TraceMode::Drop);
+        (1..=2).for_each(|value| ring.note(value, 7, value));
+        ring.freeze();
+        ring.note(3, 7, 3);
+        assert_eq!(values().0, [1, 2, 0, 0]);
+    }
 
     #[test]
     fn a_word_of_another_lap_is_found() {

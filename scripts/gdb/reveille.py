@@ -138,8 +138,11 @@ class Cpu:
         place = self.field("header", "label")
         if not place:
             return ""
-        text, size = word(place), word(place + 8)
-        return read(text, min(size, 64)).decode(errors="replace")
+        try:
+            text, size = word(place), word(place + 8)
+            return read(text, min(size, 64)).decode(errors="replace")
+        except gdb.MemoryError:
+            return "?"
 
     def crumbs(self):
         """Stage and pen word, or None."""
@@ -374,6 +377,7 @@ class Rings:
         """What a CPU has noted, the oldest first: time, site and value; and how many records there are no longer, or not whole."""
         head, limit, slots, first = struct.unpack("<4Q", read(self.heads + cpu * self.distance, 32))
         step, lap = 1 << 32 - self.log, 1 << 32
+        head = max(head, first)
         end = min(head, max(limit, first))
         begin = end - lap if end - first > lap else first
         lost, found = (head - end + begin - first) // step, []
@@ -389,7 +393,11 @@ class Rings:
                 lost += 1
                 continue
             time = words[0] - (number << 16) & (1 << 64) - 1
-            found.append((time & (1 << 48) - 1, words[2] >> 32, words[1] >> 32 | (words[3] & 0xFFFFFFFF) << 32))
+            # The stamp of the first is above its time, which is less than what 48 bits hold before 78 hours of a GHz are over.
+            if time >> 48:
+                lost += 1
+                continue
+            found.append((time, words[2] >> 32, words[1] >> 32 | (words[3] & 0xFFFFFFFF) << 32))
         return found, lost
 
 
@@ -539,7 +547,8 @@ class Capture(gdb.Command):
             if stopped:
                 self.piece(lines, evidence & ~7, FRAME)
                 at = 96 if evidence & 3 in (0, 3) else 248
-                self.upwards(lines, word((evidence & ~3) + at), done)
+                with contextlib.suppress(gdb.MemoryError):
+                    self.upwards(lines, word((evidence & ~3) + at), done)
             for name in ("thread_top", "exception_top", "emergency_top"):
                 self.stack(lines, cpu.field("header", name), done)
         self.pages(lines, start, end, done)

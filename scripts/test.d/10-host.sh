@@ -42,6 +42,7 @@ check clippy/host clippy_host
 
 # With what is private, so that links there lead somewhere; and what users are shown, `cargo docs`.
 docs() {
+    # Of that crate there is nothing on the target to link to.
     RUSTDOCFLAGS='-D warnings' run_cargo doc --no-deps --workspace --exclude reveille-build --document-private-items
     RUSTDOCFLAGS='-D warnings' run_cargo doc --no-deps -p reveille-build --document-private-items --target "$(host_triple)"
     RUSTDOCFLAGS='-D warnings' run_cargo docs
@@ -56,7 +57,7 @@ clippy_pedantic() {
         [[ -n $reason ]] || fail "scripts/test.d/pedantic: $lint has no reason"
         options+=(-A "clippy::$lint")
     done <"$ROOT/scripts/test.d/pedantic"
-    run_cargo clippy -p reveille-machine -p reveille-protocol -p reveille -p reveille-embassy --lib --features heap,lock_api \
+    run_cargo clippy -p reveille-machine -p reveille-protocol -p reveille -p reveille-embassy --lib --features heap,lock_api,trace \
         --target "$DEFAULT_TARGET" -- -D warnings -W clippy::pedantic "${options[@]}"
 }
 check clippy/pedantic --full --limit 1800 clippy_pedantic

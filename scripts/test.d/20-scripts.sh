@@ -34,8 +34,9 @@ bad_options() {
     refused "cannot read the ELF '/nonexistent'" "$ROOT/scripts/runner" /nonexistent
     refused 'is not an ELF' "$ROOT/scripts/runner" "$ROOT/Cargo.toml"
     cp -- "$(realpath -- "$(command -v ls)")" "$DIR/ls"
+    # Said to be for x86-64, whatever this machine is, and for AArch64.
+    printf '\x3e' | dd of="$DIR/ls" bs=1 seek=18 conv=notrunc status=none
     refused "/ls' is an ELF for another kind of CPU than AArch64" "$ROOT/scripts/runner" "$DIR/ls"
-    # The same file, said to be for this one.
     printf '\xb7' | dd of="$DIR/ls" bs=1 seek=18 conv=notrunc status=none
     refused "/ls' has no arm64 header at its start: was it linked with reveille.ld?" "$ROOT/scripts/runner" "$DIR/ls"
     [[ ! -e $DIR/ls.img ]] || fail 'an image is made of what was refused'

@@ -178,8 +178,8 @@ gdb_hotplug() {
     ! grep -q '(running)' "$DIR/gdb" || fail 'a CPU runs on'
     grep -Eq '^[0-9]+ +0x[0-9a-f]+ +(dying|gone) +[0-9]+ +- +[0-9]+ +reveille_leave' "$DIR/gdb" || fail 'no CPU is leaving'
 }
-check gdb/hotplug/gic2 --full gdb_hotplug --gic 2
-check gdb/hotplug/gic3 --full gdb_hotplug --cpus 8
+check gdb/hotplug/gic2 --full --alone gdb_hotplug --gic 2
+check gdb/hotplug/gic3 --full --alone gdb_hotplug --cpus 8
 
 # In the middle of a report.
 mid_panic() {
@@ -189,13 +189,13 @@ mid_panic() {
     ends_with 0 "$ROOT/scripts/core" --from "$DIR/capture" --image "$elf" --output "$DIR/core"
     check_core "$elf" "$DIR/core" 'CPUS = 4; REPORTER = 0; PLANTED = True'
 }
-check core/mid-panic --full mid_panic
+check core/mid-panic --full --alone mid_panic
 
 # Nobody has panicked: the machine as it runs.
 running_core() {
     local elf
     elf=$(staged example monitor)
-    ends_with 0 "$ROOT/scripts/core" --image "$elf" --cpus 3 --timeout 5 --output "$DIR/core"
+    ends_with 0 "$ROOT/scripts/core" --image "$elf" --cpus 3 --timeout 30 --output "$DIR/core"
     timeout -k 5 200 gdb-multiarch -q --batch "$elf" "$DIR/core" -x "$ROOT/scripts/gdb/reveille.py" -ex 'reveille cpus' -ex 'thread apply all bt' \
         >"$DIR/gdb" 2>&1 </dev/null || true
     cat -- "$DIR/gdb"

@@ -24,7 +24,8 @@ card_errors() {
     refused "--features: unknown 'el4'" "$image" raspi4 new --features el4
     refused "--elf: cannot read the ELF '/nonexistent'" "$image" raspi4 new --elf /nonexistent
     refused "--elf: '$ROOT/Cargo.toml' is not an ELF" "$image" raspi4 new --elf "$ROOT/Cargo.toml"
-    refused "--elf: '/bin/sh' is an ELF for another kind of CPU than AArch64" "$image" raspi4 new --elf /bin/sh
+    printf '\x7fELF\x02\x01\x01%014d\x3e\x00' 0 >"$DIR/foreign"
+    refused "--elf: '.*/foreign' is an ELF for another kind of CPU than AArch64" "$image" raspi4 new --elf "$DIR/foreign"
     refused '--elf: it is built already' "$image" raspi4 new --elf "$(staged example roll_call)" --example monitor
     refused 'name the disk, or the image file' "$flash"
     refused "one card at a time: 'a' and 'b'" "$flash" a b

@@ -550,20 +550,24 @@ fn translate(address: u64, write: bool) -> u64 {
     macro_rules! translate {
         ($operation:literal) => {{
             let par: u64;
-            // SAFETY: translates an address and accesses nothing; PAR_EL1 is used here alone, with exceptions masked or in code
-            // that no handler shares it with.
+            // SAFETY: translates an address and accesses nothing. PAR_EL1 is as it was afterwards, so whoever this has interrupted finds its
+            // own answer there.
             unsafe {
-                asm!(concat!("at ", $operation, ", {}"), "isb", "dmb sy", "mrs {}, par_el1", "dmb sy", in(reg) address, lateout(reg) par, options(nostack, preserves_flags));
+                asm!("dmb sy", "mrs {old}, par_el1", concat!("at ", $operation, ", {address}"), "isb", "dmb sy", "mrs {par}, par_el1", "dmb sy", "msr par_el1, {old}", address = in(reg) address, par = out(reg) par, old = out(reg) _, options(nostack, preserves_flags));
             }
             par
         }};
     }
-    match (at_el2(), write) {
+    // So that no thread is moved to another CPU, and its PAR_EL1, in between.
+    let daif = super::regs::daif_mask();
+    let par = match (at_el2(), write) {
         (true, false) => translate!("s1e2r"),
         (true, true) => translate!("s1e2w"),
         (false, false) => translate!("s1e1r"),
         (false, true) => translate!("s1e1w"),
-    }
+    };
+    super::regs::daif_restore(daif);
+    par
 }
 
 /// Whether `address` is mapped, on this CPU and for reading, as ordinary RAM: Normal, write-back.

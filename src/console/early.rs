@@ -55,9 +55,12 @@ pub(crate) unsafe fn answers(console: &dt::Console<'_>) -> Result<(), &'static s
         return Ok(());
     }
     let base = console.registers.base;
+    if !base.is_multiple_of(4) {
+        return Err("its registers are not at a multiple of 4");
+    }
     uart::map(console)?;
     let (offset, width) = console.kind.state_register();
-    // SAFETY: mapped just now; alone and masked (the caller's). The base is a multiple of 4, and what is read is a register that a console
+    // SAFETY: mapped just now; alone and masked (the caller's). The base is a multiple of 4 (above), and what is read is a register that a console
     // reads all the time, or, if whoever named it is wrong, nothing that anybody else has.
     match unsafe { arch::probe_register(base + u64::from(offset), width) } {
         Some(_) => Ok(()),

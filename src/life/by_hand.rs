@@ -48,7 +48,8 @@ impl Consoles {
     #[inline(never)]
     unsafe fn begin(&self, described: Option<Console<'static>>) -> Option<Console<'static>> {
         let begin = |console: &Console<'_>| {
-            if console.kind == ConsoleKind::Virtio {
+            // Nobody has said of one that is not chosen that it is there.
+            if console.kind == ConsoleKind::Virtio || !console.is_chosen {
                 // SAFETY: the caller's.
                 unsafe { console::answers(console) }?;
             }

@@ -127,7 +127,7 @@ impl Options {
             Some(stacks) => stacks,
             None => Stacks::DEFAULT,
         };
-        Layout::of(if self.unoptimised { chosen.at_least(Stacks::UNOPTIMISED) } else { chosen })
+        if self.unoptimised { Layout::unoptimised(chosen) } else { Layout::of(chosen) }
     }
 
     const fn with_secondary(mut self, secondary: Secondary) -> Self {

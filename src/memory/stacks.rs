@@ -13,6 +13,10 @@ const BOOT_EXCEPTION_PAGES: usize = 2 * FRAMES;
 pub(crate) const EMERGENCY_PAGES: usize = 2 * FRAMES;
 const PORCH_PAGES: usize = FRAMES;
 
+/// As [`FRAMES`] where the compiler does not optimise.
+const UNOPTIMISED_FRAMES: usize = 4;
+const _: () = assert!(FRAMES == 1 || FRAMES == UNOPTIMISED_FRAMES);
+
 /// Sizes in bytes of the two stacks of each CPU on which code of the application runs. For the key `stacks` of [`entry!`](crate::entry).
 ///
 /// Each is 8 KiB ([`Stacks::LEAST`]) to 1 MiB ([`Stacks::MOST`]), in whole pages of 4 KiB: other values do not compile. Below each
@@ -40,7 +44,8 @@ impl Stacks {
     /// What images have that choose nothing: 12 KiB and 8 KiB; four times as much where the compiler does not optimise.
     pub const DEFAULT: Self = Self { thread: 3 * FRAMES * PAGE, exception: 2 * FRAMES * PAGE };
     /// The same where the application alone is not optimised, and the runtime is.
-    pub(crate) const UNOPTIMISED: Self = Self { thread: 12 * PAGE, exception: 8 * PAGE };
+    const UNOPTIMISED: Self =
+        Self { thread: 3 * UNOPTIMISED_FRAMES * PAGE, exception: 2 * UNOPTIMISED_FRAMES * PAGE };
     /// The smallest of either, bytes. Where the compiler does not optimise, a stack is at least as large as that of
     /// [`Stacks::DEFAULT`], whatever was chosen.
     pub const LEAST: usize = 8 * 1024;
@@ -133,6 +138,7 @@ pub(crate) const BOOT_THREAD_TOP: usize = offset_of!(BootStacks, guard_exception
 /// The stacks of a CPU, in this order.
 const NAMES: [&str; 4] = ["thread stack", "exception stack", "emergency stack", "porch"];
 const EXCEPTION: usize = 1;
+const EMERGENCY: usize = 2;
 const PORCH: usize = 3;
 
 /// The part of one CPU in the window. Page 0 and the page below each stack are never mapped.
@@ -141,25 +147,38 @@ const PORCH: usize = 3;
 pub struct Layout {
     /// First page and pages of each stack.
     stacks: [(usize, usize); NAMES.len()],
+    /// Bytes that a handler of the application's finds on the stack of exceptions at least.
+    handler_room: usize,
     /// Pages of address space: those between the stacks can stay unmapped without a byte of RAM being lost.
     stride: usize,
 }
 
 impl Layout {
-    /// With stacks of these sizes.
+    /// With stacks of these sizes, for an application that is optimised as the runtime is.
     pub const fn of(sizes: Stacks) -> Self {
-        let sizes = if FRAMES > 1 { sizes.at_least(Stacks::DEFAULT) } else { sizes };
+        Self::with_frames(if FRAMES > 1 { sizes.at_least(Stacks::DEFAULT) } else { sizes }, FRAMES)
+    }
+
+    /// The same for an application that is not optimised, whatever the runtime is: neither small, and room for its handlers, and for what it
+    /// prints as it panics.
+    pub(crate) const fn unoptimised(sizes: Stacks) -> Self {
+        Self::with_frames(sizes.at_least(Stacks::UNOPTIMISED), UNOPTIMISED_FRAMES)
+    }
+
+    const fn with_frames(sizes: Stacks, frames: usize) -> Self {
         let (thread, exception) = (sizes.thread / PAGE, sizes.exception / PAGE);
         let exception_at = 1 + thread + 1;
         let emergency_at = exception_at + exception + 1;
-        let porch_at = emergency_at + EMERGENCY_PAGES + 1;
+        let emergency = 2 * frames;
+        let porch_at = emergency_at + emergency + 1;
         Self {
             stacks: [
                 (1, thread),
                 (exception_at, exception),
-                (emergency_at, EMERGENCY_PAGES),
+                (emergency_at, emergency),
                 (porch_at, PORCH_PAGES),
             ],
+            handler_room: 3072 * frames,
             stride: (porch_at + PORCH_PAGES + 1).next_power_of_two(),
         }
     }
@@ -212,12 +231,9 @@ pub(crate) fn tops(cpu: CpuId) -> [u64; 3] {
     [0, 1, 2].map(|stack| layout().top(cpu, stack))
 }
 
-/// Bytes that a handler of the application's finds on the stack of exceptions at least.
-const HANDLER_ROOM: usize = 3072 * FRAMES;
-
 /// The lowest stack pointer of `cpu` with which it can take an exception for the application.
 pub(crate) fn exception_floor(cpu: CpuId) -> u64 {
-    layout().bottom(cpu, EXCEPTION) + (FRAME_SIZE + HANDLER_ROOM) as u64
+    layout().bottom(cpu, EXCEPTION) + (FRAME_SIZE + layout().handler_room) as u64
 }
 
 /// Top of the porch of `cpu`: the stack on which it decides whether it may run.
@@ -253,7 +269,7 @@ pub(crate) fn guard_name(address: u64) -> Option<GuardName> {
     if let Some(own) = stack_list::in_use().find(|own| (own.guard..own.bottom).contains(&address)) {
         return Some(GuardName::Own(own.name));
     }
-    let Layout { stacks, stride } = *layout();
+    let Layout { stacks, stride, .. } = *layout();
     let page = address.checked_sub(WINDOW)? as usize / PAGE;
     let (cpu, page) = (page / stride, page % stride);
     let stack = stacks.iter().position(|(first, _)| page + 1 == *first)?;
@@ -262,5 +278,6 @@ pub(crate) fn guard_name(address: u64) -> Option<GuardName> {
 
 /// Whether the stack pointer `sp` is on the emergency stack of the CPU of `area`.
 pub(crate) fn is_emergency(area: &Area, sp: u64) -> bool {
-    area.emergency_top().wrapping_sub(sp) < (EMERGENCY_PAGES * PAGE) as u64
+    // The one that the boot CPU begins on may be smaller; what lies below that is no stack that anybody is on.
+    area.emergency_top().wrapping_sub(sp) < (layout().stacks[EMERGENCY].1 * PAGE) as u64
 }

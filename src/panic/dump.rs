@@ -3,7 +3,7 @@
 //! With the bootarg `reveille.core=console`, once the report is over. `scripts/core --from LOG` makes an ELF core of it; `docs/core.md`.
 
 use super::park::{self, Evidence, ParkMark};
-use crate::arch::exception::{FATAL_FRAME_SIZE, FatalFrame, Registers};
+use crate::arch::exception::{FATAL_FRAME_SIZE, FRAME_RECORD, FatalFrame, Interrupted, Registers};
 use crate::arch::{mmu, regs};
 use crate::percpu::area::{self, Area, Part as _};
 use crate::{backtrace, call, console, memory};
@@ -93,7 +93,8 @@ fn letter(letter: &u8) {
 /// Returns where it ends.
 #[inline(never)]
 fn range(lines: &mut Encoder, from: u64, to: u64, holes: bool) -> u64 {
-    let mut at = from & !7;
+    // Both are multiples, so that `at` comes to `to` also at the end of the address space.
+    let (mut at, to) = (from & !7, to & !7);
     let (mut is_ram, mut goes_on) = (false, true);
     while at < to {
         if !is_ram || at.is_multiple_of(mmu::PAGE as u64) {
@@ -123,7 +124,13 @@ fn cpu(lines: &mut Encoder, area: &Area) {
             (core::ptr::from_ref(registers) as u64, registers.sp, registers.fp)
         }
         Evidence::Stopped(frame) | Evidence::Exception(frame) => {
-            (core::ptr::from_ref(frame) as u64, frame.interrupted_sp(), frame.x[29])
+            let (sp, fp) = if Interrupted::of(frame.spsr) == Interrupted::Below {
+                // The stack of the thread that entered the lower level, not what that level has in its registers.
+                (area.below(), area.below().wrapping_add(FRAME_RECORD))
+            } else {
+                (frame.interrupted_sp(), frame.x[29])
+            };
+            (core::ptr::from_ref(frame) as u64, sp, fp)
         }
     };
     range(lines, at, at + FATAL_FRAME_SIZE as u64, false);

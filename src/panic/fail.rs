@@ -49,6 +49,8 @@ fn fail(cause: Cause<'_>) -> ! {
     }
     #[cfg(feature = "trace")]
     if let Some(area) = area::find_current() {
+        // It may be what was lost, and whoever notes goes by it.
+        regs::set_thread_pointer(core::ptr::from_ref(area) as u64);
         crate::note::on(area, crate::__trace_site!(crate::note::event::PANIC), 0);
     }
     if let Some(area) = area::find_current()

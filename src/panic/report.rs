@@ -197,6 +197,10 @@ fn locks(area: &Area) {
         // SAFETY: this CPU, in the middle of whatever it waits for, or one that has parked, of which the mark was seen.
         let Some(lock) = (unsafe { Awaited::by(other) }) else { continue };
         let holder = lock.holder();
+        // It was stopped as it had just taken it.
+        if holder == Some(other.owner) && other.mpidr != own {
+            continue;
+        }
         if holder == Some(area.owner) {
             others.insert(other.id);
         }

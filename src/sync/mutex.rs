@@ -5,8 +5,8 @@ use super::waiting::{Wait, never_comes};
 use super::word::Turnstile;
 use crate::arch::regs;
 use crate::holds::Holds;
-use crate::masking;
 use crate::percpu::area::{self, Area, Part};
+use crate::{gate, masking};
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
@@ -116,6 +116,10 @@ impl<T: ?Sized> Mutex<T> {
                 return guard;
             }
             if !wait.rest(seen) {
+                // With a scheduler the number in the word says where it was taken, and not where the thread is that has it.
+                if area::threads_move() {
+                    gate::waits_for_the_stopped();
+                }
                 never_comes(&self.turnstile);
             }
         }

@@ -1,9 +1,7 @@
 //! What was noted, as lines on the console.
 //!
-//! [docs/trace.md] says what the lines are; `scripts/trace` reads them. Each has a checksum, as a console loses characters and has others'
+//! docs/trace.md says what the lines are; `scripts/trace` reads them. Each has a checksum, as a console loses characters and has others'
 //! lines in between.
-//!
-//! [docs/trace.md]: https://docs.rs/crate/reveille/latest/source/docs/trace.md
 
 mod line;
 
@@ -60,6 +58,7 @@ pub(crate) fn dump_at_end() {
 /// The run ends: the trace goes to the console, if it is to, and has not gone yet.
 pub(crate) fn at_end() {
     if AT_END.swap(false, Ordering::Relaxed) {
+        freeze();
         dump(console::print);
     }
 }
@@ -67,14 +66,20 @@ pub(crate) fn at_end() {
 /// The same behind the report of a panic, on the one CPU that runs.
 pub(crate) fn behind_report() {
     if AT_END.swap(false, Ordering::Relaxed) {
+        freeze();
         dump(console::print_raw);
     }
 }
 
+/// What CPUs note from here on is dropped: else they would write over what is being printed.
+fn freeze() {
+    area::areas().iter().for_each(|area| note::of(area).freeze());
+}
+
 /// Reads the ring of the CPU of `area`, the oldest record first.
 pub(crate) fn read(area: &Area, each: impl FnMut(TraceRecord)) -> TraceCount {
-    // Behind an ISB: no earlier than what was noted.
-    note::of(area).read(timer::counter(), each)
+    // With room for what another CPU notes while this reads.
+    note::of(area).read(timer::counter().saturating_add(clock::frequency()), each)
 }
 
 /// Writes all there is, by `print`.

@@ -182,7 +182,7 @@ impl<R: Dma> Virtio<R> {
     /// Why it is none, or none that can be used.
     pub fn new(registers: R, memory: &'static VirtioMemory) -> Result<Self, &'static str> {
         let it = Self { registers, memory, stuck: AtomicBool::new(false), held: AtomicU32::new(0) };
-        it.set_up()?;
+        it.set_up(true)?;
         Ok(it)
     }
 
@@ -202,7 +202,7 @@ impl<R: Dma> Virtio<R> {
 
     /// Device initialization (3.1.1).
     #[inline(never)]
-    fn set_up(&self) -> Result<(), &'static str> {
+    fn set_up(&self, is_patient: bool) -> Result<(), &'static str> {
         let is_legacy = match (self.read(register::MAGIC), self.read(register::VERSION)) {
             (MAGIC, 1) => true,
             (MAGIC, 2) => false,
@@ -212,14 +212,20 @@ impl<R: Dma> Virtio<R> {
             return Err("not a virtio console");
         }
         self.write(register::STATUS, 0);
-        if !self.registers.wait(true, || self.read(register::STATUS) == 0) {
+        let is_reset = || self.read(register::STATUS) == 0;
+        if !self.registers.wait(is_patient, is_reset) {
             return Err("it cannot be reset");
         }
         let done = self.begin(is_legacy);
         if done.is_err() {
             // First of all it is to leave the memory alone.
             self.write(register::STATUS, 0);
+            self.registers.wait(is_patient, is_reset);
             self.write(register::STATUS, FAILED);
+            // Nothing counts as given back.
+            let queue = &self.memory.0[SEND];
+            queue.index.store(1, Relaxed);
+            queue.used.index.store(0, Relaxed);
         }
         done
     }
@@ -317,16 +323,17 @@ impl<R: Dma> Virtio<R> {
         let is_patient = !self.stuck.load(Relaxed);
         let mut is_told = false;
         let mut is_free = self.registers.wait(is_patient, || {
-            // Whoever was stopped in the middle may not have come to telling it.
+            // Whoever was stopped in the middle may not have come to offering it, where caches are not shared, or to telling it.
             self.is_back(queue)
                 || !core::mem::replace(&mut is_told, true) && {
+                    self.registers.exchange(queue.address(), HEAD);
                     self.write(register::NOTIFY, SEND as u32);
                     self.is_back(queue)
                 }
         });
-        if !is_free && is_patient && !self.is_well() {
+        if !is_free && !self.is_well() {
             // What was on its way is lost.
-            is_free = self.set_up().is_ok();
+            is_free = self.set_up(is_patient).is_ok();
         }
         self.stuck.store(!is_free, Relaxed);
         is_free

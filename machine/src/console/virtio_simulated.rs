@@ -423,6 +423,26 @@ fn it_begins_again() {
     }
 }
 
+/// The same if it was only slow before, when nobody waits for it any more.
+#[test]
+fn it_begins_again_after_it_was_slow() {
+    let simulated = simulated(Device::new(2));
+    let console = Virtio::new(&simulated, simulated.driver).expect("a console");
+    simulated.device.borrow_mut().deaf = usize::MAX;
+    console.send(b"a", true);
+    console.send(b"b", true);
+    assert_eq!(simulated.waits.get(), 1);
+    {
+        let mut device = simulated.device.borrow_mut();
+        device.rings = Default::default();
+        device.status = 0x4f;
+        device.deaf = 0;
+    }
+    console.send(b"c", true);
+    console.flush();
+    assert_eq!((out(&simulated).as_str(), simulated.waits.get()), ("c", 1), "and without another wait");
+}
+
 #[test]
 fn they_listen() {
     for version in [1, 2] {

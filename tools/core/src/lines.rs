@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 const SHOWN: usize = 10;
 /// More than any machine has.
 const MOST_CPUS: u64 = 65_536;
+/// Words of memory in a log, which come through a console: half a GiB.
+const MOST_WORDS: usize = 1 << 26;
 
 /// The last dump in the log `name`, and what is wrong with it. `None` if there is none.
 ///
@@ -20,7 +22,10 @@ pub(crate) fn read(log: &Log, name: &str) -> Result<Option<(Machine, Vec<String>
     let is = |marker: &'static str| move |line: &&[u8]| line.ends_with(marker.trim_end().as_bytes());
     let Some(begin) = lines.iter().rposition(|line| is(dump::BEGIN)(line)) else { return Ok(None) };
     let mut words = BTreeMap::new();
-    let mut complaints = Vec::new();
+    // Those beyond what is shown are counted.
+    let (mut complaints, mut more) = (Vec::new(), 0);
+    let mut complain =
+        |what: String| if complaints.len() < SHOWN { complaints.push(what) } else { more += 1 };
     let mut next = 0_u16;
     let mut is_whole = false;
     let mut bad_before = false;
@@ -40,24 +45,25 @@ pub(crate) fn read(log: &Log, name: &str) -> Result<Option<(Machine, Vec<String>
                 let lost = number.wrapping_sub(next);
                 // A line that was bad has been complained of.
                 if lost != 0 && !(bad_before && lost == 1) {
-                    complaints.push(format!("{name}:{}: {lost} lines are missing before it", at + 1));
+                    complain(format!("{name}:{}: {lost} lines are missing before it", at + 1));
                 }
                 bad_before = false;
                 next = number.wrapping_add(1);
                 words.extend(found);
+                if words.len() > MOST_WORDS {
+                    return Err(format!("{name}:{}: more memory than a core of a log may have", at + 1));
+                }
             }
             Err(why) => {
                 bad_before = why != BadLine::Form || !bad_before;
-                complaints.push(format!("{name}:{}: {why}", at + 1));
+                complain(format!("{name}:{}: {why}", at + 1));
             }
         }
     }
     if !is_whole {
-        complaints.push(format!("{name}: the dump that begins in line {} has no end", begin + 1));
+        complaints.insert(0, format!("{name}: the dump that begins in line {} has no end", begin + 1));
     }
-    if complaints.len() > SHOWN {
-        let more = complaints.len() - SHOWN;
-        complaints.truncate(SHOWN);
+    if more > 0 {
         complaints.push(format!("{name}: {more} more of this kind"));
     }
     let machine = machine(words).map_err(|lacks| {

@@ -59,7 +59,7 @@ impl Reader {
                     self.has_image = true;
                 }
             }
-            ["cpu", number, state, "generation", generation, ..] => {
+            ["cpu", number, state, "generation", generation, ..] if !line.starts_with(' ') => {
                 self.begin(number);
                 let Some(cpu) = self.current.map(|number| &mut self.machine.cpus[number]) else { return };
                 cpu.state = Cpu::state_named(state).unwrap_or(0);
@@ -68,7 +68,7 @@ impl Reader {
                 cpu.parked = Cpu::parked_as(fate);
             }
             // What does not run on a CPU.
-            ["context" | "home", ..] => self.current = None,
+            ["context" | "home", ..] if !line.starts_with(' ') => self.current = None,
             _ => self.registers(&words),
         }
     }

@@ -62,6 +62,8 @@ fn ring(
 ) -> Result<Cpu, String> {
     let [head, limit, slots, first] = ram.words::<4>(at)?;
     let step = 1_u64 << (32 - log);
+    // A core may be taken while it is being opened.
+    let head = head.max(first);
     let end = head.min(limit.max(first));
     let begin = if end.wrapping_sub(first) > 1 << 32 { end - (1 << 32) } else { first };
     let mut cpu = Cpu { lost: [(head - end) / step, (begin - first) / step, 0], ..Cpu::default() };

@@ -50,7 +50,7 @@ pub fn read(log: &str, partial: bool) -> Result<(Dump, Vec<String>), String> {
     let mut last = 0;
     for (index, line) in log.lines().enumerate() {
         last = index + 1;
-        let Some(line) = line.trim_end_matches('\r').strip_prefix('~') else { continue };
+        let Some(line) = of_trace(line.trim_end_matches('\r')) else { continue };
         let taken = payload(line).and_then(|text| match text.strip_prefix("T ") {
             Some(rest) => {
                 faults.clear();
@@ -82,6 +82,14 @@ pub fn read(log: &str, partial: bool) -> Result<(Dump, Vec<String>), String> {
         faults.push(fault);
     }
     Ok((reading.dump, faults))
+}
+
+/// What there is of a trace in a line of a log: all behind the mark. There may be something before it that was printed without an end, or
+/// that a terminal put there: then the checksum has to be right.
+fn of_trace(line: &str) -> Option<&str> {
+    line.strip_prefix('~').or_else(|| {
+        line.match_indices('~').map(|(at, mark)| &line[at + mark.len()..]).find(|rest| payload(rest).is_ok())
+    })
 }
 
 /// What a line says, if its checksum is right.
@@ -230,6 +238,18 @@ mod tests {
         let (dump, faults) = read(&format!("hello\r\n{}bye\r\n", log().concat()), false).unwrap();
         assert!(faults.is_empty());
         assert_eq!((dump.cpus[0].records.len(), dump.cpus[0].lost), (1, [2, 0, 0]));
+    }
+
+    #[test]
+    fn something_stands_before_it() {
+        let lines: String = log().iter().map(|line| format!("[    1.5 ~] not ended{line}")).collect();
+        let (dump, faults) = read(&lines, false).unwrap();
+        assert!(faults.is_empty());
+        assert_eq!(dump.cpus[0].records.len(), 1);
+        // A mark in what is printed is none.
+        assert!(
+            read("a ~ b 00000000", true).is_err_and(|error| error.starts_with("no trace in these 1 lines:"))
+        );
     }
 
     #[test]
