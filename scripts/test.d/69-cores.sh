@@ -226,3 +226,15 @@ traced_core() {
 }
 check core/trace --full traced_core
 check core/trace/raspi4 --full traced_core --board raspi4b
+
+# A ring that something has written over: what is in it is counted as not whole, by the debugger and by the machine itself, which goes on.
+spoilt_ring() {
+    CODE=0 gdb_session "$(staged example hotplug "$DEFAULT_TARGET" trace)" --append reveille.trace=overwrite -- 'hbreak reveille_leave' continue \
+        'reveille trace 5' 'python import reveille; rings = reveille.Rings()' \
+        'python gdb.selected_inferior().write_memory(rings.slots, b"\xa5" * rings.size)' 'reveille trace 5 0' delete continue
+    grep -Eq '^5 of [0-9]+ records; ' "$DIR/gdb" || fail 'there are no records'
+    grep -Eq '^0 of 0 records; [1-9][0-9]* more are no longer there, or not whole$' "$DIR/gdb" || fail 'it takes what is none'
+    "$(host_tool trace)" --log "$DIR/console" --perfetto "$DIR/hotplug.pftrace" 2>&1 | tee "$DIR/said"
+    grep -Eq '[0-9]+ unfinished' "$DIR/said" || fail 'the trace is not whole'
+}
+check gdb/trace/spoilt --full --alone spoilt_ring

@@ -33,7 +33,7 @@ class Conversation(Terminal):
         """Waits for the prompt; the lines before it."""
         seen, _ = self.until(re.escape(PROMPT), "the prompt")
         text = seen.removesuffix(PROMPT.decode())
-        return [line for line in re.sub(r"\x1b\[[0-9]*[A-Z]", "", text).replace("\r", "").split("\n") if line]
+        return [line for line in re.sub(r"\x1b(?:\[[0-9;]*[A-Za-z]|[78])", "", text).replace("\r", "").split("\n") if line]
 
     def ask(self, keys):
         """Types a line, and gives back what is printed for it."""

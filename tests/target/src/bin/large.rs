@@ -18,13 +18,13 @@ reveille::entry!(main);
 
 const MIB: usize = 1 << 20;
 const WORDS: usize = MIB / 8;
-/// MiB of zeros.
-const ZEROED: usize = if cfg!(too_large) { 16 } else { 15 };
+/// Halves of a MiB of zeros: with them there is room for what the rest takes where it is not optimised.
+const ZEROED: usize = if cfg!(too_large) { 32 } else { 29 };
 const CONSTANT: u64 = 0x0123_4567_89ab_cdef;
 
 static CONSTANTS: [u64; 16 * WORDS] = [CONSTANT; 16 * WORDS];
 static DATA: [AtomicU64; 12 * WORDS] = [const { AtomicU64::new(CONSTANT) }; 12 * WORDS];
-static ZEROS: [AtomicU64; ZEROED * WORDS] = [const { AtomicU64::new(0) }; ZEROED * WORDS];
+static ZEROS: [AtomicU64; ZEROED * WORDS / 2] = [const { AtomicU64::new(0) }; ZEROED * WORDS / 2];
 /// Relocated, and far behind its place.
 static POINTERS: SpinLock<[fn() -> u64; 2]> = SpinLock::new([before, after]);
 
