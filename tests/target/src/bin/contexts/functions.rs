@@ -393,12 +393,13 @@ pub static FUNCTIONS: &[Function] = functions! {
         Outcome::Ran
     };
     #[cfg(feature = "trace")]
-    "trace::{is_on,name,read}" => {
+    "trace::{event,is_on,name,read}" => {
         let _ = trace::is_on();
         let mut read = 0;
         let count = trace::read(cpu::current(), |record| {
             read += 1;
-            assert!(trace::name(record.site).is_some());
+            let event = trace::event(record.site).expect("a record of a site");
+            assert!(trace::name(record.site) == Some(event.name()));
         });
         holds(count.read == read, "wrong")
     };
