@@ -49,6 +49,19 @@ check() {
     case_images+=('') case_options+=('') case_expected+=('')
 }
 
+# What the case of this number is, in CASE_WORDS: to read all tables takes a second, and each case is a process of its own.
+words_of_case() {
+    printf -v CASE_WORDS '%q ' "${case_names[$1]}" "${case_tiers[$1]}" "${case_weights[$1]}" "${case_limits[$1]}" "${case_kinds[$1]}" \
+        "${case_calls[$1]}" "${case_images[$1]}" "${case_options[$1]}" "${case_expected[$1]}"
+}
+
+# The one case that these words say.
+take_case() {
+    case_number=(["$1"]=0)
+    case_names=("$1") case_tiers=("$2") case_weights=("$3") case_limits=("$4") case_kinds=("$5")
+    case_calls=("$6") case_images=("$7") case_options=("$8") case_expected=("$9")
+}
+
 # A row of a table of boots: a case for each combination of the values in its last column (`gic=2,3 cpus=1,2`).
 boot_row() {
     (($# == 6 || $# == 7)) || table_error "$1" "$(($# - 1)) columns instead of: name | tier | image | options | expected [| for]"
@@ -95,12 +108,17 @@ boot_row() {
     case_expected+=("$expected")
 }
 
-load_all_cases() {
+load_checks() {
     local file
     for file in "$ROOT"/scripts/test.d/*.sh; do
         # shellcheck disable=SC1090 # whatever is there
         source "$file"
     done
+}
+
+load_all_cases() {
+    local file
+    load_checks
     for file in "$ROOT"/scripts/test.d/*.cases "$ROOT"/tests/target/*.cases; do
         [[ ! -f $file ]] || each_row "$file" boot_row
     done

@@ -34,7 +34,8 @@ raspi4_options() {
     refused "--firmware: virt has no 'tf-a'; there are: u-boot" "$run" --firmware tf-a
     refused '--el: with --firmware the image is entered at 1 or 2' "$run" --firmware u-boot --el 3
     refused '--at: with --firmware u-boot the image is at 0x40400000' "$run" --firmware u-boot --at 0x50000000
-    refused '--console: virt has no choice of it' "$run" --console pl011
+    refused "--console: virt has no 'mini'; there are: pl011, virtio, " "$run" --console mini
+    refused '--console: zcu102 has no choice of it' "$run" --board zcu102 --console pl011
     refused '--firmware: lying has no choice of it' "$run" --board lying --firmware u-boot
 }
 check raspi4/options raspi4_options
