@@ -88,8 +88,7 @@ start() {
     (
         trap 'kill -TERM "$child" 2>/dev/null || true' TERM
         words_of_case "$number"
-        export REVEILLE_CASE=$CASE_WORDS
-        timeout -k 5 "${case_limits[$number]}" "$ROOT/scripts/test" --one "$name" \
+        REVEILLE_CASE=$CASE_WORDS timeout -k 5 "${case_limits[$number]}" "$ROOT/scripts/test" --one "$name" \
             >"$STATE/log/$name/log" 2>&1 </dev/null 8>&- 9>&- &
         child=$! rc=0
         wait "$child" || rc=$?
