@@ -40,14 +40,18 @@ clippy_host() {
 }
 check clippy/host clippy_host
 
-# With what is private, so that links there lead somewhere; and what users are shown, `cargo docs`.
+# With what is private, so that links there lead somewhere.
 docs() {
     # Of that crate there is nothing on the target to link to.
     RUSTDOCFLAGS='-D warnings' run_cargo doc --no-deps --workspace --exclude reveille-build --document-private-items
     RUSTDOCFLAGS='-D warnings' run_cargo doc --no-deps -p reveille-build --document-private-items --target "$(host_triple)"
-    RUSTDOCFLAGS='-D warnings' run_cargo docs
 }
 check docs docs
+# What users are shown.
+public_docs() {
+    RUSTDOCFLAGS='-D warnings' run_cargo docs
+}
+check docs/public --full public_docs
 
 # Those lints of clippy::pedantic that the published crates follow; the others are named with reasons.
 clippy_pedantic() {
