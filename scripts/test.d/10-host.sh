@@ -15,7 +15,7 @@ clippy_target() {
 check clippy/default clippy_target aarch64-unknown-none-softfloat ''
 check clippy/el2 clippy_target aarch64-unknown-none-softfloat el2
 check clippy/el2+fault-injection+heap+lock_api+trace clippy_target aarch64-unknown-none-softfloat el2,fault-injection,heap,lock_api,trace
-check clippy/simd clippy_target aarch64-unknown-none ''
+check clippy/simd --full clippy_target aarch64-unknown-none ''
 
 # The executors, with their examples, tests and benchmarks: apart, so that no other image is built with what they want of the runtime.
 clippy_embassy() {

@@ -225,7 +225,7 @@ readme_block() {
 }
 check scripts/readme-program --limit 900 readme_forgotten
 check scripts/readme-program/forgotten-flags --full --limit 1800 readme_forgotten_flags
-check scripts/readme-program/async --limit 900 readme_program 6,2,3,4,7 'hello from cpu 3' '' --release
+check scripts/readme-program/async --full --limit 900 readme_program 6,2,3,4,7 'hello from cpu 3' '' --release
 check scripts/readme-program/dev --full --limit 900 readme_program 1,2,3,4,5 'the ids of the CPUs online add up to 6' ''
 check scripts/readme-program/async/dev --full --limit 900 readme_program 6,2,3,4,7 'hello from cpu 3' ''
 

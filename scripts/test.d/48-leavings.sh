@@ -55,7 +55,7 @@ build_stuck() {
     for image; do cp -- "$target/$DEFAULT_TARGET/release/$image" "$stage/"; done
 }
 check leavings/stuck-e2h/left stuck_e2h '' leavings -- --el 2
-check leavings/stuck-e2h/kept stuck_e2h el2 leavings -- --el 2
+check leavings/stuck-e2h/kept --full stuck_e2h el2 leavings -- --el 2
 check leavings/stuck-e2h/left-el3 --full stuck_e2h '' leavings wakeups -- --el 3 --append rounds=200
 check leavings/stuck-e2h/kept-el3 --full stuck_e2h el2 leavings wakeups keys -- --el 3 --append rounds=50
 

@@ -20,7 +20,7 @@ called_in() {
 check contexts/gic3 --limit 1200 called_in all
 check contexts/gic2 called_in lock,handler,job-each,offline-undo,leaving,nmi-in-lock -- --gic 2
 check contexts/mask-daif called_in section,post,job,online,nmi-in-lock -- --append reveille.mask=daif
-check contexts/el2-kept called_in masked,timer,offline,nmi,hook el2 -- --el 2
+check contexts/el2-kept --full called_in masked,timer,offline,nmi,hook el2 -- --el 2
 check contexts/full/gic2 --full --limit 1200 called_in all -- --gic 2
 check contexts/full/mask-daif --full --limit 1200 called_in all -- --append reveille.mask=daif
 check contexts/full/el2-kept --full --limit 1200 called_in all el2 -- --el 2
