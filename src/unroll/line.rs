@@ -1,6 +1,7 @@
 //! A line with a checksum.
 
 use core::fmt::{self, Write};
+use reveille_machine::dump::crc;
 
 /// A line that holds as much as this takes no more records.
 const LONG: usize = 160;
@@ -52,7 +53,7 @@ impl Line {
             return;
         }
         let text = &self.text[..self.len];
-        let sum = crc32(text);
+        let sum = !crc(u32::MAX, text);
         // Only ASCII was put there.
         (self.print)(format_args!("~{} {sum:08x}\n", core::str::from_utf8(text).unwrap_or_default()));
         self.len = 0;
@@ -72,11 +73,4 @@ impl Write for Line {
         text.bytes().for_each(|byte| self.push(byte));
         Ok(())
     }
-}
-
-/// The CRC-32 of ISO 3309, without a table: this is done once.
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(u32::MAX, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| crc >> 1 ^ if crc & 1 == 0 { 0 } else { 0xedb8_8320 })
-    })
 }
