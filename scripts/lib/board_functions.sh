@@ -62,9 +62,14 @@ image_offset() {
     printf '0x%x\n' "$offset"
 }
 
+# Whether there is an arm64 header in a file, at this place: has_image_header FILE OFFSET
+has_image_header() {
+    [[ $(image_header "$1" $(($2 + 56)) 4) == $((0x644d5241)) ]]
+}
+
 # Stop unless the file begins with an arm64 header.
 check_image_header() {
-    [[ $(image_header "$1" 56 4) == $((0x644d5241)) ]] \
+    has_image_header "$1" 0 \
         || die "no arm64 header at the start of $1: was it linked with the linker script?"
 }
 
@@ -81,7 +86,7 @@ check_elf() {
             break
         fi
     done
-    [[ -n $at && $(image_header "$1" $((at + 56)) 4) == $((0x644d5241)) ]] \
+    { [[ -n $at ]] && has_image_header "$1" "$at"; } \
         || usage_error "$of'$1' has no arm64 header at its start: was it linked with reveille.ld?"
 }
 
