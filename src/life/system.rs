@@ -157,11 +157,15 @@ impl System {
     /// # Examples
     ///
     /// ```no_run
+    /// use core::arch::asm;
+    ///
     /// # fn example(system: &reveille::System) -> Result<(), reveille::MapError> {
     /// // The data register of a PL061.
-    /// let gpio = system.map_device(0x0903_0000, 0x1000)?.cast::<u8>();
+    /// let gpio = system.map_device(0x0903_0000, 0x1000)?;
+    /// let pins: u32;
+    /// // One plain load, which a hypervisor that emulates the device can decode: what the compiler makes of `read_volatile` may be another.
     /// // SAFETY: it is a register of a device that is there, and nobody else's.
-    /// let pins = unsafe { gpio.add(0x3fc).read_volatile() };
+    /// unsafe { asm!("ldrb {:w}, [{}, #0x3fc]", out(reg) pins, in(reg) gpio, options(nostack, preserves_flags)) };
     /// # Ok(()) }
     /// ```
     pub fn map_device(&self, phys: u64, len: u64) -> Result<*mut u8, MapError> {

@@ -277,12 +277,15 @@ impl Drop for Mapping {
 /// Device registers that are mapped until this is dropped.
 ///
 /// ```no_run
+/// use core::arch::asm;
 /// use reveille::memory::{self, Device};
 ///
 /// # fn example() -> Result<(), reveille::MapError> {
 /// let rtc: Device = memory::map_registers(0x0901_0000, 0x1000)?;
+/// let seconds: u32;
+/// // One plain load, which a hypervisor that emulates the device can decode: what the compiler makes of `read_volatile` may be another.
 /// // SAFETY: the data register of a PL031, which is only read.
-/// let seconds = unsafe { rtc.as_ptr().cast::<u32>().read_volatile() };
+/// unsafe { asm!("ldr {:w}, [{}]", out(reg) seconds, in(reg) rtc.as_ptr(), options(nostack, preserves_flags)) };
 /// # Ok(()) }
 /// ```
 #[derive(Debug)]
@@ -328,9 +331,12 @@ impl Device {
     /// Where the first register is.
     ///
     /// ```no_run
+    /// use core::arch::asm;
+    ///
     /// # fn example(device: &reveille::memory::Device) {
+    /// let id: u32;
     /// // SAFETY: the device has a register of four bytes there, which may be read.
-    /// let id = unsafe { device.as_ptr().add(0xfe0).cast::<u32>().read_volatile() };
+    /// unsafe { asm!("ldr {:w}, [{}, #0xfe0]", out(reg) id, in(reg) device.as_ptr(), options(nostack, preserves_flags)) };
     /// # }
     /// ```
     pub fn as_ptr(&self) -> *mut u8 {
