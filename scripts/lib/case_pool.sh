@@ -1,13 +1,13 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # what a case is stands in cases.sh
-# Cases beside each other, as many as there is room for; how each of them ended, a line. Reads common.sh, cases.sh and counts.sh
-# first.
+# Cases beside each other, and the builds of what they boot, as many as there is room for; how each of them ended, a line. Reads common.sh,
+# cases.sh, case_images.sh and counts.sh first.
 
 passed=0 failed=0
 # What there is room for, in weights of cases, and what of that is free.
 room=0 free=0
-# Of each case that runs, by its number.
-declare -A running=() started=() weight_of=() process_of=()
+# Of each case that runs, by its number; and the lanes that are taken, each by one.
+declare -A running=() started=() weight_of=() process_of=() lane_taken=()
 
 # Room for cases of this weight together; for one scripts/test with the same target directory: open_pool WEIGHT
 open_pool() {
@@ -54,6 +54,20 @@ report() {
     printf '    the whole log: %s\n' "$log"
 }
 
+# How the build of this number ended, with this exit code, after so many milliseconds: report_build NUMBER CODE MS
+report_build() {
+    local kind target features names words=built
+    read -r kind target features names <<<"${case_calls[$1]}"
+    builds_left=$((builds_left - 1))
+    group_state["$kind $target $features"]=built
+    if (($2 != 0)); then
+        group_state["$kind $target $features"]=broken words='cannot build'
+    fi
+    [[ $features != - ]] || features=''
+    printf '%s %s for %s%s (%s s)\n' "$words" "$names" "$target" "${features:+ with $features}" "$(seconds "$3")"
+    (($2 == 0)) || tail -n 40 -- "$STATE/log/${case_names[$1]}/log" | sed 's/^/    | /'
+}
+
 # Wait for one case to end. Each tells its number and its exit code through a pipe: on a busy machine the process id of one that
 # has ended may soon be that of another child, and then the shell no longer knows how the first one ended.
 reap() {
@@ -72,23 +86,28 @@ reap() {
         done
     done
     read -r number rc <<<"$line"
-    report "${running[$number]}" "$rc" $(($(now_ms) - started[$number]))
+    if [[ ${case_kinds[$number]} == build ]]; then
+        report_build "$number" "$rc" $(($(now_ms) - started[$number]))
+    else
+        report "${running[$number]}" "$rc" $(($(now_ms) - started[$number]))
+    fi
     free=$((free + weight_of[$number]))
+    [[ -z ${case_lanes[$number]} ]] || unset "lane_taken[${case_lanes[$number]}]"
     unset "running[$number]" "started[$number]" "weight_of[$number]" "process_of[$number]"
 }
 
-# Start the case of this number, as soon as there is room for it.
+# Start the case of this number.
 start() {
-    local number=$1 name=${case_names[$1]} weight=${case_weights[$1]}
+    local number=$1 name=${case_names[$1]} weight=${case_weights[$1]} command=(--one "${case_names[$1]}")
     ((weight <= room)) || weight=$room
-    while ((weight > free)); do
-        reap
-    done
     mkdir -p "$STATE/log/$name"
+    if [[ ${case_kinds[$number]} == build ]]; then
+        read -ra command <<<"--stage ${case_calls[$number]}"
+    fi
     (
         trap 'kill -TERM "$child" 2>/dev/null || true' TERM
         words_of_case "$number"
-        REVEILLE_CASE=$CASE_WORDS timeout -k 5 "${case_limits[$number]}" "$ROOT/scripts/test" --one "$name" \
+        REVEILLE_CASE=$CASE_WORDS timeout -k 5 "${case_limits[$number]}" "$ROOT/scripts/test" "${command[@]}" \
             >"$STATE/log/$name/log" 2>&1 </dev/null 8>&- 9>&- &
         child=$! rc=0
         wait "$child" || rc=$?
@@ -98,10 +117,43 @@ start() {
     ) 9>&- &
     process_of[$number]=$! running[$number]=$name started[$number]=$(now_ms) weight_of[$number]=$weight
     free=$((free - weight))
+    [[ -z ${case_lanes[$number]} ]] || lane_taken[${case_lanes[$number]}]=yes
 }
 
-# Wait for all that run.
-drain() {
+# Is there nothing that the case of this number has to wait for, but room?
+may_start() {
+    local lane=${case_lanes[$1]}
+    # There may be many early ones at a time.
+    [[ $lane == early || -z $lane || -z ${lane_taken[$lane]:-} ]] || return 1
+    case ${case_kinds[$1]} in
+    build) ;;
+    check) [[ -n $lane ]] || ((builds_left == 0)) ;;
+    boot) [[ -n ${group_state[${case_group[$1]}]:-} ]] ;;
+    esac
+}
+
+# Run the cases of these numbers: each as soon as it may start and there is room for it, and none before one that only lacks room.
+run_cases() {
+    local waiting=("$@") i number weight
+    while ((${#waiting[@]})); do
+        for i in "${!waiting[@]}"; do
+            ((free > 0)) || break
+            number=${waiting[i]}
+            may_start "$number" || continue
+            if [[ ${case_kinds[$number]} == boot && ${group_state[${case_group[$number]}]} == broken ]]; then
+                mkdir -p "$STATE/log/${case_names[$number]}"
+                printf 'its image was not built, see above\n' >"$STATE/log/${case_names[$number]}/log"
+                report "${case_names[$number]}" 1 0
+            else
+                weight=${case_weights[$number]}
+                ((weight <= room)) || weight=$room
+                ((weight <= free)) || break
+                start "$number"
+            fi
+            unset "waiting[$i]"
+        done
+        ((${#running[@]} == 0)) || reap
+    done
     while ((${#running[@]})); do
         reap
     done

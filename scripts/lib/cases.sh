@@ -6,8 +6,10 @@ STATE=$TARGET_DIR/reveille-test
 
 # One entry per case in each of these.
 case_names=() case_tiers=() case_weights=() case_limits=() case_kinds=()
-# Of a check: the call. Of a boot: image, options, expectation.
+# Of a check: the call. Of a boot: options, expectation. Of both: the image, of a check all that it names.
 case_calls=() case_images=() case_options=() case_expected=()
+# Of a check that does not wait for images: early; of one that compiles besides: cargo.
+case_lanes=()
 declare -A case_number=()
 
 add_case() {
@@ -21,20 +23,39 @@ add_case() {
     case_kinds+=("$kind")
 }
 
+# What scripts/test has to build, and how it went: by the words `KIND TARGET FEATURES` (`-` for none), `built` or `broken`. A build is a case of
+# a kind of its own, whose call is these words and the names.
+declare -A group_state=() case_group=()
+builds_left=0
+
+# add_build KIND TARGET FEATURES NAME..: as many CPUs as a build can use are two for most of its time.
+add_build() {
+    local features=$3
+    [[ $features != - ]] || features=default
+    case_names+=("build/$2/$features/$1")
+    case_tiers+=(ci) case_kinds+=(build) case_weights+=(2) case_limits+=(3600) case_lanes+=(build)
+    case_calls+=("$*") case_images+=('') case_options+=('') case_expected+=('')
+    builds_left=$((builds_left + 1))
+}
+
 # The highest --jobs. A case of this weight runs alone.
 readonly MOST_JOBS=64
 
-# A case that is a shell function, run under `set -e`: it passes if it gets to its end.
-# One that keeps two CPUs busy is --double, and is begun early.
-# check NAME [--full] [--alone | --double] [--limit SECONDS] FUNCTION [ARGUMENT..]
+# A case that is a shell function, run under `set -e`: it passes if it gets to its end. scripts/test.d/README.md says what the options are for.
+# check NAME [--full] [--alone | --double] [--early | --cargo] [--image IMAGE].. [--limit SECONDS] FUNCTION [ARGUMENT..]
 check() {
-    local name=$1 tier=ci weight=1 limit=600
+    local name=$1 tier=ci weight=1 limit=600 lane='' images=''
     shift
     while [[ ${1:-} == --* ]]; do
         case $1 in
         --full) tier=full ;;
         --alone) weight=$MOST_JOBS ;;
         --double) weight=2 ;;
+        --early | --cargo) lane=${1#--} ;;
+        --image)
+            images+="${images:+ }$2"
+            shift
+            ;;
         --limit)
             limit=$2
             shift
@@ -46,7 +67,7 @@ check() {
     case_weights+=("$weight")
     case_limits+=("$limit")
     case_calls+=("$(quoted "$@")")
-    case_images+=('') case_options+=('') case_expected+=('')
+    case_images+=("$images") case_options+=('') case_expected+=('') case_lanes+=("$lane")
 }
 
 # What the case of this number is, in CASE_WORDS: to read all tables takes a second, and each case is a process of its own.
@@ -106,6 +127,7 @@ boot_row() {
     case_images+=("$image")
     case_options+=("$options")
     case_expected+=("$expected")
+    case_lanes+=('')
 }
 
 load_checks() {

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Checks that need no QEMU. Each command is cargo's own, so that it can be typed again as it stands in the log.
 
-check format run_cargo fmt --all --check -- --color never
+check format --early run_cargo fmt --all --check -- --color never
 
 # The runtime, the examples and the on-target tests, as they are built for the machine.
 clippy_target() {
@@ -12,10 +12,10 @@ clippy_target() {
     [[ -z $features ]] || options=(--features "$(cargo_features 'test' "$features")")
     run_cargo clippy -p reveille-tests --bins --target "$target" "${options[@]}" -- -D warnings
 }
-check clippy/default clippy_target aarch64-unknown-none-softfloat ''
-check clippy/el2 clippy_target aarch64-unknown-none-softfloat el2
-check clippy/el2+fault-injection+heap+lock_api+trace clippy_target aarch64-unknown-none-softfloat el2,fault-injection,heap,lock_api,trace
-check clippy/simd --full clippy_target aarch64-unknown-none ''
+check clippy/default --cargo clippy_target aarch64-unknown-none-softfloat ''
+check clippy/el2 --full --cargo clippy_target aarch64-unknown-none-softfloat el2
+check clippy/el2+fault-injection+heap+lock_api+trace --cargo clippy_target aarch64-unknown-none-softfloat el2,fault-injection,heap,lock_api,trace
+check clippy/simd --full --cargo clippy_target aarch64-unknown-none ''
 
 # The executors, with their examples, tests and benchmarks: apart, so that no other image is built with what they want of the runtime.
 clippy_embassy() {
@@ -26,8 +26,8 @@ clippy_async() {
     run_cargo clippy -p reveille-tests --bin 'async_*' --target aarch64-unknown-none-softfloat --features embassy -- -D warnings
     run_cargo clippy -p reveille-bench --bin bench-async --target aarch64-unknown-none-softfloat --features embassy -- -D warnings
 }
-check clippy/async clippy_async
-check clippy/async/el2+defmt --full clippy_embassy --target aarch64-unknown-none --no-default-features --features el2,defmt
+check clippy/async --cargo clippy_async
+check clippy/async/el2+defmt --full --cargo clippy_embassy --target aarch64-unknown-none --no-default-features --features el2,defmt
 
 # What runs on the host: the protocols and the machine's description with their tests, the models, the tests of the tree reader and of the
 # heap of sleepers, and tools.
@@ -38,7 +38,7 @@ clippy_host() {
         -p reveille-symbolize -p reveille-core -p reveille-trace --all-targets \
         --features reveille-models/mutants,reveille-trees/describe,reveille-trees/fuzz,reveille-symbolize/host,reveille-core/host,reveille-trace/host --target "$host" -- -D warnings
 }
-check clippy/host clippy_host
+check clippy/host --cargo clippy_host
 
 # With what is private, so that links there lead somewhere.
 docs() {
@@ -46,12 +46,12 @@ docs() {
     RUSTDOCFLAGS='-D warnings' run_cargo doc --no-deps --workspace --exclude reveille-build --document-private-items
     RUSTDOCFLAGS='-D warnings' run_cargo doc --no-deps -p reveille-build --document-private-items --target "$(host_triple)"
 }
-check docs docs
+check docs --cargo docs
 # What users are shown.
 public_docs() {
     RUSTDOCFLAGS='-D warnings' run_cargo docs
 }
-check docs/public --full public_docs
+check docs/public --full --cargo public_docs
 
 # Those lints of clippy::pedantic that the published crates follow; the others are named with reasons.
 clippy_pedantic() {
@@ -64,7 +64,7 @@ clippy_pedantic() {
     run_cargo clippy -p reveille-machine -p reveille-protocol -p reveille -p reveille-embassy --lib --features heap,lock_api,trace \
         --target "$DEFAULT_TARGET" -- -D warnings -W clippy::pedantic "${options[@]}"
 }
-check clippy/pedantic --full --limit 1800 clippy_pedantic
+check clippy/pedantic --full --cargo --limit 1800 clippy_pedantic
 
 # Each public function and each unsafe impl has its row in the soundness review, and each row its item; and a new one without
 # a row would be found, as would a row without an item.
@@ -87,7 +87,7 @@ soundness() {
     diff <(sed '$d; s/^.*: //' "$DIR/said" | sort) <(printf '%s\n' '`call::post` has no row' '`print!` has no row' \
         '`irq::fresh` has no row' '`Send for Fresh` has no row' '`stale!` is not in the code' | sort) || fail 'not what is missing'
 }
-check docs/soundness soundness
+check docs/soundness --early soundness
 
 # Each public item has an example, or a reason why not; and one without either would be found, as would an example that nobody compiles, and a
 # reason for what has one or is not there.
@@ -111,7 +111,7 @@ examples() {
         '`bringup::cpu_up` has no example, and no row' 'an example that is not compiled' '`enable` has no example, and no row' \
         '`disable` has no example, and no row' '`call::post` has an example' '`stale` is not in the code' | sort) || fail 'not what is missing'
 }
-check docs/examples examples
+check docs/examples --early examples
 
 # All of them are compiled for the machine; and one that is wrong fails.
 compiled_examples() {
@@ -122,7 +122,7 @@ compiled_examples() {
     ((count >= 250)) || fail "only ${count:-0} examples were compiled"
     say "$count examples compiled"
 }
-check docs/compiled --full --double --limit 1800 compiled_examples
+check docs/compiled --full --double --cargo --limit 1800 compiled_examples
 
 # Each place that has barriers has its row with all of them, in their order; and one that is left out, added, or behind another
 # than it was is found in Rust, in assembly within Rust, and in assembly, as are a place without a row and a row without a place.
@@ -157,7 +157,7 @@ barrier_list() {
         'platform/raspi4/mod.rs reset: `dsb sy` without a row' 'platform/raspi4/mod.rs stale: a row, and no such place' | sort) \
         || fail 'not what is missing'
 }
-check docs/barriers barrier_list
+check docs/barriers --early barrier_list
 
 # Imports run down the floors of the house, and what does not is found: an arrow up, one along a floor, a circle inside a room, a room
 # without a floor, and a floor without its room. The page shows the floors as they are.
@@ -200,7 +200,7 @@ rooms() {
         'src/bringup/start.rs: impl crate::key::Key: of another room' 'src/gate.rs: the symbol elsewhere: of nobody' \
         'a large circle' | sort) || fail 'not what is wrong'
 }
-check docs/rooms rooms
+check docs/rooms --early rooms
 
 # Every script, found by its first line or its suffix.
 shell_scripts() {
@@ -215,7 +215,7 @@ shell_scripts() {
     say "${#files[@]} scripts"
     shellcheck -x -P SCRIPTDIR "${files[@]}"
 }
-check shellcheck shell_scripts
+check shellcheck --early shell_scripts
 
 host_tests() {
     local host
@@ -228,7 +228,7 @@ host_tests() {
     run_cargo test -p reveille-core --features host --profile model --target "$host"
     run_cargo test -p reveille-trace --features host --profile model --target "$host"
 }
-check host-tests --alone --limit 1200 host_tests
+check host-tests --cargo --limit 1200 host_tests
 
 # All of them in under ten minutes on two cores, whatever else the machine has to do meanwhile.
 models() {
@@ -238,7 +238,7 @@ models() {
     [[ -n $spent ]] || fail 'it does not say what it took'
     ((spent < 2 * 600)) || fail "$spent s of CPU time are more than ten minutes on two cores"
 }
-check models --double --limit 2700 models
+check models --double --early --limit 2700 models
 
 # Each planted fault must be caught by a model.
 mutants() {
@@ -279,13 +279,13 @@ mutants_page() {
     "$ROOT/scripts/model" --table | diff -u -- "$ROOT/docs/mutants.md" - \
         || die "docs/mutants.md is not what the models have: run scripts/model --table >docs/mutants.md"
 }
-check models/page mutants_page
+check models/page --early mutants_page
 
 # The device-tree reader: small trees, QEMU's own, mutated ones. In the dev profile: an overflow is a panic there.
 trees() {
     run_cargo test -p reveille-trees --target "$(host_triple)"
 }
-check trees/reader --limit 900 trees
+check trees/reader --cargo --limit 900 trees
 
 # New inputs for the reader and the command line, beside those that were kept, which `trees/reader` tries.
 fuzz() {
@@ -299,7 +299,7 @@ trees_corpus() {
     REVEILLE_TREES=$TREES run_cargo test -p reveille-trees --release --target "$(host_triple)" --test corpus \
         -- --include-ignored --nocapture --skip sid
 }
-check trees/corpus --limit 1500 trees_corpus
+check trees/corpus --early --limit 1500 trees_corpus
 
 # The newest boards, of a suite that changes.
 trees_sid() {

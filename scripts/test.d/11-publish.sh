@@ -28,7 +28,7 @@ package_contents() {
     [[ $rc == 1 ]] || fail "exit code $rc for links that lead nowhere"
     [[ $(grep -c '^README.md: ' "$DIR/said") == 2 ]] || fail 'not these two links'
 }
-check publish/contents package_contents
+check publish/contents --early package_contents
 
 # The packages are made in the order of their dependencies, each is built from its package alone, and none is large.
 publish_dry_run() {

@@ -140,7 +140,7 @@ cargo_run() {
     take_console "$DIR/console.raw"
     CODE=$rc check_expectation 'roll_call 2 json'
 }
-check scripts/cargo-run cargo_run
+check scripts/cargo-run --cargo cargo_run
 
 # own_program BLOCK,..: the files of a program of the README, as a reader would copy them, in a new folder `$OWN/hello` beside a clone. It is outside of this
 # workspace, as theirs is, and has a blank in its name. The blocks of code are those of Cargo.toml, build.rs and so on, as below.
@@ -223,7 +223,7 @@ readme_block() {
         /^```$/ { copies = 0 }
         copies' "$ROOT/README.md"
 }
-check scripts/readme-program --limit 900 readme_forgotten
+check scripts/readme-program --early --limit 900 readme_forgotten
 check scripts/readme-program/forgotten-flags --full --limit 1800 readme_forgotten_flags
 check scripts/readme-program/async --full --limit 900 readme_program 6,2,3,4,7 'hello from cpu 3' '' --release
 check scripts/readme-program/dev --full --limit 900 readme_program 1,2,3,4,5 'the ids of the CPUs online add up to 6' ''
@@ -233,7 +233,7 @@ check scripts/readme-program/async/dev --full --limit 900 readme_program 6,2,3,4
 readme_example() {
     readme_block 7 | diff -u - <(sed '1,/^$/d' "$ROOT/embassy/examples/async_hello.rs") || fail 'not what embassy/examples/async_hello.rs has'
 }
-check docs/async-example readme_example
+check docs/async-example --early readme_example
 
 # The debugger finds the code where the image was loaded: it stops in a function of the runtime.
 debugger() {

@@ -62,11 +62,11 @@ check leavings/stuck-e2h/kept-el3 --full stuck_e2h el2 leavings wakeups keys -- 
 # left_of NAME GIC LEAVING..: on the CPU that boots, and on others; to an image entered at EL1, to one that leaves EL2, and to one that stays.
 left_of() {
     local name=$1 gic=$2
-    check "leavings/$name/gic$gic/el1" left leavings 1 '' "${@:3}" -- --gic "$gic" --cpu max,sme_fa64=off -- \
+    check "leavings/$name/gic$gic/el1" --image test:leavings left leavings 1 '' "${@:3}" -- --gic "$gic" --cpu max,sme_fa64=off -- \
         '/^leavings: all good, 4 CPUs at EL1$/'
-    check "leavings/$name/gic$gic/el2" --full left leavings 2 '' "${@:3}" -- --gic "$gic" --cpu max,sme_fa64=off -- \
+    check "leavings/$name/gic$gic/el2" --full --image test:leavings left leavings 2 '' "${@:3}" -- --gic "$gic" --cpu max,sme_fa64=off -- \
         '/^leavings: all good, 4 CPUs at EL1$/'
-    check "leavings/$name/gic$gic/el2-kept" left leavings 2 el2 "${@:3}" -- --gic "$gic" --cpu max,sme_fa64=off -- \
+    check "leavings/$name/gic$gic/el2-kept" --image test:leavings+el2 left leavings 2 el2 "${@:3}" -- --gic "$gic" --cpu max,sme_fa64=off -- \
         '/^leavings: all good, 4 CPUs at EL2$/'
 }
 # PSTATE.SM and ZA, in which SIMD is illegal; rounding, denormals and traps of arithmetic.
@@ -74,9 +74,9 @@ for gic in 2 3; do left_of streaming "$gic" svcr=3@1 svcr=1@4 fpcr=0x3c89f00@9; 
 # An interrupt that was acknowledged and never ended; LPIs.
 left_of active 2 gicc_apr=1@1 gicc_apr=0xff@4 v2_active=0xffffffff@5
 left_of active 3 ap0r0=1@1 ap0r0=0x10000@4 ap1r0=0xffffffff@8 active=0xffffffff@5
-check leavings/lpis/boot left leavings 1 '' propbaser=0x4800070f@1 pendbaser=0x48020000@1 lpis=1@1 -- --gic 3 -- \
+check leavings/lpis/boot --image test:leavings left leavings 1 '' propbaser=0x4800070f@1 pendbaser=0x48020000@1 lpis=1@1 -- --gic 3 -- \
     '/LPIs were left on for 1 CPUs: turned off/ ; /^leavings: all good, 4 CPUs at EL1$/'
-check leavings/lpis/others left leavings 2 el2 propbaser=0x4800070f pendbaser=0x48020000 lpis=1@6 -- --gic 3 -- \
+check leavings/lpis/others --image test:leavings+el2 left leavings 2 el2 propbaser=0x4800070f pendbaser=0x48020000 lpis=1@6 -- --gic 3 -- \
     '/^leavings: all good, 4 CPUs at EL2$/'
 unset gic
 # Firmware at EL3 that has one binary point for its own interrupts and ours (ICC_CTLR_EL3.CBPR_EL1NS): there is one priority.

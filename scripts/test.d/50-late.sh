@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # A CPU that is frozen from outside, which takes more than a boot: see tests/target/late.cases for the rest of its kind.
 
-check clippy/shim run_cargo clippy -p reveille-shim --target aarch64-unknown-none-softfloat -- -D warnings
+check clippy/shim --cargo run_cargo clippy -p reveille-shim --target aarch64-unknown-none-softfloat -- -D warnings
 
 # frozen CPUS [FEATURES] OPTION..: QEMU's gdb stub keeps the last CPU from running a single instruction until it was called
 # off; then it goes on, loses, and comes online the next time.
@@ -17,7 +17,7 @@ frozen() {
     take_console "$DIR/console.raw"
     CODE=$rc check_expectation "/^cpu $((cpus - 1)) .* revoked generation 1\$/ ; /online with generation 2\$/"
 }
-check frozen/gic2 --limit 900 frozen 4 '' --gic 2
-check frozen/gic3 --limit 900 frozen 4 '' --gic 3
-check frozen/el2-kept --limit 900 frozen 4 el2 --el 2
-check frozen/cpus-2 --limit 900 frozen 2 ''
+check frozen/gic2 --image test:frozen --limit 900 frozen 4 '' --gic 2
+check frozen/gic3 --image test:frozen --limit 900 frozen 4 '' --gic 3
+check frozen/el2-kept --image test:frozen+el2 --limit 900 frozen 4 el2 --el 2
+check frozen/cpus-2 --image test:frozen --limit 900 frozen 2 ''

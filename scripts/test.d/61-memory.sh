@@ -27,5 +27,5 @@ memory_per_cpu() {
         || fail "docs/performance.md does not say that a CPU takes $(((each + 1023) / 1024)) KiB of RAM"
     [[ -z $over ]] || fail "more than $MOST_PER_CPU bytes for each CPU (CPUs:bytes):$over"
 }
-check memory/gic2 memory_per_cpu 2 2 4 8
-check memory/gic3 memory_per_cpu 3 2 4 8 256
+check memory/gic2 --image test:memory memory_per_cpu 2 2 4 8
+check memory/gic3 --image test:memory memory_per_cpu 3 2 4 8 256

@@ -17,9 +17,9 @@ called_in() {
     AGAIN="tests/target/contexts.py check $contexts scripts/runner $(quoted "$elf" "$@")"
     python3 "$ROOT/tests/target/contexts.py" check "$contexts" "$ROOT/scripts/runner" "$elf" "$@" || fail 'not as the table says'
 }
-check contexts/gic3 --limit 1200 called_in all
-check contexts/gic2 called_in lock,handler,job-each,offline-undo,leaving,nmi-in-lock -- --gic 2
-check contexts/mask-daif called_in section,post,job,online,nmi-in-lock -- --append reveille.mask=daif
+check contexts/gic3 --image test:contexts+critical-section,lock_api,trace --limit 1200 called_in all
+check contexts/gic2 --image test:contexts+critical-section,lock_api,trace called_in lock,handler,job-each,offline-undo,leaving,nmi-in-lock -- --gic 2
+check contexts/mask-daif --image test:contexts+critical-section,lock_api,trace called_in section,post,job,online,nmi-in-lock -- --append reveille.mask=daif
 check contexts/el2-kept --full called_in masked,timer,offline,nmi,hook el2 -- --el 2
 check contexts/full/gic2 --full --limit 1200 called_in all -- --gic 2
 check contexts/full/mask-daif --full --limit 1200 called_in all -- --append reveille.mask=daif

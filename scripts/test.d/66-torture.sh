@@ -19,22 +19,22 @@ tortured() {
 
 # However few operations a busy host gets done in that time, each fault happens.
 services=some=bell,alarm,context,switch,map
-check torture/gic2 tortured 0 faults "$services" -- --gic 2 --cpus 8 --seconds 4 --mix faults=150 --seed 1 --append least_faults=1
-check torture/gic3 tortured 0 faults "$services" -- --seconds 4 --mix faults=150 --seed 2 --append least_faults=1
+check torture/gic2 --image test:torture tortured 0 faults "$services" -- --gic 2 --cpus 8 --seconds 4 --mix faults=150 --seed 1 --append least_faults=1
+check torture/gic3 --image test:torture tortured 0 faults "$services" -- --seconds 4 --mix faults=150 --seed 2 --append least_faults=1
 # Guests too: a few instructions at EL1, on any CPU, while its host does all that.
-check torture/el2-kept tortured 0 faults "$services,guest" -- --el 2 --features el2 --seconds 4 --mix faults=100 --seed 3 --append least_faults=1
+check torture/el2-kept --image test:torture+el2 tortured 0 faults "$services,guest" -- --el 2 --features el2 --seconds 4 --mix faults=100 --seed 3 --append least_faults=1
 # Firmware at EL3 that has Group 0 and sees priorities otherwise; CPUs come and go by its PSCI.
-check torture/secure/gic2 tortured 0 -- --board secure --gic 2 --el 2 --features el2 --seconds 2 --seed 17
-check torture/secure/gic3 tortured 0 -- --board secure --el 2 --seconds 2 --seed 18
-check torture/el3 tortured 0 -- --el 3 --seconds 3 --seed 4
-check torture/raspi4 tortured 0 faults -- --board raspi4 --seconds 4 --mix faults=100 --seed 5 --append least_faults=1
-check torture/mask-daif tortured 0 faults -- --seconds 3 --mix faults=150 --seed 6 --append 'reveille.mask=daif least_faults=1'
-check torture/many-cpus tortured 0 -- --cpus 24 --seconds 4 --seed 7
-check torture/parallel --alone tortured 0 -- --cpus 2 --parallel --seconds 4 --seed 8
-check torture/mix tortured 0 only=post,call,callback,down,leave,up -- --seconds 2 --seed 9 --no-faults --mix all=0,post=10,call=5,down=1,up=2
+check torture/secure/gic2 --image test:torture+el2 tortured 0 -- --board secure --gic 2 --el 2 --features el2 --seconds 2 --seed 17
+check torture/secure/gic3 --image test:torture tortured 0 -- --board secure --el 2 --seconds 2 --seed 18
+check torture/el3 --image test:torture tortured 0 -- --el 3 --seconds 3 --seed 4
+check torture/raspi4 --image test:torture tortured 0 faults -- --board raspi4 --seconds 4 --mix faults=100 --seed 5 --append least_faults=1
+check torture/mask-daif --image test:torture tortured 0 faults -- --seconds 3 --mix faults=150 --seed 6 --append 'reveille.mask=daif least_faults=1'
+check torture/many-cpus --image test:torture tortured 0 -- --cpus 24 --seconds 4 --seed 7
+check torture/parallel --alone --image test:torture tortured 0 -- --cpus 2 --parallel --seconds 4 --seed 8
+check torture/mix --image test:torture tortured 0 only=post,call,callback,down,leave,up -- --seconds 2 --seed 9 --no-faults --mix all=0,post=10,call=5,down=1,up=2
 # The books are not closed while a handler or a callback that has begun is still to post: each of them takes long to come to that.
 for kind in timer alarm handler callback; do
-    check "torture/lingers/$kind" tortured 0 "only=$kind,post,callback" -- --icount --seconds 1 --seed 16 --no-faults --mix "all=0,post=1,$kind=10" \
+    check "torture/lingers/$kind" --image test:torture tortured 0 "only=$kind,post,callback" -- --icount --seconds 1 --seed 16 --no-faults --mix "all=0,post=1,$kind=10" \
         --append linger_ms=20
 done
 unset kind services
@@ -46,7 +46,7 @@ boot_states() {
     grep -Eq "^boot states: $1 boots of seed $2, [1-9][0-9]* by EL3, [1-9][0-9]* that left CPUs deaf, 0 failed\$" "$DIR/output" || fail 'not that many boots'
 }
 # Of this seed 20 boots have most of the table.
-check torture/boot-states boot_states 20 50
+check torture/boot-states --image test:leavings --image test:leavings+el2 boot_states 20 50
 check torture/boot-states/many --full --limit 3600 boot_states 1000 2
 
 # With counted instructions a seed is a run: twice the same, to the last byte; and another seed is another.
@@ -60,10 +60,10 @@ replayed() {
     "$ROOT/scripts/torture" --icount --seconds 1 --seed 11 "$@" >"$DIR/run3" </dev/null || fail 'another seed failed'
     ! cmp -s -- "$DIR/run1" "$DIR/run3" || fail 'another seed gave the same run'
 }
-check torture/replay/gic3 --limit 900 replayed
-check torture/replay/gic2 --full --limit 900 replayed --gic 2 --cpus 8
-check torture/replay/el2-kept --full --limit 900 replayed --el 2 --features el2
-check torture/replay/raspi4 --full --limit 900 replayed --board raspi4
+check torture/replay/gic3 --limit 900 --image test:torture replayed
+check torture/replay/gic2 --full --limit 900 --image test:torture replayed --gic 2 --cpus 8
+check torture/replay/el2-kept --full --limit 900 --image test:torture+el2 replayed --el 2 --features el2
+check torture/replay/raspi4 --full --limit 900 --image test:torture replayed --board raspi4
 
 # What must not be is found, and says so: the count, the traces, the backtraces, and how to have it again.
 planted() {
@@ -77,13 +77,13 @@ planted() {
     python3 "$ROOT/scripts/test.d/torture_traces.py" 4 <"$DIR/output" || fail 'not the traces and backtraces of all CPUs'
 }
 # A call that comes before an earlier post has run cannot tell whether that is late or lost.
-check torture/finds/lost planted lost 'lost|reordered'
+check torture/finds/lost --image test:torture planted lost 'lost|reordered'
 for plant in doubled reordered unaccounted; do
-    check "torture/finds/$plant" planted "$plant" "$plant"
+    check "torture/finds/$plant" --image test:torture planted "$plant" "$plant"
 done
 unset plant
-check torture/finds/hang planted hang hangs
-check torture/finds/masked planted masked hangs
+check torture/finds/hang --image test:torture planted hang hangs
+check torture/finds/masked --image test:torture planted masked hangs
 
 # Every CPU masks everything and says nothing any more: what they did, and where they are, is read out of their memory. No CPU is off
 # at that moment, because none ever leaves, not for a start that is to go wrong either; and each runs its
@@ -94,9 +94,9 @@ silent() {
     grep -q '^scripts/torture: nothing heard for 12 s; ' "$DIR/output" || fail 'it does not say what is wrong'
     python3 "$ROOT/scripts/test.d/torture_traces.py" 4 silent <"$DIR/output" || fail 'not the traces and backtraces of all CPUs'
 }
-check torture/finds/silent/gic3 silent
-check torture/finds/silent/raspi4 --full silent --board raspi4
-check torture/finds/silent/el2-kept --full silent --el 2 --features el2 --gic 2
+check torture/finds/silent/gic3 --image test:torture silent
+check torture/finds/silent/raspi4 --full --image test:torture silent --board raspi4
+check torture/finds/silent/el2-kept --full --image test:torture+el2 silent --el 2 --features el2 --gic 2
 
 # What it says is how to have the same again: with the board that was named, not with the one that faults would take.
 torture_again() {
@@ -110,7 +110,7 @@ torture_again() {
     [[ $(sed -n 's/^again: scripts.torture //p' "$DIR/output") == "$again" ]] || fail 'the second time it says something else'
     grep -q '^torture: seed 15, 4 CPUs, 3 s, firmware lies; ' "$DIR/output" || fail 'another board'
 }
-check torture/again torture_again
+check torture/again --image test:torture torture_again
 
 # The last line is JSON, too, if the image cannot be built, or QEMU does not start, or says nothing.
 torture_without_guest() {

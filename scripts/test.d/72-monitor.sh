@@ -10,13 +10,13 @@ monitor() {
     timeout -k 5 280 python3 "$ROOT/scripts/test.d/monitor.py" "${monitor_console[@]}" "$scene" "${monitor_cpus:-4}" "$ROOT/scripts/runner" "$elf" "$@" </dev/null \
         || fail 'not the conversation expected'
 }
-check monitor/talk/gic2 --limit 300 monitor talk --gic 2
-check monitor/talk/gic3 --limit 300 monitor talk --gic 3
-check monitor/talk/raspi4/mini --limit 300 monitor talk --board raspi4b
-check monitor/talk/raspi4/pl011 --full --limit 300 monitor talk --board raspi4b --console pl011
-check monitor/top/gic3 --limit 300 monitor top --gic 3
-check monitor/top/gic2 --full --limit 300 monitor top --gic 2
-check monitor/top/raspi3 --full --limit 300 monitor top --board raspi3b
+check monitor/talk/gic2 --image monitor --limit 300 monitor talk --gic 2
+check monitor/talk/gic3 --image monitor --limit 300 monitor talk --gic 3
+check monitor/talk/raspi4/mini --image monitor --limit 300 monitor talk --board raspi4b
+check monitor/talk/raspi4/pl011 --full --image monitor --limit 300 monitor talk --board raspi4b --console pl011
+check monitor/top/gic3 --image monitor --limit 300 monitor top --gic 3
+check monitor/top/gic2 --full --image monitor --limit 300 monitor top --gic 2
+check monitor/top/raspi3 --full --image monitor --limit 300 monitor top --board raspi3b
 monitor_trace() {
     local monitor_features=trace
     monitor trace "$@"
@@ -52,11 +52,11 @@ for board in zcu102 imx8mp; do
     check "monitor/talk/$board" --full --limit 300 monitor talk --board "$board"
 done
 check monitor/talk/versal --full --limit 300 monitor_two talk --board versal
-check monitor/talk/raspi3/mini --full --limit 300 monitor talk --board raspi3b
-check monitor/talk/raspi3/pl011 --full --limit 300 monitor talk --board raspi3ap --console pl011
-check monitor/panic/gic3 --limit 300 monitor panic
-check monitor/panic/raspi4 --limit 300 monitor panic --board raspi4b
-check monitor/leave --limit 300 monitor leave
+check monitor/talk/raspi3/mini --full --image monitor --limit 300 monitor talk --board raspi3b
+check monitor/talk/raspi3/pl011 --full --image monitor --limit 300 monitor talk --board raspi3ap --console pl011
+check monitor/panic/gic3 --image monitor --limit 300 monitor panic
+check monitor/panic/raspi4 --image monitor --limit 300 monitor panic --board raspi4b
+check monitor/leave --image monitor --limit 300 monitor leave
 
 # As one starts it: by the script that builds it first, which at a terminal makes it interactive by itself. What cargo has to say there
 # comes before, and the cargo of another case may let it wait.
@@ -65,7 +65,7 @@ monitor_run() {
     timeout -k 5 580 python3 "$ROOT/scripts/test.d/monitor.py" --patience 400 leave 4 "$ROOT/scripts/run" "$@" monitor </dev/null \
         || fail 'not the conversation expected'
 }
-check monitor/run monitor_run
+check monitor/run --image monitor monitor_run
 
 interactive_options() {
     refused '--interactive: stdin is no terminal' "$ROOT/scripts/run" --interactive

@@ -25,10 +25,10 @@ guests() {
     done
     hypervisor_run "$expected code 0" --timeout 120 --append "guests=$guests vcpus=$vcpus" "$@"
 }
-check guests/gic3/4 --limit 200 guests 1 4 --gic 3
-check guests/gic3/two --limit 200 guests 2 4 --gic 3
-check guests/gic2/2 --limit 200 guests 1 2 --gic 2
-check guests/gic2/two --full --limit 200 guests 2 4 --gic 2
+check guests/gic3/4 --image hypervisor+el2 --limit 200 guests 1 4 --gic 3
+check guests/gic3/two --image hypervisor+el2 --limit 200 guests 2 4 --gic 3
+check guests/gic2/2 --image hypervisor+el2 --limit 200 guests 1 2 --gic 2
+check guests/gic2/two --full --image hypervisor+el2 --limit 200 guests 2 4 --gic 2
 for gic in 2 3; do
     for cpus in 1 2 8; do
         check "guests/gic$gic/on-$cpus" --full --limit 200 guests 2 4 --gic "$gic" --cpus "$cpus"
@@ -38,7 +38,7 @@ for gic in 2 3; do
     check "guests/gic$gic/drill" --full --limit 200 guests 2 4 --gic "$gic" --append drill
 done
 
-check guests/raspi4 --full --limit 200 guests 2 4 --board raspi4b
+check guests/raspi4 --full --image hypervisor+el2 --limit 200 guests 2 4 --board raspi4b
 
 # A guest that has everything masked and never leaves by itself keeps nothing from its CPU.
 guests_spin() {
@@ -50,8 +50,8 @@ guests_spin() {
     hypervisor_run 'code 101 ; panic_report 4 reporter=0 all=sgi message=^with_guests ; /^  pc 0x4000000[48] / ; count 3 ^__guest_0_vcpu_[0-2]$' \
         --timeout 120 --gic "$gic" --append 'guest=spin vcpus=3 drill=1 panic stop_ms=20000'
 }
-check guests/gic3/spin --limit 200 guests_spin 3
-check guests/gic2/spin --full --limit 200 guests_spin 2
+check guests/gic3/spin --image hypervisor+el2 --limit 200 guests_spin 3
+check guests/gic2/spin --full --image hypervisor+el2 --limit 200 guests_spin 2
 
 # What goes wrong in a guest is the guest's, and told.
 guests_fail() {
@@ -63,7 +63,7 @@ guests_fail() {
     GUEST='' hypervisor_run '/^hypervisor: no image: give QEMU one with -initrd$/ ; code 1' --timeout 120
     GUEST='' hypervisor_run '/^hypervisor: bootargs: vcpus=, guests= or ram= makes no sense$/ ; code 1' --append vcpus=5 --timeout 120
 }
-check guests/fail --full --limit 400 guests_fail
+check guests/fail --full --image hypervisor+el2 --limit 400 guests_fail
 
 # With the physical timer alone, which has to fire.
 guests_physical() {
@@ -72,8 +72,8 @@ guests_physical() {
     hypervisor_run '/^\[guest 0\] captures: [0-9]+ closures, all of the largest size$/ ; /^hypervisor: guest 0: off after/ ; code 0' \
         --timeout 120 --gic "$1" --append 'vcpus=2 timer=physical'
 }
-check guests/gic3/timer-physical --limit 200 guests_physical 3
-check guests/gic2/timer-physical --full --limit 200 guests_physical 2
+check guests/gic3/timer-physical --image hypervisor+el2 --limit 200 guests_physical 3
+check guests/gic2/timer-physical --full --image hypervisor+el2 --limit 200 guests_physical 2
 
 # Images that do more than to come up: calls, stop-machine, CPUs that go and come back, interrupts of their own.
 guests_image() {

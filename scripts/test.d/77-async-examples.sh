@@ -9,8 +9,8 @@ async_server() {
     timeout -k 5 280 python3 "$ROOT/scripts/test.d/async_server.py" "${BEFORE[0]}" "$ROOT/scripts/runner" "$elf" --cpus "${BEFORE[0]}" "${AFTER[@]}" </dev/null \
         || fail 'not the conversation expected'
 }
-check async-server/gic3 --limit 300 async_server 4
-check async-server/raspi4 --limit 300 async_server 4 -- --board raspi4b
+check async-server/gic3 --image async_server --limit 300 async_server 4
+check async-server/raspi4 --image async_server --limit 300 async_server 4 -- --board raspi4b
 check async-server/gic2 --full --limit 300 async_server 8 -- --gic 2
 # Of two CPUs there is none that has nothing to do with it.
 check async-server/two --full --limit 300 async_server 2
