@@ -12,12 +12,10 @@ run_case() {
         return
     fi
 
-    local options words=() i rerun
+    local options words=() i
     read_image "$number"
     staged "$image_kind" "$image_name" "$image_target" "$image_features" >/dev/null
     options=("${image_words[@]//\$dir/$DIR}")
-    rerun=(scripts/run --target "$image_target")
-    [[ -z $image_features ]] || rerun+=(--features "$image_features")
     if [[ -n $image_tree ]]; then
         make_tree "$DIR/tree.dtb" "$image_tree" "${options[@]}"
         # The boot arguments are in the tree by now.
@@ -33,12 +31,8 @@ run_case() {
         done
         options=(--dtb "$DIR/tree.dtb" "${words[@]}")
     fi
-    if [[ $image_kind == test ]]; then
-        rerun+=(--test "$image_name" "${options[@]}")
-    else
-        rerun+=("$image_name" "${options[@]}")
-    fi
-    AGAIN=$(quoted "${rerun[@]}")
+    # This very image.
+    AGAIN=$(quoted scripts/runner "$image_stage" "${options[@]}")
 
     CODE=0
     if find_until "${case_expected[$number]}"; then

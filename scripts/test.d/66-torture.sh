@@ -19,22 +19,22 @@ tortured() {
 
 # However few operations a busy host gets done in that time, each fault happens.
 services=some=bell,alarm,context,switch,map
-check torture/gic2 --image test:torture tortured 0 faults "$services" -- --gic 2 --cpus 8 --seconds 4 --mix faults=150 --seed 1 --append least_faults=1
-check torture/gic3 --image test:torture tortured 0 faults "$services" -- --seconds 4 --mix faults=150 --seed 2 --append least_faults=1
+check torture/gic2 --image shipped:torture tortured 0 faults "$services" -- --gic 2 --cpus 8 --seconds 4 --mix faults=150 --seed 1 --append least_faults=1
+check torture/gic3 --image shipped:torture tortured 0 faults "$services" -- --seconds 4 --mix faults=150 --seed 2 --append least_faults=1
 # Guests too: a few instructions at EL1, on any CPU, while its host does all that.
-check torture/el2-kept --image test:torture+el2 tortured 0 faults "$services,guest" -- --el 2 --features el2 --seconds 4 --mix faults=100 --seed 3 --append least_faults=1
+check torture/el2-kept --image shipped:torture+el2 tortured 0 faults "$services,guest" -- --el 2 --features el2 --seconds 4 --mix faults=100 --seed 3 --append least_faults=1
 # Firmware at EL3 that has Group 0 and sees priorities otherwise; CPUs come and go by its PSCI.
-check torture/secure/gic2 --image test:torture+el2 tortured 0 -- --board secure --gic 2 --el 2 --features el2 --seconds 2 --seed 17
-check torture/secure/gic3 --image test:torture tortured 0 -- --board secure --el 2 --seconds 2 --seed 18
-check torture/el3 --image test:torture tortured 0 -- --el 3 --seconds 3 --seed 4
-check torture/raspi4 --image test:torture tortured 0 faults -- --board raspi4 --seconds 4 --mix faults=100 --seed 5 --append least_faults=1
-check torture/mask-daif --image test:torture tortured 0 faults -- --seconds 3 --mix faults=150 --seed 6 --append 'reveille.mask=daif least_faults=1'
-check torture/many-cpus --image test:torture tortured 0 -- --cpus 24 --seconds 4 --seed 7
-check torture/parallel --alone --image test:torture tortured 0 -- --cpus 2 --parallel --seconds 4 --seed 8
-check torture/mix --image test:torture tortured 0 only=post,call,callback,down,leave,up -- --seconds 2 --seed 9 --no-faults --mix all=0,post=10,call=5,down=1,up=2
+check torture/secure/gic2 --image shipped:torture+el2 tortured 0 -- --board secure --gic 2 --el 2 --features el2 --seconds 2 --seed 17
+check torture/secure/gic3 --image shipped:torture tortured 0 -- --board secure --el 2 --seconds 2 --seed 18
+check torture/el3 --image shipped:torture tortured 0 -- --el 3 --seconds 3 --seed 4
+check torture/raspi4 --image shipped:torture tortured 0 faults -- --board raspi4 --seconds 4 --mix faults=100 --seed 5 --append least_faults=1
+check torture/mask-daif --image shipped:torture tortured 0 faults -- --seconds 3 --mix faults=150 --seed 6 --append 'reveille.mask=daif least_faults=1'
+check torture/many-cpus --image shipped:torture tortured 0 -- --cpus 24 --seconds 4 --seed 7
+check torture/parallel --alone --image shipped:torture tortured 0 -- --cpus 2 --parallel --seconds 4 --seed 8
+check torture/mix --image shipped:torture tortured 0 only=post,call,callback,down,leave,up -- --seconds 2 --seed 9 --no-faults --mix all=0,post=10,call=5,down=1,up=2
 # The books are not closed while a handler or a callback that has begun is still to post: each of them takes long to come to that.
 for kind in timer alarm handler callback; do
-    check "torture/lingers/$kind" --image test:torture tortured 0 "only=$kind,post,callback" -- --icount --seconds 1 --seed 16 --no-faults --mix "all=0,post=1,$kind=10" \
+    check "torture/lingers/$kind" --image shipped:torture tortured 0 "only=$kind,post,callback" -- --icount --seconds 1 --seed 16 --no-faults --mix "all=0,post=1,$kind=10" \
         --append linger_ms=20
 done
 unset kind services
@@ -60,10 +60,10 @@ replayed() {
     "$ROOT/scripts/torture" --icount --seconds 1 --seed 11 "$@" >"$DIR/run3" </dev/null || fail 'another seed failed'
     ! cmp -s -- "$DIR/run1" "$DIR/run3" || fail 'another seed gave the same run'
 }
-check torture/replay/gic3 --limit 900 --image test:torture replayed
-check torture/replay/gic2 --full --limit 900 --image test:torture replayed --gic 2 --cpus 8
-check torture/replay/el2-kept --full --limit 900 --image test:torture+el2 replayed --el 2 --features el2
-check torture/replay/raspi4 --full --limit 900 --image test:torture replayed --board raspi4
+check torture/replay/gic3 --limit 900 --image shipped:torture replayed
+check torture/replay/gic2 --full --limit 900 --image shipped:torture replayed --gic 2 --cpus 8
+check torture/replay/el2-kept --full --limit 900 --image shipped:torture+el2 replayed --el 2 --features el2
+check torture/replay/raspi4 --full --limit 900 --image shipped:torture replayed --board raspi4
 
 # What must not be is found, and says so: the count, the traces, the backtraces, and how to have it again.
 planted() {
@@ -77,13 +77,13 @@ planted() {
     python3 "$ROOT/scripts/test.d/torture_traces.py" 4 <"$DIR/output" || fail 'not the traces and backtraces of all CPUs'
 }
 # A call that comes before an earlier post has run cannot tell whether that is late or lost.
-check torture/finds/lost --image test:torture planted lost 'lost|reordered'
+check torture/finds/lost --image shipped:torture planted lost 'lost|reordered'
 for plant in doubled reordered unaccounted; do
-    check "torture/finds/$plant" --image test:torture planted "$plant" "$plant"
+    check "torture/finds/$plant" --image shipped:torture planted "$plant" "$plant"
 done
 unset plant
-check torture/finds/hang --image test:torture planted hang hangs
-check torture/finds/masked --image test:torture planted masked hangs
+check torture/finds/hang --image shipped:torture planted hang hangs
+check torture/finds/masked --image shipped:torture planted masked hangs
 
 # Every CPU masks everything and says nothing any more: what they did, and where they are, is read out of their memory. No CPU is off
 # at that moment, because none ever leaves, not for a start that is to go wrong either; and each runs its
@@ -94,9 +94,9 @@ silent() {
     grep -q '^scripts/torture: nothing heard for 12 s; ' "$DIR/output" || fail 'it does not say what is wrong'
     python3 "$ROOT/scripts/test.d/torture_traces.py" 4 silent <"$DIR/output" || fail 'not the traces and backtraces of all CPUs'
 }
-check torture/finds/silent/gic3 --image test:torture silent
-check torture/finds/silent/raspi4 --full --image test:torture silent --board raspi4
-check torture/finds/silent/el2-kept --full --image test:torture+el2 silent --el 2 --features el2 --gic 2
+check torture/finds/silent/gic3 --image shipped:torture silent
+check torture/finds/silent/raspi4 --full --image shipped:torture silent --board raspi4
+check torture/finds/silent/el2-kept --full --image shipped:torture+el2 silent --el 2 --features el2 --gic 2
 
 # What it says is how to have the same again: with the board that was named, not with the one that faults would take.
 torture_again() {
@@ -110,7 +110,7 @@ torture_again() {
     [[ $(sed -n 's/^again: scripts.torture //p' "$DIR/output") == "$again" ]] || fail 'the second time it says something else'
     grep -q '^torture: seed 15, 4 CPUs, 3 s, firmware lies; ' "$DIR/output" || fail 'another board'
 }
-check torture/again --image test:torture torture_again
+check torture/again --image shipped:torture torture_again
 
 # The last line is JSON, too, if the image cannot be built, or QEMU does not start, or says nothing.
 torture_without_guest() {
