@@ -83,6 +83,19 @@ take_case() {
     case_calls=("$6") case_images=("$7") case_options=("$8") case_expected=("$9")
 }
 
+# tier_of PLACE NAME WORDS: sets TIER to what the column says, where the variables have their values: `ci`, `full`, or for `ci 4=1,4 3=3` the former if
+# each value is among those behind it.
+tier_of() {
+    local word values words
+    read -ra words <<<"$3"
+    TIER=${words[0]:-}
+    for word in "${words[@]:1}"; do
+        [[ $word == ?*=?* ]] || table_error "$1" "case '$2': '$word' is not \$variable=value,value"
+        IFS=, read -ra values <<<"${word#*=}"
+        among "${word%%=*}" "${values[@]}" || TIER=full
+    done
+}
+
 # A row of a table of boots: a case for each combination of the values in its last column (`gic=2,3 cpus=1,2`).
 boot_row() {
     (($# == 6 || $# == 7)) || table_error "$1" "$(($# - 1)) columns instead of: name | tier | image | options | expected [| for]"
@@ -103,7 +116,8 @@ boot_row() {
         done
         return
     fi
-    add_case "$place" boot "$name" "$tier"
+    tier_of "$place" "$name" "$tier"
+    add_case "$place" boot "$name" "$TIER"
     if [[ ${options//\$dir/} == *\$[a-z]* || $image == *\$* ]]; then
         table_error "$place" "case '$name': a variable that the last column does not set"
     fi

@@ -52,7 +52,7 @@ run_cargo() {
 does_not_compile() {
     local binary=$1 rc=0
     shift
-    run_cargo rustc --release -p reveille-tests --bin "$binary" --target "$DEFAULT_TARGET" "$@" >"$DIR/rustc" 2>&1 || rc=$?
+    run_cargo rustc --profile "$(image_profile test)" -p reveille-tests --bin "$binary" --target "$DEFAULT_TARGET" "$@" >"$DIR/rustc" 2>&1 || rc=$?
     cat -- "$DIR/rustc"
     ((rc != 0)) || fail 'it compiles'
     grep -q "$binary.rs:[0-9]*:[0-9]*" "$DIR/rustc" || fail 'it does not say where'

@@ -296,7 +296,7 @@ check fuzz --full --limit 900 fuzz
 # The same reader over the trees of real boards, which are fetched, not kept here; and how many of these can speak.
 trees_corpus() {
     fetching "$ROOT/tests/trees/fetch-corpus" --into "$TREES"
-    REVEILLE_TREES=$TREES run_cargo test -p reveille-trees --release --target "$(host_triple)" --test corpus \
+    REVEILLE_TREES=$TREES run_cargo test -p reveille-trees --profile model --target "$(host_triple)" --test corpus \
         -- --include-ignored --nocapture --skip sid
 }
 check trees/corpus --early --limit 1500 trees_corpus
@@ -304,7 +304,7 @@ check trees/corpus --early --limit 1500 trees_corpus
 # The newest boards, of a suite that changes.
 trees_sid() {
     fetching "$ROOT/tests/trees/fetch-corpus" --into "$TREES" --refresh sid
-    REVEILLE_TREES=$TREES run_cargo test -p reveille-trees --release --target "$(host_triple)" --test corpus \
+    REVEILLE_TREES=$TREES run_cargo test -p reveille-trees --profile model --target "$(host_triple)" --test corpus \
         -- --include-ignored --nocapture sid
 }
 check trees/sid --full --limit 1500 trees_sid

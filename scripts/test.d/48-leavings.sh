@@ -42,17 +42,18 @@ stuck_e2h() {
     done
 }
 
-# build_stuck STAGE FEATURES IMAGE..: in a place of their own, as all that they depend on is built with the same flags, and from there to STAGE.
+# build_stuck STAGE FEATURES IMAGE..: Cargo keeps what is built with other flags apart; the programs go to STAGE.
 build_stuck() {
-    local stage=$1 features=$2 target=$STATE/stuck-e2h/target image command
+    local stage=$1 features=$2 profile image command
     shift 2
-    command=(build --release -p reveille-tests --target "$DEFAULT_TARGET" --target-dir "$target"
+    profile=$(image_profile 'test')
+    command=(build --profile "$profile" -p reveille-tests --target "$DEFAULT_TARGET"
         --config "target.'cfg(target_os = \"none\")'.rustflags = ['--cfg=stuck_e2h']")
     for image; do command+=(--bin "$image"); done
     [[ -z $features ]] || command+=(--features "$(cargo_features 'test' "$features")")
     run_cargo "${command[@]}"
     mkdir -p -- "$stage"
-    for image; do cp -- "$target/$DEFAULT_TARGET/release/$image" "$stage/"; done
+    for image; do cp -- "$TARGET_DIR/$DEFAULT_TARGET/$profile/$image" "$stage/"; done
 }
 check leavings/stuck-e2h/left stuck_e2h '' leavings -- --el 2
 check leavings/stuck-e2h/kept --full stuck_e2h el2 leavings -- --el 2
