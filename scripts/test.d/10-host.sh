@@ -40,13 +40,15 @@ clippy_host() {
 }
 check clippy/host --cargo clippy_host
 
-# With what is private, so that links there lead somewhere.
+# With what is private, so that links there lead somewhere. docs KIND: of libraries (--lib) or of programs (--bins).
 docs() {
+    RUSTDOCFLAGS='-D warnings' run_cargo doc --no-deps --workspace --exclude reveille-build --document-private-items "$1"
     # Of that crate there is nothing on the target to link to.
-    RUSTDOCFLAGS='-D warnings' run_cargo doc --no-deps --workspace --exclude reveille-build --document-private-items
-    RUSTDOCFLAGS='-D warnings' run_cargo doc --no-deps -p reveille-build --document-private-items --target "$(host_triple)"
+    [[ $1 != --lib ]] || RUSTDOCFLAGS='-D warnings' run_cargo doc --no-deps -p reveille-build --document-private-items --target "$(host_triple)"
 }
-check docs --cargo docs
+check docs --cargo docs --lib
+# Sixty of them, with little to link to.
+check docs/programs --full --cargo --limit 1200 docs --bins
 # What users are shown.
 public_docs() {
     RUSTDOCFLAGS='-D warnings' run_cargo docs
