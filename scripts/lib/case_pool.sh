@@ -36,6 +36,15 @@ now_ms() { printf '%s\n' $((${EPOCHREALTIME/[.,]/} / 1000)); }
 
 seconds() { printf '%d.%d\n' $(($1 / 1000)) $(($1 % 1000 / 100)); }
 
+# How long this script has run, and what CPUs have spent on what it has waited for: on a machine where nothing waits for another thing that is as many
+# times the former as there are CPUs.
+print_spent() {
+    # To a file: a subshell has its own count.
+    times >"$STATE/times"
+    awk -v seconds="$SECONDS" -v cpus="$CPUS_HERE" '{ for (i = 1; i <= 2; i++) { split($i, part, "m"); sum += part[1] * 60 + part[2] } }
+        END { printf "took: %d s, and %d s of %d CPUs\n", seconds, sum, cpus }' "$STATE/times"
+}
+
 # How the case of this name ended, with this exit code, after so many milliseconds: report NAME CODE MS
 report() {
     local name=$1 rc=$2 ms=$3 log=$STATE/log/$1/log
