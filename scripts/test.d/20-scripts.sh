@@ -316,6 +316,52 @@ TEXT
 }
 check scripts/totals test_totals
 
+# In which order cases run, in a tree of its own, where nothing can be built: checks that want no image do not wait for that, of those that compile
+# there is one at a time, what stands alone comes last, and a boot without its image has failed.
+test_order() {
+    local copy=$DIR/copy rc=0
+    rm -rf -- "$copy"
+    mkdir -p -- "$copy/scripts/test.d" "$copy/tests/target"
+    ln -s -- "$ROOT/scripts/lib" "$copy/scripts/lib"
+    ln -s -- "$ROOT/rust-toolchain.toml" "$copy/rust-toolchain.toml"
+    cp -- "$ROOT/scripts/test" "$copy/scripts/test"
+    : >"$copy/scripts/test.d/totals"
+    cat >"$copy/scripts/test.d/10.sh" <<'TEXT'
+note() { printf '%s\n' "$1" >>"$ROOT/notes"; }
+# What compiles goes on until the build has ended, which so goes on beside it.
+compiles() {
+    note 'a compiler begins'
+    wait_for 100 [ -s "$STATE/log/boot/1/log" ]
+    note 'a compiler ends'
+}
+check late note late
+check long --limit 900 note long
+check alone --alone note alone
+check one --cargo compiles
+check two --cargo compiles
+check early --early note early
+TEXT
+    # shellcheck disable=SC2016 # variables of a table
+    printf 'boot/$n | ci $n=1,3 | roll_call | --cpus $n | | n=1,2\n' >"$copy/scripts/test.d/10.cases"
+    export CARGO_TARGET_DIR=$copy/target REVEILLE_TOOLS_CHECKED=yes
+    "$copy/scripts/test" >"$DIR/said" 2>&1 </dev/null || rc=$?
+    cat -- "$DIR/said"
+    ((rc == 1)) || fail "exit code $rc"
+    grep -q '^cannot build roll_call for ' "$DIR/said" || fail 'it does not say what cannot be built'
+    [[ $(grep '^FAILED' "$DIR/said") == 'FAILED boot/1 (0.0 s)' ]] || fail 'not that boot alone has failed'
+    [[ $(tail -n 1 -- "$DIR/said") == '6 passed, 1 failed' ]] || fail 'another number of cases'
+    [[ $(grep compiler "$copy/notes" | uniq | wc -l) == 4 ]] || fail 'two compile at a time'
+    [[ $(tail -n 1 -- "$copy/notes") == alone ]] || fail 'what stands alone is not the last'
+    rm -- "$copy/notes"
+    "$copy/scripts/test" --jobs 1 >"$DIR/said" 2>&1 </dev/null || true
+    [[ $(grep -v compiler "$copy/notes" | paste -sd ' ') == 'early long late alone' ]] || fail 'not in this order'
+    "$copy/scripts/test" --full --list | grep -qx boot/2 || fail 'what is not in the one tier is not in the other'
+    # shellcheck disable=SC2016 # variables of a table
+    printf 'boot/$n | ci $n | roll_call | --cpus $n | | n=1,2\n' >"$copy/scripts/test.d/10.cases"
+    refused "scripts/test.d/10.cases:1: case 'boot/1': '1' is not .variable=value,value" "$copy/scripts/test" --list
+}
+check scripts/order test_order
+
 # The barriers of the image, which no run in QEMU misses; and a copy without its ISBs, in which each kind that needs one lacks it.
 barriers() {
     local elf objdump rc=0
