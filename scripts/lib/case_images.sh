@@ -36,10 +36,10 @@ read_image() {
     image_stage=$STATE/images/$image_target/${image_features:-default}/$image_kind/$image_name
 }
 
-# The profile of such images. On-target tests are many, and are optimised as what is shipped is only where that is asked for: by --full, or by
-# the kind `shipped`.
+# The profile of such images: image_profile KIND [TARGET]. On-target tests are many, and are optimised as what is shipped is only where that is asked
+# for: by --full, or by the kind `shipped`. So is the little that is built for another target than the first.
 image_profile() {
-    if [[ $1 == test ]]; then printf '%s\n' "${REVEILLE_TEST_PROFILE:-tested}"; else printf 'release\n'; fi
+    if [[ $1 == test || ${2:-$DEFAULT_TARGET} != "$DEFAULT_TARGET" ]]; then printf '%s\n' "${REVEILLE_TEST_PROFILE:-tested}"; else printf 'release\n'; fi
 }
 
 # Build images of one kind, target and feature list, and copy them to where no later build replaces them.
@@ -51,7 +51,7 @@ build_and_stage() {
     local kind=$1 target=$2 features=$3 stage=$STATE/images/$2/${3:-default}/$1 elf elves
     shift 3
     mkdir -p "$stage"
-    elves=$(build_images "${kind/shipped/test}" "$target" "$features" "$(image_profile "$kind")" "$@") || exit "$EXIT_BUILD"
+    elves=$(build_images "${kind/shipped/test}" "$target" "$features" "$(image_profile "$kind" "$target")" "$@") || exit "$EXIT_BUILD"
     while read -r elf; do
         keep_image "$elf" "$stage/${elf##*/}"
         flat_image "$stage/${elf##*/}" >/dev/null || exit 1
