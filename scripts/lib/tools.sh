@@ -121,6 +121,8 @@ EXTRA_TOOLS=(
     cargo-hack=0.6.46
     cargo-deny=0.20.2
     cargo-semver-checks=0.51.0
+    cargo-generate=0.23.7
+    mmdebstrap
 )
 
 # The version of one of them that is wanted.
@@ -164,6 +166,7 @@ has_extra_tool() {
         [[ -d $dir ]]
         ;;
     perfetto) [[ -f $(perfetto_ui)/index.html ]] && command -v chromium >/dev/null ;;
+    mmdebstrap) command -v mmdebstrap >/dev/null ;;
     nightly) has_toolchain nightly ;;
     msrv) has_toolchain "$(msrv_toolchain)" ;;
     *) [[ -x $(extra_tools_dir)/bin/$1 ]] ;;
