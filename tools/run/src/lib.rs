@@ -50,9 +50,9 @@ pub mod output;
 #[cfg(not(target_os = "none"))]
 pub mod run;
 #[cfg(not(target_os = "none"))]
-pub mod tf_a;
-#[cfg(not(target_os = "none"))]
 pub mod testing;
+#[cfg(not(target_os = "none"))]
+pub mod tf_a;
 #[cfg(not(target_os = "none"))]
 pub mod words;
 

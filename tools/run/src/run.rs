@@ -21,7 +21,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// How long a run may take, in seconds, if nothing else is said.
-const DEFAULT_TIMEOUT: u64 = 120;
+pub const DEFAULT_TIMEOUT: u64 = 120;
 /// How long QEMU may take to end when it is told to.
 const GRACE: Duration = Duration::from_secs(5);
 /// How many lines of the console are repeated when the time is up.

@@ -125,8 +125,14 @@ const VALUES: &[&str] = &["--skip", "--format", "--color", "--test-threads"];
 fn absent(name: &str) -> Option<&'static str> {
     Some(match name {
         "--logfile" => "there is none of it here; redirect the output",
-        "--report-time" | "--ensure-time" | "--shuffle" | "--shuffle-seed" | "--fail-fast" | "-Z"
-        | "--exclude-should-panic" | "--force-run-in-process" => "it is unstable in libtest, and there is none of it here",
+        "--report-time"
+        | "--ensure-time"
+        | "--shuffle"
+        | "--shuffle-seed"
+        | "--fail-fast"
+        | "-Z"
+        | "--exclude-should-panic"
+        | "--force-run-in-process" => "it is unstable in libtest, and there is none of it here",
         _ => return None,
     })
 }
@@ -134,7 +140,8 @@ fn absent(name: &str) -> Option<&'static str> {
 impl Arguments {
     /// Whether a test of this name is meant.
     pub fn is_meant(&self, name: &str) -> bool {
-        let matches = |filter: &String| if self.exact { name == filter } else { name.contains(filter.as_str()) };
+        let matches =
+            |filter: &String| if self.exact { name == filter } else { name.contains(filter.as_str()) };
         (self.filters.is_empty() || self.filters.iter().any(matches)) && !self.skip.iter().any(matches)
     }
 
@@ -174,7 +181,9 @@ impl Arguments {
                     "--format: {value} is unstable in libtest, and there is none of it here: pretty or terse"
                 )));
             }
-            ("--format", _) => return Err(Error::usage(format!("--format: '{value}' is neither pretty nor terse"))),
+            ("--format", _) => {
+                return Err(Error::usage(format!("--format: '{value}' is neither pretty nor terse")));
+            }
             ("--color", "auto") => self.color = Color::Auto,
             ("--color", "always") => self.color = Color::Always,
             ("--color", "never") => self.color = Color::Never,
@@ -205,12 +214,14 @@ mod tests {
     #[test]
     fn what_is_about_tests_and_what_about_the_machine() {
         let (arguments, others) =
-            taken("one --cpus 8 two --exact --append x --skip three --test-threads=4 --gic=2 -q -- -d int").unwrap();
+            taken("one --cpus 8 two --exact --append x --skip three --test-threads=4 --gic=2 -q -- -d int")
+                .unwrap();
         assert_eq!(arguments.filters, ["one", "two"]);
         assert_eq!(arguments.skip, ["three"]);
         assert_eq!((arguments.threads, arguments.exact, arguments.format), (Some(4), true, Format::Terse));
         assert_eq!(others, ["--cpus", "8", "--append", "x", "--gic=2", "--", "-d", "int"]);
-        let (arguments, others) = taken("--list --format terse --include-ignored --no-capture --color=never").unwrap();
+        let (arguments, others) =
+            taken("--list --format terse --include-ignored --no-capture --color=never").unwrap();
         assert!(arguments.list && arguments.nocapture && others.is_empty());
         assert_eq!((arguments.ignored, arguments.color), (Ignored::Included, Color::Never));
         // What nobody knows is for who reads the rest.
@@ -223,7 +234,11 @@ mod tests {
         assert!(meant("", "a::b"));
         assert!(meant("b", "a::b") && meant("x a::", "a::b") && !meant("c", "a::b"));
         assert!(meant("--exact a::b", "a::b") && !meant("--exact b", "a::b"));
-        assert!(!meant("--skip b", "a::b") && !meant("a --skip a::b --exact", "a::b") && meant("--skip c", "a::b"));
+        assert!(
+            !meant("--skip b", "a::b")
+                && !meant("a --skip a::b --exact", "a::b")
+                && meant("--skip c", "a::b")
+        );
     }
 
     #[test]
@@ -231,7 +246,10 @@ mod tests {
         for (words, said) in [
             ("--skip", "--skip: its value is missing"),
             ("--test-threads 0", "--test-threads: '0' is not a number from 1 to 1024"),
-            ("--format json", "--format: json is unstable in libtest, and there is none of it here: pretty or terse"),
+            (
+                "--format json",
+                "--format: json is unstable in libtest, and there is none of it here: pretty or terse",
+            ),
             ("--format=xml", "--format: 'xml' is neither pretty nor terse"),
             ("--color red", "--color: 'red' is none of auto, always, never"),
             ("--ignored --include-ignored", "--ignored and --include-ignored: one of them"),

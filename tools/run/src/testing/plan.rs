@@ -167,13 +167,19 @@ mod tests {
         let given = Wish { cpus: Some(32), ..Wish::default() };
         assert_eq!(machine_of(fate(many.clone(), given, virt)).cpus, 32);
         let given = Wish { cpus: Some(8), ..Wish::default() };
-        assert_eq!(fate(many.clone(), given, virt), Fate::Ignored("it wants 16 CPUs, and this machine has 8".into()));
+        assert_eq!(
+            fate(many.clone(), given, virt),
+            Fate::Ignored("it wants 16 CPUs, and this machine has 8".into())
+        );
         let given = Wish { gic: Some(2), ..Wish::default() };
         assert_eq!(fate(many, given, virt), Fate::Ignored("--cpus: a GICv2 has 8 CPUs at most".into()));
         let old = Test { gic: Some(2), el: Some(2), ..test("a") };
         assert_eq!(machine_of(fate(old.clone(), Wish::default(), virt)), Machine { cpus: 4, gic: 2, el: 2 });
         let given = Wish { gic: Some(3), ..Wish::default() };
-        assert_eq!(fate(old, given, virt), Fate::Ignored("it wants a GICv2, and this machine has a GICv3".into()));
+        assert_eq!(
+            fate(old, given, virt),
+            Fate::Ignored("it wants a GICv2, and this machine has a GICv3".into())
+        );
         let other = Test { el: Some(1), ..test("a") };
         let given = Wish { el: Some(2), ..Wish::default() };
         assert!(matches!(fate(other, given, virt), Fate::Ignored(why) if why.contains("EL1")));

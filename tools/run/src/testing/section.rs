@@ -38,7 +38,8 @@ pub struct Test {
 pub fn read(elf: &[u8]) -> Result<Option<Vec<Test>>> {
     let file = object::File::parse(elf).map_err(|_| Error::usage("the ELF is damaged"))?;
     let Some(section) = file.section_by_name(SECTION) else { return Ok(None) };
-    let data = section.data().map_err(|_| Error::usage(format!("the section {SECTION} of the ELF is damaged")))?;
+    let data =
+        section.data().map_err(|_| Error::usage(format!("the section {SECTION} of the ELF is damaged")))?;
     records(data).map(Some)
 }
 
@@ -106,14 +107,19 @@ mod tests {
             }
         );
         assert_eq!((tests[1].should_panic.as_deref(), tests[1].ignore.as_deref()), (Some("x = y"), Some("")));
-        assert_eq!((tests[2].should_panic.as_deref(), tests[2].ignore.as_deref()), (Some(""), Some("two\nlines")));
+        assert_eq!(
+            (tests[2].should_panic.as_deref(), tests[2].ignore.as_deref()),
+            (Some(""), Some("two\nlines"))
+        );
         assert_eq!(tests[3], Test { name: "z".into(), ..Test::default() });
         assert_eq!(records(b"\0").unwrap(), []);
     }
 
     #[test]
     fn what_another_version_wrote_is_refused() {
-        for (data, what) in [(&b"a::b\x1fnew=1\0"[..], "'new=1'"), (b"a::b\x1fcpus=x\0", "'cpus=x'"), (b"\xff\0", "no text")] {
+        for (data, what) in
+            [(&b"a::b\x1fnew=1\0"[..], "'new=1'"), (b"a::b\x1fcpus=x\0", "'cpus=x'"), (b"\xff\0", "no text")]
+        {
             let said = records(data).unwrap_err().to_string();
             assert!(said.contains(what) && said.contains("one version"), "{said}");
         }

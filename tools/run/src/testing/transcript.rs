@@ -126,7 +126,9 @@ impl<'a> Transcript<'a> {
             let outcome = if self.begun { broken_off(test, &self.output, end) } else { never_began(end) };
             return Done { index: self.current, outcome, output: self.output };
         }
-        let Some(last) = self.last.take() else { unreachable!("a boot has a test, and the last one is kept") };
+        let Some(last) = self.last.take() else {
+            unreachable!("a boot has a test, and the last one is kept")
+        };
         self.after(last, end)
     }
 
@@ -166,7 +168,9 @@ fn never_began(end: &End) -> Outcome {
 fn broken_off(test: &Test, output: &str, end: &End) -> Outcome {
     let failed = |why: String| Outcome::Failed(Some(why));
     match (end, panic_message(output)) {
-        (End::Stopped(seconds), _) => failed(format!("it was not over after {seconds} s: the machine was stopped")),
+        (End::Stopped(seconds), _) => {
+            failed(format!("it was not over after {seconds} s: the machine was stopped"))
+        }
         (End::Exit(PANIC), Some(message)) => match test.should_panic.as_deref() {
             None => Outcome::Failed(None),
             Some(text) if message.contains(text) => Outcome::Passed,
@@ -177,7 +181,9 @@ fn broken_off(test: &Test, output: &str, end: &End) -> Outcome {
         (End::Exit(code), None) if test.should_panic.is_some() => {
             failed(format!("test did not panic as expected: the machine ended with the exit code {code}"))
         }
-        (End::Exit(code), _) => failed(format!("the machine ended with the exit code {code} before it returned")),
+        (End::Exit(code), _) => {
+            failed(format!("the machine ended with the exit code {code} before it returned"))
+        }
         (End::Broken(why), _) => failed(why.clone()),
     }
 }
@@ -261,7 +267,10 @@ mod tests {
         // Nor a verdict before it began.
         let said = why(single(test("a"), "test a ... ok k3y\n", End::Exit(0)));
         assert_eq!(said, "it had not begun when the machine ended with the exit code 0");
-        assert_eq!(single(test("a"), "test a begins k3y\ntest a ... ok k3y\n", End::Exit(0)), Outcome::Passed);
+        assert_eq!(
+            single(test("a"), "test a begins k3y\ntest a ... ok k3y\n", End::Exit(0)),
+            Outcome::Passed
+        );
     }
 
     #[test]
@@ -307,6 +316,9 @@ mod tests {
             why(single(test("a"), "test a begins k3y\nhello\n", End::Stopped(5))),
             "it was not over after 5 s: the machine was stopped"
         );
-        assert_eq!(why(single(test("a"), "hello\n", End::Stopped(5))), "it had not begun after 5 s: the machine was stopped");
+        assert_eq!(
+            why(single(test("a"), "hello\n", End::Stopped(5))),
+            "it had not begun after 5 s: the machine was stopped"
+        );
     }
 }
