@@ -5,7 +5,8 @@
 
 use super::record::{self, Test};
 use crate::dt::Gic;
-use crate::{ExitCode, System, cpu, println};
+use crate::percpu::{online, possible};
+use crate::{ExitCode, System, println};
 use core::fmt;
 
 /// How a test ended that came back.
@@ -44,7 +45,7 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cpus(wanted) => {
-                write!(f, "it wants {wanted} CPUs, and this machine has {}", cpu::possible().len())
+                write!(f, "it wants {wanted} CPUs, and this machine has {}", possible().len())
             }
             Self::Gic(version) => write!(f, "it wants a GICv{version}, which this machine does not have"),
             Self::El(level) => write!(f, "it wants to be entered at EL{level}"),
@@ -57,7 +58,8 @@ impl fmt::Display for Why {
     }
 }
 
-/// Runs the tests that the bootarg `reveille.test` names, or else all that suit the machine. What [`tests!`](crate::tests!) calls.
+/// What [`tests!`](crate::tests!) calls: runs the tests that the bootarg `reveille.test` names, or else all that suit the machine.
+#[doc(hidden)]
 pub fn main(system: &'static System, setup: Option<fn(&'static System)>) -> ExitCode {
     if let Some(setup) = setup {
         setup(system);
@@ -117,7 +119,7 @@ fn run(test: &Test, system: &'static System) -> Verdict {
     if let Some(why) = unsuited(test, system) {
         return Verdict::Ignored(why);
     }
-    if !alone(test) && cpu::online().len() != cpu::possible().len() {
+    if !alone(test) && online().len() != possible().len() {
         let roll_call = system.bring_up_all(system.deadline());
         if !roll_call.is_complete() {
             println!("{roll_call}");
@@ -153,11 +155,11 @@ fn unsuited(test: &Test, system: &'static System) -> Option<Why> {
         Ok(Gic::V3 { .. }) => 3,
         _ => 0,
     };
-    let fewer = test.number("cpus").filter(|wanted| *wanted > cpu::possible().len() as u64);
+    let fewer = test.number("cpus").filter(|wanted| *wanted > possible().len() as u64);
     let other = |key, has: u64| test.number(key).filter(|wanted| *wanted != has);
     fewer
         .map(Why::Cpus)
         .or_else(|| other("gic", version).map(Why::Gic))
         .or_else(|| other("el", system.entry_el().into()).map(Why::El))
-        .or_else(|| (alone(test) && cpu::online().len() != 1).then_some(Why::Alone))
+        .or_else(|| (alone(test) && online().len() != 1).then_some(Why::Alone))
 }

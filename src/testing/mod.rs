@@ -34,9 +34,7 @@ mod harness;
 mod record;
 mod returned;
 
-#[doc(hidden)]
 pub use harness::main;
-#[doc(hidden)]
 pub use record::{Test, bytes};
 pub use returned::Returned;
 /// Makes a function a test that runs on the machine, when its program is built with `cfg(test)`. It takes nothing or a `&'static System`, and returns what is

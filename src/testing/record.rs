@@ -10,6 +10,7 @@ use core::fmt;
 const SEPARATOR: char = '\u{1f}';
 
 /// A test: what [`test`](macro@crate::test) has put down.
+#[doc(hidden)]
 #[repr(C)]
 pub struct Test {
     record: &'static [u8],
@@ -60,6 +61,7 @@ impl fmt::Debug for Test {
 }
 
 /// A record as an array, so that it can be given a section.
+#[doc(hidden)]
 #[must_use]
 pub const fn bytes<const N: usize>(record: &str) -> [u8; N] {
     match record.as_bytes().first_chunk() {
