@@ -9,6 +9,7 @@ use crate::host::Host;
 use crate::machine::{Setup, assignments};
 use crate::options::{Build, HELP, Options, Subject, parse};
 use crate::run::run;
+use crate::testing;
 use crate::words::{quoted, split};
 use std::ffi::OsString;
 use std::path::Path;
@@ -63,11 +64,16 @@ With `image` it makes the boot partition of a card instead; with `flat` the imag
 path.
 
 {HELP}
+Of an ELF of tests, as `cargo test` builds it with `reveille::tests!`, it boots each test on a machine of its own, and takes words of `libtest` behind it,
+too:
+
+{}
 Boards:
 {}
 Exit code: the guest's; 2 for bad usage, 124 for a run that outlasted --timeout (the last console lines are then repeated on stderr), 1 for
 whatever else is in the way.
 ",
+        testing::HELP,
         board::list()
     )
 }
@@ -75,10 +81,16 @@ whatever else is in the way.
 /// `[OPTIONS] ELF [OPTIONS]`
 fn boot(words: Vec<OsString>, host: &Host) -> Result<u8> {
     let (mut options, mut subject) = (Options::default(), Subject::Elf(None));
-    if let Some(more) = std::env::var_os(MORE) {
-        let more = more.into_string().map_err(|_| Error::usage(format!("{MORE}: it is not UTF-8")))?;
-        parse(split(&more, MORE)?.into_iter().map(OsString::from), &mut options, &mut subject, host)?;
+    let mut more = Vec::new();
+    if let Some(line) = std::env::var_os(MORE) {
+        let line = line.into_string().map_err(|_| Error::usage(format!("{MORE}: it is not UTF-8")))?;
+        more.extend(split(&line, MORE)?.into_iter().map(OsString::from));
     }
+    let all: Vec<_> = more.iter().chain(&words).cloned().collect();
+    if let Some(command) = testing::Command::find(&all)? {
+        return command.run(host);
+    }
+    parse(more, &mut options, &mut subject, host)?;
     parse(words, &mut options, &mut subject, host)?;
     let Subject::Elf(Some(elf)) = subject else { return Err(Error::usage("name the ELF")) };
     let elf = Path::new(&elf);

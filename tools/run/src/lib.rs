@@ -14,6 +14,7 @@
 //! - [`fetch`], [`efi`], [`card`]: files of Debian's packages, UEFI firmware and its disks, boot partitions of cards;
 //! - [`machine`]: from all that to QEMU's command line;
 //! - [`run`]: from there to an exit code, on a terminal or for a program that watches;
+//! - [`testing`]: what `cargo test` calls: the tests of an image, each in a boot of its own;
 //! - [`gdb`]: the command for a debugger, and what gdb knows of Reveille.
 //!
 //! [`command`] is the command line of the program, [`host`] what this machine has, [`error`] how all of them fail.
@@ -48,6 +49,8 @@ pub mod options;
 pub mod output;
 #[cfg(not(target_os = "none"))]
 pub mod run;
+#[cfg(not(target_os = "none"))]
+pub mod testing;
 #[cfg(not(target_os = "none"))]
 pub mod tf_a;
 #[cfg(not(target_os = "none"))]

@@ -228,6 +228,11 @@ const VALUES: &[&str] = &[
     "--test",
 ];
 
+/// Whether the value of this option is the next word.
+pub fn takes_value(name: &str) -> bool {
+    VALUES.contains(&name)
+}
+
 /// Those without.
 struct Flag;
 

@@ -16,12 +16,12 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// How long a run may take, in seconds, if nothing else is said.
-const DEFAULT_TIMEOUT: u64 = 120;
+pub const DEFAULT_TIMEOUT: u64 = 120;
 /// How long QEMU may take to end when it is told to.
 const GRACE: Duration = Duration::from_secs(5);
 /// How many lines of the console are repeated when the time is up.
@@ -142,26 +142,94 @@ pub enum Outcome {
 ///
 /// QEMU does not start.
 pub fn boot(machine: &Machine, console: &mut dyn Write, timeout: Option<Duration>) -> Result<Outcome> {
+    boot_under(machine, console, timeout, Reins::new())
+}
+
+/// What a boot is told while it goes on.
+#[derive(Debug)]
+enum News {
+    Console(Vec<u8>),
+    /// Nothing more comes on the console.
+    Closed,
+    /// From now on it has so much time, or any.
+    Limit(Option<Duration>),
+    End,
+}
+
+/// By which a boot is held.
+#[derive(Debug)]
+pub struct Reins {
+    tell: Sender<News>,
+    told: Receiver<News>,
+}
+
+impl Reins {
+    /// For one boot.
+    pub fn new() -> Self {
+        let (tell, told) = mpsc::channel();
+        Self { tell, told }
+    }
+
+    /// For whoever is to hold it.
+    pub fn hand(&self) -> Hand {
+        Hand(self.tell.clone())
+    }
+}
+
+impl Default for Reins {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Holds a boot, from any thread. When that is over, nothing is done.
+#[derive(Clone, Debug)]
+pub struct Hand(Sender<News>);
+
+impl Hand {
+    /// From now on it has so much time, whatever it had before.
+    pub fn limit(&self, timeout: Option<Duration>) {
+        let _ = self.0.send(News::Limit(timeout));
+    }
+
+    /// Ends it, now.
+    pub fn end(&self) {
+        let _ = self.0.send(News::End);
+    }
+}
+
+/// The same as [`boot`], held by others meanwhile.
+///
+/// # Errors
+///
+/// As for [`boot`].
+pub fn boot_under(
+    machine: &Machine,
+    console: &mut dyn Write,
+    timeout: Option<Duration>,
+    reins: Reins,
+) -> Result<Outcome> {
+    let Reins { tell, told } = reins;
     let mut command = command(machine);
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = spawn(&mut command, machine)?;
     let mut filter = machine.output();
-    let (tell, told) = mpsc::channel();
     let reader = child.stdout.take().map(|mut from| {
         thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(count @ 1..) = from.read(&mut buffer) {
-                if tell.send(buffer[..count].to_vec()).is_err() {
-                    break;
+                if tell.send(News::Console(buffer[..count].to_vec())).is_err() {
+                    return;
                 }
             }
+            let _ = tell.send(News::Closed);
         })
     });
     let mut watched = Watched::new(timeout);
     let mut stopped = None;
     loop {
         match told.recv_timeout(watched.patience()) {
-            Ok(bytes) if stopped.is_none() => {
+            Ok(News::Console(bytes)) if stopped.is_none() => {
                 let bytes = match &mut filter {
                     Some(filter) => filter.feed(&bytes),
                     None => bytes,
@@ -171,8 +239,10 @@ pub fn boot(machine: &Machine, console: &mut dyn Write, timeout: Option<Duration
                     watched.end(&mut child);
                 }
             }
-            Ok(_) | Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => break,
+            Ok(News::Console(_)) | Err(RecvTimeoutError::Timeout) => {}
+            Ok(News::Limit(timeout)) => watched.limit(timeout),
+            Ok(News::End) => watched.end(&mut child),
+            Ok(News::Closed) | Err(RecvTimeoutError::Disconnected) => break,
         }
         watched.end_if_late(&mut child);
     }
@@ -216,6 +286,13 @@ impl Watched {
     fn patience(&self) -> Duration {
         const LONG: Duration = Duration::from_secs(3600);
         self.next.map_or(LONG, |next| next.saturating_duration_since(Instant::now()).min(LONG))
+    }
+
+    /// Other than before, if it has not been asked to end.
+    fn limit(&mut self, limit: Option<Duration>) {
+        if !self.asked {
+            self.next = limit.and_then(|limit| Instant::now().checked_add(limit));
+        }
     }
 
     fn end_if_late(&mut self, child: &mut Child) {
