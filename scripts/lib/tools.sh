@@ -157,17 +157,18 @@ has_toolchain() {
     done
 }
 
+# Is the source of the standard library in a toolchain, from which cargo makes `core` for any target (`-Z build-std`)?
+has_source_of_core() {
+    local sysroot
+    sysroot=$(RUSTUP_AUTO_INSTALL=0 rustc "+$1" --print sysroot 2>/dev/null) && [[ -d $sysroot/lib/rustlib/src/rust/library ]]
+}
+
 has_extra_tool() {
-    local dir
     case $1 in
-    miri)
-        RUSTUP_AUTO_INSTALL=0 cargo +nightly miri --version >/dev/null 2>&1 || return
-        dir=$(rustc +nightly --print sysroot)/lib/rustlib/src/rust/library
-        [[ -d $dir ]]
-        ;;
+    miri) RUSTUP_AUTO_INSTALL=0 cargo +nightly miri --version >/dev/null 2>&1 && has_source_of_core nightly ;;
     perfetto) [[ -f $(perfetto_ui)/index.html ]] && command -v chromium >/dev/null ;;
     mmdebstrap) command -v mmdebstrap >/dev/null ;;
-    nightly) has_toolchain nightly ;;
+    nightly) has_toolchain nightly || has_source_of_core nightly ;;
     msrv) has_toolchain "$(msrv_toolchain)" ;;
     *) [[ -x $(extra_tools_dir)/bin/$1 ]] ;;
     esac
