@@ -23,7 +23,7 @@
 //!
 //! | floor | rooms | what they are |
 //! |---|---|---|
-//! | 16 | `cpu`, `fault` | doors: what users and tests see of several rooms |
+//! | 16 | `cpu`, `fault`, `testing` | doors: what users and tests see of several rooms; tests of the application's own |
 //! | 15 | `life` | the life of a CPU, in order: the one room that knows every mechanism |
 //! | 14 | `hotplug`, `power` | taking a CPU out; ending it all |
 //! | 13 | `bringup`, `trace` | starting CPUs; what happened when |
@@ -89,6 +89,8 @@ mod psci;
 mod slow_lock;
 mod stop;
 pub mod sync;
+#[cfg(feature = "test")]
+pub mod testing;
 pub mod time;
 #[cfg(feature = "trace")]
 pub mod trace;
@@ -101,3 +103,5 @@ pub use arch::mmu::MapError;
 pub use ending::ExitCode;
 pub use life::System;
 pub use stop::{StopError, stop_machine, stop_machine_each};
+#[cfg(feature = "test")]
+pub use testing::test;

@@ -1,4 +1,4 @@
-//! A program of one's own, with tasks: each CPU says hello, and has the next one do so. The README shows it, too.
+//! A program of one's own, with tasks: each CPU says hello, and has the next one do so.
 
 #![no_std]
 #![no_main]

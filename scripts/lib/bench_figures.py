@@ -5,7 +5,7 @@
     bench_figures.py list FIGURES        the figures, a line each: NAME GIC CPUS INSTRUCTIONS
     bench_figures.py versions FIGURES    the versions of QEMU and of Rust, a line each
     bench_figures.py merge OLD NEW       FIGURES: those of NEW, and of OLD what NEW has not
-    bench_figures.py readme FIGURES README   README with its table replaced
+    bench_figures.py readme FIGURES README   README with its sentence replaced
     bench_figures.py page FIGURES PAGE   docs/performance.md with its tables replaced
     bench_figures.py plot FIGURES        the plot, as SVG
 
@@ -21,13 +21,15 @@ import bench_plot
 LIMIT = 0.03
 # Times the floor, for a synchronous call, by the version of the GIC: scripts/bench has it as bars too.
 AIM = {2: 1.5, 3: 1.3}
-# Between these stand tables, in README.md the first one, in docs/performance.md all.
+# Between these stands what is made of figures: in README.md a sentence, in docs/performance.md the tables.
 MARKS = {
+    "costs": ("<!-- costs: scripts/bench --write -->\n", "<!-- end of costs -->\n"),
+    "short": ("<!-- in short: scripts/bench --write -->\n", "<!-- end of in short -->\n"),
     "figures": ("<!-- figures: scripts/bench --write -->\n", "<!-- end of figures -->\n"),
     "lines": ("<!-- lines: scripts/bench --lines --write -->\n", "<!-- end of lines -->\n"),
     "locks": ("<!-- locks: scripts/bench --locks --write -->\n", "<!-- end of locks -->\n"),
 }
-# The machine of the README, and the operations that are there: GIC and CPUs.
+# The machine of the README and of the first table, and the operations of that: GIC and CPUs.
 FRONT_MACHINE = (3, 4)
 FRONT = ("sync_call", "post", "on_each", "stop_machine", "cpu_down", "stop_all")
 # In the order of the table; what each is.
@@ -180,8 +182,22 @@ def table(path):
     return "\n".join(lines) + "\n"
 
 
+def costs(path):
+    """The sentence of the README."""
+    _, figures = read(path)
+    gic, cpus = FRONT_MACHINE
+    floor, call, post, stop, start = (
+        figures.get((name, gic, cpus), 0) for name in ("sgi_floor", "sync_call", "post", "stop_machine", "bringup_per_cpu")
+    )
+    times = f"{call / floor:.2f}" if floor else "?"
+    return (
+        f"On GICv{gic} with {cpus} CPUs a synchronous call of another CPU takes {call} instructions of all CPUs together, {times} times\n"
+        f"an SGI there and back; a post {post}, stop-machine {stop}, the bring-up of a CPU {start}.\n"
+    )
+
+
 def front(path):
-    """The table of the README."""
+    """The first table: a few operations on one machine."""
     data, figures = read(path)
     _, lines = bench_lines.read(path)
     gic, cpus = FRONT_MACHINE
@@ -305,9 +321,10 @@ def main():
         case ["merge", old, new]:
             sys.stdout.write(merge(old, new))
         case ["readme", figures, path]:
-            sys.stdout.write(replaced(path, {"figures": front(figures)}))
+            sys.stdout.write(replaced(path, {"costs": costs(figures)}))
         case ["page", figures, path]:
-            sys.stdout.write(replaced(path, {"figures": table(figures), "lines": line_tables(figures), "locks": lock_table(figures)}))
+            tables = {"short": front(figures), "figures": table(figures), "lines": line_tables(figures), "locks": lock_table(figures)}
+            sys.stdout.write(replaced(path, tables))
         case ["plot", figures]:
             sys.stdout.write(plotted(figures))
         case _:

@@ -137,8 +137,28 @@ may_start() {
     case ${case_kinds[$1]} in
     build) ;;
     check) [[ -n $lane ]] || ((builds_left == 0)) ;;
-    boot) [[ -n ${group_state[${case_group[$1]}]:-} ]] ;;
+    boot)
+        images_of "$1"
+        [[ -n $IMAGES ]]
+        ;;
     esac
+}
+
+# Sets IMAGES to how it is with what the boot of this number waits for: `built`, `broken` if one of them is, or nothing if one is still to be built.
+images_of() {
+    local group groups
+    IFS='|' read -ra groups <<<"${case_group[$1]}"
+    IMAGES=built
+    for group in "${groups[@]}"; do
+        case ${group_state[$group]:-} in
+        built) ;;
+        broken)
+            IMAGES=broken
+            return
+            ;;
+        *) IMAGES='' ;;
+        esac
+    done
 }
 
 # Run the cases of these numbers: each as soon as it may start and there is room for it, and none before one that only lacks room.
@@ -149,7 +169,7 @@ run_cases() {
             ((free > 0)) || break
             number=${waiting[i]}
             may_start "$number" || continue
-            if [[ ${case_kinds[$number]} == boot && ${group_state[${case_group[$number]}]} == broken ]]; then
+            if [[ ${case_kinds[$number]} == boot && $IMAGES == broken ]]; then
                 mkdir -p "$STATE/log/${case_names[$number]}"
                 printf 'its image was not built, see above\n' >"$STATE/log/${case_names[$number]}/log"
                 report "${case_names[$number]}" 1 0

@@ -24,7 +24,7 @@ add_case() {
 }
 
 # What scripts/test has to build, and how it went: by the words `KIND TARGET FEATURES` (`-` for none), `built` or `broken`. A build is a case of
-# a kind of its own, whose call is these words and the names.
+# a kind of its own, whose call is these words and the names. Of a boot: those that it waits for, with bars between them.
 declare -A group_state=() case_group=()
 builds_left=0
 

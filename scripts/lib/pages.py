@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Holds the pages of the repository against what they name: pages.py [--write] ROOT
 
-Of every page (*.md): a link leads to a file or folder of the repository, and its anchor to a heading. Of docs/, which is a book: each page
-is in SUMMARY.md, once, and each page there exists; code behind a line `<!-- code: FILE -->` or `<!-- code: FILE#NAME -->` is what FILE has
-(all of it, or what stands between `ANCHOR: NAME` and `ANCHOR_END: NAME`, or the function NAME); and what a page says to type exists:
-bugs for `scripts/model --mutants`, examples for `scripts/run`, the models that it names as `file::name`, the cases `exercise/..`.
+Of every page (*.md): a link leads to a file or folder of the repository, and its anchor to a heading. None has the address of the repository,
+which stands in Cargo.toml alone: where a page is read elsewhere, as READMEs of packages are, relative links are looked up there. Of docs/, which
+is a book: each page is in SUMMARY.md, once, and each page there exists. Of these and the README: code behind a line `<!-- code: FILE -->` or
+`<!-- code: FILE#NAME -->` is what FILE has (all of it, or what stands between `ANCHOR: NAME` and `ANCHOR_END: NAME`, or the function NAME); and
+what a page says to type exists: bugs for `scripts/model --mutants`, examples for `scripts/run`, the models that it names as `file::name`, the
+cases `exercise/..`.
 
 With --write that code is copied into the pages first. Exit code: 1, and a line for each, if something is wrong.
 """
@@ -49,8 +51,16 @@ def anchors(text):
     return found
 
 
+def repository(root):
+    """The address in Cargo.toml."""
+    return re.search(r'^repository = "(https://[^"]+?)/?"$', (root / "Cargo.toml").read_text(), re.M)[1]
+
+
 def check_links(root, page, texts):
+    address = repository(root)
     for target in LINK.findall(without_code(texts[page])):
+        if target.startswith(address):
+            yield f"{target}: to be relative"
         if re.match(r"[a-z]+:", target):
             continue
         name, _, anchor = target.partition("#")
@@ -149,14 +159,14 @@ def main():
     root = pathlib.Path(arguments[0]).resolve()
     docs = root / "docs"
     if writes:
-        for page in docs.glob("*.md"):
+        for page in [root / "README.md", *docs.glob("*.md")]:
             write(root, page)
     texts = {page: page.read_text() for page in all_pages(root)}
     wrong = [f"docs/SUMMARY.md: {fault}" for fault in check_summary(docs, texts)]
     known, shown = names(root), 0
     for page, text in texts.items():
         faults = list(check_links(root, page, texts))
-        if page.parent == docs:
+        if page.parent == docs or page == root / "README.md":
             for match, of, wanted in code_in(root, text):
                 shown += 1
                 if match[3] != wanted:

@@ -121,6 +121,8 @@ EXTRA_TOOLS=(
     cargo-hack=0.6.46
     cargo-deny=0.20.2
     cargo-semver-checks=0.51.0
+    cargo-generate=0.23.7
+    mmdebstrap
 )
 
 # The version of one of them that is wanted.
@@ -155,16 +157,18 @@ has_toolchain() {
     done
 }
 
+# Is the source of the standard library in a toolchain, from which cargo makes `core` for any target (`-Z build-std`)?
+has_source_of_core() {
+    local sysroot
+    sysroot=$(RUSTUP_AUTO_INSTALL=0 rustc "+$1" --print sysroot 2>/dev/null) && [[ -d $sysroot/lib/rustlib/src/rust/library ]]
+}
+
 has_extra_tool() {
-    local dir
     case $1 in
-    miri)
-        RUSTUP_AUTO_INSTALL=0 cargo +nightly miri --version >/dev/null 2>&1 || return
-        dir=$(rustc +nightly --print sysroot)/lib/rustlib/src/rust/library
-        [[ -d $dir ]]
-        ;;
+    miri) RUSTUP_AUTO_INSTALL=0 cargo +nightly miri --version >/dev/null 2>&1 && has_source_of_core nightly ;;
     perfetto) [[ -f $(perfetto_ui)/index.html ]] && command -v chromium >/dev/null ;;
-    nightly) has_toolchain nightly ;;
+    mmdebstrap) command -v mmdebstrap >/dev/null ;;
+    nightly) has_toolchain nightly || has_source_of_core nightly ;;
     msrv) has_toolchain "$(msrv_toolchain)" ;;
     *) [[ -x $(extra_tools_dir)/bin/$1 ]] ;;
     esac

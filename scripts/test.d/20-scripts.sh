@@ -142,11 +142,22 @@ cargo_run() {
 }
 check scripts/cargo-run --cargo cargo_run
 
-# own_program BLOCK,..: the files of a program of the README, as a reader would copy them, in a new folder `$OWN/hello` beside a clone. It is outside of this
-# workspace, as theirs is, and has a blank in its name. The blocks of code are those of Cargo.toml, build.rs and so on, as below.
+# page_file SECTION FILE: a file that docs/your-own-program.md shows below the heading SECTION: the first block of code behind the paragraph that begins
+# with its name.
+page_file() {
+    awk -v section="$1" -v name="\`$2\`" '
+        /^```/ && !code { code = 1; copies = here && named; named = 0; next }
+        /^```/ { if (copies) exit; code = 0; next }
+        copies
+        code { next }
+        /^#+ / { here = $0 ~ "^#+ " section "$"; named = 0 }
+        index($0, name) == 1 { named = 1 }' "$ROOT/docs/your-own-program.md"
+}
+
+# own_program SECTION: the files of a program of that page, as a reader would copy them, in a new folder `$OWN/hello` beside a clone. It is outside of this
+# workspace, as theirs is, and has a blank in its name. What the section does not show is as above it.
 own_program() {
-    local file block blocks
-    IFS=, read -ra blocks <<<"$1"
+    local file
     OWN=$(mktemp -d)
     # shellcheck disable=SC2064 # this folder
     trap "rm -rf -- '$OWN'" EXIT
@@ -154,33 +165,32 @@ own_program() {
     mkdir -p -- "$OWN/hello/src" "$OWN/hello/.cargo"
     ln -s -- "$ROOT" "$OWN/reveille"
     for file in Cargo.toml build.rs .cargo/config.toml rust-toolchain.toml src/main.rs; do
-        block=${blocks[0]}
-        blocks=("${blocks[@]:1}")
-        readme_block "$block" >"$OWN/hello/$file"
-        [[ -s $OWN/hello/$file ]] || fail "the README has no $file"
+        page_file "$1" "$file" >"$OWN/hello/$file"
+        [[ -s $OWN/hello/$file ]] || page_file 'A program of your own' "$file" >"$OWN/hello/$file"
+        [[ -s $OWN/hello/$file ]] || fail "docs/your-own-program.md has no $file"
     done
     # The versions that everything else here is tested with.
     cp -- "$ROOT/Cargo.lock" "$OWN/hello/"
 }
 
-# The blocks of code, and what the last line says, with flags from outside: readme_program BLOCK,.. LINE RUSTFLAGS OPTION.. of cargo run.
+# The program, and what its last line says, with flags from outside: readme_program SECTION LINE RUSTFLAGS OPTION.. of cargo run.
 readme_program() {
-    local first=${1%%,*} line=$2 flags=$3 rc=0
+    local line=$2 flags=$3 rc=0
+    # A place for each program: all have one name.
+    export CARGO_TARGET_DIR=$STATE/readme-target-${1// /-}
     own_program "$1"
     shift 3
     [[ -z $flags ]] || export RUSTFLAGS=$flags
-    # A place for each program: all have one name.
-    export CARGO_TARGET_DIR=$STATE/readme-target-$first
     (cd "$OWN/hello" && cargo run "$@" -- --gic 2 --el 2 --timeout 200) >"$DIR/console" <&- || rc=$?
     cat -- "$DIR/console"
     ((rc == 0)) || fail "exit code $rc"
-    [[ $(tr -d '\r' <"$DIR/console" | tail -n 1) == "$line" ]] || fail 'not what the README says'
+    [[ $(tr -d '\r' <"$DIR/console" | tail -n 1) == "$line" ]] || fail 'not what the page says'
 }
 
 # Each step that a program may lack in turn, in the place of one that has just been built.
 # shellcheck disable=SC2016 # backticks of what is said
 readme_forgotten() {
-    readme_program 1,2,3,4,5 'the ids of the CPUs online add up to 6' '-Cdebuginfo=1' --release
+    readme_program 'A program of your own' 'the ids of the CPUs online add up to 6' '-Cdebuginfo=1' --release
     local step
     step='error: entry!: the build script of this package has to call `reveille_build::image()`: have `reveille-build` in the .build-dependencies.'
     lacks "$step" 'rm build.rs'
@@ -195,7 +205,7 @@ readme_forgotten() {
 # The same, for what has Cargo begin with everything anew.
 # shellcheck disable=SC2016 # backticks of what is said
 readme_forgotten_flags() {
-    readme_program 1,2,3,4,5 'the ids of the CPUs online add up to 6' '' --release
+    readme_program 'A program of your own' 'the ids of the CPUs online add up to 6' '' --release
     lacks 'images of Reveille are built for aarch64-unknown-none-softfloat or aarch64-unknown-none, and not for ' 'sed -i "/^target = /d" .cargo/config.toml'
     lacks 'the rustflags of this build have `-Clink-arg=-Treveille.ld`' \
         'printf "rustflags = [\"-Clink-arg=-Treveille.ld\"]\n" >>.cargo/config.toml'
@@ -215,25 +225,11 @@ lacks() {
     grep -q -- "$1" "$DIR/said" || fail "after $2: not a word of: $1"
 }
 
-# A block of code of the README's section about programs, by its number.
-readme_block() {
-    awk -v wanted="$1" '
-        /^## / { here = $0 == "## A program of your own" }
-        here && /^```(toml|rust)$/ { number++; copies = number == wanted; next }
-        /^```$/ { copies = 0 }
-        copies' "$ROOT/README.md"
-}
 check scripts/readme-program --early --limit 900 readme_forgotten
 check scripts/readme-program/forgotten-flags --full --limit 1800 readme_forgotten_flags
-check scripts/readme-program/async --full --limit 900 readme_program 6,2,3,4,7 'hello from cpu 3' '' --release
-check scripts/readme-program/dev --full --limit 900 readme_program 1,2,3,4,5 'the ids of the CPUs online add up to 6' ''
-check scripts/readme-program/async/dev --full --limit 900 readme_program 6,2,3,4,7 'hello from cpu 3' ''
-
-# The one with async is an example here, too.
-readme_example() {
-    readme_block 7 | diff -u - <(sed '1,/^$/d' "$ROOT/embassy/examples/async_hello.rs") || fail 'not what embassy/examples/async_hello.rs has'
-}
-check docs/async-example --early readme_example
+check scripts/readme-program/async --full --limit 900 readme_program 'The same with async' 'hello from cpu 3' '' --release
+check scripts/readme-program/dev --full --limit 900 readme_program 'A program of your own' 'the ids of the CPUs online add up to 6' ''
+check scripts/readme-program/async/dev --full --limit 900 readme_program 'The same with async' 'hello from cpu 3' ''
 
 # The debugger finds the code where the image was loaded: it stops in a function of the runtime.
 debugger() {
@@ -343,7 +339,7 @@ check early --early note early
 TEXT
     # shellcheck disable=SC2016 # variables of a table
     printf 'boot/$n | ci $n=1,3 | roll_call | --cpus $n | | n=1,2\n' >"$copy/scripts/test.d/10.cases"
-    export CARGO_TARGET_DIR=$copy/target REVEILLE_TOOLS_CHECKED=yes
+    export CARGO_TARGET_DIR=$copy/target REVEILLE_TOOLS_CHECKED=yes REVEILLE_RUNNER=/nonexistent
     "$copy/scripts/test" >"$DIR/said" 2>&1 </dev/null || rc=$?
     cat -- "$DIR/said"
     ((rc == 1)) || fail "exit code $rc"

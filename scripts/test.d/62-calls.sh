@@ -124,7 +124,7 @@ bench_pages() {
     python3 "$ROOT/scripts/lib/bench_growth.py" "$figures" | diff -- "$ROOT/docs/growth.svg" - \
         || fail "docs/growth.svg is of other figures: $hint"
     python3 "$script" readme "$figures" "$ROOT/README.md" | diff -u -- "$ROOT/README.md" - \
-        || fail "the table in README.md is of other figures: $hint"
+        || fail "the sentence in README.md is of other figures: $hint"
     python3 "$script" page "$figures" "$ROOT/docs/performance.md" | diff -u -- "$ROOT/docs/performance.md" - \
         || fail "the tables in docs/performance.md are of other figures: $hint"
 }

@@ -265,6 +265,15 @@ macro_rules! entry {
         )) $($options)*;
         $crate::entry!(@exceptions $($handlers)?);
         $crate::entry!(@scheduler $($scheduler)?);
+        // There only where `cargo test` asks for the harness of the standard library, of which rustc says no more than that it cannot be found.
+        #[::core::prelude::v1::test]
+        fn reveille_has_no_such_harness() {
+            ::core::compile_error!(
+                "`cargo test` builds this program with the test harness of the standard library, which does not exist for this target: \
+                 say `test = false` in its section of Cargo.toml ([[bin]], [[example]], ..), and in that of `reveille::tests!` ([[test]], [lib], ..) \
+                 `harness = false`"
+            );
+        }
     };
     (@exceptions) => {
         $crate::entry!(@handlers false, $crate::exception::Nobody);

@@ -1,0 +1,217 @@
+# shellcheck shell=bash
+# Programs that scripts/new makes of template/: built, run, tested, linted and put on a card, away from this clone.
+
+# new_program DIR OPTION..: makes one there, as a user would, with the versions that everything else here is tested with, and goes there. What it
+# builds lies in a place that programs of one kind share.
+new_program() {
+    local dir=$1 kind=program word
+    "$ROOT/scripts/new" "$@"
+    for word in "${@:2}"; do
+        [[ ! $word =~ ^--(kernel|hypervisor|async)$ ]] || kind=${word#--}
+    done
+    cd -- "$dir" || exit
+    cp -- "$ROOT/Cargo.lock" .
+    export CARGO_TARGET_DIR=$STATE/new-target/$kind
+    user_tools
+}
+
+# The path has the tool that boots, as if it had been installed.
+user_tools() {
+    have_runner
+    mkdir -p -- "$DIR/bin"
+    ln -sfn -- "$RUNNER" "$DIR/bin/reveille-run"
+    PATH=$DIR/bin:$PATH
+}
+
+# An empty folder with a blank in its name, outside of this workspace: sets NEW.
+new_folder() {
+    NEW=$(mktemp -d)
+    # shellcheck disable=SC2064 # this folder
+    trap "rm -rf -- '$NEW'" EXIT
+    NEW="$NEW/my projects"
+    mkdir -- "$NEW"
+}
+
+# says LINE COMMAND..: it succeeds, and this is among the lines that it prints.
+says() {
+    local line=$1 rc=0
+    shift
+    say "+ $(quoted "$@")"
+    "$@" >"$DIR/console" <&- || rc=$?
+    cat -- "$DIR/console"
+    ((rc == 0)) || fail "exit code $rc"
+    tr -d '\r' <"$DIR/console" | grep -qxFe "$line" || fail "it does not print: $line"
+}
+
+# new_runs KIND LINE PASSED [OPTION..]: it boots and prints this, its tests boot and as many of them pass.
+new_runs() {
+    local kind=$1 line=$2 passed=$3
+    shift 3
+    new_folder
+    new_program "$NEW/hello-there" "--$kind"
+    says "$line" cargo run "$@"
+    says "test result: ok. $passed passed; 0 failed; 0 ignored; 0 measured; 0 filtered out" cargo_test_result "$@"
+}
+
+# The result of `cargo test` without its time.
+cargo_test_result() {
+    cargo test "$@" | sed 's/; finished in .*//'
+}
+
+# What a user's editor and CI ask for.
+new_lints() {
+    new_folder
+    new_program "$NEW/hello" "--$1"
+    cargo fmt --check
+    cargo clippy --release --all-targets -- -D warnings
+}
+
+# A member of somebody's workspace: there the target and the runner are the workspace's.
+new_member() {
+    new_folder
+    mkdir -- "$NEW/all"
+    new_program "$NEW/all/hello"
+    mv -- .cargo rust-toolchain.toml Cargo.lock ..
+    sed -i '/^# Images are loaded whole/,$d' Cargo.toml
+    cd ..
+    printf '[workspace]\nmembers = ["hello"]\nresolver = "3"\n\n[profile.dev]\npanic = "abort"\n' >Cargo.toml
+    says 'the ids of the CPUs online add up to 6' cargo run
+    says 'test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out' cargo_test_result
+}
+
+# From a git repository: what has been committed here.
+new_git() {
+    new_folder
+    new_program "$NEW/hello" --git "file://$ROOT"
+    says 'the ids of the CPUs online add up to 6' cargo run
+}
+
+# Everything in the folder of the project, Reveille as well, and no network.
+new_vendored() {
+    new_folder
+    git clone -q -- "$ROOT" "$NEW/clone"
+    new_program "$NEW/hello" --git "file://$NEW/clone"
+    cargo vendor >>.cargo/config.toml
+    rm -rf -- "$NEW/clone"
+    says 'the ids of the CPUs online add up to 6' cargo run --offline --locked
+}
+
+# The same as cargo-generate makes of the template.
+new_generated() {
+    local kind
+    new_folder
+    mkdir -- "$NEW/other"
+    need_extra cargo-generate
+    for kind in program kernel hypervisor async; do
+        "$ROOT/scripts/new" "$NEW/hello-$kind" "--$kind"
+        cargo generate --path "$ROOT" template --name "hello-$kind" --define "kind=$kind" --define "source=$ROOT" --silent --vcs none \
+            --destination "$NEW/other"
+        diff -r -- "$NEW/hello-$kind" "$NEW/other/hello-$kind"
+    done
+}
+
+# A card with it, by the tool alone, and what the board then boots.
+new_card() {
+    local elf=$STATE/new-target/program/$DEFAULT_TARGET/release/hello
+    new_folder
+    new_program "$NEW/hello"
+    cargo build --release
+    reveille-run image raspi4 "$NEW/card" --elf "$elf"
+    (cd -- "$NEW/card" && sha256sum --check --strict --quiet manifest.txt)
+    [[ -s $NEW/card/kernel8.img && -s $NEW/card/bcm2711-rpi-4-b.dtb ]] || fail "what is on it: $(ls -- "$NEW/card")"
+    says 'the ids of the CPUs online add up to 6' reveille-run --board raspi4 --dtb "$NEW/card/bcm2711-rpi-4-b.dtb" "$elf"
+}
+
+# What is no name, or is there already, or makes no sense: nothing is made.
+new_refusals() {
+    local new=$ROOT/scripts/new word
+    new_folder
+    cd -- "$NEW" || exit
+    refused 'name the directory' "$new"
+    refused "one directory: 'a' and 'b'" "$new" a b
+    refused 'one kind: --kernel and --async' "$new" --kernel --async a
+    refused "unknown option '--rtos'" "$new" --rtos a
+    refused '--git, --registry: one of them' "$new" --registry --git https://example.org/x a
+    refused "--git: 'x' is not an address" "$new" --git x a
+    for word in Hello 1st 'a b' -- a.b é; do
+        refused "is no name for a package|name the directory|unknown option" "$new" "$word"
+    done
+    for word in test match core reveille proc-macro; do
+        refused "'$word' is taken" "$new" "$word"
+    done
+    refused 'is too long' "$new" "$(printf 'a%.0s' {1..65})"
+    failed 'nowhere is no directory' "$new" nowhere/a
+    mkdir there
+    : >file
+    failed 'there is there already' "$new" there
+    failed 'file is there already' "$new" file
+    [[ $(find . -mindepth 1 | sort | paste -sd ' ') == './file ./there' ]] || fail "left behind: $(find .)"
+    # The toolchain is this repository's.
+    grep -qxF "$(grep '^channel' "$ROOT/rust-toolchain.toml")" "$ROOT/template/rust-toolchain.toml" || fail 'another toolchain than here'
+}
+
+# From nothing: a Debian with no more than a compiler in it, and rustup without a toolchain. Everything that the README says from there on, timed.
+new_from_nothing() {
+    local jail rustup
+    ((EUID == 0)) || fail 'only root can do that'
+    need_extra mmdebstrap
+    jail=$(mktemp -d)
+    # shellcheck disable=SC2064 # this folder
+    trap "rm -rf --one-file-system -- '$jail'" EXIT
+    mmdebstrap --quiet --variant=minbase --include=ca-certificates,gcc,libc6-dev bookworm "$jail"
+    git clone -q -- "$ROOT" "$jail/reveille"
+    cp -- /etc/resolv.conf "$jail/etc/"
+    cp -- /etc/ssl/certs/ca-certificates.crt "$jail/etc/ssl/certs/"
+    rustup=$(command -v rustup)
+    mkdir -p -- "$jail/root/.cargo/bin"
+    cp -L -- "$rustup" "$jail/root/.cargo/bin/rustup"
+    for tool in cargo rustc rustfmt cargo-fmt cargo-clippy clippy-driver rustdoc; do
+        ln -s rustup "$jail/root/.cargo/bin/$tool"
+    done
+    cat >"$jail/root/all" <<'TEXT'
+set -e
+timed() {
+    begun=$SECONDS
+    "$@"
+    echo "took $((SECONDS - begun)) s: $*"
+}
+timed /reveille/scripts/setup
+timed cargo install --quiet --locked --path /reveille/tools/run
+cd /root
+timed /reveille/scripts/new hello
+cd hello
+timed cargo run
+timed cargo test
+timed cargo build --release
+timed reveille-run image raspi4 card --no-firmware --elf target/aarch64-unknown-none-softfloat/release/hello
+TEXT
+    # Whatever is mounted there goes with the namespace.
+    # shellcheck disable=SC2016 # for the shell there
+    says 'the ids of the CPUs online add up to 6' unshare --mount --propagation private sh -c '
+        mount --rbind /dev "$1/dev" && mount -t proc proc "$1/proc" || exit
+        exec chroot "$1" /usr/bin/env -i HOME=/root PATH=/root/.cargo/bin:/usr/sbin:/usr/bin:/sbin:/bin bash /root/all' sh "$jail"
+    grep -q 'test result: ok. 1 passed' "$DIR/console" || fail 'its test has not passed'
+    grep '^took' "$DIR/console"
+}
+
+check new/refusals new_refusals
+check new/program --limit 900 new_runs program 'the ids of the CPUs online add up to 6' 1
+check new/kernel --full --limit 900 new_runs kernel 'roll call: 4 possible, 4 online, 0 revoked, 0 refused, 0 failed, 0 wedged, 0 other' 2
+check new/hypervisor --full --limit 900 new_runs hypervisor '4 of 4 vCPUs have done what they were to do' 2
+check new/async --full --limit 900 new_runs async 'hello from cpu 3' 1
+new_cases() {
+    local kind
+    for kind in program kernel hypervisor async; do
+        check "new/$kind/release" --full --limit 900 new_runs "$kind" \
+            'roll call: 4 possible, 4 online, 0 revoked, 0 refused, 0 failed, 0 wedged, 0 other' \
+            "$([[ $kind == kernel || $kind == hypervisor ]] && echo 2 || echo 1)" --release
+        check "new/$kind/lints" --full --limit 900 new_lints "$kind"
+    done
+}
+new_cases
+check new/workspace-member --full --limit 900 new_member
+check new/git --full --limit 900 new_git
+check new/vendored --full --limit 900 new_vendored
+check new/cargo-generate --full --limit 900 new_generated
+check new/card --full --limit 900 new_card
+check new/from-nothing --full --limit 3000 new_from_nothing

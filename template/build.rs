@@ -1,0 +1,3 @@
+fn main() {
+    reveille_build::image();
+}

@@ -1,0 +1,318 @@
+//! Boots: which tests share one, how many there are at once, and what comes of each.
+
+use super::plan::{Machine, Wish};
+use super::section::Test;
+use super::transcript::{Done, End, Line, Transcript};
+use super::{Arguments, appended, unprintable, wished};
+use crate::elf::Image;
+use crate::error::{Error, Result};
+use crate::host::Host;
+use crate::machine::{self, Setup, Watch};
+use crate::options::Options;
+use crate::run::{DEFAULT_TIMEOUT, Hand, Outcome, Reins, boot_under};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::collections::{BTreeMap, VecDeque};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{self, Write};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+/// How long the names of the tests of one boot may be together: they are boot arguments, for which not every firmware has much room.
+const NAMES: usize = 1500;
+
+/// What there is to print.
+pub(super) enum Event<'a> {
+    /// A line of a console.
+    Line(&'a str),
+    /// A test is over.
+    Done(&'a Test, Done),
+}
+
+/// Tests that run in one boot, as far as that is possible.
+struct Job<'a> {
+    tests: Vec<&'a Test>,
+    wish: Wish,
+    /// What it takes of the host.
+    weight: usize,
+}
+
+/// What comes from the thread of a job.
+enum News<'a> {
+    Line(String),
+    Done(&'a Test, Done),
+    /// It is over, and gives back what it took of the host.
+    Over(usize),
+    /// A signal has ended all.
+    Ended(i32),
+}
+
+/// Runs these tests. The exit code, if a signal has ended it.
+pub(super) fn run(
+    tests: &[(&Test, Wish, Machine)],
+    arguments: &Arguments,
+    options: &Options,
+    image: &Image,
+    host: &Host,
+    tell: &mut dyn FnMut(Event<'_>) -> io::Result<()>,
+) -> Result<Option<u8>> {
+    let capacity = capacity(arguments, host);
+    let mut jobs = jobs(tests, arguments, options, capacity);
+    let hands = Hands::default();
+    let (send, receive) = mpsc::channel();
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
+        .map_err(|error| Error::failed(format!("cannot listen to signals: {error}")))?;
+    let handle = signals.handle();
+    let mut ended_by = None;
+    let mut failure = None;
+    thread::scope(|scope| {
+        let to_main = send.clone();
+        scope.spawn(move || signals.forever().try_for_each(|signal| to_main.send(News::Ended(signal))));
+        let mut taken = 0;
+        loop {
+            while jobs.front().is_some_and(|job| taken == 0 || taken + job.weight <= capacity)
+                && let Some(job) = jobs.pop_front()
+            {
+                taken += job.weight;
+                let (send, hands) = (send.clone(), &hands);
+                scope.spawn(move || {
+                    let weight = job.weight;
+                    work(job, arguments, options, image, host, hands, &send);
+                    let _ = send.send(News::Over(weight));
+                });
+            }
+            if taken == 0 {
+                break;
+            }
+            let told = match receive.recv() {
+                Ok(News::Line(line)) => tell(Event::Line(&line)),
+                Ok(News::Done(..)) if ended_by.is_some() => Ok(()),
+                Ok(News::Done(test, done)) => tell(Event::Done(test, done)),
+                Ok(News::Over(weight)) => {
+                    taken -= weight;
+                    Ok(())
+                }
+                Ok(News::Ended(signal)) => {
+                    ended_by = Some(if signal == SIGINT { 130 } else { 143 });
+                    jobs.clear();
+                    hands.end();
+                    Ok(())
+                }
+                Err(_) => break,
+            };
+            if let Err(error) = told {
+                // Nobody reads it any more.
+                failure.get_or_insert(error);
+                jobs.clear();
+                hands.end();
+            }
+        }
+        handle.close();
+    });
+    match failure {
+        Some(error) => Err(unprintable(error)),
+        None => Ok(ended_by),
+    }
+}
+
+/// How much of the host there is: machines, or CPUs of it.
+fn capacity(arguments: &Arguments, host: &Host) -> usize {
+    match arguments.threads {
+        Some(threads) => threads,
+        // What comes is to be read.
+        None if arguments.nocapture => 1,
+        None => host.cpus().len().max(1),
+    }
+}
+
+/// Which tests share a boot.
+fn jobs<'a>(
+    tests: &[(&'a Test, Wish, Machine)],
+    arguments: &Arguments,
+    options: &Options,
+    capacity: usize,
+) -> VecDeque<Job<'a>> {
+    let weight = |machine: Machine| {
+        let cpus = options.host_cpus.unwrap_or(machine.cpus).min(machine.cpus) as usize;
+        // With --icount its CPUs take turns.
+        let machines = arguments.threads.is_some() || options.icount;
+        if machines { 1 } else { cpus.clamp(1, capacity) }
+    };
+    let mut jobs = VecDeque::new();
+    // Of the machines that are alike, the last job that has room.
+    let mut open = BTreeMap::new();
+    for (test, wish, machine) in tests {
+        let shares = arguments.one_boot && !test.alone;
+        let key = (machine.cpus, machine.gic, machine.el);
+        let job = open.get(&key).copied().filter(|_| shares).and_then(|at: usize| jobs.get_mut(at));
+        let has_room = |job: &Job<'_>| {
+            job.tests.iter().map(|test| test.name.len() + 1).sum::<usize>() + test.name.len() <= NAMES
+        };
+        match job.filter(|job| has_room(job)) {
+            Some(job) => job.tests.push(test),
+            None => {
+                if shares {
+                    open.insert(key, jobs.len());
+                }
+                jobs.push_back(Job { tests: vec![*test], wish: *wish, weight: weight(*machine) });
+            }
+        }
+    }
+    jobs
+}
+
+/// The boots that go on.
+#[derive(Default)]
+struct Hands(Mutex<(bool, Vec<Hand>)>);
+
+impl Hands {
+    fn add(&self, hand: Hand) {
+        let mut hands = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if hands.0 {
+            hand.end();
+        }
+        hands.1.push(hand);
+    }
+
+    /// Ends those that go on, and those that come.
+    fn end(&self) {
+        let mut hands = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        hands.0 = true;
+        hands.1.iter().for_each(Hand::end);
+    }
+
+    fn have_ended(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+/// Boots the tests of a job until all are done: in one boot, or in another one behind each that ended it.
+fn work<'a>(
+    job: Job<'a>,
+    arguments: &Arguments,
+    options: &Options,
+    image: &Image,
+    host: &Host,
+    hands: &Hands,
+    send: &Sender<News<'a>>,
+) {
+    let mut tests = &job.tests[..];
+    while !tests.is_empty() && !hands.have_ended() {
+        let key = key();
+        let names: Vec<_> = tests.iter().map(|test| test.name.as_str()).collect();
+        let words = format!("reveille.test={} reveille.test_key={key}", names.join(","));
+        let options = appended(wished(options, job.wish), &words);
+        let limit = |test: &Test| {
+            let seconds = options.timeout.or(test.timeout).unwrap_or(DEFAULT_TIMEOUT);
+            (seconds > 0).then_some(seconds)
+        };
+        let reins = Reins::new();
+        hands.add(reins.hand());
+        let mut console = Console {
+            transcript: Transcript::new(tests, &key),
+            line: Vec::new(),
+            hand: reins.hand(),
+            limits: tests.iter().map(|test| limit(test).map(Duration::from_secs)).collect(),
+            verdicts: 0,
+            nocapture: arguments.nocapture,
+            tell: &|event| {
+                // If nobody listens, the end is near.
+                let _ = send.send(match event {
+                    Told::Line(line) => News::Line(line),
+                    Told::Done(done) => News::Done(tests[done.index], done),
+                });
+            },
+        };
+        let outcome = Setup::new(options.clone(), host)
+            .and_then(|setup| machine::Machine::new(setup, image.clone(), &Watch::default(), host))
+            .and_then(|machine| {
+                let first = limit(tests[0]).map(Duration::from_secs);
+                boot_under(&machine, &mut console, first, reins)
+            });
+        console.close();
+        let end = match outcome {
+            Ok(Outcome::Exited(code)) => End::Exit(code),
+            Ok(Outcome::TimedOut) => {
+                let running = tests[console.verdicts.min(tests.len() - 1)];
+                End::Stopped(limit(running).unwrap_or_default())
+            }
+            Ok(Outcome::Stopped(error)) => End::Broken(format!("its console broke off: {error}")),
+            Err(error) => End::Broken(error.to_string()),
+        };
+        let done = console.transcript.end(&end);
+        tests = &tests[done.index + 1..];
+        let _ = send.send(News::Done(job.tests[job.tests.len() - tests.len() - 1], done));
+    }
+}
+
+/// A word that no application has.
+fn key() -> String {
+    let word = || RandomState::new().build_hasher().finish();
+    format!("{:016x}{:016x}", word(), word())
+}
+
+enum Told {
+    Line(String),
+    Done(Done),
+}
+
+/// The console of a boot, cut into lines.
+struct Console<'a> {
+    transcript: Transcript<'a>,
+    line: Vec<u8>,
+    hand: Hand,
+    limits: Vec<Option<Duration>>,
+    verdicts: usize,
+    nocapture: bool,
+    tell: &'a dyn Fn(Told),
+}
+
+impl Console<'_> {
+    fn end_of_line(&mut self) {
+        let line = String::from_utf8_lossy(&std::mem::take(&mut self.line)).into_owned();
+        let (line, done) = self.transcript.line(&line);
+        let printed = match line {
+            Line::Begins => None,
+            Line::Printed(line) => Some(line),
+            Line::Verdict(before) => {
+                self.verdicts += 1;
+                // From here on it is the time of the next one, or of the last one's way out.
+                if let Some(limit) = self.limits.get(self.verdicts) {
+                    self.hand.limit(*limit);
+                }
+                before
+            }
+        };
+        if let Some(line) = printed.filter(|_| self.nocapture) {
+            (self.tell)(Told::Line(line));
+        }
+        if let Some(done) = done {
+            (self.tell)(Told::Done(done));
+        }
+    }
+
+    /// Nothing more comes.
+    fn close(&mut self) {
+        if !self.line.is_empty() {
+            self.end_of_line();
+        }
+    }
+}
+
+impl Write for Console<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for byte in bytes {
+            match byte {
+                b'\n' => self.end_of_line(),
+                _ => self.line.push(*byte),
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
