@@ -98,19 +98,19 @@ impl Archive {
     }
 }
 
-/// Appends to an archive another one in a file: Linux takes several, one behind the other.
+/// The first file system of a Linux, as this file: these programs (an archive), what to do as its first program, and an image.
 ///
 /// # Errors
 ///
-/// One cannot be read, or the other not written.
-pub fn join(first: &Path, second: &Path, out: &Path) -> Result<()> {
-    let mut both = File::create(out).map_err(|error| cannot_write(out, &error))?;
-    for part in [first, second] {
-        File::open(part)
-            .and_then(|mut part| std::io::copy(&mut part, &mut both))
-            .map_err(|error| Error::failed(format!("cannot copy {} to {}: {error}", part.display(), out.display())))?;
-    }
-    Ok(())
+/// Something cannot be read, or the file not be written.
+pub fn initrd(out: &Path, programs: &Path, init: &str, image: &Path) -> Result<()> {
+    // Linux takes several archives, one behind the other.
+    let there = files::read(programs)?;
+    let mut archive = Archive::create(out)?;
+    archive.out.write_all(&there).map_err(|error| cannot_write(out, &error))?;
+    archive.program("init", init.as_bytes())?;
+    archive.file("image", image)?;
+    archive.close()
 }
 
 #[cfg(test)]

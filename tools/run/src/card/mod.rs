@@ -1,6 +1,7 @@
 //! What the boot partition of a card for a board holds, as a directory with a list of all that is in it. `scripts/flash` makes a card of
 //! such a directory.
 
+mod command;
 mod manifest;
 pub mod raspi;
 
@@ -8,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::fetch::{Packaged, Store};
 use crate::files::{self, Scratch};
 use crate::host::Host;
+pub use command::image;
 use manifest::MANIFEST;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};

@@ -2,6 +2,7 @@
 //! first wanted, and stays in a directory that several processes may use at once.
 
 mod apt;
+mod command;
 mod linux;
 mod sources;
 
@@ -9,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::host::Host;
 use apt::Apt;
+pub use command::{fetch, tree, trees};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -201,7 +203,7 @@ impl Store {
     /// They cannot be fetched.
     pub fn all_trees(&self, suites: &[&str], refresh: bool) -> Result<Vec<String>> {
         let is_wanted = |suite: &&str| refresh || !self.trees(suite).join(PACKAGE).exists();
-        if suites.iter().any(|suite| is_wanted(suite)) {
+        if suites.iter().any(is_wanted) {
             can_fetch(|| ("the device trees of Debian's arm64 kernel".to_owned(), "tree PATH --from FILE".to_owned()))?;
             self.alone(|work| {
                 let wanted: Vec<_> = suites.iter().copied().filter(is_wanted).collect();
