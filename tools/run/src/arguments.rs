@@ -72,9 +72,9 @@ impl Arguments {
     ///
     /// There is none, or it is none.
     pub fn text(&mut self) -> Result<String> {
-        self.value()?.into_string().map_err(|value| {
-            Error::usage(format!("{}: '{}' is not UTF-8", self.option, value.display()))
-        })
+        self.value()?
+            .into_string()
+            .map_err(|value| Error::usage(format!("{}: '{}' is not UTF-8", self.option, value.display())))
     }
 
     /// That there is no such option as the one that was read last.

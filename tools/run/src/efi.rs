@@ -44,9 +44,7 @@ pub fn check(setup: &Setup) -> Result<()> {
     refuse(options.at.is_some(), || {
         format!("--at: with --firmware {firmware} it is firmware that chooses the place")
     })?;
-    refuse(options.dtb.is_some(), || {
-        "--dtb: not with --firmware, which hands over the tree of QEMU".into()
-    })?;
+    refuse(options.dtb.is_some(), || "--dtb: not with --firmware, which hands over the tree of QEMU".into())?;
     refuse(options.icount, || "--icount: not with --firmware".into())?;
     refuse(setup.memory.bytes() < LEAST_MEMORY, || "--memory: EDK2 takes 256M".into())?;
     refuse(firmware == "kexec" && options.append.contains('\''), || {
@@ -85,8 +83,9 @@ pub fn qemu(to: &mut Composition<'_>) -> Result<()> {
     to.words(["-bios"]);
     to.word(bios);
     let image = to.image.flat();
-    let bootargs = &to.bootargs;
-    let package = |name, path| fetch::firmware_file(to.host, name, path, "main").and_then(|path| files::read(&path));
+    let bootargs = to.bootargs.clone();
+    let package =
+        |name, path| fetch::firmware_file(to.host, name, path, "main").and_then(|path| files::read(&path));
     // Where firmware looks first.
     const FIRST: &str = "EFI/BOOT/BOOTAA64.EFI";
     let disk = match firmware {
@@ -113,10 +112,7 @@ pub fn qemu(to: &mut Composition<'_>) -> Result<()> {
         "grub" | "grub-linux" => {
             let command = if firmware == "grub" { "chainloader" } else { "linux" };
             vec![
-                (
-                    "EFI/debian/grub.cfg",
-                    format!("{command} /reveille.efi {bootargs}\nboot\n").into_bytes(),
-                ),
+                ("EFI/debian/grub.cfg", format!("{command} /reveille.efi {bootargs}\nboot\n").into_bytes()),
                 (FIRST, package("grub-efi-arm64-bin", "usr/lib/grub/arm64-efi/monolithic/grubaa64.efi")?),
                 ("reveille.efi", files::read(image)?),
             ]
@@ -132,8 +128,8 @@ pub fn qemu(to: &mut Composition<'_>) -> Result<()> {
         // edk2-disk, u-boot-efi
         _ => vec![(FIRST, files::read(image)?)],
     };
-    let path = to.scratch("efi.fat")?;
-    fat::create(&path, &disk)?;
+    let path = to.scratch("efi.fat");
+    files::write(&path, &fat::disk(&disk)?)?;
     let mut drive = std::ffi::OsString::from("if=none,id=efi,format=raw,snapshot=on,file=");
     drive.push(crate::machine::escaped(&path));
     to.words(["-drive"]);
@@ -157,7 +153,7 @@ echo 'Linux: kexec failed'
 ",
         to.bootargs
     );
-    let path = to.scratch("kexec.cpio")?;
+    let path = to.scratch("kexec.cpio");
     initrd(&path, programs, &init, to.image.flat())?;
     Ok(path)
 }

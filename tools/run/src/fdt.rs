@@ -112,7 +112,8 @@ pub fn add(tree: &[u8], node: &Node) -> Option<Vec<u8>> {
     let strings = part(field(STRINGS)?, field(STRINGS_SIZE)?)?;
     // It ends with an entry of zeros.
     let reserved = tree.get(field(RESERVED)?..)?;
-    let reserved_size = 16 * (reserved.chunks_exact(16).position(|entry| entry.iter().all(|byte| *byte == 0))? + 1);
+    let reserved_size =
+        16 * (reserved.chunks_exact(16).position(|entry| entry.iter().all(|byte| *byte == 0))? + 1);
     let Place { properties, nodes } = place(structure, strings, node)?;
 
     let mut out = Structure { bytes: structure[..properties].to_vec(), strings: strings.to_vec() };
@@ -162,7 +163,9 @@ fn place(structure: &[u8], strings: &[u8], node: &Node) -> Option<Place> {
                 }
             }
             END_NODE => {
-                if depth == 2 && let Some(properties) = properties {
+                if depth == 2
+                    && let Some(properties) = properties
+                {
                     return Some(Place { properties, nodes: begin });
                 }
                 depth = depth.checked_sub(1)?;

@@ -1,10 +1,10 @@
 //! TF-A on a Raspberry Pi 4, in the place of the board's own firmware.
 
-use crate::board::RASPI4_TREE as TREE;
+use crate::board::raspi4::TREE;
 use crate::error::{Error, Result};
 use crate::fetch;
 use crate::files::{self, Scratch};
-use crate::machine::{Composition, escaped};
+use crate::machine::{Composition, dump_tree};
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -34,17 +34,13 @@ pub fn qemu(to: &mut Composition<'_>, tree: &Path, address: u64, append: bool) -
 
     let scratch = Scratch::new()?;
     let dump = scratch.path().join("tree.dtb");
-    let mut machine = OsString::from("raspi4b,dumpdtb=");
-    machine.push(escaped(&dump));
-    let mut question: Vec<OsString> = vec!["-machine".into(), machine, "-dtb".into(), tree.into()];
+    let mut question: Vec<OsString> = vec!["-machine".into(), "raspi4b".into(), "-dtb".into(), tree.into()];
     question.extend(["-kernel".into(), image.flat().into()]);
     if append {
         question.extend(["-append".into(), (&to.bootargs).into()]);
     }
-    question.extend(["-nodefaults", "-display", "none"].map(OsString::from));
-    let completed = to.host.ask_qemu(&question).and_then(|_| files::read(&dump));
-    let completed =
-        completed.map_err(|_| Error::failed(format!("QEMU does not complete the tree {}", tree.display())))?;
+    dump_tree(to.host, question, &dump)?;
+    let completed = files::read(&dump)?;
     // Different boot arguments, different file: what --print prints goes on to hold.
     let tree_file = image.beside(&format!(".tf-a-{}.dtb", files::digest(&completed)));
     files::write(&tree_file, &completed)?;

@@ -3,7 +3,7 @@
 //! call, is that of the QEMU outside and goes past Linux.
 
 use super::virt::RAM;
-use super::{Board, Defaults, check_cpu_model, refuse};
+use super::{Board, Defaults, Emulated, How, check_cpu_model, refuse};
 use crate::cpio;
 use crate::elf::Image;
 use crate::error::Result;
@@ -28,8 +28,14 @@ impl Board for Kvm {
         "a guest of Linux's KVM, whose QEMU gives it a virt of its own"
     }
 
-    fn defaults(&self, _: &Options) -> Result<Defaults> {
-        Ok(Defaults {
+    fn how(&self) -> How {
+        How::Emulated(&Kvm)
+    }
+}
+
+impl Emulated for Kvm {
+    fn defaults(&self, _: &Options) -> Defaults {
+        Defaults {
             cpus: 4,
             gic: Gic::V3,
             el: 1,
@@ -37,7 +43,7 @@ impl Board for Kvm {
             memory: "256M",
             firmware: None,
             console: None,
-        })
+        }
     }
 
     fn check(&self, setup: &Setup, host: &Host) -> Result<()> {

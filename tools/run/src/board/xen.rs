@@ -3,14 +3,14 @@
 //! semihosting call, is QEMU's and goes past Xen.
 
 use super::virt::RAM;
-use super::{Board, Defaults, check_cpu_model, refuse};
+use super::{Board, Defaults, Emulated, How, check_cpu_model, refuse};
 use crate::elf::Image;
 use crate::error::{Error, Result};
 use crate::fdt::{self, Node};
 use crate::fetch;
 use crate::files::{self, Scratch};
 use crate::host::Host;
-use crate::machine::{Composition, Setup, escaped};
+use crate::machine::{Composition, Setup, dump_tree};
 use crate::options::{Gic, Options};
 use crate::output::Filter;
 use std::ffi::OsString;
@@ -31,8 +31,14 @@ impl Board for Xen {
         "a guest of Xen without a dom0"
     }
 
-    fn defaults(&self, _: &Options) -> Result<Defaults> {
-        Ok(Defaults {
+    fn how(&self) -> How {
+        How::Emulated(&Xen)
+    }
+}
+
+impl Emulated for Xen {
+    fn defaults(&self, _: &Options) -> Defaults {
+        Defaults {
             cpus: 4,
             gic: Gic::V3,
             el: 1,
@@ -40,7 +46,7 @@ impl Board for Xen {
             memory: "256M",
             firmware: None,
             console: None,
-        })
+        }
     }
 
     fn check(&self, setup: &Setup, host: &Host) -> Result<()> {
@@ -74,7 +80,10 @@ impl Board for Xen {
             "-m".into(),
             format!("{}M", setup.memory.mebibytes() + OWN_MEMORY).into(),
         ];
-        let tree = with_domain(to, &machine_tree(to.host, &words)?)?;
+        let scratch = Scratch::new()?;
+        let machine_tree = scratch.path().join("machine.dtb");
+        dump_tree(to.host, words.clone(), &machine_tree)?;
+        let tree = with_domain(to, &files::read(&machine_tree)?)?;
         // Other options, other file: what --print prints goes on to hold.
         words.push((&to.bootargs).into());
         let name = files::digest(crate::words::quoted(&words));
@@ -98,22 +107,12 @@ impl Board for Xen {
     }
 }
 
-/// The tree of the machine by itself.
-fn machine_tree(host: &Host, words: &[OsString]) -> Result<Vec<u8>> {
-    let scratch = Scratch::new()?;
-    let dump = scratch.path().join("tree.dtb");
-    let mut words = words.to_vec();
-    words[1].push(",dumpdtb=");
-    words[1].push(escaped(&dump));
-    words.extend(["-nodefaults", "-display", "none"].map(OsString::from));
-    host.ask_qemu(&words)?;
-    files::read(&dump)
-}
-
 /// Xen's tree: the one of the machine, and the domain.
 fn with_domain(to: &Composition<'_>, machine: &[u8]) -> Result<Vec<u8>> {
     let image = to.image.flat();
-    let size = image.metadata().map_err(|error| Error::failed(format!("cannot read {}: {error}", image.display())))?;
+    let size = image
+        .metadata()
+        .map_err(|error| Error::failed(format!("cannot read {}: {error}", image.display())))?;
     let size = u32::try_from(size.len()).map_err(|_| Error::failed("the image is too large for Xen"))?;
     // In KiB, in two cells.
     let memory = to.setup.memory.bytes() >> 10;

@@ -62,12 +62,8 @@ pub fn image(words: Vec<OsString>, host: &Host) -> Result<()> {
     let card = board::find(&name, "BOARD")?
         .card()
         .ok_or_else(|| Error::usage(format!("BOARD: {name} boots from no card that this could make")))?;
-    let wanted = Wanted {
-        board: name,
-        psci: given.psci,
-        firmware: given.firmware,
-        append: given.append.join(" "),
-    };
+    let wanted =
+        Wanted { board: name, psci: given.psci, firmware: given.firmware, append: given.append.join(" ") };
     card.check(&wanted)?;
     if wanted.append.contains('\n') {
         return Err(Error::usage("--append: more than one line"));

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::fetch::{Packaged, Store};
 use crate::files::{self, Scratch};
 use crate::host::Host;
+use crate::interrupt::{self, Removing};
 pub use command::image;
 use manifest::MANIFEST;
 use std::fs;
@@ -142,7 +143,8 @@ impl Place {
     /// It holds something else, is a mount point or no directory, or there is no directory to make it in.
     pub fn check(given: &Path) -> Result<Self> {
         let shown = given.display();
-        let absolute = std::path::absolute(given).map_err(|error| Error::failed(format!("{shown}: {error}")))?;
+        let absolute =
+            std::path::absolute(given).map_err(|error| Error::failed(format!("{shown}: {error}")))?;
         let is_directory = absolute.is_dir();
         let parent = absolute.parent().unwrap_or(&absolute);
         if !parent.is_dir() {
@@ -188,34 +190,47 @@ impl Place {
     /// # Errors
     ///
     /// Something of it cannot be had or written.
-    pub fn fill(&self, card: &dyn Card, wanted: &Wanted, image: &[u8], origin: &str, host: &Host) -> Result<()> {
+    pub fn fill(
+        &self,
+        card: &dyn Card,
+        wanted: &Wanted,
+        image: &[u8],
+        origin: &str,
+        host: &Host,
+    ) -> Result<()> {
         // Beside it, so that it gets its name in one step.
         let work = Scratch::below(&self.parent, ".reveille-card.")?;
+        let _removing = Removing::new(work.path())?;
         let new = work.path().join("new");
         let shown = self.directory.display();
         fs::create_dir(&new)
             .and_then(|()| fs::set_permissions(&new, fs::Permissions::from_mode(0o755)))
             .map_err(|error| Error::failed(format!("cannot make {}: {error}", new.display())))?;
-        let mut contents = Contents { directory: &new, store: Store::new(host), program: host.program(), files: Vec::new() };
+        let mut contents =
+            Contents { directory: &new, store: Store::new(host), program: host.program(), files: Vec::new() };
         card.fill(&mut contents, wanted, image, origin)?;
         let list = manifest::write_list(&new, &wanted.board, &contents.files)?;
-        if self.directory.exists() {
-            let old = work.path().join("old");
-            let cannot = |error| Error::failed(format!("cannot replace {shown}: {error}"));
-            fs::rename(&self.directory, &old).map_err(cannot)?;
-            if let Err(error) = fs::rename(&new, &self.directory) {
-                let _ = fs::rename(&old, &self.directory);
-                return Err(cannot(error));
-            }
-        } else {
-            fs::rename(&new, &self.directory)
-                .map_err(|error| Error::failed(format!("cannot make {shown}: {error}")))?;
-        }
+        interrupt::uninterrupted(|| self.replace(&new, &work.path().join("old")))?;
         eprintln!("{shown}:");
         for (name, size) in list {
             eprintln!("  {name}, {size} bytes");
         }
         Ok(())
+    }
+
+    /// Puts this directory in its place, and what is there in the other.
+    fn replace(&self, new: &Path, old: &Path) -> Result<()> {
+        let shown = self.directory.display();
+        if !self.directory.exists() {
+            return fs::rename(new, &self.directory)
+                .map_err(|error| Error::failed(format!("cannot make {shown}: {error}")));
+        }
+        let cannot = |error| Error::failed(format!("cannot replace {shown}: {error}"));
+        fs::rename(&self.directory, old).map_err(cannot)?;
+        fs::rename(new, &self.directory).map_err(|error| {
+            let _ = fs::rename(old, &self.directory);
+            cannot(error)
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use crate::files;
 use std::fmt::Write;
 
 /// Debian's kernel knows the Raspberry Pi 5 from this suite on.
-pub const RASPI5_SUITE: &str = "trixie";
+pub(crate) const RASPI5_SUITE: &str = "trixie";
 
 /// The tree of a board, the filter in `config.txt` by which it is chosen, and the suite of Debian whose kernel has it.
 struct Tree {
@@ -106,8 +106,9 @@ impl Card for RaspiCard {
             let mut origin = contents.store.tree_version(&path, tree.suite);
             let mut bytes = files::read(&file)?;
             if wanted.psci {
-                bytes = exchanged(&bytes)
-                    .ok_or_else(|| Error::failed(format!("no names of serial ports in {}", file.display())))?;
+                bytes = exchanged(&bytes).ok_or_else(|| {
+                    Error::failed(format!("no names of serial ports in {}", file.display()))
+                })?;
                 origin.push_str(", with serial0 and serial1 exchanged");
             }
             contents.add(&format!("{}.dtb", tree.name), &bytes, &origin)?;

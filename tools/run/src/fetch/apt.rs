@@ -120,9 +120,8 @@ impl Apt {
         let mut words =
             vec!["-o", "Debug::NoLocking=1", "-y", "--no-install-recommends", "--download-only", "install"];
         words.extend(packages);
-        self.get(PACKAGES, &words).map_err(|()| {
-            Error::failed(format!("cannot download {} and what it depends on", packages[0]))
-        })?;
+        self.get(PACKAGES, &words)
+            .map_err(|()| Error::failed(format!("cannot download {} and what it depends on", packages[0])))?;
         Ok(debs_in(&self.directory.join("cache/archives")))
     }
 
@@ -141,10 +140,7 @@ impl Apt {
     pub fn kernel_of(&self, package: &str) -> Option<String> {
         let shown = self.cache(&["show", package]);
         let depends = shown.lines().find_map(|line| line.strip_prefix("Depends:"))?;
-        depends
-            .split([',', ' '])
-            .find(|word| word.starts_with("linux-image-"))
-            .map(str::to_owned)
+        depends.split([',', ' ']).find(|word| word.starts_with("linux-image-")).map(str::to_owned)
     }
 }
 
@@ -161,8 +157,7 @@ pub fn unpack(package: &Path, into: &Path, pattern: Option<&str>) -> Result<bool
     let failed = || Error::failed(format!("cannot unpack {} into {}", package.display(), into.display()));
     fs::create_dir_all(into).map_err(|_| failed())?;
     let Some(pattern) = pattern else {
-        let status =
-            Command::new("dpkg-deb").arg("-x").args([package, into]).stdin(Stdio::null()).status();
+        let status = Command::new("dpkg-deb").arg("-x").args([package, into]).stdin(Stdio::null()).status();
         return status.is_ok_and(|status| status.success()).then_some(true).ok_or_else(failed);
     };
     let mut archive = Command::new("dpkg-deb")

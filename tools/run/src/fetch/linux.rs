@@ -42,8 +42,9 @@ fn with(work: &Path, package: &str, program: &str, megabytes: u32) -> Result<Pat
     for file in apt.download_with_dependencies(&[package, "busybox-static"])? {
         apt::unpack(&file, &root, None)?;
     }
-    let kernel =
-        apt.kernel_of(KERNEL).ok_or_else(|| Error::failed(format!("{KERNEL} of {SUITE} names no kernel package")))?;
+    let kernel = apt
+        .kernel_of(KERNEL)
+        .ok_or_else(|| Error::failed(format!("{KERNEL} of {SUITE} names no kernel package")))?;
     let file = apt.download(&kernel)?;
     let boot = work.join("kernel");
     apt::unpack(&file, &boot, Some("./boot/vmlinuz-*"))?;
@@ -83,17 +84,18 @@ fn libraries(root: &Path, program: &Path) -> Result<BTreeMap<String, PathBuf>> {
     let mut todo = vec![program.to_owned()];
     while let Some(path) = todo.pop() {
         let names = fs::read(&path).ok().and_then(|bytes| needed(&bytes));
-        let names = names.ok_or_else(|| {
-            Error::failed(format!("what {} is linked with cannot be read", path.display()))
-        })?;
+        let names = names
+            .ok_or_else(|| Error::failed(format!("what {} is linked with cannot be read", path.display())))?;
         for name in names {
             if found.contains_key(&name) {
                 continue;
             }
-            let place = LIBRARIES.iter().map(|folder| root.join(folder).join(&name)).find(|place| place.exists());
-            let place = place.and_then(|place| place.canonicalize().ok());
             let place =
-                place.ok_or_else(|| Error::failed(format!("no {name} among the packages of {}", name_of(program))))?;
+                LIBRARIES.iter().map(|folder| root.join(folder).join(&name)).find(|place| place.exists());
+            let place = place.and_then(|place| place.canonicalize().ok());
+            let place = place.ok_or_else(|| {
+                Error::failed(format!("no {name} among the packages of {}", name_of(program)))
+            })?;
             todo.push(place.clone());
             found.insert(name, place);
         }

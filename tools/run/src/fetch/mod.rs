@@ -9,6 +9,7 @@ mod sources;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::host::Host;
+use crate::interrupt::Removing;
 use apt::Apt;
 pub use command::{fetch, tree, trees};
 use std::fs::{self, File};
@@ -204,7 +205,9 @@ impl Store {
     pub fn all_trees(&self, suites: &[&str], refresh: bool) -> Result<Vec<String>> {
         let is_wanted = |suite: &&str| refresh || !self.trees(suite).join(PACKAGE).exists();
         if suites.iter().any(is_wanted) {
-            can_fetch(|| ("the device trees of Debian's arm64 kernel".to_owned(), "tree PATH --from FILE".to_owned()))?;
+            can_fetch(|| {
+                ("the device trees of Debian's arm64 kernel".to_owned(), "tree PATH --from FILE".to_owned())
+            })?;
             self.alone(|work| {
                 let wanted: Vec<_> = suites.iter().copied().filter(is_wanted).collect();
                 if wanted.is_empty() { Ok(()) } else { self.fetch_trees(work, &wanted) }
@@ -237,9 +240,8 @@ impl Store {
                 }
             }
             let place = has_any.then(|| folder_of_trees(&unpacked)).flatten();
-            let place = place.ok_or_else(|| {
-                Error::failed(format!("{package} {version} has no device trees"))
-            })?;
+            let place =
+                place.ok_or_else(|| Error::failed(format!("{package} {version} has no device trees")))?;
             rename(&place, &made)?;
             let count = count_trees(&made);
             files::write(&made.join(PACKAGE), format!("{package} {version}, {count} trees\n").as_bytes())?;
@@ -253,9 +255,8 @@ impl Store {
     fn give(&self, file: &Path, from: &Path) -> Result<PathBuf> {
         let given = self.given(file);
         let parent = given.parent().unwrap_or(&self.directory);
-        let cannot = |error| {
-            Error::failed(format!("cannot copy {} to {}: {error}", from.display(), given.display()))
-        };
+        let cannot =
+            |error| Error::failed(format!("cannot copy {} to {}: {error}", from.display(), given.display()));
         fs::create_dir_all(parent).map_err(cannot)?;
         let new = parent.join(format!(".{}.{}", name_of(&given), std::process::id()));
         let copied = fs::copy(from, &new).and_then(|_| fs::rename(&new, &given));
@@ -295,8 +296,10 @@ impl Store {
         let work = self.directory.join(".fetch");
         remove(&work)?;
         fs::create_dir(&work).map_err(cannot)?;
+        let removing = Removing::new(&work)?;
         let fetched = fetch(&work);
         let removed = remove(&work);
+        drop(removing);
         fetched.and(removed)
     }
 }
@@ -348,7 +351,11 @@ fn package_of(directory: &Path) -> String {
 fn folder_of_trees(unpacked: &Path) -> Option<PathBuf> {
     let lib = unpacked.join("usr/lib");
     let folders = |path: &Path| {
-        fs::read_dir(path).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect::<Vec<_>>()
+        fs::read_dir(path)
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .collect::<Vec<_>>()
     };
     let kernel = folders(&lib).into_iter().find(|path| name_of(path).starts_with("linux-image-"));
     let modules = || folders(&lib.join("modules")).into_iter().map(|path| path.join("dtb"));
@@ -362,7 +369,11 @@ fn count_trees(directory: &Path) -> usize {
         .flatten()
         .filter_map(|entry| Some(entry.ok()?.path()))
         .map(|path| {
-            if path.is_dir() { count_trees(&path) } else { usize::from(path.extension().is_some_and(|end| end == "dtb")) }
+            if path.is_dir() {
+                count_trees(&path)
+            } else {
+                usize::from(path.extension().is_some_and(|end| end == "dtb"))
+            }
         })
         .sum()
 }

@@ -32,7 +32,8 @@ struct Source {
 
 impl Source {
     fn stanza(&self, suites: &str, component: &str) -> String {
-        let mut text = format!("Types: deb\nURIs: {}\nSuites: {suites}\nComponents: {component}\n", self.uris);
+        let mut text =
+            format!("Types: deb\nURIs: {}\nSuites: {suites}\nComponents: {component}\n", self.uris);
         if let Some(key) = &self.key {
             text.push_str(key);
             text.push('\n');

@@ -1,0 +1,128 @@
+//! The command line of `reveille-run`.
+
+use crate::board::{self, How};
+use crate::card;
+use crate::elf::Image;
+use crate::error::{Error, Result};
+use crate::fetch;
+use crate::host::Host;
+use crate::machine::{Setup, assignments};
+use crate::options::{Build, HELP, Options, Subject, parse};
+use crate::run::run;
+use crate::words::{quoted, split};
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// More options, as a line of a shell, before those of the command line.
+const MORE: &str = "REVEILLE_RUN";
+
+/// Does what the words of a command line say, and returns its exit code. What went wrong is said on stderr.
+pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let host = Host::from_environment();
+    match command(words.into_iter().collect(), &host) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            error.print(host.program());
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn command(mut words: Vec<OsString>, host: &Host) -> Result<u8> {
+    match words.first().and_then(|word| word.to_str()) {
+        Some("image") => return card::image(words.split_off(1), host).map(|()| 0),
+        Some("fetch") => return fetch::fetch(words.split_off(1), host).map(|()| 0),
+        Some("tree") => return fetch::tree(words.split_off(1), host).map(|()| 0),
+        Some("trees") => return fetch::trees(words.split_off(1), host).map(|()| 0),
+        _ => {}
+    }
+    let before = words.iter().take_while(|word| *word != "--");
+    if let Some(asked) = before
+        .into_iter()
+        .find(|word| ["--help", "-h", "--version", "-V"].contains(&&*word.to_string_lossy()))
+    {
+        match asked.to_str() {
+            Some("--version" | "-V") => println!("reveille-run {}", env!("CARGO_PKG_VERSION")),
+            _ => print!("{}", help()),
+        }
+        return Ok(0);
+    }
+    match words.first().and_then(|word| word.to_str()) {
+        Some("options") => print_options(words.split_off(1), host).map(|()| 0),
+        _ => boot(words, host),
+    }
+}
+
+fn help() -> String {
+    format!(
+        "\
+usage: reveille-run [OPTIONS] ELF [OPTIONS] [-- QEMU ARGUMENTS]
+       reveille-run image BOARD DIR --elf FILE [OPTIONS]
+       reveille-run fetch PACKAGE PATH | tree PATH | trees [SUITE..]
+
+Boots an image of Reveille in QEMU, with the console on this terminal, and exits with the guest's code. Ctrl-C ends it. As the runner of
+`cargo run` it gets its options behind `--`, and before them those of the variable {MORE}. With `image` it makes the boot partition of a
+card instead, with the others it gets files that boards want: each has its own --help.
+
+{HELP}
+Boards:
+{}
+Exit code: the guest's; 2 for bad usage, 124 for a run that outlasted --timeout (the last console lines are then repeated on stderr), 1 for
+whatever else is in the way.
+",
+        board::list()
+    )
+}
+
+/// `[OPTIONS] ELF [OPTIONS]`
+fn boot(words: Vec<OsString>, host: &Host) -> Result<u8> {
+    let (mut options, mut subject) = (Options::default(), Subject::Elf(None));
+    if let Some(more) = std::env::var_os(MORE) {
+        let more = more.into_string().map_err(|_| Error::usage(format!("{MORE}: it is not UTF-8")))?;
+        parse(split(&more, MORE)?.into_iter().map(OsString::from), &mut options, &mut subject, host)?;
+    }
+    parse(words, &mut options, &mut subject, host)?;
+    let Subject::Elf(Some(elf)) = subject else { return Err(Error::usage("name the ELF")) };
+    let elf = Path::new(&elf);
+    crate::elf::check_image(elf, None)?;
+    host.check_qemu()?;
+    let setup = Setup::new(options, host)?;
+    run(setup, Image::open(elf, host)?, host)
+}
+
+/// `options [--build] [--elf FILE] [OPTIONS]`: checks options, and prints what they come to, for a shell. For the scripts of Reveille's repository.
+/// With `--build` the words may name an image that is to be built. With `--elf` the addresses of that image are printed as well. Of a board that
+/// QEMU does not have, the path of its tree is all that is printed.
+fn print_options(mut words: Vec<OsString>, host: &Host) -> Result<()> {
+    let mut subject = Subject::Elf(None);
+    if words.first().is_some_and(|word| word == "--build") {
+        subject = Subject::Build(Build::default());
+        words.remove(0);
+    }
+    let mut elf = None;
+    if words.len() > 1 && words[0] == "--elf" {
+        elf = Some(words.remove(1));
+        words.remove(0);
+    }
+    let mut options = Options::default();
+    parse(words, &mut options, &mut subject, host)?;
+    let build = match subject {
+        Subject::Build(build) => build,
+        Subject::Elf(None) => Build::default(),
+        Subject::Elf(Some(word)) => return Err(Error::usage(format!("what is '{}'?", word.display()))),
+    };
+    if let How::Tree(tree) = board::find(&options.board, "--board")?.how() {
+        println!("opt_board={}", quoted([&options.board]));
+        println!("opt_tree={}", quoted([fetch::board_tree(host, tree.path, tree.suite)?]));
+        return Ok(());
+    }
+    let setup = Setup::new(options, host)?;
+    print!("{}", assignments(&setup, &build));
+    if let Some(elf) = elf {
+        let image = Image::open(Path::new(&elf), host)?;
+        println!("image_linked={:#x}", image.link_address());
+        println!("image_loaded={:#x}", setup.board.load_address(&setup, &image));
+    }
+    Ok(())
+}
