@@ -264,7 +264,7 @@ impl<'a> Composition<'a> {
         match &self.scratch {
             Some(scratch) => scratch.join(name),
             None => {
-                let options = format!("{:?} {}", self.setup.firmware, self.bootargs);
+                let options = format!("{:?}", self.setup.words());
                 self.image.beside(&format!(".{}-{name}", files::digest(options)))
             }
         }

@@ -8,7 +8,6 @@ use crate::cpio;
 use crate::elf::Image;
 use crate::error::Result;
 use crate::fetch::{Packaged, Store};
-use crate::files;
 use crate::host::Host;
 use crate::machine::{Composition, Setup};
 use crate::options::{Gic, Options};
@@ -100,8 +99,7 @@ fi
 /bin/busybox poweroff -f
 "
     );
-    // Other options, other file: what --print prints goes on to hold.
-    let path = to.image.beside(&format!(".kvm-{}.cpio", files::digest(&init)));
+    let path = to.scratch("kvm.cpio");
     cpio::initrd(&path, programs, &init, to.image.flat())?;
     Ok(path)
 }
