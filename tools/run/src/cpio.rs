@@ -1,7 +1,8 @@
 //! Archives that Linux unpacks into its first file system (cpio, "newc").
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::files;
+use std::ffi::OsString;
 use std::path::Path;
 
 /// The bits of a mode that say what an entry is.
@@ -67,6 +68,27 @@ impl Archive {
         self.entry("TRAILER!!!", 0, &[], (0, 0));
         self.bytes
     }
+}
+
+/// `reveille-run archive OUT NAME=FILE..`: these are the words behind `archive`.
+///
+/// # Errors
+///
+/// Bad usage, a file that cannot be read, or an archive that cannot be written.
+pub fn archive(words: &[OsString]) -> Result<()> {
+    let [out, entries @ ..] = words else {
+        return Err(Error::usage("name the archive, and what is to be in it"));
+    };
+    let mut archive = Archive::default();
+    for word in entries {
+        let entry = word.to_str().and_then(|word| word.split_once('='));
+        let (name, path) =
+            entry.filter(|(name, path)| !name.is_empty() && !path.is_empty()).ok_or_else(|| {
+                Error::usage(format!("'{}' is not the name of a file, `=`, and where it is", word.display()))
+            })?;
+        archive.file(name, Path::new(path))?;
+    }
+    files::write(Path::new(out), &archive.close())
 }
 
 /// The first file system of a Linux, as this file: these programs (an archive), what to do as its first program, and an image.

@@ -211,9 +211,9 @@ impl Place {
         card.fill(&mut contents, wanted, image, origin)?;
         let list = manifest::write_list(&new, &wanted.board, &contents.files)?;
         interrupt::uninterrupted(|| self.replace(&new, &work.path().join("old")))?;
-        eprintln!("{shown}:");
+        println!("{shown}:");
         for (name, size) in list {
-            eprintln!("  {name}, {size} bytes");
+            println!("  {name}, {size} bytes");
         }
         Ok(())
     }
