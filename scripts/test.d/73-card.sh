@@ -215,9 +215,9 @@ card_models() {
 check card/models --full --limit 1500 card_models
 
 # Files of packages: fetched once, also by several that want one at the same time; put there by hand, where nothing can be fetched; and what is
-# said then. What a fetch that was stopped has left is in nobody's way.
+# said then. What a fetch that was stopped has left is in nobody's way; a signal takes it along.
 card_fetch() {
-    local file=usr/lib/arm-trusted-firmware/rpi4/bl31.bin path pid pids=() bare=$DIR/card/bare
+    local file=usr/lib/arm-trusted-firmware/rpi4/bl31.bin path pid pids=() bare=$DIR/card/bare rc=0
     card_room
     have_runner
     export REVEILLE_CACHE=$PWD/cache REVEILLE_PROGRAM=reveille-run
@@ -243,6 +243,25 @@ card_fetch() {
     [[ $(env PATH="$bare" "$RUNNER" fetch some-package usr/lib/file) == "$path" && $(<"$path") == given ]] || fail 'not the file that was given'
     path=$("$RUNNER" tree --suite trixie broadcom/x.dtb --from own)
     [[ $(env PATH="$bare" "$RUNNER" tree --suite=trixie broadcom/x.dtb) == "$path" ]] || fail 'not the tree that was given'
+    # An apt that does not come to its end.
+    mkdir slow
+    printf '#!/bin/sh\necho $$ >"%s/apt.new"\nmv "%s/apt.new" "%s/apt"\nexec sleep 300\n' "$PWD" "$PWD" "$PWD" >slow/apt-get
+    chmod +x slow/apt-get
+    PATH=$PWD/slow:$PATH "$RUNNER" fetch other-package usr/file &
+    pid=$!
+    until [[ -e apt ]]; do
+        kill -0 "$pid" || fail 'it ended by itself'
+        sleep 0.1
+    done
+    [[ -d cache/.fetch ]] || fail 'nothing is being done'
+    kill -TERM "$pid"
+    wait "$pid" || rc=$?
+    ((rc == 143)) || fail "exit code $rc"
+    [[ ! -e cache/.fetch ]] || fail "something was left behind: $(files_in cache)"
+    while [[ -n $(tr -d '\0' <"/proc/$(<apt)/cmdline") ]]; do
+        sleep 0.1
+    done 2>/dev/null
+
     refused "the file: '../x' is no name that Debian has" "$RUNNER" fetch some-package ../x
     refused 'name the package, and the file in it' "$RUNNER" fetch some-package
     refused "unknown option '--refresh'" "$RUNNER" tree --refresh x

@@ -1,8 +1,9 @@
 //! An apt in a directory of its own, that believes to run on an arm64 machine with nothing installed: neither the architectures nor the
 //! package lists of this system change, and no privileges are needed.
 
-use super::sources;
+use super::sources::{self, Source};
 use crate::error::{Error, Result};
+use crate::interrupt;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,11 +16,19 @@ const PACKAGES: u32 = 1200;
 /// What all this takes of the system.
 const PROGRAMS: [&str; 5] = ["apt-get", "apt-cache", "dpkg-deb", "tar", "timeout"];
 
-/// Why nothing can be fetched here, if so: which of apt's programs is missing.
-pub fn missing() -> Option<&'static str> {
+/// Why nothing can be fetched here, if so.
+pub fn obstacle() -> Option<String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let is_here = |program: &str| std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
-    PROGRAMS.into_iter().find(|program| !is_here(program))
+    let missing = PROGRAMS.into_iter().find(|program| !is_here(program));
+    missing
+        .map(|program| format!("{program} is missing"))
+        .or_else(|| sources().is_none().then(|| "no Debian mirror is among the sources of apt".to_owned()))
+}
+
+/// Where this machine gets Debian from.
+fn sources() -> Option<Source> {
+    Source::of_system(Path::new("/etc"))
 }
 
 /// An apt that knows some suites of Debian.
@@ -36,11 +45,12 @@ impl Apt {
     /// No mirror of Debian is known here, or the lists cannot be had from it.
     pub fn open(directory: &Path, suites: &[&str], component: &str) -> Result<Self> {
         let suites = suites.join(" ");
-        let sources = sources::stanza(Path::new("/etc"), &suites, component).ok_or_else(|| {
+        let sources = sources().ok_or_else(|| {
             Error::failed(format!(
                 "no Debian mirror among the sources of apt, so nothing can be fetched from {suites}"
             ))
         })?;
+        let sources = sources.stanza(&suites, component);
         let write = |error| Error::failed(format!("cannot write in {}: {error}", directory.display()));
         for part in ["state/lists/partial", "cache/archives/partial"] {
             fs::create_dir_all(directory.join(part)).map_err(write)?;
@@ -72,14 +82,13 @@ impl Apt {
 
     /// apt-get for so many seconds at most, with what it says on stderr.
     fn get(&self, seconds: u32, words: &[&str]) -> std::result::Result<(), ()> {
-        let status = Command::new("timeout")
-            .args(["--foreground", "-k", "5", &seconds.to_string(), "apt-get"])
-            .args(&self.options)
-            .args(words)
-            .current_dir(&self.directory)
-            .stdin(Stdio::null())
-            .stdout(std::io::stderr())
-            .status();
+        let status = interrupt::run(
+            Command::new("timeout")
+                .args(["--foreground", "-k", "5", &seconds.to_string(), "apt-get"])
+                .args(&self.options)
+                .args(words)
+                .current_dir(&self.directory),
+        );
         if status.is_ok_and(|status| status.success()) { Ok(()) } else { Err(()) }
     }
 

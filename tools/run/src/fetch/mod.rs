@@ -306,10 +306,10 @@ impl Store {
 
 /// Stops where nothing can be fetched, with what is wanted, and the words after the name of the program by which it is given instead.
 fn can_fetch(wanted: impl FnOnce() -> (String, String)) -> Result<()> {
-    let Some(program) = apt::missing() else { return Ok(()) };
+    let Some(obstacle) = apt::obstacle() else { return Ok(()) };
     let (file, words) = wanted();
     Err(Error::failed(format!(
-        "{program} is missing, and {file} comes out of a Debian package, which takes apt and dpkg: \
+        "{obstacle}, and {file} comes out of a Debian package, which takes apt and dpkg: \
          get it elsewhere, and say `reveille-run {words}`"
     )))
 }

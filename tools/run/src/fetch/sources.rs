@@ -4,34 +4,33 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A stanza in the form of apt's `debian.sources` for these suites (words) and this component, at the mirror of this machine's own Debian;
-/// nothing if that is unknown. `etc` is `/etc`.
-pub fn stanza(etc: &Path, suites: &str, component: &str) -> Option<String> {
-    let files = Files::read(&etc.join("apt"));
-    let own = codename(&fs::read_to_string(etc.join("os-release")).unwrap_or_default());
-    own.iter()
-        .map(String::as_str)
-        .chain(["stable", "oldstable", "oldoldstable"])
-        .find_map(|base| files.like(base))
-        .map(|source| source.stanza(suites, component))
-}
-
 /// The name of this system's release.
 fn codename(os_release: &str) -> Option<String> {
     let name = os_release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="))?.replace('"', "");
     (!name.is_empty()).then_some(name)
 }
 
-/// What a source is known by.
+/// A mirror of Debian.
 #[derive(Debug, PartialEq)]
-struct Source {
+pub struct Source {
     uris: String,
     /// The field `Signed-By` with its name, over several lines where the key itself is written there.
     key: Option<String>,
 }
 
 impl Source {
-    fn stanza(&self, suites: &str, component: &str) -> String {
+    /// That of this machine's own Debian; nothing if that is unknown. `etc` is `/etc`.
+    pub fn of_system(etc: &Path) -> Option<Self> {
+        let files = Files::read(&etc.join("apt"));
+        let own = codename(&fs::read_to_string(etc.join("os-release")).unwrap_or_default());
+        own.iter()
+            .map(String::as_str)
+            .chain(["stable", "oldstable", "oldoldstable"])
+            .find_map(|base| files.like(base))
+    }
+
+    /// A stanza in the form of apt's `debian.sources` for these suites (words) and this component.
+    pub fn stanza(&self, suites: &str, component: &str) -> String {
         let mut text =
             format!("Types: deb\nURIs: {}\nSuites: {suites}\nComponents: {component}\n", self.uris);
         if let Some(key) = &self.key {
