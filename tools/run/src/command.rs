@@ -2,6 +2,7 @@
 
 use crate::board::{self, How};
 use crate::card;
+use crate::cpio;
 use crate::elf::{Image, flat_firmware};
 use crate::error::{Error, Result};
 use crate::fetch;
@@ -30,6 +31,14 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn command(mut words: Vec<OsString>, host: &Host) -> Result<u8> {
+    match words.first().and_then(|word| word.to_str()) {
+        Some("image") => return card::image(words.split_off(1), host).map(|()| 0),
+        Some("archive") => return cpio::archive(&words[1..]).map(|()| 0),
+        Some("fetch") => return fetch::fetch(words.split_off(1), host).map(|()| 0),
+        Some("tree") => return fetch::tree(words.split_off(1), host).map(|()| 0),
+        Some("trees") => return fetch::trees(words.split_off(1), host).map(|()| 0),
+        _ => {}
+    }
     let before = words.iter().take_while(|word| *word != "--");
     if let Some(asked) = before
         .into_iter()
@@ -42,7 +51,6 @@ fn command(mut words: Vec<OsString>, host: &Host) -> Result<u8> {
         return Ok(0);
     }
     match words.first().and_then(|word| word.to_str()) {
-        Some("image") => card::image(words.split_off(1), host).map(|()| 0),
         Some("flat") => flat(&words[1..], host).map(|()| 0),
         Some("options") => print_options(words.split_off(1), host).map(|()| 0),
         _ => boot(words, host),
@@ -55,12 +63,15 @@ fn help() -> String {
 usage: reveille-run [OPTIONS] ELF [OPTIONS] [-- QEMU ARGUMENTS]
        reveille-run image BOARD DIR --elf FILE [OPTIONS]
        reveille-run flat ELF
+       reveille-run fetch PACKAGE PATH | tree PATH | trees [SUITE..]
+       reveille-run archive OUT NAME=FILE..
 
 Boots an image of Reveille in QEMU, with the console on this terminal, and exits with the guest's code. Ctrl-C ends it. As the runner of
 `cargo run` it gets its options behind `--`, and before them those of the variable {MORE}.
 
 With `image` it makes the boot partition of a card instead; with `flat` the image as boot loaders take it, beside the ELF, and prints its
-path.
+path; `fetch` and the like get files that boards want out of Debian's packages; `archive` puts files into one that Linux takes as its
+initrd, executable. `image` and `fetch` have their own --help.
 
 {HELP}
 Boards:
