@@ -85,9 +85,10 @@ impl Host {
     ///
     /// Says so, and how to have it.
     pub fn check_qemu(&self) -> Result<()> {
-        if env::var_os(CHECKED).is_some() {
-            return Ok(());
-        }
+        if env::var_os(CHECKED).is_some() { Ok(()) } else { self.look_at_qemu() }
+    }
+
+    fn look_at_qemu(&self) -> Result<()> {
         let name = self.qemu.to_string_lossy();
         const HOW: &str = "on Debian install qemu-system-arm (of Debian 12 that of bookworm-backports), on Fedora \
                            qemu-system-aarch64, with Homebrew qemu; the variable QEMU names another one";
@@ -165,23 +166,26 @@ mod tests {
     }
 
     #[test]
-    fn a_qemu_that_is_not_there() {
-        // Under scripts/test nobody looks.
-        if env::var_os(CHECKED).is_none() {
-            let said = Host::new("/nonexistent/qemu", "/nonexistent").check_qemu().unwrap_err().to_string();
-            assert!(
-                said.starts_with("/nonexistent/qemu is missing: on Debian install qemu-system-arm"),
-                "{said}"
-            );
-            let said = Host::new("/bin/echo", "/nonexistent").check_qemu().unwrap_err().to_string();
-            assert!(said.starts_with("/bin/echo does not say which version"), "{said}");
-        }
+    fn a_qemu_that_is_missing_old_or_none() {
+        let said = Host::new("/nonexistent/qemu", "/").look_at_qemu().unwrap_err().to_string();
         assert!(
-            Host::new("/nonexistent/qemu", "/")
-                .ask_qemu(&["-x"])
-                .unwrap_err()
-                .to_string()
-                .ends_with("qemu -x")
+            said.starts_with("/nonexistent/qemu is missing: on Debian install qemu-system-arm"),
+            "{said}"
         );
+        let scratch = crate::files::Scratch::new().unwrap();
+        let qemu = scratch.path().join("qemu");
+        let says = |text: &str| {
+            std::fs::write(&qemu, format!("#!/bin/sh\necho '{text}'\n")).unwrap();
+            std::fs::set_permissions(&qemu, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+            Host::new(&qemu, "/").look_at_qemu().map_err(|error| error.to_string())
+        };
+        assert_eq!(says("QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2)"), Ok(()));
+        assert_eq!(says("QEMU emulator version 11.2"), Ok(()));
+        let said = says("QEMU emulator version 9.2.1").unwrap_err();
+        assert!(said.contains("/qemu is QEMU 9.2.1, older than 10: on Debian"), "{said}");
+        let said = says("hello").unwrap_err();
+        assert!(said.contains("/qemu does not say which version of QEMU it is: on Debian"), "{said}");
+        let said = Host::new("/nonexistent/qemu", "/").ask_qemu(&["-x"]).unwrap_err().to_string();
+        assert_eq!(said, "this fails: /nonexistent/qemu -x");
     }
 }

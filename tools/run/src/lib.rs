@@ -63,5 +63,8 @@ pub mod tf_a;
 #[cfg(not(target_os = "none"))]
 pub mod words;
 
+#[cfg(all(test, not(target_os = "none")))]
+mod tests;
+
 #[cfg(not(target_os = "none"))]
 pub use error::Error;
