@@ -153,7 +153,7 @@ fn a_debugger_and_an_interactive_console() {
     let sample = Sample::new();
     let host = sample.host();
     let image = Image::open(&sample.image(), &host).unwrap();
-    let watch = Watch { log: None, gdb_port: Some(1234), interactive: true };
+    let watch = Watch { gdb_port: Some(1234), interactive: true, ..Watch::default() };
     let machine = Machine::new(Setup::new(Options::default(), &host).unwrap(), image, &watch, &host).unwrap();
     let line = quoted(machine.command());
     assert!(line.contains(" -chardev stdio,id=console,mux=on,signal=off -serial chardev:console -mon chardev=console,mode=readline "), "{line}");
