@@ -21,12 +21,25 @@ const MORE: &str = "REVEILLE_RUN";
 /// Does what the words of a command line say, and returns its exit code. What went wrong is said on stderr.
 pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     let host = Host::from_environment();
-    match command(words.into_iter().collect(), &host) {
+    let words: Vec<OsString> = words.into_iter().collect();
+    let asked = asked(&words, &host);
+    match command(words, &host) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            error.print(host.program());
+            error.print(&asked);
             ExitCode::from(error.exit_code())
         }
+    }
+}
+
+/// Who this is for the user, whose help is asked for: with the name of the command, if it has help of its own and no script has called.
+fn asked(words: &[OsString], host: &Host) -> String {
+    let own = ["image", "fetch", "tree", "trees"];
+    match words.first().and_then(|word| word.to_str()) {
+        Some(word) if own.contains(&word) && !host.is_called_by_script() => {
+            format!("{} {word}", host.program())
+        }
+        _ => host.program().to_owned(),
     }
 }
 

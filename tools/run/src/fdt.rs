@@ -186,11 +186,11 @@ fn place(structure: &[u8], strings: &[u8], node: &Node) -> Option<Place> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// `/ { a = <1>; other { }; chosen { b = "x"; inner { }; }; };`
-    fn tree() -> Vec<u8> {
+    pub(crate) fn tree() -> Vec<u8> {
         let mut out = Structure { bytes: Vec::new(), strings: Vec::new() };
         let inner = Node::new("chosen").strings("b", &["x"]).node(Node::new("inner"));
         Node::new("").cells("a", &[1]).node(Node::new("other")).node(inner).write(&mut out);

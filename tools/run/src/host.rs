@@ -11,6 +11,8 @@ pub const QEMU_WANTED: u32 = 10;
 
 /// Who this is, in messages: what a script that calls it is called, or `reveille-run`.
 const PROGRAM: &str = "REVEILLE_PROGRAM";
+/// Who it is otherwise.
+const DEFAULT_PROGRAM: &str = "reveille-run";
 /// Where files are kept, instead of the user's cache: the scripts of Reveille's repository keep them in cargo's target directory.
 const CACHE: &str = "REVEILLE_CACHE";
 /// Somebody has looked already whether the tools are there.
@@ -65,6 +67,11 @@ impl Host {
     /// What this program is called in messages.
     pub fn program(&self) -> &str {
         &self.program
+    }
+
+    /// Whether a script has called this, under whose name it speaks.
+    pub fn is_called_by_script(&self) -> bool {
+        self.program != DEFAULT_PROGRAM
     }
 
     /// The CPUs that this process may use, by their numbers.
@@ -123,7 +130,7 @@ impl Host {
 
 /// See [`Host::program`].
 pub fn program() -> String {
-    env::var(PROGRAM).ok().filter(|name| !name.is_empty()).unwrap_or_else(|| "reveille-run".to_owned())
+    env::var(PROGRAM).ok().filter(|name| !name.is_empty()).unwrap_or_else(|| DEFAULT_PROGRAM.to_owned())
 }
 
 /// The CPUs that this process may use. Where the system does not say which, as many as it says.

@@ -265,7 +265,7 @@ impl<'a> Composition<'a> {
             Some(scratch) => scratch.join(name),
             None => {
                 let options = format!("{:?}", self.setup.words());
-                self.image.beside(&format!(".{}-{name}", files::digest(options)))
+                self.image.beside(&format!(".{}.{name}", files::digest(options)))
             }
         }
     }

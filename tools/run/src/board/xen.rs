@@ -88,7 +88,7 @@ impl Emulated for Xen {
         words.push((&to.bootargs).into());
         let name = files::digest(crate::words::quoted(&words));
         words.pop();
-        let tree_file = to.image.beside(&format!(".xen-{name}.dtb"));
+        let tree_file = to.image.beside(&format!(".xen.{name}.dtb"));
         files::write(&tree_file, &tree)?;
         for word in words {
             to.word(word);

@@ -76,7 +76,7 @@ pub(crate) fn elf() -> Vec<u8> {
     bytes
 }
 
-/// A directory with an image, device trees, and a QEMU that knows a few words.
+/// A directory with an image, device trees, firmware, and a QEMU that knows a few words.
 pub(crate) struct Sample {
     scratch: Scratch,
 }
@@ -107,6 +107,24 @@ impl Sample {
             fs::create_dir_all(&place).unwrap();
             fs::write(place.join("PACKAGE"), b"linux-image-arm64 1, 6 trees\n").unwrap();
         }
+        for file in [
+            "u-boot-qemu/usr/lib/u-boot/qemu_arm64/u-boot.bin",
+            "qemu-efi-aarch64/usr/share/qemu-efi-aarch64/QEMU_EFI.fd",
+            "qemu-efi-aarch64-trixie/usr/share/AAVMF/AAVMF_CODE.secboot.strictnx.fd",
+            "grub-efi-arm64-bin/usr/lib/grub/arm64-efi/monolithic/grubaa64.efi",
+            "systemd-boot-efi/usr/lib/systemd/boot/efi/systemd-bootaa64.efi",
+            "xen-hypervisor-4.17-arm64/boot/xen-4.17-arm64",
+            "arm-trusted-firmware/usr/lib/arm-trusted-firmware/rpi4/bl31.bin",
+            "linux/vmlinuz",
+            "linux/programs.cpio",
+            "kexec/vmlinuz",
+            "kexec/programs.cpio",
+        ] {
+            let path = sample.cache().join("firmware").join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, [7; 0x200]).unwrap();
+        }
+        fs::write(sample.dir().join("machine.dtb"), crate::fdt::tests::tree()).unwrap();
         sample.qemu("exit 0");
         sample
     }
@@ -132,7 +150,7 @@ impl Sample {
              --version) echo 'QEMU emulator version 10.0.2 (sample)'; exit ;;\n\
              *'-cpu help') printf 'Available CPUs:\\n  cortex-a78ae\\n  max\\n'; exit ;;\n\
              esac\n\
-             for word; do case $word in dumpdtb=*) echo a tree >\"${{word#dumpdtb=}}\"; exit ;; esac; done\n\
+             for word; do case $word in dumpdtb=*) cat \"${{0%/*}}/machine.dtb\" >\"${{word#dumpdtb=}}\"; exit ;; esac; done\n\
              {what}\n"
         );
         fs::write(&path, text).unwrap();
