@@ -35,16 +35,16 @@ clippy_host() {
     local host
     host=$(host_triple)
     run_cargo clippy -p reveille-build -p reveille-machine -p reveille-protocol -p reveille-models -p reveille-trees -p reveille-sleepers \
-        -p reveille-symbolize -p reveille-core -p reveille-trace --all-targets \
+        -p reveille-symbolize -p reveille-core -p reveille-trace -p reveille-run --all-targets \
         --features reveille-models/mutants,reveille-trees/describe,reveille-trees/fuzz,reveille-symbolize/host,reveille-core/host,reveille-trace/host --target "$host" -- -D warnings
 }
 check clippy/host --cargo clippy_host
 
 # With what is private, so that links there lead somewhere. docs KIND: of libraries (--lib) or of programs (--bins).
 docs() {
-    RUSTDOCFLAGS='-D warnings' run_cargo doc --no-deps --workspace --exclude reveille-build --document-private-items "$1"
-    # Of that crate there is nothing on the target to link to.
-    [[ $1 != --lib ]] || RUSTDOCFLAGS='-D warnings' run_cargo doc --no-deps -p reveille-build --document-private-items --target "$(host_triple)"
+    RUSTDOCFLAGS='-D warnings' run_cargo doc --no-deps --workspace --exclude reveille-build --exclude reveille-run --document-private-items "$1"
+    # Of those crates there is nothing on the target to link to.
+    [[ $1 != --lib ]] || RUSTDOCFLAGS='-D warnings' run_cargo doc --no-deps -p reveille-build -p reveille-run --document-private-items --target "$(host_triple)"
 }
 check docs --cargo docs --lib
 # Sixty of them, with little to link to.
@@ -229,6 +229,7 @@ host_tests() {
     run_cargo test -p reveille-symbolize --features host --profile model --target "$host"
     run_cargo test -p reveille-core --features host --profile model --target "$host"
     run_cargo test -p reveille-trace --features host --profile model --target "$host"
+    run_cargo test -p reveille-run --profile model --target "$host"
 }
 check host-tests --cargo --limit 1200 host_tests
 
@@ -297,16 +298,18 @@ check fuzz --full --limit 900 fuzz
 
 # The same reader over the trees of real boards, which are fetched, not kept here; and how many of these can speak.
 trees_corpus() {
-    fetching "$ROOT/tests/trees/fetch-corpus" --into "$TREES"
-    REVEILLE_TREES=$TREES run_cargo test -p reveille-trees --profile model --target "$(host_triple)" --test corpus \
+    have_runner
+    runner trees
+    REVEILLE_TREES=$REVEILLE_CACHE/trees run_cargo test -p reveille-trees --profile model --target "$(host_triple)" --test corpus \
         -- --include-ignored --nocapture --skip sid
 }
 check trees/corpus --early --limit 1500 trees_corpus
 
 # The newest boards, of a suite that changes.
 trees_sid() {
-    fetching "$ROOT/tests/trees/fetch-corpus" --into "$TREES" --refresh sid
-    REVEILLE_TREES=$TREES run_cargo test -p reveille-trees --profile model --target "$(host_triple)" --test corpus \
+    have_runner
+    runner trees --refresh sid
+    REVEILLE_TREES=$REVEILLE_CACHE/trees run_cargo test -p reveille-trees --profile model --target "$(host_triple)" --test corpus \
         -- --include-ignored --nocapture sid
 }
 check trees/sid --full --limit 1500 trees_sid

@@ -5,6 +5,7 @@
 # builds lies in a place that programs of one kind share.
 new_program() {
     local dir=$1 kind=program word
+    user_tools
     "$ROOT/scripts/new" "$@"
     for word in "${@:2}"; do
         [[ ! $word =~ ^--(kernel|hypervisor|async)$ ]] || kind=${word#--}
@@ -12,7 +13,6 @@ new_program() {
     cd -- "$dir" || exit
     cp -- "$ROOT/Cargo.lock" .
     export CARGO_TARGET_DIR=$STATE/new-target/$kind
-    user_tools
 }
 
 # The path has the tool that boots, as if it had been installed.

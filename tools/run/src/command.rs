@@ -2,6 +2,7 @@
 
 use crate::board::{self, How};
 use crate::card;
+use crate::cpio;
 use crate::elf::{Image, flat_firmware};
 use crate::error::{Error, Result};
 use crate::fetch;
@@ -12,6 +13,7 @@ use crate::run::run;
 use crate::testing;
 use crate::words::{quoted, split};
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -21,32 +23,63 @@ const MORE: &str = "REVEILLE_RUN";
 /// Does what the words of a command line say, and returns its exit code. What went wrong is said on stderr.
 pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     let host = Host::from_environment();
-    match command(words.into_iter().collect(), &host) {
+    let words: Vec<OsString> = words.into_iter().collect();
+    let asked = asked(&words, &host);
+    match command(words, &host) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            error.print(host.program());
+            error.print(&asked);
             ExitCode::from(error.exit_code())
         }
     }
 }
 
+/// Who this is for the user, whose help is asked for: with the name of the command, if it has help of its own and no script has called.
+fn asked(words: &[OsString], host: &Host) -> String {
+    let own = ["image", "fetch", "tree", "trees"];
+    match words.first().and_then(|word| word.to_str()) {
+        Some(word) if own.contains(&word) && !host.is_called_by_script() => {
+            format!("{} {word}", host.program())
+        }
+        _ => host.program().to_owned(),
+    }
+}
+
 fn command(mut words: Vec<OsString>, host: &Host) -> Result<u8> {
+    match words.first().and_then(|word| word.to_str()) {
+        Some("image") => return card::image(words.split_off(1), host).map(|()| 0),
+        Some("archive") => return cpio::archive(&words[1..]).map(|()| 0),
+        Some("fetch") => return fetch::fetch(words.split_off(1), host).map(|()| 0),
+        Some("tree") => return fetch::tree(words.split_off(1), host).map(|()| 0),
+        Some("trees") => return fetch::trees(words.split_off(1), host).map(|()| 0),
+        _ => {}
+    }
     let before = words.iter().take_while(|word| *word != "--");
     if let Some(asked) = before
         .into_iter()
         .find(|word| ["--help", "-h", "--version", "-V"].contains(&&*word.to_string_lossy()))
     {
         match asked.to_str() {
-            Some("--version" | "-V") => println!("reveille-run {}", env!("CARGO_PKG_VERSION")),
-            _ => print!("{}", help()),
+            Some("--version" | "-V") => print(&format!("reveille-run {}\n", env!("CARGO_PKG_VERSION")))?,
+            _ => print(&help())?,
         }
         return Ok(0);
     }
     match words.first().and_then(|word| word.to_str()) {
-        Some("image") => card::image(words.split_off(1), host).map(|()| 0),
         Some("flat") => flat(&words[1..], host).map(|()| 0),
         Some("options") => print_options(words.split_off(1), host).map(|()| 0),
         _ => boot(words, host),
+    }
+}
+
+/// On stdout. Whoever does not read to the end has what he wants.
+pub(crate) fn print(text: &str) -> Result<()> {
+    let mut to = io::stdout();
+    match to.write_all(text.as_bytes()).and_then(|()| to.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::failed(format!("cannot write to stdout: {error}")))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -56,12 +89,15 @@ fn help() -> String {
 usage: reveille-run [OPTIONS] ELF [OPTIONS] [-- QEMU ARGUMENTS]
        reveille-run image BOARD DIR --elf FILE [OPTIONS]
        reveille-run flat ELF
+       reveille-run fetch PACKAGE PATH | tree PATH | trees [SUITE..]
+       reveille-run archive OUT NAME=FILE..
 
 Boots an image of Reveille in QEMU, with the console on this terminal, and exits with the guest's code. Ctrl-C ends it. As the runner of
 `cargo run` it gets its options behind `--`, and before them those of the variable {MORE}.
 
 With `image` it makes the boot partition of a card instead; with `flat` the image as boot loaders take it, beside the ELF, and prints its
-path.
+path; `fetch` and the like get files that boards want out of Debian's packages; `archive` puts files into one that Linux takes as its
+initrd, executable. `image` and `fetch` have their own --help.
 
 {HELP}
 Of an ELF of tests, as `cargo test` builds it with `reveille::tests!`, it boots each test on a machine of its own, and takes words of `libtest` behind it,
@@ -103,8 +139,7 @@ fn boot(words: Vec<OsString>, host: &Host) -> Result<u8> {
 /// `flat ELF`: the flat form of any ELF for AArch64.
 fn flat(words: &[OsString], host: &Host) -> Result<()> {
     let [elf] = words else { return Err(Error::usage("flat takes one ELF")) };
-    println!("{}", flat_firmware(Path::new(elf), None, host)?.display());
-    Ok(())
+    print(&format!("{}\n", flat_firmware(Path::new(elf), None, host)?.display()))
 }
 
 /// `options [--build] [--elf FILE] [OPTIONS]`: checks options, and prints what they come to, for a shell. For the scripts of Reveille's repository.
@@ -129,16 +164,15 @@ fn print_options(mut words: Vec<OsString>, host: &Host) -> Result<()> {
         Subject::Elf(Some(word)) => return Err(Error::usage(format!("what is '{}'?", word.display()))),
     };
     if let How::Tree(tree) = board::find(&options.board, "--board")?.how() {
-        println!("opt_board={}", quoted([&options.board]));
-        println!("opt_tree={}", quoted([fetch::board_tree(host, tree.path, tree.suite)?]));
-        return Ok(());
+        let path = fetch::board_tree(host, tree.path, tree.suite)?;
+        return print(&format!("opt_board={}\nopt_tree={}\n", quoted([&options.board]), quoted([path])));
     }
     let setup = Setup::new(options, host)?;
-    print!("{}", assignments(&setup, &build));
+    let mut text = assignments(&setup, &build);
     if let Some(elf) = elf {
         let image = Image::open(Path::new(&elf), host)?;
-        println!("image_linked={:#x}", image.link_address());
-        println!("image_loaded={:#x}", setup.board.load_address(&setup, &image));
+        let loaded = setup.board.load_address(&setup, &image);
+        text.push_str(&format!("image_linked={:#x}\nimage_loaded={loaded:#x}\n", image.link_address()));
     }
-    Ok(())
+    print(&text)
 }

@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::files::Scratch;
 use crate::gdb;
 use crate::host::Host;
+use crate::interrupt::Removing;
 use crate::machine::{Machine, Setup, Watch, free_port};
 use crate::output::Filter;
 use nix::sys::signal::{Signal, kill};
@@ -44,13 +45,17 @@ pub fn run(setup: Setup, image: Image, host: &Host) -> Result<u8> {
     let (print, debugged, given) = (options.print, options.gdb, options.timeout);
     let gdb_port = if debugged { Some(free_port()?) } else { None };
     if print {
-        let machine = Machine::new(setup, image, &Watch { log: None, gdb_port, interactive }, host)?;
-        println!("{}", crate::words::quoted(machine.command()));
+        let machine =
+            Machine::new(setup, image, &Watch { scratch: None, log: None, gdb_port, interactive }, host)?;
+        crate::command::print(&format!("{}\n", crate::words::quoted(machine.command())))?;
         return Ok(0);
     }
     let scratch = Scratch::new()?;
+    let removing = Removing::new(scratch.path())?;
     let log = scratch.path().join("console");
-    let machine = Machine::new(setup, image, &Watch { log: Some(log.clone()), gdb_port, interactive }, host)?;
+    let watch =
+        Watch { scratch: Some(scratch.path().to_owned()), log: Some(log.clone()), gdb_port, interactive };
+    let machine = Machine::new(setup, image, &watch, host)?;
     if let Some(port) = gdb_port {
         eprintln!("waiting for a debugger; in another terminal:");
         eprintln!("  {}", gdb::command(&machine, port, host)?);
@@ -65,6 +70,7 @@ pub fn run(setup: Setup, image: Image, host: &Host) -> Result<u8> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGCHLD])
         .map_err(|error| Error::failed(format!("cannot listen to signals: {error}")))?;
     let handle = signals.handle();
+    drop(removing);
     let listener = thread::spawn(move || signals.forever().try_for_each(|signal| tell.send(signal)));
     let terminal = Terminal::keep();
     let mut command = command(&machine);

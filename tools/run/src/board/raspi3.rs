@@ -3,6 +3,7 @@
 
 use super::raspi::{has_bootargs, pl011_tree};
 use super::{Board, Defaults, Emulated, How, model, refuse};
+use crate::card::{Card, raspi as raspi_card};
 use crate::elf::Image;
 use crate::error::Result;
 use crate::fetch;
@@ -32,6 +33,10 @@ impl Board for Raspi3 {
 
     fn how(&self) -> How {
         How::Emulated(&Raspi3)
+    }
+
+    fn card(&self) -> Option<&dyn Card> {
+        Some(&raspi_card::RASPI3_CARD)
     }
 }
 
@@ -65,7 +70,7 @@ impl Emulated for Raspi3 {
             format!("--memory: {name} has {has}")
         })?;
         if let Some(at) = setup.options.at {
-            refuse(at % 4096 != 0 || at < LOWEST || at >= HIGHEST, || {
+            refuse(at % 4096 != 0 || !(LOWEST..HIGHEST).contains(&at), || {
                 format!("--at: {at:#x} is not a page from {LOWEST:#x} to {HIGHEST:#x}")
             })?;
         }

@@ -3,6 +3,7 @@
 
 use super::raspi::{has_bootargs, pl011_tree};
 use super::{Board, Defaults, Emulated, How, model, refuse};
+use crate::card::{Card, raspi as raspi_card};
 use crate::elf::Image;
 use crate::error::Result;
 use crate::fetch;
@@ -29,6 +30,10 @@ impl Board for Raspi4 {
 
     fn how(&self) -> How {
         How::Emulated(&Raspi4)
+    }
+
+    fn card(&self) -> Option<&dyn Card> {
+        Some(&raspi_card::RASPI4_CARD)
     }
 }
 
@@ -63,7 +68,7 @@ impl Emulated for Raspi4 {
         refuse(setup.memory.bytes() != 2 << 30, || "--memory: QEMU's raspi4b has 2G".into())?;
         if let Some(at) = options.at {
             refuse(setup.el == 3, || "--at: with --el 3 the ELF is loaded, where it was linked for".into())?;
-            refuse(at % 4096 != 0 || at < LOWEST || at >= TREE, || {
+            refuse(at % 4096 != 0 || !(LOWEST..TREE).contains(&at), || {
                 format!("--at: {at:#x} is not a page from {LOWEST:#x} to {TREE:#x}")
             })?;
         }
