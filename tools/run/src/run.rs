@@ -12,7 +12,7 @@ use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 use nix::unistd::Pid;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
@@ -211,9 +211,18 @@ pub fn boot_under(
 ) -> Result<Outcome> {
     let Reins { tell, told } = reins;
     let mut command = command(machine);
-    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = spawn(&mut command, machine)?;
     let mut filter = machine.output();
+    let messages = child.stderr.take().map(|from| {
+        thread::spawn(move || {
+            let lines = io::BufReader::new(from).lines().map_while(std::result::Result::ok);
+            // That one is no news to who has sent the signal.
+            for line in lines.filter(|line| !line.contains(": terminating on signal 15 from pid ")) {
+                eprintln!("{line}");
+            }
+        })
+    });
     let reader = child.stdout.take().map(|mut from| {
         thread::spawn(move || {
             let mut buffer = [0; 4096];
@@ -254,8 +263,8 @@ pub fn boot_under(
         watched.end_if_late(&mut child);
         thread::sleep(Duration::from_millis(1));
     };
-    if let Some(reader) = reader {
-        let _ = reader.join();
+    for thread in [reader, messages].into_iter().flatten() {
+        let _ = thread.join();
     }
     if let Some(filter) = &mut filter
         && stopped.is_none()
