@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# From a name to an ELF and a flat image. Reads common.sh and tools.sh first.
+# From a name to an ELF and a flat image. Reads common.sh and tools.sh first, and runner.sh for flat images.
 
 # What is to be built, as the options of a script say; empty means: not given.
 opt_kind=example opt_name='' opt_target='' opt_features=''
@@ -154,42 +154,32 @@ cargo_locked() {
 
 # The path of a tool of the workspace that runs here, built if that was not done before: host_tool NAME
 host_tool() {
-    local host command
+    local host command features=()
     host=$(host_triple)
     [[ -n $host ]] || die "rustc does not run: run scripts/setup"
+    # Most have such a feature, so that a build of the workspace for the bare machine passes them by.
+    [[ -z $(manifest_features "$ROOT/tools/$1/Cargo.toml") ]] || features=(--features host)
     # shellcheck disable=SC2207 # one word or none
-    command=(cargo build --quiet --profile model --target "$host" --package "reveille-$1" --features host
-        $(cargo_locked))
+    command=(cargo build --quiet --profile model --target "$host" --package "reveille-$1" "${features[@]}" $(cargo_locked))
     in_root "${command[@]}" >&2 </dev/null || {
         say "$PROGRAM: the build failed: $(quoted "${command[@]}")"
         exit "$EXIT_BUILD"
     }
-    printf '%s\n' "$TARGET_DIR/$host/model/$1"
+    printf '%s\n' "$TARGET_DIR/$host/model/$(tool_program "$1")"
 }
 
-# What is made from a file gets the date of that file. Newer is not enough to tell: when features change and change back,
-# cargo puts an older ELF in the place of a newer one.
-same_date() {
-    [[ -f $2 && ! $1 -nt $2 && ! $2 -nt $1 ]]
+# What the program of a tool is called: as [[bin]] of its manifest says, or like the package.
+tool_program() {
+    local name
+    name=$(awk '/^\[/ { inside = ($0 == "[[bin]]") } inside && /^name *=/ { gsub(/.*= *"|".*/, ""); print }' "$ROOT/tools/$1/Cargo.toml")
+    printf '%s\n' "${name:-reveille-$1}"
 }
 
-# make_flat ELF IMAGE: the flat image of an ELF.
-make_flat() {
-    local tools
-    tools=$(llvm_tools_dir) || die "llvm-objcopy is missing from the Rust toolchain"
-    "$tools/llvm-objcopy" -O binary "$1" "$2" || die "cannot make a flat image of $1"
-}
-
-# The flat image beside an ELF; its path is printed.
+# The flat image beside an ELF, made if it is not as old as that; its path is printed.
 flat_image() {
-    local elf=$1
-    local image=$elf.img
-    if ! same_date "$elf" "$image"; then
-        make_flat "$elf" "$image.$$"
-        touch -r "$elf" "$image.$$"
-        mv -f -- "$image.$$" "$image"
-    fi
-    printf '%s\n' "$image"
+    local RUNNER
+    have_runner
+    runner flat "$1"
 }
 
 # alone_with_cargo COMMAND..: builds images and takes them to where they stay. Cargo puts those of other features in the same place, so

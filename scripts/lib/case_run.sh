@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2154 # what a case is stands in cases.sh, its image in case_images.sh; checks.sh reads AGAIN
-# One case, run; and what came of it, against what is expected. Reads common.sh, tables.sh, cases.sh and case_images.sh first.
+# One case, run; and what came of it, against what is expected. Reads common.sh, runner.sh, tables.sh, cases.sh and case_images.sh first.
 
 # Run case number $1 in this process. Its files go to $DIR.
 run_case() {
@@ -14,6 +14,7 @@ run_case() {
 
     local options words=() i rerun
     read_image "$number"
+    have_runner
     staged "$image_kind" "$image_name" "$image_target" "$image_features" >/dev/null
     options=("${image_words[@]//\$dir/$DIR}")
     rerun=(scripts/run --target "$image_target")
@@ -44,7 +45,9 @@ run_case() {
     if find_until "${case_expected[$number]}"; then
         run_until "$UNTIL" "$image_stage" "${options[@]}"
     else
-        "$ROOT/scripts/runner" "$image_stage" "${options[@]}" </dev/null >"$DIR/console.raw" 2>"$DIR/stderr" || CODE=$?
+        shim_words "${options[@]}"
+        REVEILLE_PROGRAM=scripts/runner "$RUNNER" "$image_stage" "${SHIM_WORDS[@]}" "${options[@]}" \
+            </dev/null >"$DIR/console.raw" 2>"$DIR/stderr" || CODE=$?
     fi
     take_console "$DIR/console.raw"
     sed 's/^/stderr: /' "$DIR/stderr"
@@ -77,7 +80,9 @@ find_until() {
 run_until() {
     local pattern=$1 pid rc=0
     shift
-    "$ROOT/scripts/runner" "$@" </dev/null >"$DIR/console.raw" 2>"$DIR/stderr" &
+    shim_words "${@:2}"
+    # Directly, so that what ends it is not told to a shell.
+    REVEILLE_PROGRAM=scripts/runner "$RUNNER" "$1" "${SHIM_WORDS[@]}" "${@:2}" </dev/null >"$DIR/console.raw" 2>"$DIR/stderr" &
     pid=$!
     while kill -0 "$pid" 2>/dev/null; do
         if tr -d '\r' <"$DIR/console.raw" | grep -Eqe "$pattern"; then

@@ -2,7 +2,7 @@
 
 use crate::board::{self, How};
 use crate::card;
-use crate::elf::Image;
+use crate::elf::{Image, flat_firmware};
 use crate::error::{Error, Result};
 use crate::fetch;
 use crate::host::Host;
@@ -44,6 +44,7 @@ fn command(mut words: Vec<OsString>, host: &Host) -> Result<u8> {
     }
     match words.first().and_then(|word| word.to_str()) {
         Some("image") => card::image(words.split_off(1), host).map(|()| 0),
+        Some("flat") => flat(&words[1..], host).map(|()| 0),
         Some("options") => print_options(words.split_off(1), host).map(|()| 0),
         _ => boot(words, host),
     }
@@ -54,10 +55,13 @@ fn help() -> String {
         "\
 usage: reveille-run [OPTIONS] ELF [OPTIONS] [-- QEMU ARGUMENTS]
        reveille-run image BOARD DIR --elf FILE [OPTIONS]
+       reveille-run flat ELF
 
 Boots an image of Reveille in QEMU, with the console on this terminal, and exits with the guest's code. Ctrl-C ends it. As the runner of
-`cargo run` it gets its options behind `--`, and before them those of the variable {MORE}. With `image` it makes the boot partition of a
-card instead.
+`cargo run` it gets its options behind `--`, and before them those of the variable {MORE}.
+
+With `image` it makes the boot partition of a card instead; with `flat` the image as boot loaders take it, beside the ELF, and prints its
+path.
 
 {HELP}
 Of an ELF of tests, as `cargo test` builds it with `reveille::tests!`, it boots each test on a machine of its own, and takes words of `libtest` behind it,
@@ -94,6 +98,13 @@ fn boot(words: Vec<OsString>, host: &Host) -> Result<u8> {
     host.check_qemu()?;
     let setup = Setup::new(options, host)?;
     run(setup, Image::open(elf, host)?, host)
+}
+
+/// `flat ELF`: the flat form of any ELF for AArch64.
+fn flat(words: &[OsString], host: &Host) -> Result<()> {
+    let [elf] = words else { return Err(Error::usage("flat takes one ELF")) };
+    println!("{}", flat_firmware(Path::new(elf), None, host)?.display());
+    Ok(())
 }
 
 /// `options [--build] [--elf FILE] [OPTIONS]`: checks options, and prints what they come to, for a shell. For the scripts of Reveille's repository.

@@ -52,7 +52,7 @@ impl Image {
     pub fn open(path: &Path, host: &Host) -> Result<Self> {
         let checked = check(path, None)?;
         let elf = fs::canonicalize(path).map_err(|_| cannot_read(path, None))?;
-        let (flat, bytes) = flat_file(&elf, &checked, host)?;
+        let (flat, bytes) = flat_file(&elf, &checked.bytes, host)?;
         let field = |at| u64::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
         if !has_arm64_header(&bytes) {
             return Err(Error::failed(format!(
@@ -118,6 +118,17 @@ impl Image {
     }
 }
 
+/// The flat form of an ELF for AArch64 that is no image, such as firmware: its path, beside the ELF or in the cache.
+///
+/// # Errors
+///
+/// As for [`Image::open`].
+pub fn flat_firmware(path: &Path, option: Option<&str>, host: &Host) -> Result<PathBuf> {
+    let bytes = read(path, option)?;
+    let elf = fs::canonicalize(path).map_err(|_| cannot_read(path, option))?;
+    flat_file(&elf, &bytes, host).map(|(flat, _)| flat)
+}
+
 /// Refuses a file that is no image of Reveille, before anything is made of it. `option` is the one that named it, if it was one.
 ///
 /// # Errors
@@ -153,10 +164,14 @@ fn no_flat_form(path: &Path, reason: &str) -> Error {
     Error::failed(format!("cannot make a flat image of {}: {reason}", path.display()))
 }
 
-fn check(path: &Path, option: Option<&str>) -> Result<Checked> {
-    let of = prefix(option);
-    let name = path.display();
-    let not = |what: &str| Error::usage(format!("{of}'{name}' {what}"));
+/// What is wrong with a file.
+fn no_image(path: &Path, option: Option<&str>, what: &str) -> Error {
+    Error::usage(format!("{}'{}' {what}", prefix(option), path.display()))
+}
+
+/// The bytes of an ELF for AArch64.
+fn read(path: &Path, option: Option<&str>) -> Result<Vec<u8>> {
+    let not = |what| no_image(path, option, what);
     if !path.is_file() {
         return Err(cannot_read(path, option));
     }
@@ -168,6 +183,11 @@ fn check(path: &Path, option: Option<&str>) -> Result<Checked> {
     if bytes.get(18..20) != Some(&EM_AARCH64.0.to_le_bytes()[..]) {
         return Err(not("is an ELF for another kind of CPU than AArch64"));
     }
+    Ok(bytes)
+}
+
+fn check(path: &Path, option: Option<&str>) -> Result<Checked> {
+    let bytes = read(path, option)?;
     let first = Header::parse(&*bytes).ok().and_then(|header| {
         let segments = header.program_headers(LittleEndian, &*bytes).ok()?;
         segments.iter().find(|segment| segment.p_type(LittleEndian) == PT_LOAD)
@@ -177,17 +197,17 @@ fn check(path: &Path, option: Option<&str>) -> Result<Checked> {
         (Some(first), Some(start)) if has_arm64_header(start) => {
             Ok(Checked { link_address: first.p_vaddr(LittleEndian), bytes })
         }
-        _ => Err(not("has no arm64 header at its start: was it linked with reveille.ld?")),
+        _ => Err(no_image(path, option, "has no arm64 header at its start: was it linked with reveille.ld?")),
     }
 }
 
 /// The flat form of an ELF, and where it is.
-fn flat_file(elf: &Path, checked: &Checked, host: &Host) -> Result<(PathBuf, Vec<u8>)> {
+fn flat_file(elf: &Path, elf_bytes: &[u8], host: &Host) -> Result<(PathBuf, Vec<u8>)> {
     let beside = files::with_suffix(elf, ".img");
     if let Some(bytes) = up_to_date(elf, &beside) {
         return Ok((beside, bytes));
     }
-    let bytes = flatten(&checked.bytes).map_err(|reason| no_flat_form(elf, reason))?;
+    let bytes = flatten(elf_bytes).map_err(|reason| no_flat_form(elf, reason))?;
     match files::write_as_old_as(&beside, &bytes, Some(elf)) {
         Ok(()) => return Ok((beside, bytes)),
         Err(error) if is_closed(&error) => {}

@@ -1,14 +1,14 @@
 //! From options to a machine: what a board fills in, and QEMU's command line.
 
 use crate::board::{self, Board, Emulated, How, one_of, refuse};
-use crate::elf::Image;
+use crate::elf::{Image, flat_firmware};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::host::Host;
 use crate::options::{Build, Gic, Memory, Options};
 use crate::output::Filter;
 use crate::words::{listed, quoted};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -93,54 +93,22 @@ impl Setup {
     }
 
     /// The words by which this is the same machine again: what the board has filled in is written out, what has not been given is left out.
-    /// How it is watched is not among them.
+    /// How it is watched, but for `--timeout`, and what QEMU is given are not among them.
     pub fn words(&self) -> Vec<OsString> {
-        let options = &self.options;
-        let mut words: Vec<OsString> = Vec::new();
-        let mut add = |name: &str, value: &OsStr| words.extend([name.into(), value.into()]);
-        add("--board", options.board.as_ref());
-        add("--cpus", self.cpus.to_string().as_ref());
-        add("--el", self.el.to_string().as_ref());
-        add("--cpu", self.cpu.as_ref());
-        add("--memory", self.memory.to_string().as_ref());
-        if self.gic != Gic::None {
-            add("--gic", self.gic.to_string().as_ref());
-        }
-        if !options.append.is_empty() {
-            add("--append", options.append.as_ref());
-        }
-        if let Some(at) = options.at {
-            add("--at", format!("{at:#x}").as_ref());
-        }
-        if let Some(dtb) = &options.dtb {
-            add("--dtb", dtb.as_ref());
-        }
-        if let Some(firmware) = &self.firmware {
-            add("--firmware", firmware.as_ref());
-        }
-        if let Some(console) = &self.console {
-            add("--console", console.as_ref());
-        }
-        if let Some(shim) = &options.shim {
-            add("--shim", shim.as_ref());
-        }
-        if let Some(cpus) = options.host_cpus {
-            add("--host-cpus", cpus.to_string().as_ref());
-        }
-        if let Some(timeout) = options.timeout {
-            add("--timeout", timeout.to_string().as_ref());
-        }
-        if options.acpi {
-            words.push("--acpi".into());
-        }
-        if options.icount {
-            words.push("--icount".into());
-        }
-        if !options.qemu.is_empty() {
-            words.push("--".into());
-            words.extend(options.qemu.iter().cloned());
-        }
-        words
+        let same = Options {
+            cpus: Some(self.cpus),
+            gic: Some(self.gic).filter(|gic| *gic != Gic::None),
+            el: Some(self.el),
+            cpu: Some(self.cpu.clone()),
+            memory: Some(self.memory.clone()),
+            firmware: self.firmware.clone(),
+            console: self.console.clone(),
+            gdb: false,
+            print: false,
+            interactive: None,
+            ..self.options.clone()
+        };
+        same.words()
     }
 }
 
@@ -291,18 +259,18 @@ impl<'a> Composition<'a> {
         self.console = Some(words.iter().map(OsString::from).collect());
     }
 
-    /// The firmware that `--shim` names.
+    /// The firmware that `--shim` names, as a flat image.
     ///
     /// # Errors
     ///
-    /// It was not given, or is no image.
-    pub fn shim(&self, board: &str, name: &str) -> Result<Image> {
+    /// It was not given, or is no ELF for AArch64.
+    pub fn shim(&self, board: &str, name: &str) -> Result<PathBuf> {
         let Some(path) = &self.setup.options.shim else {
             return Err(Error::usage(format!(
                 "--board {board}: firmware for the tests of Reveille's repository; there scripts/run builds it, elsewhere --shim names {name} as it was built"
             )));
         };
-        Image::open(path, self.host)
+        flat_firmware(path, Some("--shim"), self.host)
     }
 
     fn finish(mut self, watch: &Watch) -> Result<Vec<OsString>> {
@@ -403,8 +371,8 @@ pub fn dump_tree(host: &Host, mut words: Vec<OsString>, tree: &Path) -> Result<(
     Ok(())
 }
 
-/// Assignments for a shell: what the options are, under the names that the scripts of Reveille's repository have for them, and
-/// `MACHINE_WORDS`, see [`Setup::words`].
+/// Assignments for a shell: what the options are, under the names that the scripts of Reveille's repository have for them; and
+/// `MACHINE_WORDS` and `RUN_WORDS`, see [`Setup::words`] and [`Options::words`].
 pub fn assignments(setup: &Setup, build: &Build) -> String {
     let options = &setup.options;
     let yes = |yes| if yes { "yes" } else { "no" }.to_owned();
@@ -444,5 +412,6 @@ pub fn assignments(setup: &Setup, build: &Build) -> String {
     }
     lines.push_str(&format!("opt_qemu=({})\n", quoted(&options.qemu)));
     lines.push_str(&format!("MACHINE_WORDS=({})\n", quoted(setup.words())));
+    lines.push_str(&format!("RUN_WORDS=({})\n", quoted(options.words())));
     lines
 }

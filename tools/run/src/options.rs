@@ -327,6 +327,42 @@ impl Options {
     }
 }
 
+impl Options {
+    /// The words by which they are these options again, but for what QEMU is given.
+    pub fn words(&self) -> Vec<OsString> {
+        let mut words: Vec<OsString> = vec!["--board".into(), (&self.board).into()];
+        let mut add = |name: &str, value: Option<OsString>| {
+            if let Some(value) = value {
+                words.extend([name.into(), value]);
+            }
+        };
+        let text = |value: &Option<String>| value.as_ref().map(OsString::from);
+        add("--cpus", self.cpus.map(|cpus| cpus.to_string().into()));
+        add("--el", self.el.map(|el| el.to_string().into()));
+        add("--cpu", text(&self.cpu));
+        add("--memory", self.memory.as_ref().map(|memory| memory.to_string().into()));
+        add("--gic", self.gic.map(|gic| gic.to_string().into()));
+        add("--append", Some(&self.append).filter(|append| !append.is_empty()).map(OsString::from));
+        add("--at", self.at.map(|at| format!("{at:#x}").into()));
+        add("--dtb", self.dtb.as_ref().map(OsString::from));
+        add("--firmware", text(&self.firmware));
+        add("--console", text(&self.console));
+        add("--shim", self.shim.as_ref().map(OsString::from));
+        add("--host-cpus", self.host_cpus.map(|cpus| cpus.to_string().into()));
+        add("--timeout", self.timeout.map(|seconds| seconds.to_string().into()));
+        let interactive = self.interactive.map(|yes| if yes { "--interactive" } else { "--no-interactive" });
+        let flags = [
+            self.acpi.then_some("--acpi"),
+            self.icount.then_some("--icount"),
+            self.gdb.then_some("--gdb"),
+            self.print.then_some("--print"),
+            interactive,
+        ];
+        words.extend(flags.into_iter().flatten().map(OsString::from));
+        words
+    }
+}
+
 /// A decimal number from `least` to `most`.
 ///
 /// # Errors

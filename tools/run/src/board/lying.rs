@@ -60,7 +60,7 @@ impl Emulated for Lying {
             machine += ",dtb-randomness=off";
         }
         to.machine(&machine);
-        to.kernel(stub.flat());
+        to.kernel(stub);
         to.load_file(to.image.flat(), IMAGE, "");
         Ok(())
     }

@@ -72,12 +72,12 @@ impl Emulated for Secure {
         let tree = tree(to, &machine)?;
         to.machine(&format!("{machine},secure=on"));
         to.words(["-bios"]);
-        to.word(stage.flat());
+        to.word(&stage);
         to.load_file(to.image.flat(), IMAGE, "");
         to.load_file(&tree, TREE, "");
         if setup.el == 1 {
             // Nothing but the level: see `Leavings` in tests/shim/src/common.rs.
-            let level = files::with_suffix(stage.flat(), ".el1");
+            let level = files::with_suffix(&stage, ".el1");
             let mut bytes = b"LEAV".to_vec();
             bytes.extend([1, 0, 0, 0xd65f_03c0_u32].iter().flat_map(|word| word.to_le_bytes())); // ret
             files::write(&level, &bytes)?;
