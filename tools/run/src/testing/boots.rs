@@ -43,6 +43,8 @@ struct Job<'a> {
 enum News<'a> {
     Line(String),
     Done(&'a Test, Done),
+    /// There is no such machine.
+    Failed(Error),
     /// It is over, and gives back what it took of the host.
     Over(usize),
     /// A signal has ended all.
@@ -66,7 +68,7 @@ pub(super) fn run(
         .map_err(|error| Error::failed(format!("cannot listen to signals: {error}")))?;
     let handle = signals.handle();
     let mut ended_by = None;
-    let mut failure = None;
+    let mut failure: Option<Error> = None;
     thread::scope(|scope| {
         let to_main = send.clone();
         scope.spawn(move || signals.forever().try_for_each(|signal| to_main.send(News::Ended(signal))));
@@ -87,34 +89,32 @@ pub(super) fn run(
                 break;
             }
             let told = match receive.recv() {
-                Ok(News::Line(line)) => tell(Event::Line(&line)),
-                Ok(News::Done(..)) if ended_by.is_some() => Ok(()),
-                Ok(News::Done(test, done)) => tell(Event::Done(test, done)),
+                Ok(News::Line(line)) => tell(Event::Line(&line)).map_err(unprintable),
+                // What has been ended says nothing of a test.
+                Ok(News::Done(..)) if ended_by.is_some() || failure.is_some() => Ok(()),
+                Ok(News::Done(test, done)) => tell(Event::Done(test, done)).map_err(unprintable),
+                Ok(News::Failed(error)) => Err(error),
                 Ok(News::Over(weight)) => {
                     taken -= weight;
-                    Ok(())
+                    continue;
                 }
                 Ok(News::Ended(signal)) => {
                     ended_by = Some(if signal == SIGINT { 130 } else { 143 });
-                    jobs.clear();
-                    hands.end();
                     Ok(())
                 }
                 Err(_) => break,
             };
             if let Err(error) = told {
-                // Nobody reads it any more.
                 failure.get_or_insert(error);
+            }
+            if failure.is_some() || ended_by.is_some() {
                 jobs.clear();
                 hands.end();
             }
         }
         handle.close();
     });
-    match failure {
-        Some(error) => Err(unprintable(error)),
-        None => Ok(ended_by),
-    }
+    failure.map_or(Ok(ended_by), Err)
 }
 
 /// How much of the host there is: machines, or CPUs of it.
@@ -198,6 +198,9 @@ fn work<'a>(
     hands: &Hands,
     send: &Sender<News<'a>>,
 ) {
+    let fail = |error| {
+        let _ = send.send(News::Failed(error));
+    };
     let mut tests = &job.tests[..];
     while !tests.is_empty() && !hands.have_ended() {
         let key = key();
@@ -238,8 +241,10 @@ fn work<'a>(
                 let running = tests[console.verdicts.min(tests.len() - 1)];
                 End::Stopped(limit(running).unwrap_or_default())
             }
-            Ok(Outcome::Stopped(error)) => End::Broken(format!("its console broke off: {error}")),
-            Err(error) => End::Broken(error.to_string()),
+            Ok(Outcome::Stopped(error)) => {
+                return fail(Error::failed(format!("cannot take what a console says: {error}")));
+            }
+            Err(error) => return fail(error),
         };
         let done = console.transcript.end(&end);
         tests = &tests[done.index + 1..];
