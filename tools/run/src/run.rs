@@ -142,13 +142,15 @@ pub enum Outcome {
 ///
 /// QEMU does not start.
 pub fn boot(machine: &Machine, console: &mut dyn Write, timeout: Option<Duration>) -> Result<Outcome> {
-    boot_under(machine, console, timeout, Reins::new())
+    boot_under(machine, console, &mut |line| eprintln!("{line}"), timeout, Reins::new())
 }
 
 /// What a boot is told while it goes on.
 #[derive(Debug)]
 enum News {
     Console(Vec<u8>),
+    /// QEMU says this itself.
+    Message(String),
     /// Nothing more comes on the console.
     Closed,
     /// From now on it has so much time, or any.
@@ -198,7 +200,7 @@ impl Hand {
     }
 }
 
-/// The same as [`boot`], held by others meanwhile.
+/// The same as [`boot`], held by others meanwhile. QEMU's own messages go to `messages`, line by line, without the one that it was ended.
 ///
 /// # Errors
 ///
@@ -206,6 +208,7 @@ impl Hand {
 pub fn boot_under(
     machine: &Machine,
     console: &mut dyn Write,
+    messages: &mut dyn FnMut(String),
     timeout: Option<Duration>,
     reins: Reins,
 ) -> Result<Outcome> {
@@ -214,12 +217,12 @@ pub fn boot_under(
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = spawn(&mut command, machine)?;
     let mut filter = machine.output();
-    let messages = child.stderr.take().map(|from| {
+    let tell_message = tell.clone();
+    let listener = child.stderr.take().map(|from| {
         thread::spawn(move || {
             let lines = io::BufReader::new(from).lines().map_while(std::result::Result::ok);
-            // That one is no news to who has sent the signal.
             for line in lines.filter(|line| !line.contains(": terminating on signal 15 from pid ")) {
-                eprintln!("{line}");
+                let _ = tell_message.send(News::Message(line));
             }
         })
     });
@@ -249,6 +252,7 @@ pub fn boot_under(
                 }
             }
             Ok(News::Console(_)) | Err(RecvTimeoutError::Timeout) => {}
+            Ok(News::Message(line)) => messages(line),
             Ok(News::Limit(timeout)) => watched.limit(timeout),
             Ok(News::End) => watched.end(&mut child),
             Ok(News::Closed) | Err(RecvTimeoutError::Disconnected) => break,
@@ -263,8 +267,14 @@ pub fn boot_under(
         watched.end_if_late(&mut child);
         thread::sleep(Duration::from_millis(1));
     };
-    for thread in [reader, messages].into_iter().flatten() {
+    for thread in [reader, listener].into_iter().flatten() {
         let _ = thread.join();
+    }
+    // What it said at the very end.
+    while let Ok(news) = told.try_recv() {
+        if let News::Message(line) = news {
+            messages(line);
+        }
     }
     if let Some(filter) = &mut filter
         && stopped.is_none()

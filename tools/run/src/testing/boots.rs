@@ -228,11 +228,12 @@ fn work<'a>(
                 });
             },
         };
+        let mut messages = Vec::new();
         let outcome = Setup::new(options.clone(), host)
             .and_then(|setup| machine::Machine::new(setup, image.clone(), &Watch::default(), host))
             .and_then(|machine| {
                 let first = limit(tests[0]).map(Duration::from_secs);
-                boot_under(&machine, &mut console, first, reins)
+                boot_under(&machine, &mut console, &mut |line| messages.push(line), first, reins)
             });
         console.close();
         let end = match outcome {
@@ -246,7 +247,11 @@ fn work<'a>(
             }
             Err(error) => return fail(error),
         };
-        let done = console.transcript.end(&end);
+        let mut done = console.transcript.end(&end);
+        if matches!(done.outcome, super::Outcome::Failed(_)) {
+            // They may say why.
+            done.output.extend(messages.iter().map(|line| format!("{line}\n")));
+        }
         tests = &tests[done.index + 1..];
         let _ = send.send(News::Done(job.tests[job.tests.len() - tests.len() - 1], done));
     }
