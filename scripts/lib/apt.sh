@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# Debian's package sources, for those scripts that fetch from them: never a mirror by name, always the one in use here.
+# Debian's package sources, for scripts/setup, which runs where there is no Rust yet; tools/run/src/fetch/sources.rs is the same for what is fetched
+# later. Never a mirror by name, always the one in use here.
 
 debian_codename() {
     sed -n 's/^VERSION_CODENAME=//p' /etc/os-release 2>/dev/null | tr -d '"'

@@ -295,16 +295,18 @@ check fuzz --full --limit 900 fuzz
 
 # The same reader over the trees of real boards, which are fetched, not kept here; and how many of these can speak.
 trees_corpus() {
-    fetching "$ROOT/tests/trees/fetch-corpus" --into "$TREES"
-    REVEILLE_TREES=$TREES run_cargo test -p reveille-trees --release --target "$(host_triple)" --test corpus \
+    have_runner
+    runner trees
+    REVEILLE_TREES=$REVEILLE_CACHE/trees run_cargo test -p reveille-trees --release --target "$(host_triple)" --test corpus \
         -- --include-ignored --nocapture --skip sid
 }
 check trees/corpus --limit 1500 trees_corpus
 
 # The newest boards, of a suite that changes.
 trees_sid() {
-    fetching "$ROOT/tests/trees/fetch-corpus" --into "$TREES" --refresh sid
-    REVEILLE_TREES=$TREES run_cargo test -p reveille-trees --release --target "$(host_triple)" --test corpus \
+    have_runner
+    runner trees --refresh sid
+    REVEILLE_TREES=$REVEILLE_CACHE/trees run_cargo test -p reveille-trees --release --target "$(host_triple)" --test corpus \
         -- --include-ignored --nocapture sid
 }
 check trees/sid --full --limit 1500 trees_sid

@@ -4,9 +4,10 @@
 # Fetched before the boots begin, which have little time; and they are what they should be.
 raspi4_files() {
     local tree bl31 uboot
-    tree=$(board_tree broadcom/bcm2711-rpi-4-b.dtb)
-    bl31=$(firmware_file arm-trusted-firmware usr/lib/arm-trusted-firmware/rpi4/bl31.bin)
-    uboot=$(firmware_file u-boot-qemu usr/lib/u-boot/qemu_arm64/u-boot.bin)
+    have_runner
+    tree=$(runner tree broadcom/bcm2711-rpi-4-b.dtb)
+    bl31=$(runner fetch arm-trusted-firmware usr/lib/arm-trusted-firmware/rpi4/bl31.bin)
+    uboot=$(runner fetch u-boot-qemu usr/lib/u-boot/qemu_arm64/u-boot.bin)
     say "$tree" "$bl31" "$uboot"
     [[ $(fdtget -t s "$tree" /cpus/cpu@3 enable-method) == spin-table ]] || fail 'cpu@3 is not at a spin table'
     # The word that says to the board's firmware that the stub wants to be told about tree and kernel.

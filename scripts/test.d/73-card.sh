@@ -148,8 +148,8 @@ card_psci() {
     read_card card.img out
     manifest_holds out
     grep -qx armstub=bl31.bin out/config.txt || fail 'config.txt does not name the stub'
-    cmp -- out/bl31.bin "$FIRMWARE/arm-trusted-firmware/usr/lib/arm-trusted-firmware/rpi4/bl31.bin" \
-        || fail 'another stub'
+    have_runner
+    cmp -- out/bl31.bin "$(runner fetch arm-trusted-firmware usr/lib/arm-trusted-firmware/rpi4/bl31.bin)" || fail 'another stub'
     "$ROOT/scripts/runner" "$(staged example roll_call)" --board raspi4b --firmware tf-a --dtb out/bcm2711-rpi-4-b.dtb --timeout 200 --append deadline_ms=60000 \
         -- -drive if=sd,format=raw,file=card.img -serial file:mini </dev/null >pl011 || rc=$?
     cat -- pl011
@@ -214,17 +214,56 @@ card_models() {
 }
 check card/models --full --limit 1500 card_models
 
-# Firmware is fetched when a card is half made, and what is there of the card stays.
+# Files of packages: fetched once, also by several that want one at the same time; put there by hand, where nothing can be fetched; and what is
+# said then. What a fetch that was stopped has left is in nobody's way; a signal takes it along.
 card_fetch() {
+    local file=usr/lib/arm-trusted-firmware/rpi4/bl31.bin path pid pids=() bare=$DIR/card/bare rc=0
     card_room
-    mkdir -p scratch/files
-    : >scratch/files/kernel8.img
-    (
-        # shellcheck disable=SC2030,SC2031,SC2034 # of this shell, for what it calls
-        SCRATCH=$PWD/scratch FIRMWARE=$PWD/firmware
-        firmware_file arm-trusted-firmware usr/lib/arm-trusted-firmware/rpi4/bl31.bin
-    )
-    [[ -s firmware/arm-trusted-firmware/usr/lib/arm-trusted-firmware/rpi4/bl31.bin ]] || fail 'nothing was fetched'
-    [[ $(find scratch -type f) == scratch/files/kernel8.img ]] || fail "what was being made has changed: $(find scratch -type f)"
+    have_runner
+    export REVEILLE_CACHE=$PWD/cache REVEILLE_PROGRAM=reveille-run
+    mkdir -p cache/.fetch "$bare"
+    : >cache/.fetch/old
+    for path in one two three; do
+        "$RUNNER" fetch arm-trusted-firmware "$file" >"$path" 2>"$path.said" &
+        pids+=("$!")
+    done
+    for pid in "${pids[@]}"; do
+        wait "$pid" || fail 'it could not be fetched'
+    done
+    cat -- one.said two.said three.said
+    (($(cat -- one.said two.said three.said | grep -c "^fetching Debian's arm-trusted-firmware (once)$") == 1)) || fail 'not fetched once'
+    path=$(<one)
+    [[ -s $path && $path == "$(<two)" && $path == "$(<three)" ]] || fail 'nothing was fetched'
+    [[ $(files_in cache) == 'fetch.lock firmware' ]] || fail "something was left behind: $(files_in cache)"
+    failed 'no usr/nothing in arm-trusted-firmware_' "$RUNNER" fetch arm-trusted-firmware usr/nothing
+
+    failed "apt-get is missing, and the device tree broadcom/x.dtb .* say .reveille-run tree broadcom/x.dtb --from FILE" env PATH="$bare" "$RUNNER" tree broadcom/x.dtb
+    printf 'given' >own
+    path=$("$RUNNER" fetch --from own some-package usr/lib/file)
+    [[ $(env PATH="$bare" "$RUNNER" fetch some-package usr/lib/file) == "$path" && $(<"$path") == given ]] || fail 'not the file that was given'
+    path=$("$RUNNER" tree --suite trixie broadcom/x.dtb --from own)
+    [[ $(env PATH="$bare" "$RUNNER" tree --suite=trixie broadcom/x.dtb) == "$path" ]] || fail 'not the tree that was given'
+    # An apt that does not come to its end.
+    mkdir slow
+    printf '#!/bin/sh\necho $$ >"%s/apt.new"\nmv "%s/apt.new" "%s/apt"\nexec sleep 300\n' "$PWD" "$PWD" "$PWD" >slow/apt-get
+    chmod +x slow/apt-get
+    PATH=$PWD/slow:$PATH "$RUNNER" fetch other-package usr/file &
+    pid=$!
+    until [[ -e apt ]]; do
+        kill -0 "$pid" || fail 'it ended by itself'
+        sleep 0.1
+    done
+    [[ -d cache/.fetch ]] || fail 'nothing is being done'
+    kill -TERM "$pid"
+    wait "$pid" || rc=$?
+    ((rc == 143)) || fail "exit code $rc"
+    [[ ! -e cache/.fetch ]] || fail "something was left behind: $(files_in cache)"
+    while [[ -n $(tr -d '\0' <"/proc/$(<apt)/cmdline") ]]; do
+        sleep 0.1
+    done 2>/dev/null
+
+    refused "the file: '../x' is no name that Debian has" "$RUNNER" fetch some-package ../x
+    refused 'name the package, and the file in it' "$RUNNER" fetch some-package
+    refused "unknown option '--refresh'" "$RUNNER" tree --refresh x
 }
 check card/fetch --limit 300 card_fetch

@@ -90,9 +90,11 @@ done
 
 # Linux as Debian has it, to its init.
 guests_linux() {
-    local gic=$1 cpu=$2 kernel GUEST=$DIR/linux
-    [[ -e $FIRMWARE/linux ]] || fetching fetch_linux
-    kernel=$(stat -c %s -- "$FIRMWARE/linux/vmlinuz")
+    local gic=$1 cpu=$2 linux programs kernel GUEST=$DIR/linux
+    have_runner
+    linux=$(runner fetch linux vmlinuz)
+    programs=$(runner fetch linux programs.cpio)
+    kernel=$(stat -c %s -- "$linux")
     cat >"$DIR/init" <<'TEXT'
 #!/bin/busybox sh
 /bin/busybox mount -t devtmpfs dev /dev
@@ -100,9 +102,9 @@ exec >/dev/console 2>&1
 /bin/busybox echo "init on $(/bin/busybox nproc) CPUs"
 /bin/busybox poweroff -f
 TEXT
-    python3 "$ROOT/platform/kvm/archive.py" files "$DIR/files.cpio" init="$DIR/init"
+    runner archive "$DIR/files.cpio" init="$DIR/init"
     # The kernel, and Linux takes several archives, one behind the other.
-    cat -- "$FIRMWARE/linux/vmlinuz" "$FIRMWARE/linux/programs.cpio" "$DIR/files.cpio" >"$GUEST"
+    cat -- "$linux" "$programs" "$DIR/files.cpio" >"$GUEST"
     hypervisor_run '/^\[guest 0\] init on 4 CPUs$/ ; /^\[guest 1\] init on 4 CPUs$/ ; count 2 ^hypervisor:_guest_.:_off_after ; code 0' \
         --timeout 300 --gic "$gic" --cpu "$cpu" --memory 2G \
         --append "guests=2 vcpus=4 ram=400 kernel=$kernel -- console=ttyAMA0 panic=-1"

@@ -49,7 +49,8 @@ check acpi/usage acpi_usage
 # What QEMU and EDK2 make themselves, out of the memory of machines that have come to the firmware's shell, against `iasl`.
 acpi_dumps() {
     local bios dumps=$DIR/dumps name cpus gic more
-    bios=$(firmware_file qemu-efi-aarch64 usr/share/qemu-efi-aarch64/QEMU_EFI.fd)
+    have_runner
+    bios=$(runner fetch qemu-efi-aarch64 usr/share/qemu-efi-aarch64/QEMU_EFI.fd)
     rm -rf -- "$dumps"
     mkdir -p -- "$dumps"
     scratch_dir

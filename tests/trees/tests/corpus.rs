@@ -1,6 +1,6 @@
 //! The reader against `dtc`, on every arm64 board that Debian's kernels know.
 //!
-//! The trees come from `tests/trees/fetch-corpus`, into `target/trees` or wherever `REVEILLE_TREES` says. They
+//! The trees come from `reveille-run trees`, into `target/trees` or wherever `REVEILLE_TREES` says. They
 //! are a download, so these tests are ignored unless asked for: `cargo test -- --include-ignored`. Asked for,
 //! they fail if the trees are not there.
 
@@ -16,7 +16,7 @@ fn suite(name: &str) -> PathBuf {
     let corpus = env::var_os("REVEILLE_TREES").map(PathBuf::from);
     let corpus = corpus.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/trees"));
     let suite = corpus.join(name);
-    assert!(suite.is_dir(), "{} is missing: run tests/trees/fetch-corpus first", suite.display());
+    assert!(suite.is_dir(), "{} is missing: run scripts/test trees/corpus, which fetches it", suite.display());
     suite
 }
 
@@ -65,13 +65,13 @@ fn compare(name: &str, at_least: usize) {
 }
 
 #[test]
-#[ignore = "needs the trees that tests/trees/fetch-corpus downloads"]
+#[ignore = "needs the trees that `reveille-run trees` downloads"]
 fn bookworm() {
     compare("bookworm", 500);
 }
 
 #[test]
-#[ignore = "needs the trees that tests/trees/fetch-corpus downloads"]
+#[ignore = "needs the trees that `reveille-run trees` downloads"]
 fn bookworm_backports() {
     compare("bookworm-backports", 900);
 }
@@ -130,20 +130,20 @@ fn speaking(name: &str, at_least_percent: usize) {
 }
 
 #[test]
-#[ignore = "needs the trees that tests/trees/fetch-corpus downloads"]
+#[ignore = "needs the trees that `reveille-run trees` downloads"]
 fn speaking_bookworm() {
     speaking("bookworm", 85);
 }
 
 #[test]
-#[ignore = "needs the trees that tests/trees/fetch-corpus downloads"]
+#[ignore = "needs the trees that `reveille-run trees` downloads"]
 fn speaking_bookworm_backports() {
     speaking("bookworm-backports", 85);
 }
 
 /// Of a suite that changes: it has the newest boards.
 #[test]
-#[ignore = "needs the trees that `tests/trees/fetch-corpus sid` downloads"]
+#[ignore = "needs the trees that `reveille-run trees sid` downloads"]
 fn speaking_sid() {
     speaking("sid", 85);
 }
@@ -169,7 +169,7 @@ fn is_raspberry_pi_4(blob: &[u8]) {
 }
 
 #[test]
-#[ignore = "needs the trees that tests/trees/fetch-corpus downloads"]
+#[ignore = "needs the trees that `reveille-run trees` downloads"]
 fn raspberry_pi_4() {
     let file = suite("bookworm").join("broadcom/bcm2711-rpi-4-b.dtb");
     is_raspberry_pi_4(&fs::read(&file).expect("the tree of the board"));
@@ -206,7 +206,7 @@ fn is_raspberry_pi_3(blob: &[u8]) {
 }
 
 #[test]
-#[ignore = "needs the trees that tests/trees/fetch-corpus downloads"]
+#[ignore = "needs the trees that `reveille-run trees` downloads"]
 fn raspberry_pi_3() {
     let file = suite("bookworm").join("broadcom/bcm2837-rpi-3-b.dtb");
     is_raspberry_pi_3(&fs::read(&file).expect("the tree of the board"));

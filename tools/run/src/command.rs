@@ -2,6 +2,7 @@
 
 use crate::board::{self, How};
 use crate::card;
+use crate::cpio;
 use crate::elf::{Image, flat_firmware};
 use crate::error::{Error, Result};
 use crate::fetch;
@@ -21,16 +22,37 @@ const MORE: &str = "REVEILLE_RUN";
 /// Does what the words of a command line say, and returns its exit code. What went wrong is said on stderr.
 pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     let host = Host::from_environment();
-    match command(words.into_iter().collect(), &host) {
+    let words: Vec<OsString> = words.into_iter().collect();
+    let asked = asked(&words, &host);
+    match command(words, &host) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            error.print(host.program());
+            error.print(&asked);
             ExitCode::from(error.exit_code())
         }
     }
 }
 
+/// Who this is for the user, whose help is asked for: with the name of the command, if it has help of its own and no script has called.
+fn asked(words: &[OsString], host: &Host) -> String {
+    let own = ["image", "fetch", "tree", "trees"];
+    match words.first().and_then(|word| word.to_str()) {
+        Some(word) if own.contains(&word) && !host.is_called_by_script() => {
+            format!("{} {word}", host.program())
+        }
+        _ => host.program().to_owned(),
+    }
+}
+
 fn command(mut words: Vec<OsString>, host: &Host) -> Result<u8> {
+    match words.first().and_then(|word| word.to_str()) {
+        Some("image") => return card::image(words.split_off(1), host).map(|()| 0),
+        Some("archive") => return cpio::archive(&words[1..]).map(|()| 0),
+        Some("fetch") => return fetch::fetch(words.split_off(1), host).map(|()| 0),
+        Some("tree") => return fetch::tree(words.split_off(1), host).map(|()| 0),
+        Some("trees") => return fetch::trees(words.split_off(1), host).map(|()| 0),
+        _ => {}
+    }
     let before = words.iter().take_while(|word| *word != "--");
     if let Some(asked) = before
         .into_iter()
@@ -43,7 +65,6 @@ fn command(mut words: Vec<OsString>, host: &Host) -> Result<u8> {
         return Ok(0);
     }
     match words.first().and_then(|word| word.to_str()) {
-        Some("image") => card::image(words.split_off(1), host).map(|()| 0),
         Some("flat") => flat(&words[1..], host).map(|()| 0),
         Some("options") => print_options(words.split_off(1), host).map(|()| 0),
         _ => boot(words, host),
@@ -56,12 +77,15 @@ fn help() -> String {
 usage: reveille-run [OPTIONS] ELF [OPTIONS] [-- QEMU ARGUMENTS]
        reveille-run image BOARD DIR --elf FILE [OPTIONS]
        reveille-run flat ELF
+       reveille-run fetch PACKAGE PATH | tree PATH | trees [SUITE..]
+       reveille-run archive OUT NAME=FILE..
 
 Boots an image of Reveille in QEMU, with the console on this terminal, and exits with the guest's code. Ctrl-C ends it. As the runner of
 `cargo run` it gets its options behind `--`, and before them those of the variable {MORE}.
 
 With `image` it makes the boot partition of a card instead; with `flat` the image as boot loaders take it, beside the ELF, and prints its
-path.
+path; `fetch` and the like get files that boards want out of Debian's packages; `archive` puts files into one that Linux takes as its
+initrd, executable. `image` and `fetch` have their own --help.
 
 {HELP}
 Of an ELF of tests, as `cargo test` builds it with `reveille::tests!`, it boots each test on a machine of its own, and takes words of `libtest` behind it,

@@ -280,3 +280,146 @@ pub fn flatten(bytes: &[u8]) -> std::result::Result<Vec<u8>, &'static str> {
     }
     Ok(flat)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::sample::{LINKED, SIZE, Sample, elf};
+    use std::os::unix::fs::PermissionsExt;
+    use std::process::Command;
+
+    fn refused(sample: &Sample, bytes: &[u8]) -> String {
+        let path = sample.dir().join("other");
+        fs::write(&path, bytes).unwrap();
+        let error = Image::open(&path, &sample.host()).unwrap_err();
+        assert!(!sample.dir().join("other.img").exists(), "something is made of what is refused");
+        assert_eq!(error.exit_code(), 2, "{error}");
+        error.to_string().replace(&path.display().to_string(), "F")
+    }
+
+    #[test]
+    fn what_is_no_image_is_refused_and_nothing_is_left() {
+        let sample = Sample::new();
+        assert_eq!(refused(&sample, b""), "'F' is not an ELF");
+        assert_eq!(refused(&sample, b"#!/bin/sh\n"), "'F' is not an ELF");
+        let mut other = elf();
+        other[18] = 62;
+        assert_eq!(refused(&sample, &other), "'F' is an ELF for another kind of CPU than AArch64");
+        assert_eq!(refused(&sample, &elf()[..18]), "'F' is an ELF for another kind of CPU than AArch64");
+        const NO_HEADER: &str = "'F' has no arm64 header at its start: was it linked with reveille.ld?";
+        let mut other = elf();
+        other[0x1038] = 0;
+        assert_eq!(refused(&sample, &other), NO_HEADER);
+        // Cut short anywhere before that, it has none.
+        for length in [20, 64, 100, 0x1000, 0x103f] {
+            assert_eq!(refused(&sample, &elf()[..length]), NO_HEADER, "{length}");
+        }
+        let said = Image::open(&sample.dir().join("nothing"), &sample.host()).unwrap_err().to_string();
+        assert!(said.starts_with("cannot read the ELF '"), "{said}");
+        assert!(Image::open(sample.dir(), &sample.host()).is_err());
+        let said = check_image(&sample.dir().join("other"), Some("--elf")).unwrap_err().to_string();
+        assert!(said.starts_with("--elf: '"), "{said}");
+    }
+
+    #[test]
+    fn damaged_tables_are_no_panic() {
+        for at in (0..120).chain(0x2200..0x2200 + 7 * 64) {
+            for value in [0, 1, 0x7f, 0xff] {
+                let mut bytes = elf();
+                bytes[at] = value;
+                let _ = flatten(&bytes);
+            }
+        }
+    }
+
+    #[test]
+    fn flat_and_what_its_header_says() {
+        let sample = Sample::new();
+        let image = Image::open(&sample.image(), &sample.host()).unwrap();
+        assert_eq!(image.flat(), sample.image().with_extension("img").canonicalize().unwrap());
+        assert_eq!(
+            (image.link_address(), image.size(), image.text_offset(), image.offset()),
+            (LINKED, SIZE, 0, CLEAR)
+        );
+        let flat = fs::read(image.flat()).unwrap();
+        assert_eq!(flat.len(), 0x1108);
+        assert_eq!(flat[0x1004], 0x88);
+        assert_eq!(flat[0x80..0x1004], [0; 0xf84]);
+        assert!(files::same_date(image.elf(), image.flat()));
+        assert_eq!(
+            image.beside(".x"),
+            sample.image().with_extension("x").canonicalize().unwrap_or(image.beside(".x"))
+        );
+    }
+
+    #[test]
+    fn as_llvm_objcopy_has_it() {
+        let sysroot = Command::new("rustc").args(["--print", "sysroot"]).output().unwrap();
+        let sysroot = PathBuf::from(String::from_utf8(sysroot.stdout).unwrap().trim());
+        let objcopy = fs::read_dir(sysroot.join("lib/rustlib"))
+            .unwrap()
+            .filter_map(|entry| Some(entry.ok()?.path().join("bin/llvm-objcopy")))
+            .find(|path| path.exists());
+        let Some(objcopy) = objcopy else {
+            println!("this toolchain has no llvm-objcopy (component llvm-tools): not compared");
+            return;
+        };
+        let sample = Sample::new();
+        let theirs = sample.dir().join("theirs");
+        let done =
+            Command::new(objcopy).args(["-O", "binary"]).args([&sample.image(), &theirs]).status().unwrap();
+        assert!(done.success());
+        assert_eq!(flatten(&elf()).unwrap(), fs::read(theirs).unwrap());
+    }
+
+    #[test]
+    fn too_large_is_said() {
+        let mut bytes = elf();
+        // The address of the segment of the second section: only what lies in a segment moves with it, so the section's own is used.
+        bytes[64 + 32..64 + 40].copy_from_slice(&0x80_u64.to_le_bytes());
+        bytes[0x2200 + 3 * 64 + 16..0x2200 + 3 * 64 + 24].copy_from_slice(&(1_u64 << 40).to_le_bytes());
+        assert_eq!(flatten(&bytes), Err("it would be larger than a GiB"));
+    }
+
+    #[test]
+    fn another_elf_with_an_older_date_is_noticed() {
+        let sample = Sample::new();
+        let first = Image::open(&sample.image(), &sample.host()).unwrap();
+        let date = fs::metadata(first.elf()).unwrap().modified().unwrap();
+        let mut bytes = elf();
+        bytes[0x1040] = 0x77;
+        fs::write(sample.image(), bytes).unwrap();
+        let file = fs::File::options().write(true).open(sample.image()).unwrap();
+        file.set_modified(date - std::time::Duration::from_secs(100)).unwrap();
+        let second = Image::open(&sample.image(), &sample.host()).unwrap();
+        assert_eq!(fs::read(second.flat()).unwrap()[0x40], 0x77);
+    }
+
+    #[test]
+    fn where_nobody_may_write() {
+        let sample = Sample::new();
+        let closed = sample.dir().join("closed");
+        fs::create_dir(&closed).unwrap();
+        fs::write(closed.join("image"), elf()).unwrap();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o555)).unwrap();
+        let image = Image::open(&closed.join("image"), &sample.host());
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o755)).unwrap();
+        let image = image.unwrap();
+        // Root may write everywhere.
+        if !closed.join("image.img").exists() {
+            assert!(image.flat().starts_with(sample.cache()), "{}", image.flat().display());
+            assert!(image.at(0x8_0000).unwrap().starts_with(sample.cache()));
+        }
+    }
+
+    #[test]
+    fn at_another_place() {
+        let sample = Sample::new();
+        let image = Image::open(&sample.image(), &sample.host()).unwrap();
+        let moved = image.at(0x8_0000).unwrap();
+        let (bytes, original) = (fs::read(&moved).unwrap(), fs::read(image.flat()).unwrap());
+        assert_eq!(bytes[8..16], 0x8_0000_u64.to_le_bytes());
+        assert_eq!((&bytes[..8], &bytes[16..]), (&original[..8], &original[16..]));
+        assert!(moved.to_string_lossy().ends_with("/image+0x80000.img"));
+    }
+}

@@ -105,9 +105,17 @@ impl Scratch {
     ///
     /// It cannot be made.
     pub fn new() -> Result<Self> {
-        let place = std::env::temp_dir();
+        Self::below(&std::env::temp_dir(), "reveille.")
+    }
+
+    /// A new one in this directory, with a name that begins so.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be made.
+    pub fn below(place: &Path, beginning: &str) -> Result<Self> {
         loop {
-            let path = place.join(format!("reveille.{}", unique()));
+            let path = place.join(format!("{beginning}{}", unique()));
             let mut builder = fs::DirBuilder::new();
             std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
             match builder.create(&path) {

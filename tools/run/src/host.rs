@@ -11,6 +11,8 @@ pub const QEMU_WANTED: u32 = 10;
 
 /// Who this is, in messages: what a script that calls it is called, or `reveille-run`.
 const PROGRAM: &str = "REVEILLE_PROGRAM";
+/// Who it is otherwise.
+const DEFAULT_PROGRAM: &str = "reveille-run";
 /// Where files are kept, instead of the user's cache: the scripts of Reveille's repository keep them in cargo's target directory.
 const CACHE: &str = "REVEILLE_CACHE";
 /// Somebody has looked already whether the tools are there.
@@ -67,6 +69,11 @@ impl Host {
         &self.program
     }
 
+    /// Whether a script has called this, under whose name it speaks.
+    pub fn is_called_by_script(&self) -> bool {
+        self.program != DEFAULT_PROGRAM
+    }
+
     /// The CPUs that this process may use, by their numbers.
     pub fn cpus(&self) -> &[u32] {
         &self.cpus
@@ -78,9 +85,10 @@ impl Host {
     ///
     /// Says so, and how to have it.
     pub fn check_qemu(&self) -> Result<()> {
-        if env::var_os(CHECKED).is_some() {
-            return Ok(());
-        }
+        if env::var_os(CHECKED).is_some() { Ok(()) } else { self.look_at_qemu() }
+    }
+
+    fn look_at_qemu(&self) -> Result<()> {
         let name = self.qemu.to_string_lossy();
         const HOW: &str = "on Debian install qemu-system-arm (of Debian 12 that of bookworm-backports), on Fedora \
                            qemu-system-aarch64, with Homebrew qemu; the variable QEMU names another one";
@@ -122,7 +130,7 @@ impl Host {
 
 /// See [`Host::program`].
 pub fn program() -> String {
-    env::var(PROGRAM).ok().filter(|name| !name.is_empty()).unwrap_or_else(|| "reveille-run".to_owned())
+    env::var(PROGRAM).ok().filter(|name| !name.is_empty()).unwrap_or_else(|| DEFAULT_PROGRAM.to_owned())
 }
 
 /// The CPUs that this process may use. Where the system does not say which, as many as it says.
@@ -158,23 +166,26 @@ mod tests {
     }
 
     #[test]
-    fn a_qemu_that_is_not_there() {
-        // Under scripts/test nobody looks.
-        if env::var_os(CHECKED).is_none() {
-            let said = Host::new("/nonexistent/qemu", "/nonexistent").check_qemu().unwrap_err().to_string();
-            assert!(
-                said.starts_with("/nonexistent/qemu is missing: on Debian install qemu-system-arm"),
-                "{said}"
-            );
-            let said = Host::new("/bin/echo", "/nonexistent").check_qemu().unwrap_err().to_string();
-            assert!(said.starts_with("/bin/echo does not say which version"), "{said}");
-        }
+    fn a_qemu_that_is_missing_old_or_none() {
+        let said = Host::new("/nonexistent/qemu", "/").look_at_qemu().unwrap_err().to_string();
         assert!(
-            Host::new("/nonexistent/qemu", "/")
-                .ask_qemu(&["-x"])
-                .unwrap_err()
-                .to_string()
-                .ends_with("qemu -x")
+            said.starts_with("/nonexistent/qemu is missing: on Debian install qemu-system-arm"),
+            "{said}"
         );
+        let scratch = crate::files::Scratch::new().unwrap();
+        let qemu = scratch.path().join("qemu");
+        let says = |text: &str| {
+            std::fs::write(&qemu, format!("#!/bin/sh\necho '{text}'\n")).unwrap();
+            std::fs::set_permissions(&qemu, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+            Host::new(&qemu, "/").look_at_qemu().map_err(|error| error.to_string())
+        };
+        assert_eq!(says("QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2)"), Ok(()));
+        assert_eq!(says("QEMU emulator version 11.2"), Ok(()));
+        let said = says("QEMU emulator version 9.2.1").unwrap_err();
+        assert!(said.contains("/qemu is QEMU 9.2.1, older than 10: on Debian"), "{said}");
+        let said = says("hello").unwrap_err();
+        assert!(said.contains("/qemu does not say which version of QEMU it is: on Debian"), "{said}");
+        let said = Host::new("/nonexistent/qemu", "/").ask_qemu(&["-x"]).unwrap_err().to_string();
+        assert_eq!(said, "this fails: /nonexistent/qemu -x");
     }
 }

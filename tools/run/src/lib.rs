@@ -22,17 +22,25 @@
 #![cfg_attr(target_os = "none", no_std)]
 
 #[cfg(not(target_os = "none"))]
+mod arguments;
+#[cfg(not(target_os = "none"))]
 pub mod board;
 #[cfg(not(target_os = "none"))]
 pub mod card;
 #[cfg(not(target_os = "none"))]
 pub mod command;
 #[cfg(not(target_os = "none"))]
+mod cpio;
+#[cfg(not(target_os = "none"))]
 pub mod efi;
 #[cfg(not(target_os = "none"))]
 pub mod elf;
 #[cfg(not(target_os = "none"))]
 pub mod error;
+#[cfg(not(target_os = "none"))]
+mod fat;
+#[cfg(not(target_os = "none"))]
+mod fdt;
 #[cfg(not(target_os = "none"))]
 pub mod fetch;
 #[cfg(not(target_os = "none"))]
@@ -41,6 +49,8 @@ pub mod files;
 pub mod gdb;
 #[cfg(not(target_os = "none"))]
 pub mod host;
+#[cfg(not(target_os = "none"))]
+mod interrupt;
 #[cfg(not(target_os = "none"))]
 pub mod machine;
 #[cfg(not(target_os = "none"))]
@@ -55,6 +65,9 @@ pub mod testing;
 pub mod tf_a;
 #[cfg(not(target_os = "none"))]
 pub mod words;
+
+#[cfg(all(test, not(target_os = "none")))]
+mod tests;
 
 #[cfg(not(target_os = "none"))]
 pub use error::Error;

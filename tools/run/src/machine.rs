@@ -133,6 +133,8 @@ fn emulated(board: &dyn Board, name: &str) -> Result<&'static dyn Emulated> {
 /// How a machine is watched while it runs.
 #[derive(Clone, Debug, Default)]
 pub struct Watch {
+    /// A directory for files of this run alone. Without one they stay.
+    pub scratch: Option<PathBuf>,
     /// A file that gets what comes on the console.
     pub log: Option<PathBuf>,
     /// The TCP port where a debugger is waited for.
@@ -156,7 +158,7 @@ impl Machine {
     ///
     /// Such a file cannot be had; or no place that the host is asked for.
     pub fn new(setup: Setup, image: Image, watch: &Watch, host: &Host) -> Result<Self> {
-        let command = Composition::new(&setup, &image, host).finish(watch)?;
+        let command = Composition::new(&setup, &image, host, watch).finish(watch)?;
         Ok(Self { setup, image, command })
     }
 
@@ -195,16 +197,18 @@ pub struct Composition<'a> {
     pub serial: usize,
     words: Vec<OsString>,
     console: Option<Vec<OsString>>,
+    scratch: Option<PathBuf>,
 }
 
 impl<'a> Composition<'a> {
-    fn new(setup: &'a Setup, image: &'a Image, host: &'a Host) -> Self {
+    fn new(setup: &'a Setup, image: &'a Image, host: &'a Host, watch: &Watch) -> Self {
         let mut bootargs = "reveille.exit=semihosting".to_owned();
         if !setup.options.append.is_empty() {
             bootargs.push(' ');
             bootargs.push_str(&setup.options.append);
         }
-        Self { setup, image, host, bootargs, serial: 0, words: Vec::new(), console: None }
+        let scratch = watch.scratch.clone();
+        Self { setup, image, host, bootargs, serial: 0, words: Vec::new(), console: None, scratch }
     }
 
     /// Adds a word.
@@ -251,6 +255,18 @@ impl<'a> Composition<'a> {
     pub fn closed_networks(&mut self, count: usize) {
         for _ in 0..count {
             self.words(["-nic", "user,restrict=on"]);
+        }
+    }
+
+    /// The path for a large file that this run alone needs. Where there is no place for such a file it stays, beside the image, with another
+    /// name for other options: what `--print` prints goes on to hold.
+    pub fn scratch(&self, name: &str) -> PathBuf {
+        match &self.scratch {
+            Some(scratch) => scratch.join(name),
+            None => {
+                let options = format!("{:?}", self.setup.words());
+                self.image.beside(&format!(".{}.{name}", files::digest(options)))
+            }
         }
     }
 
@@ -319,7 +335,7 @@ impl<'a> Composition<'a> {
 }
 
 /// A path inside of a list with commas.
-fn escaped(path: &Path) -> OsString {
+pub(crate) fn escaped(path: &Path) -> OsString {
     use std::os::unix::ffi::{OsStrExt, OsStringExt};
     let bytes = path.as_os_str().as_bytes();
     OsString::from_vec(
@@ -357,6 +373,7 @@ pub fn dump_tree(host: &Host, mut words: Vec<OsString>, tree: &Path) -> Result<(
     let mut dump = OsString::from("dumpdtb=");
     dump.push(escaped(&beside));
     words.extend(["-machine".into(), dump]);
+    words.extend(["-nodefaults", "-display", "none"].map(OsString::from));
     let ended = Command::new(host.qemu())
         .args(&words)
         .stdin(Stdio::null())

@@ -44,13 +44,16 @@ pub fn run(setup: Setup, image: Image, host: &Host) -> Result<u8> {
     let (print, debugged, given) = (options.print, options.gdb, options.timeout);
     let gdb_port = if debugged { Some(free_port()?) } else { None };
     if print {
-        let machine = Machine::new(setup, image, &Watch { log: None, gdb_port, interactive }, host)?;
+        let machine =
+            Machine::new(setup, image, &Watch { scratch: None, log: None, gdb_port, interactive }, host)?;
         println!("{}", crate::words::quoted(machine.command()));
         return Ok(0);
     }
     let scratch = Scratch::new()?;
     let log = scratch.path().join("console");
-    let machine = Machine::new(setup, image, &Watch { log: Some(log.clone()), gdb_port, interactive }, host)?;
+    let watch =
+        Watch { scratch: Some(scratch.path().to_owned()), log: Some(log.clone()), gdb_port, interactive };
+    let machine = Machine::new(setup, image, &watch, host)?;
     if let Some(port) = gdb_port {
         eprintln!("waiting for a debugger; in another terminal:");
         eprintln!("  {}", gdb::command(&machine, port, host)?);

@@ -14,7 +14,7 @@ mod kvm;
 mod lying;
 mod raspi;
 mod raspi3;
-mod raspi4;
+pub(crate) mod raspi4;
 mod raspi5;
 mod rockpro64;
 mod secure;

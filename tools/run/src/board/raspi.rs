@@ -1,6 +1,7 @@
 //! One card for every Raspberry Pi that there is a board for here: its firmware chooses the tree. And what these boards have in common.
 
 use super::{Board, How};
+use crate::card::{Card, raspi as raspi_card};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::options::Options;
@@ -19,6 +20,10 @@ impl Board for Raspi {
 
     fn how(&self) -> How {
         How::Card(&["raspi3", "raspi4", "raspi5"])
+    }
+
+    fn card(&self) -> Option<&dyn Card> {
+        Some(&raspi_card::RASPI_CARD)
     }
 }
 

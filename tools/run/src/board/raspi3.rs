@@ -3,6 +3,7 @@
 
 use super::raspi::{has_bootargs, pl011_tree};
 use super::{Board, Defaults, Emulated, How, model, refuse};
+use crate::card::{Card, raspi as raspi_card};
 use crate::elf::Image;
 use crate::error::Result;
 use crate::fetch;
@@ -32,6 +33,10 @@ impl Board for Raspi3 {
 
     fn how(&self) -> How {
         How::Emulated(&Raspi3)
+    }
+
+    fn card(&self) -> Option<&dyn Card> {
+        Some(&raspi_card::RASPI3_CARD)
     }
 }
 

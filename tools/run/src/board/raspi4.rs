@@ -3,6 +3,7 @@
 
 use super::raspi::{has_bootargs, pl011_tree};
 use super::{Board, Defaults, Emulated, How, model, refuse};
+use crate::card::{Card, raspi as raspi_card};
 use crate::elf::Image;
 use crate::error::Result;
 use crate::fetch;
@@ -29,6 +30,10 @@ impl Board for Raspi4 {
 
     fn how(&self) -> How {
         How::Emulated(&Raspi4)
+    }
+
+    fn card(&self) -> Option<&dyn Card> {
+        Some(&raspi_card::RASPI4_CARD)
     }
 }
 
