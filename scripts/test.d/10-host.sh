@@ -16,8 +16,9 @@ check clippy/default clippy_target aarch64-unknown-none-softfloat ''
 check clippy/el2 clippy_target aarch64-unknown-none-softfloat el2
 check clippy/el2+fault-injection+heap+lock_api+trace clippy_target aarch64-unknown-none-softfloat el2,fault-injection,heap,lock_api,trace
 
-# The same with tests of its own, and the package that has some.
+# With tests of the application's own, and the package that has some.
 clippy_harness() {
+    run_cargo clippy -p reveille --lib --features test --target "$DEFAULT_TARGET" -- -D warnings
     run_cargo clippy -p reveille-harness --lib --bins --tests --target "$DEFAULT_TARGET" -- -D warnings
 }
 check clippy/harness clippy_harness

@@ -31,6 +31,7 @@ console_of() {
 }
 
 # Every way in which a test can end, each in a boot of its own.
+# shellcheck disable=SC2016 # backticks of the message
 harness_outcomes() {
     harness_test 101 --test outcomes
     ended 'fails::by_a_code ... FAILED' 'fails::by_a_panic ... FAILED' 'fails::by_a_panic_elsewhere ... FAILED' \
@@ -180,6 +181,7 @@ harness_refusals() {
         || fail 'an error elsewhere'
     # And rustc is told by `cargo test` to build a program with a harness that is not there, if nobody says otherwise.
     ! run_cargo rustc -p reveille --example roll_call --profile dev --target "$DEFAULT_TARGET" -- --test >"$DIR/rustc" 2>&1 || fail 'it compiles'
+    # shellcheck disable=SC2016 # backticks of the message
     grep -q '^error: `cargo test` builds this program with the test harness of the standard library, which does not exist for this target: say `test = false`' \
         "$DIR/rustc" || fail 'it does not say what to do'
 }

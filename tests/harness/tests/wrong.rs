@@ -49,7 +49,8 @@ mod items {
 #[cfg(wrong = "types")]
 mod types {
     #[reveille::test]
-    fn a_number() -> u32 { //~ a test returns nothing, an `ExitCode`, or a `Result<(), E>` with `E: Debug`, and not `u32`
+    fn a_number() -> u32 {
+        //~ a test returns nothing, an `ExitCode`, or a `Result<(), E>` with `E: Debug`, and not `u32`
         1
     }
     #[reveille::test]

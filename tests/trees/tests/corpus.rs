@@ -16,7 +16,11 @@ fn suite(name: &str) -> PathBuf {
     let corpus = env::var_os("REVEILLE_TREES").map(PathBuf::from);
     let corpus = corpus.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/trees"));
     let suite = corpus.join(name);
-    assert!(suite.is_dir(), "{} is missing: run scripts/test trees/corpus, which fetches it", suite.display());
+    assert!(
+        suite.is_dir(),
+        "{} is missing: run scripts/test trees/corpus, which fetches it",
+        suite.display()
+    );
     suite
 }
 
