@@ -326,3 +326,55 @@ impl Write for Console<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Which tests share a boot, and what each boot takes of a host with four CPUs.
+    fn shared(arguments: &Arguments, options: &Options) -> Vec<(Vec<String>, usize)> {
+        let test = |name: &str, alone| Test { name: name.into(), alone, ..Test::default() };
+        let tests = [test("a", false), test("b", true), test("c", false), test("d", false), test("e", false)];
+        let machine = |cpus| Machine { cpus, gic: 3, el: 1 };
+        let wanted = [4, 4, 16, 4, 1].map(machine);
+        let tests: Vec<_> =
+            tests.iter().zip(wanted).map(|(test, machine)| (test, Wish::default(), machine)).collect();
+        let jobs = jobs(&tests, arguments, options, arguments.threads.unwrap_or(4));
+        let names = |job: &Job<'_>| job.tests.iter().map(|test| test.name.clone()).collect();
+        jobs.iter().map(|job| (names(job), job.weight)).collect()
+    }
+
+    fn expected(jobs: &[(&str, usize)]) -> Vec<(Vec<String>, usize)> {
+        jobs.iter().map(|(names, weight)| (names.chars().map(String::from).collect(), *weight)).collect()
+    }
+
+    #[test]
+    fn each_in_a_boot_of_its_own() {
+        let weights = |arguments: Arguments, options: Options| {
+            let jobs = shared(&arguments, &options);
+            assert!(jobs.len() == 5 && jobs.iter().all(|(names, _)| names.len() == 1));
+            jobs.into_iter().map(|(_, weight)| weight).collect::<Vec<_>>()
+        };
+        let none = Options::default;
+        // More than the host has is all of it.
+        assert_eq!(weights(Arguments::default(), none()), [4, 4, 4, 4, 1]);
+        assert_eq!(weights(Arguments { threads: Some(3), ..Arguments::default() }, none()), [1; 5]);
+        assert_eq!(weights(Arguments::default(), Options { icount: true, ..none() }), [1; 5]);
+        assert_eq!(weights(Arguments::default(), Options { host_cpus: Some(2), ..none() }), [2, 2, 2, 2, 1]);
+    }
+
+    #[test]
+    fn those_that_want_the_same_machine_share_a_boot() {
+        let one_boot = Arguments { one_boot: true, ..Arguments::default() };
+        assert_eq!(
+            shared(&one_boot, &Options::default()),
+            expected(&[("ad", 4), ("b", 4), ("c", 4), ("e", 1)])
+        );
+    }
+
+    #[test]
+    fn a_word_of_its_own_for_each_boot() {
+        let (one, other) = (key(), key());
+        assert!(one != other && one.len() == 32 && one.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    }
+}
