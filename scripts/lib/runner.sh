@@ -14,8 +14,11 @@ have_runner() {
     host=$(host_triple)
     RUNNER=$TARGET_DIR/$host/model/reveille-run stamp=$TARGET_DIR/$host/model/.reveille-run.checked
     if [[ ! -x $RUNNER || ! -f $stamp || -n $(find "$ROOT/tools/run" "$ROOT/Cargo.toml" "$ROOT/Cargo.lock" -newer "$stamp" -print -quit) ]]; then
+        mkdir -p -- "${stamp%/*}"
+        # As it is when cargo looks.
+        touch -- "$stamp.$$"
         RUNNER=$(host_tool run) || exit
-        touch -- "$stamp"
+        mv -f -- "$stamp.$$" "$stamp"
     fi
 }
 

@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # Which tools the other scripts need, and whether they are here. `scripts/setup` installs what is missing.
 
-readonly QEMU=qemu-system-aarch64
+# As reveille-run has it.
+readonly QEMU=${QEMU:-qemu-system-aarch64}
 readonly QEMU_WANTED=10
 
 # The value of a key of rust-toolchain.toml: `channel`, or the items of `targets`, `components`.

@@ -42,16 +42,16 @@ clippy_host() {
     local host
     host=$(host_triple)
     run_cargo clippy -p reveille-build -p reveille-macros -p reveille-machine -p reveille-protocol -p reveille-models -p reveille-trees -p reveille-sleepers \
-        -p reveille-symbolize -p reveille-core -p reveille-trace --all-targets \
+        -p reveille-symbolize -p reveille-core -p reveille-trace -p reveille-run --all-targets \
         --features reveille-models/mutants,reveille-trees/describe,reveille-trees/fuzz,reveille-symbolize/host,reveille-core/host,reveille-trace/host --target "$host" -- -D warnings
 }
 check clippy/host clippy_host
 
 # With what is private, so that links there lead somewhere.
 docs() {
-    # Of that crate there is nothing on the target to link to.
-    RUSTDOCFLAGS='-D warnings' run_cargo doc --no-deps --workspace --exclude reveille-build --document-private-items
-    RUSTDOCFLAGS='-D warnings' run_cargo doc --no-deps -p reveille-build --document-private-items --target "$(host_triple)"
+    # Of those crates there is nothing on the target to link to.
+    RUSTDOCFLAGS='-D warnings' run_cargo doc --no-deps --workspace --exclude reveille-build --exclude reveille-run --document-private-items
+    RUSTDOCFLAGS='-D warnings' run_cargo doc --no-deps -p reveille-build -p reveille-run --document-private-items --target "$(host_triple)"
 }
 check docs docs
 # What users are shown.
@@ -234,6 +234,7 @@ host_tests() {
     run_cargo test -p reveille-symbolize --features host --profile model --target "$host"
     run_cargo test -p reveille-core --features host --profile model --target "$host"
     run_cargo test -p reveille-trace --features host --profile model --target "$host"
+    run_cargo test -p reveille-run --profile model --target "$host"
 }
 check host-tests --alone --limit 1200 host_tests
 

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Checks of what users get from a registry: the packages, their documentation, and what they promise of versions and features.
 
-readonly PUBLISHED=(reveille-build reveille-protocol reveille-machine reveille-macros reveille reveille-embassy)
+readonly PUBLISHED=(reveille-build reveille-protocol reveille-machine reveille-macros reveille reveille-embassy reveille-run)
 
 published_options() {
     local package
@@ -20,7 +20,7 @@ package_contents() {
     python3 "$links" "$ROOT"
     rm -rf -- "$copy"
     mkdir -p -- "$copy"
-    (cd -- "$ROOT" && cp --parents -P -t "$copy" -- {,*/}README.md {,*/,*/*/}Cargo.toml LICENSE-* docs/*)
+    (cd -- "$ROOT" && cp --parents -P -t "$copy" -- {,*/,tools/run/}README.md {,*/,*/*/}Cargo.toml LICENSE-* docs/*)
     printf '[a](docs/boards.md) [b](#async) [c](https://example.org/) [d](docs/nowhere.md) [e](%s/blob/HEAD/docs/boards.md)\n' \
         "$(sed -n 's/^repository = "\(.*\)"$/\1/p' "$ROOT/Cargo.toml")" >>"$copy/README.md"
     python3 "$links" "$copy" >"$DIR/said" || rc=$?
@@ -96,6 +96,7 @@ publish_msrv() {
         run_cargo "+$(msrv_toolchain)" check "${options[@]}" --lib --target "$target"
         run_cargo "+$(msrv_toolchain)" check -p reveille --lib --examples --features el2,heap,critical-section,lock_api,test,trace --target "$target"
     done
+    run_cargo "+$(msrv_toolchain)" check -p reveille-run --target "$(host_triple)"
     say "built by $(in_root rustc "+$(msrv_toolchain)" --version), wanted: $version"
 }
 check publish/msrv --full --double --limit 1800 publish_msrv
@@ -121,6 +122,8 @@ publish_deny() {
     local rc=0
     need_extra cargo-deny
     run_cargo deny --offline check bans licenses sources
+    # What runs on the host.
+    run_cargo deny --offline --manifest-path tools/run/Cargo.toml --target "$(host_triple)" check --config deny.toml bans licenses sources
     sed '/^exceptions/d' "$ROOT/deny.toml" >"$DIR/deny.toml"
     run_cargo deny --offline check --config "$DIR/deny.toml" licenses >"$DIR/said" 2>&1 || rc=$?
     if ((rc == 0)) || ! grep -q 'MPL-2.0' "$DIR/said"; then

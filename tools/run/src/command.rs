@@ -13,6 +13,7 @@ use crate::run::run;
 use crate::testing;
 use crate::words::{quoted, split};
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -59,8 +60,8 @@ fn command(mut words: Vec<OsString>, host: &Host) -> Result<u8> {
         .find(|word| ["--help", "-h", "--version", "-V"].contains(&&*word.to_string_lossy()))
     {
         match asked.to_str() {
-            Some("--version" | "-V") => println!("reveille-run {}", env!("CARGO_PKG_VERSION")),
-            _ => print!("{}", help()),
+            Some("--version" | "-V") => print(&format!("reveille-run {}\n", env!("CARGO_PKG_VERSION")))?,
+            _ => print(&help())?,
         }
         return Ok(0);
     }
@@ -68,6 +69,17 @@ fn command(mut words: Vec<OsString>, host: &Host) -> Result<u8> {
         Some("flat") => flat(&words[1..], host).map(|()| 0),
         Some("options") => print_options(words.split_off(1), host).map(|()| 0),
         _ => boot(words, host),
+    }
+}
+
+/// On stdout. Whoever does not read to the end has what he wants.
+pub(crate) fn print(text: &str) -> Result<()> {
+    let mut to = io::stdout();
+    match to.write_all(text.as_bytes()).and_then(|()| to.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::failed(format!("cannot write to stdout: {error}")))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -127,8 +139,7 @@ fn boot(words: Vec<OsString>, host: &Host) -> Result<u8> {
 /// `flat ELF`: the flat form of any ELF for AArch64.
 fn flat(words: &[OsString], host: &Host) -> Result<()> {
     let [elf] = words else { return Err(Error::usage("flat takes one ELF")) };
-    println!("{}", flat_firmware(Path::new(elf), None, host)?.display());
-    Ok(())
+    print(&format!("{}\n", flat_firmware(Path::new(elf), None, host)?.display()))
 }
 
 /// `options [--build] [--elf FILE] [OPTIONS]`: checks options, and prints what they come to, for a shell. For the scripts of Reveille's repository.
@@ -153,16 +164,15 @@ fn print_options(mut words: Vec<OsString>, host: &Host) -> Result<()> {
         Subject::Elf(Some(word)) => return Err(Error::usage(format!("what is '{}'?", word.display()))),
     };
     if let How::Tree(tree) = board::find(&options.board, "--board")?.how() {
-        println!("opt_board={}", quoted([&options.board]));
-        println!("opt_tree={}", quoted([fetch::board_tree(host, tree.path, tree.suite)?]));
-        return Ok(());
+        let path = fetch::board_tree(host, tree.path, tree.suite)?;
+        return print(&format!("opt_board={}\nopt_tree={}\n", quoted([&options.board]), quoted([path])));
     }
     let setup = Setup::new(options, host)?;
-    print!("{}", assignments(&setup, &build));
+    let mut text = assignments(&setup, &build);
     if let Some(elf) = elf {
         let image = Image::open(Path::new(&elf), host)?;
-        println!("image_linked={:#x}", image.link_address());
-        println!("image_loaded={:#x}", setup.board.load_address(&setup, &image));
+        let loaded = setup.board.load_address(&setup, &image);
+        text.push_str(&format!("image_linked={:#x}\nimage_loaded={loaded:#x}\n", image.link_address()));
     }
-    Ok(())
+    print(&text)
 }

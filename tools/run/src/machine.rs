@@ -73,7 +73,7 @@ impl Setup {
         };
         emulated.check(&setup, host)?;
         let name = setup.name();
-        let least = emulated.least_memory();
+        let least = emulated.least_memory().unwrap_or(0);
         refuse(setup.memory.mebibytes() < least, || format!("--memory: {name} takes {least}M at least"))?;
         refuse(setup.gic == Gic::V2 && setup.cpus > 8, || {
             format!("--cpus: {} CPUs with --gic 2, but a GICv2 has 8 at most", setup.cpus)
@@ -85,6 +85,22 @@ impl Setup {
             })?;
         }
         Ok(setup)
+    }
+
+    /// Refuses RAM that is too small for the image, with a tree behind it, where QEMU puts it from the start of RAM on.
+    fn has_room_for(&self, image: &Image) -> Result<()> {
+        /// For a tree.
+        const BEHIND: u64 = 2 << 20;
+        let takes = image.offset().saturating_add(image.size()).saturating_add(BEHIND);
+        let small =
+            self.board.least_memory().is_some() && self.options.at.is_none() && self.memory.bytes() < takes;
+        refuse(small, || {
+            format!(
+                "--memory: {} is too little for this image, which takes {}M",
+                self.memory,
+                takes.div_ceil(1 << 20)
+            )
+        })
     }
 
     /// The board's name, as it was given.
@@ -158,6 +174,7 @@ impl Machine {
     ///
     /// Such a file cannot be had; or no place that the host is asked for.
     pub fn new(setup: Setup, image: Image, watch: &Watch, host: &Host) -> Result<Self> {
+        setup.has_room_for(&image)?;
         let command = Composition::new(&setup, &image, host, watch).finish(watch)?;
         Ok(Self { setup, image, command })
     }

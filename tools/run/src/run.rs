@@ -46,7 +46,7 @@ pub fn run(setup: Setup, image: Image, host: &Host) -> Result<u8> {
     if print {
         let machine =
             Machine::new(setup, image, &Watch { scratch: None, log: None, gdb_port, interactive }, host)?;
-        println!("{}", crate::words::quoted(machine.command()));
+        crate::command::print(&format!("{}\n", crate::words::quoted(machine.command())))?;
         return Ok(0);
     }
     let scratch = Scratch::new()?;

@@ -45,6 +45,10 @@ impl Emulated for Kvm {
         }
     }
 
+    fn least_memory(&self) -> Option<u64> {
+        None
+    }
+
     fn check(&self, setup: &Setup, host: &Host) -> Result<()> {
         let options = &setup.options;
         refuse(setup.el != 1, || "--el: a guest of KVM is entered at 1".into())?;

@@ -33,8 +33,8 @@ impl Emulated for Lying {
         Virt.defaults(options)
     }
 
-    fn least_memory(&self) -> u64 {
-        LEAST_MEMORY
+    fn least_memory(&self) -> Option<u64> {
+        Some(LEAST_MEMORY)
     }
 
     fn check(&self, setup: &Setup, host: &Host) -> Result<()> {

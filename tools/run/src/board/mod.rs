@@ -116,9 +116,9 @@ pub trait Emulated: Sync {
     /// What it has if nothing else is asked for.
     fn defaults(&self, options: &Options) -> Defaults;
 
-    /// The least RAM with which it runs, in MiB.
-    fn least_memory(&self) -> u64 {
-        1
+    /// The least RAM with which it runs, in MiB; none where an image is not in that RAM from the start, and whoever puts it there says so.
+    fn least_memory(&self) -> Option<u64> {
+        Some(8)
     }
 
     /// Refuses what this board cannot be. An option that it does not have is refused, not ignored.

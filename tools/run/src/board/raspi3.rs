@@ -70,7 +70,7 @@ impl Emulated for Raspi3 {
             format!("--memory: {name} has {has}")
         })?;
         if let Some(at) = setup.options.at {
-            refuse(at % 4096 != 0 || at < LOWEST || at >= HIGHEST, || {
+            refuse(at % 4096 != 0 || !(LOWEST..HIGHEST).contains(&at), || {
                 format!("--at: {at:#x} is not a page from {LOWEST:#x} to {HIGHEST:#x}")
             })?;
         }

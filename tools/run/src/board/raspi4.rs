@@ -68,7 +68,7 @@ impl Emulated for Raspi4 {
         refuse(setup.memory.bytes() != 2 << 30, || "--memory: QEMU's raspi4b has 2G".into())?;
         if let Some(at) = options.at {
             refuse(setup.el == 3, || "--at: with --el 3 the ELF is loaded, where it was linked for".into())?;
-            refuse(at % 4096 != 0 || at < LOWEST || at >= TREE, || {
+            refuse(at % 4096 != 0 || !(LOWEST..TREE).contains(&at), || {
                 format!("--at: {at:#x} is not a page from {LOWEST:#x} to {TREE:#x}")
             })?;
         }

@@ -60,8 +60,8 @@ impl Emulated for Virt {
         }
     }
 
-    fn least_memory(&self) -> u64 {
-        LEAST_MEMORY
+    fn least_memory(&self) -> Option<u64> {
+        Some(LEAST_MEMORY)
     }
 
     fn check(&self, setup: &Setup, host: &Host) -> Result<()> {

@@ -49,6 +49,10 @@ impl Emulated for Xen {
         }
     }
 
+    fn least_memory(&self) -> Option<u64> {
+        None
+    }
+
     fn check(&self, setup: &Setup, host: &Host) -> Result<()> {
         let options = &setup.options;
         refuse(setup.el != 1, || "--el: a guest of Xen is entered at 1".into())?;

@@ -164,3 +164,21 @@ fn a_debugger_and_an_interactive_console() {
     assert!(command.contains(&format!("'add-symbol-file {} -o 0x0'", sample.image().display())), "{command}");
     assert_eq!(std::fs::read_to_string(script).unwrap(), crate::gdb::SCRIPT);
 }
+
+#[test]
+fn an_image_that_does_not_fit() {
+    let sample = Sample::new();
+    let mut bytes = super::sample::elf();
+    bytes[0x1010..0x1018].copy_from_slice(&(40_u64 << 20).to_le_bytes());
+    std::fs::write(sample.image(), bytes).unwrap();
+    for board in ["virt", "zcu102", "versal"] {
+        let said = command_line(&sample, &format!("--board {board} --memory 43M")).unwrap_err();
+        assert_eq!(
+            said,
+            Error::Usage("--memory: 43M is too little for this image, which takes 44M".into()),
+            "{board}"
+        );
+        command_line(&sample, &format!("--board {board} --memory 44M")).unwrap();
+    }
+    command_line(&sample, "--at 0x40080000 --memory 43M").unwrap();
+}
