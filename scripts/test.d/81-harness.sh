@@ -73,6 +73,8 @@ harness_one_boot() {
     console_of fails::by_hanging '^note: it (was not over|had not begun) after 6 s: the machine was stopped$'
     console_of ignored::without '^panic on cpu 0 at .* s: it was asked for$'
     REVEILLE_RUN='--append log=info' harness_test 0 --test machines -- --one-boot --nocapture
+    # Two of the eight want the same machine, and do not want it for themselves.
+    [[ $(grep -c 'INFO: an image on Reveille ' "$DIR/said") == 7 ]] || fail 'not seven boots'
     sums_up 'ok. 8 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out'
 }
 check harness/one-boot --full --limit 900 harness_one_boot
