@@ -12,7 +12,8 @@ harness_test() {
 
 # ended LINE..: just these tests are over, in any order, as `test LINE` says.
 ended() {
-    diff <(sed -n 's/^test \([^ ]* .*\)$/\1/p' "$DIR/said" | grep -v '^result: ' | sort) <(printf '%s\n' "$@" | sort) || fail 'not these verdicts'
+    # Without what consoles have, which may say anything.
+    diff <(sed '/^failures:$/,/^test result: /d; /^test result: /d' "$DIR/said" | sed -n 's/^test \([^ ]* .*\)$/\1/p' | sort) <(printf '%s\n' "$@" | sort) || fail 'not these verdicts'
 }
 
 # sums_up LINE..: the results of the programs, in their order, as far as they are the same each time.

@@ -46,11 +46,12 @@ mod items {
     fn generic<T>() {} //~ a test has no generic parameters
 }
 
+// A brace keeps the sentence behind it.
+#[rustfmt::skip]
 #[cfg(wrong = "types")]
 mod types {
     #[reveille::test]
-    fn a_number() -> u32 {
-        //~ a test returns nothing, an `ExitCode`, or a `Result<(), E>` with `E: Debug`, and not `u32`
+    fn a_number() -> u32 { //~ a test returns nothing, an `ExitCode`, or a `Result<(), E>` with `E: Debug`, and not `u32`
         1
     }
     #[reveille::test]
