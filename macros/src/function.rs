@@ -1,7 +1,7 @@
 //! The function that is a test: as much of it is understood as is needed to call it, and to say what a test cannot be.
 
 use super::keys::Keys;
-use super::{Error, group, path, punct};
+use super::{Error, path, punct};
 use proc_macro::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 
 /// A function, read.
@@ -62,7 +62,7 @@ impl Function {
             Some(TokenTree::Group(parameters)) => parameters,
             other => {
                 let span = other.map_or(name.span(), |other| other.span());
-                return Err(Error::new("a test has no parameters of kinds", span));
+                return Err(Error::new("a test has no generic parameters", span));
             }
         };
         tokens.push(TokenTree::Group(parameters.clone()));
@@ -92,10 +92,13 @@ impl Function {
                 (system.clone(), Some(TokenTree::Ident(system)))
             }
         };
-        let arguments = group(Delimiter::Parenthesis, argument.into_iter().collect());
+        let mut arguments = Group::new(Delimiter::Parenthesis, argument.into_iter().collect());
+        arguments.set_span(self.returns);
+        let mut name = self.name.clone();
+        name.set_span(name.span().located_at(self.returns));
         let mut returned = Group::new(
             Delimiter::Parenthesis,
-            [TokenTree::Ident(self.name.clone()), arguments].into_iter().collect(),
+            [TokenTree::Ident(name), TokenTree::Group(arguments)].into_iter().collect(),
         );
         returned.set_span(self.returns);
         [punct('|'), TokenTree::Ident(parameter), punct('|')]

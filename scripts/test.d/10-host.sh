@@ -17,6 +17,13 @@ check clippy/el2 --full --cargo clippy_target aarch64-unknown-none-softfloat el2
 check clippy/el2+fault-injection+heap+lock_api+trace --cargo clippy_target aarch64-unknown-none-softfloat el2,fault-injection,heap,lock_api,trace
 check clippy/simd --full --cargo clippy_target aarch64-unknown-none ''
 
+# With tests of the application's own, and the package that has some.
+clippy_harness() {
+    run_cargo clippy -p reveille --lib --features test --target "$DEFAULT_TARGET" -- -D warnings
+    run_cargo clippy -p reveille-harness --lib --bins --tests --target "$DEFAULT_TARGET" -- -D warnings
+}
+check clippy/harness --cargo clippy_harness
+
 # The executors, with their examples, tests and benchmarks: apart, so that no other image is built with what they want of the runtime.
 clippy_embassy() {
     run_cargo clippy -p reveille-embassy --lib --examples "$@" -- -D warnings
@@ -34,7 +41,7 @@ check clippy/async/el2+defmt --full --cargo clippy_embassy --target aarch64-unkn
 clippy_host() {
     local host
     host=$(host_triple)
-    run_cargo clippy -p reveille-build -p reveille-machine -p reveille-protocol -p reveille-models -p reveille-trees -p reveille-sleepers \
+    run_cargo clippy -p reveille-build -p reveille-macros -p reveille-machine -p reveille-protocol -p reveille-models -p reveille-trees -p reveille-sleepers \
         -p reveille-symbolize -p reveille-core -p reveille-trace -p reveille-run --all-targets \
         --features reveille-models/mutants,reveille-trees/describe,reveille-trees/fuzz,reveille-symbolize/host,reveille-core/host,reveille-trace/host --target "$host" -- -D warnings
 }
@@ -63,7 +70,7 @@ clippy_pedantic() {
         [[ -n $reason ]] || fail "scripts/test.d/pedantic: $lint has no reason"
         options+=(-A "clippy::$lint")
     done <"$ROOT/scripts/test.d/pedantic"
-    run_cargo clippy -p reveille-machine -p reveille-protocol -p reveille -p reveille-embassy --lib --features heap,lock_api,trace \
+    run_cargo clippy -p reveille-machine -p reveille-macros -p reveille-protocol -p reveille -p reveille-embassy --lib --features heap,lock_api,test,trace \
         --target "$DEFAULT_TARGET" -- -D warnings -W clippy::pedantic "${options[@]}"
 }
 check clippy/pedantic --full --cargo --limit 1800 clippy_pedantic
@@ -118,7 +125,7 @@ check docs/examples --early examples
 # All of them are compiled for the machine; and one that is wrong fails.
 compiled_examples() {
     local count
-    run_cargo test --doc -p reveille --features heap,lock_api,trace --target "$DEFAULT_TARGET" >"$DIR/runtime" || { cat -- "$DIR/runtime"; fail 'an example does not compile'; }
+    run_cargo test --doc -p reveille --features heap,lock_api,test,trace --target "$DEFAULT_TARGET" >"$DIR/runtime" || { cat -- "$DIR/runtime"; fail 'an example does not compile'; }
     run_cargo test --doc -p reveille-embassy --target "$DEFAULT_TARGET" >"$DIR/embassy" || { cat -- "$DIR/embassy"; fail 'an example does not compile'; }
     count=$(sed -nE 's/^test result: ok\. ([0-9]+) passed; 0 failed; 0 ignored;.*/\1/p' "$DIR/runtime" "$DIR/embassy" | awk '{ sum += $1 } END { print sum }')
     ((count >= 250)) || fail "only ${count:-0} examples were compiled"

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Checks of what users get from a registry: the packages, their documentation, and what they promise of versions and features.
 
-readonly PUBLISHED=(reveille-build reveille-protocol reveille-machine reveille reveille-embassy reveille-run)
+readonly PUBLISHED=(reveille-build reveille-protocol reveille-machine reveille-macros reveille reveille-embassy reveille-run)
 
 published_options() {
     local package
@@ -88,7 +88,7 @@ publish_msrv() {
     export CARGO_TARGET_DIR=$TARGET_DIR/msrv
     for target in $(toolchain_key targets); do
         run_cargo "+$(msrv_toolchain)" check "${options[@]}" --lib --target "$target"
-        run_cargo "+$(msrv_toolchain)" check -p reveille --lib --examples --features el2,heap,critical-section,lock_api,trace --target "$target"
+        run_cargo "+$(msrv_toolchain)" check -p reveille --lib --examples --features el2,heap,critical-section,lock_api,test,trace --target "$target"
     done
     run_cargo "+$(msrv_toolchain)" check -p reveille-run --target "$(host_triple)"
     say "built by $(in_root rustc "+$(msrv_toolchain)" --version), wanted: $version"
@@ -139,7 +139,7 @@ publish_semver() {
     say "compared with $baseline"
     for package in reveille-machine reveille; do
         CARGO_TARGET_DIR=$TARGET_DIR/semver run_cargo semver-checks check-release -p "$package" --baseline-rev "$baseline" \
-            --default-features --features "$([[ $package != reveille ]] || printf 'heap,critical-section,lock_api,trace')" --target "$DEFAULT_TARGET"
+            --default-features --features "$([[ $package != reveille ]] || printf 'heap,critical-section,lock_api,test,trace')" --target "$DEFAULT_TARGET"
     done
 }
 check publish/semver --full --double --limit 1800 publish_semver

@@ -42,6 +42,15 @@ fn alone() {
     assert_eq!(cpu::online().len(), 1);
 }
 
+/// The exercise of docs/testing.md.
+#[reveille::test(cpus = 2, up = false)]
+fn nobody_is_called_who_is_off(system: &'static System) {
+    let second = cpu::get(1).expect("there are two");
+    assert!(matches!(call::on(second, || ()), Err(CallError::Offline)));
+    assert_eq!(bringup::cpu_up(second, system.deadline()), Verdict::Online);
+    assert_eq!(call::on(second, cpu::current), Ok(second));
+}
+
 #[reveille::test(cpus = 2, up = false)]
 fn one_comes(system: &'static System) {
     let second = cpu::get(1).expect("there are two");

@@ -13,7 +13,7 @@ use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 use nix::unistd::Pid;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
@@ -148,13 +148,15 @@ pub enum Outcome {
 ///
 /// QEMU does not start.
 pub fn boot(machine: &Machine, console: &mut dyn Write, timeout: Option<Duration>) -> Result<Outcome> {
-    boot_under(machine, console, timeout, Reins::new())
+    boot_under(machine, console, &mut |line| eprintln!("{line}"), timeout, Reins::new())
 }
 
 /// What a boot is told while it goes on.
 #[derive(Debug)]
 enum News {
     Console(Vec<u8>),
+    /// QEMU says this itself.
+    Message(String),
     /// Nothing more comes on the console.
     Closed,
     /// From now on it has so much time, or any.
@@ -204,7 +206,7 @@ impl Hand {
     }
 }
 
-/// The same as [`boot`], held by others meanwhile.
+/// The same as [`boot`], held by others meanwhile. QEMU's own messages go to `messages`, line by line, without the one that it was ended.
 ///
 /// # Errors
 ///
@@ -212,14 +214,24 @@ impl Hand {
 pub fn boot_under(
     machine: &Machine,
     console: &mut dyn Write,
+    messages: &mut dyn FnMut(String),
     timeout: Option<Duration>,
     reins: Reins,
 ) -> Result<Outcome> {
     let Reins { tell, told } = reins;
     let mut command = command(machine);
-    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = spawn(&mut command, machine)?;
     let mut filter = machine.output();
+    let tell_message = tell.clone();
+    let listener = child.stderr.take().map(|from| {
+        thread::spawn(move || {
+            let lines = io::BufReader::new(from).lines().map_while(std::result::Result::ok);
+            for line in lines.filter(|line| !line.contains(": terminating on signal 15 from pid ")) {
+                let _ = tell_message.send(News::Message(line));
+            }
+        })
+    });
     let reader = child.stdout.take().map(|mut from| {
         thread::spawn(move || {
             let mut buffer = [0; 4096];
@@ -246,6 +258,7 @@ pub fn boot_under(
                 }
             }
             Ok(News::Console(_)) | Err(RecvTimeoutError::Timeout) => {}
+            Ok(News::Message(line)) => messages(line),
             Ok(News::Limit(timeout)) => watched.limit(timeout),
             Ok(News::End) => watched.end(&mut child),
             Ok(News::Closed) | Err(RecvTimeoutError::Disconnected) => break,
@@ -260,8 +273,14 @@ pub fn boot_under(
         watched.end_if_late(&mut child);
         thread::sleep(Duration::from_millis(1));
     };
-    if let Some(reader) = reader {
-        let _ = reader.join();
+    for thread in [reader, listener].into_iter().flatten() {
+        let _ = thread.join();
+    }
+    // What it said at the very end.
+    while let Ok(news) = told.try_recv() {
+        if let News::Message(line) = news {
+            messages(line);
+        }
     }
     if let Some(filter) = &mut filter
         && stopped.is_none()

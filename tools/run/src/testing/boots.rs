@@ -43,6 +43,8 @@ struct Job<'a> {
 enum News<'a> {
     Line(String),
     Done(&'a Test, Done),
+    /// There is no such machine.
+    Failed(Error),
     /// It is over, and gives back what it took of the host.
     Over(usize),
     /// A signal has ended all.
@@ -66,7 +68,7 @@ pub(super) fn run(
         .map_err(|error| Error::failed(format!("cannot listen to signals: {error}")))?;
     let handle = signals.handle();
     let mut ended_by = None;
-    let mut failure = None;
+    let mut failure: Option<Error> = None;
     thread::scope(|scope| {
         let to_main = send.clone();
         scope.spawn(move || signals.forever().try_for_each(|signal| to_main.send(News::Ended(signal))));
@@ -87,34 +89,32 @@ pub(super) fn run(
                 break;
             }
             let told = match receive.recv() {
-                Ok(News::Line(line)) => tell(Event::Line(&line)),
-                Ok(News::Done(..)) if ended_by.is_some() => Ok(()),
-                Ok(News::Done(test, done)) => tell(Event::Done(test, done)),
+                Ok(News::Line(line)) => tell(Event::Line(&line)).map_err(unprintable),
+                // What has been ended says nothing of a test.
+                Ok(News::Done(..)) if ended_by.is_some() || failure.is_some() => Ok(()),
+                Ok(News::Done(test, done)) => tell(Event::Done(test, done)).map_err(unprintable),
+                Ok(News::Failed(error)) => Err(error),
                 Ok(News::Over(weight)) => {
                     taken -= weight;
-                    Ok(())
+                    continue;
                 }
                 Ok(News::Ended(signal)) => {
                     ended_by = Some(if signal == SIGINT { 130 } else { 143 });
-                    jobs.clear();
-                    hands.end();
                     Ok(())
                 }
                 Err(_) => break,
             };
             if let Err(error) = told {
-                // Nobody reads it any more.
                 failure.get_or_insert(error);
+            }
+            if failure.is_some() || ended_by.is_some() {
                 jobs.clear();
                 hands.end();
             }
         }
         handle.close();
     });
-    match failure {
-        Some(error) => Err(unprintable(error)),
-        None => Ok(ended_by),
-    }
+    failure.map_or(Ok(ended_by), Err)
 }
 
 /// How much of the host there is: machines, or CPUs of it.
@@ -198,6 +198,9 @@ fn work<'a>(
     hands: &Hands,
     send: &Sender<News<'a>>,
 ) {
+    let fail = |error| {
+        let _ = send.send(News::Failed(error));
+    };
     let mut tests = &job.tests[..];
     while !tests.is_empty() && !hands.have_ended() {
         let key = key();
@@ -225,11 +228,12 @@ fn work<'a>(
                 });
             },
         };
+        let mut messages = Vec::new();
         let outcome = Setup::new(options.clone(), host)
             .and_then(|setup| machine::Machine::new(setup, image.clone(), &Watch::default(), host))
             .and_then(|machine| {
                 let first = limit(tests[0]).map(Duration::from_secs);
-                boot_under(&machine, &mut console, first, reins)
+                boot_under(&machine, &mut console, &mut |line| messages.push(line), first, reins)
             });
         console.close();
         let end = match outcome {
@@ -238,10 +242,16 @@ fn work<'a>(
                 let running = tests[console.verdicts.min(tests.len() - 1)];
                 End::Stopped(limit(running).unwrap_or_default())
             }
-            Ok(Outcome::Stopped(error)) => End::Broken(format!("its console broke off: {error}")),
-            Err(error) => End::Broken(error.to_string()),
+            Ok(Outcome::Stopped(error)) => {
+                return fail(Error::failed(format!("cannot take what a console says: {error}")));
+            }
+            Err(error) => return fail(error),
         };
-        let done = console.transcript.end(&end);
+        let mut done = console.transcript.end(&end);
+        if matches!(done.outcome, super::Outcome::Failed(_)) {
+            // They may say why.
+            done.output.extend(messages.iter().map(|line| format!("{line}\n")));
+        }
         tests = &tests[done.index + 1..];
         let _ = send.send(News::Done(job.tests[job.tests.len() - tests.len() - 1], done));
     }
@@ -314,5 +324,57 @@ impl Write for Console<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Which tests share a boot, and what each boot takes of a host with four CPUs.
+    fn shared(arguments: &Arguments, options: &Options) -> Vec<(Vec<String>, usize)> {
+        let test = |name: &str, alone| Test { name: name.into(), alone, ..Test::default() };
+        let tests = [test("a", false), test("b", true), test("c", false), test("d", false), test("e", false)];
+        let machine = |cpus| Machine { cpus, gic: 3, el: 1 };
+        let wanted = [4, 4, 16, 4, 1].map(machine);
+        let tests: Vec<_> =
+            tests.iter().zip(wanted).map(|(test, machine)| (test, Wish::default(), machine)).collect();
+        let jobs = jobs(&tests, arguments, options, arguments.threads.unwrap_or(4));
+        let names = |job: &Job<'_>| job.tests.iter().map(|test| test.name.clone()).collect();
+        jobs.iter().map(|job| (names(job), job.weight)).collect()
+    }
+
+    fn expected(jobs: &[(&str, usize)]) -> Vec<(Vec<String>, usize)> {
+        jobs.iter().map(|(names, weight)| (names.chars().map(String::from).collect(), *weight)).collect()
+    }
+
+    #[test]
+    fn each_in_a_boot_of_its_own() {
+        let weights = |arguments: Arguments, options: Options| {
+            let jobs = shared(&arguments, &options);
+            assert!(jobs.len() == 5 && jobs.iter().all(|(names, _)| names.len() == 1));
+            jobs.into_iter().map(|(_, weight)| weight).collect::<Vec<_>>()
+        };
+        let none = Options::default;
+        // More than the host has is all of it.
+        assert_eq!(weights(Arguments::default(), none()), [4, 4, 4, 4, 1]);
+        assert_eq!(weights(Arguments { threads: Some(3), ..Arguments::default() }, none()), [1; 5]);
+        assert_eq!(weights(Arguments::default(), Options { icount: true, ..none() }), [1; 5]);
+        assert_eq!(weights(Arguments::default(), Options { host_cpus: Some(2), ..none() }), [2, 2, 2, 2, 1]);
+    }
+
+    #[test]
+    fn those_that_want_the_same_machine_share_a_boot() {
+        let one_boot = Arguments { one_boot: true, ..Arguments::default() };
+        assert_eq!(
+            shared(&one_boot, &Options::default()),
+            expected(&[("ad", 4), ("b", 4), ("c", 4), ("e", 1)])
+        );
+    }
+
+    #[test]
+    fn a_word_of_its_own_for_each_boot() {
+        let (one, other) = (key(), key());
+        assert!(one != other && one.len() == 32 && one.bytes().all(|byte| byte.is_ascii_hexdigit()));
     }
 }

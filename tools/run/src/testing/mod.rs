@@ -2,7 +2,7 @@
 //!
 //! An image that was built with `reveille::tests!` says in its file which tests it has ([`section`]). The words of the command line are those of
 //! `libtest`, and options of the machine ([`arguments`]). What becomes of each test is a [`plan`]; those that run are booted, each for itself or several
-//! together ([`boots`]); the console of a boot says how they ended ([`transcript`]); and [`report`] prints that as `libtest` does.
+//! together (`boots`); the console of a boot says how they ended ([`transcript`]); and [`report`] prints that as `libtest` does.
 
 use crate::elf::Image;
 use crate::error::{Error, Result};

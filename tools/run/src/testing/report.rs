@@ -15,6 +15,8 @@ pub struct Report<W> {
     format: Format,
     colour: bool,
     show_output: bool,
+    /// Consoles have been printed already.
+    nocapture: bool,
     total: usize,
     count: usize,
     passed: Vec<(String, String)>,
@@ -35,6 +37,7 @@ impl<W: Write> Report<W> {
             format: arguments.format,
             colour,
             show_output: arguments.show_output,
+            nocapture: arguments.nocapture,
             total: 0,
             count: 0,
             passed: Vec::new(),
@@ -82,6 +85,7 @@ impl<W: Write> Report<W> {
             }
         }
         self.out.flush()?;
+        let output = if self.nocapture { String::new() } else { output };
         match outcome {
             Outcome::Passed => self.passed.push((test.name.clone(), output)),
             Outcome::Failed(why) => {
@@ -178,6 +182,12 @@ mod tests {
         let shown = printed(&Arguments { show_output: true, ..Arguments::default() });
         let successes = "\nsuccesses:\n\n---- a stdout ----\nreport\n\n\nsuccesses:\n    a\n";
         assert_eq!(shown, format!("{lines}{successes}{END}"));
+    }
+
+    #[test]
+    fn what_was_printed_already() {
+        let printed = printed(&Arguments { nocapture: true, ..Arguments::default() });
+        assert!(!printed.contains("hello") && printed.contains("note: why"), "{printed}");
     }
 
     #[test]

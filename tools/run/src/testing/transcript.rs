@@ -37,8 +37,6 @@ pub enum End {
     Exit(i32),
     /// It was stopped after so many seconds.
     Stopped(u64),
-    /// There was none, or it broke off: why.
-    Broken(String),
 }
 
 /// Reads the console of one boot.
@@ -153,7 +151,6 @@ fn said(end: &End) -> String {
     match end {
         End::Exit(code) => format!("the machine ended with the exit code {code}"),
         End::Stopped(seconds) => format!("the machine was stopped after {seconds} s"),
-        End::Broken(why) => why.clone(),
     }
 }
 
@@ -184,7 +181,6 @@ fn broken_off(test: &Test, output: &str, end: &End) -> Outcome {
         (End::Exit(code), _) => {
             failed(format!("the machine ended with the exit code {code} before it returned"))
         }
-        (End::Broken(why), _) => failed(why.clone()),
     }
 }
 
@@ -301,7 +297,6 @@ mod tests {
         for (end, said) in [
             (End::Exit(101), "it returned, and then the machine ended with the exit code 101"),
             (End::Stopped(9), "it returned, and then the machine was stopped after 9 s"),
-            (End::Broken("QEMU was killed".into()), "it returned, and then QEMU was killed"),
         ] {
             assert_eq!(why(single(test("a"), console, end)), said);
         }
