@@ -229,9 +229,12 @@ def check(root, cases_file):
 def expected(line):
     """A line of a page as a regular expression for what comes: numbers are others, and where two dots are, anything is."""
     parts = []
-    for part in re.split(r"(\.\.|0x[0-9a-f]+(?:\+[0-9a-f]+)?|\d+)", line.strip()):
+    for part in re.split(r"(\.\.|0x[0-9a-f]+(?:\+[0-9a-f]+)?|\d+\.\d+s|\d+)", line.strip()):
         if part == "..":
             parts.append(".*")
+        elif part.endswith("s") and part[0].isdigit():
+            # As cargo says how long it took.
+            parts.append(r"(?:\d+m )?\d+(?:\.\d+)?s")
         elif part.startswith("0x"):
             parts.append(r"0x[0-9a-f]+(?:\+[0-9a-f]+)?")
         elif part.isdigit():
