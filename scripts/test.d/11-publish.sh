@@ -110,13 +110,15 @@ publish_features() {
 check publish/features --full --double --limit 3600 publish_features
 
 # Licences, sources and versions of all that an image is made of; and a licence that may not be is found. Advisories, where their database is
-# on this machine: nothing is fetched here.
+# on this machine: nothing but the crates is fetched here.
 publish_deny() {
     local rc=0
     need_extra cargo-deny
+    # All that the lock file names, also what nothing that was built here so far is made of.
+    run_cargo fetch --locked
     run_cargo deny --offline check bans licenses sources
     sed '/^exceptions/d' "$ROOT/deny.toml" >"$DIR/deny.toml"
-    run_cargo deny --offline check --config "$DIR/deny.toml" licenses >"$DIR/said" 2>&1 || rc=$?
+    run_cargo deny --offline --config "$DIR/deny.toml" check licenses >"$DIR/said" 2>&1 || rc=$?
     if ((rc == 0)) || ! grep -q 'MPL-2.0' "$DIR/said"; then
         fail 'the MPL-2.0 of fdt would not be noticed'
     fi
