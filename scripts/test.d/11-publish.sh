@@ -123,7 +123,7 @@ publish_deny() {
         fail 'the MPL-2.0 of fdt would not be noticed'
     fi
     if compgen -G "${CARGO_HOME:-$HOME/.cargo}/advisory-db*/*" >/dev/null; then
-        run_cargo deny --offline check --disable-fetch advisories
+        run_cargo deny --offline check advisories
     else
         say 'no database of advisories here (cargo deny fetch): not asked'
     fi
