@@ -79,7 +79,8 @@ for package in json.load(sys.stdin)["packages"]:
 }
 check publish/docs-rs --full --double --limit 1800 publish_docs_rs
 
-# The oldest compiler that Cargo.toml promises, by its own lints: whatever is newer than that.
+# The oldest compiler that Cargo.toml promises, by its own lints: whatever is newer than that. In each run of the ci tier clippy looks at what of the
+# standard library is newer (`incompatible_msrv`); this, a minute of the processors and another toolchain, is for the rest.
 publish_msrv() {
     local version target options
     version=$(rust_wanted)
