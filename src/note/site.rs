@@ -144,6 +144,8 @@ pub trait Traced {
 macro_rules! traced {
     ($($type:ty)*) => {
         $(impl Traced for $type {
+            // One form for all of them.
+            #[allow(clippy::cast_lossless)]
             #[inline(always)]
             fn bits(self) -> u64 {
                 self as u64
