@@ -144,8 +144,7 @@ pub trait Traced {
 macro_rules! traced {
     ($($type:ty)*) => {
         $(impl Traced for $type {
-            // One form for all of them.
-            #[allow(clippy::cast_lossless)]
+            #[allow(clippy::cast_lossless, reason = "one form for all types")]
             #[inline(always)]
             fn bits(self) -> u64 {
                 self as u64
