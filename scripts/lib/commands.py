@@ -4,12 +4,12 @@
     commands.py check ROOT CASES        each is what its script takes, and has a row in scripts/test.d/commands
     commands.py run ROOT PAGE DIRECTORY runs those of a page that its rows have run, as they are written, in a copy of the checkout's top
 
-A command is a line of a block of code that is indented by four blanks, or one behind `$ ` in a block marked `console`, where output follows it. Output is
-compared, but for numbers, for lines that begin with two dots, and for what is behind them in others. What stands in other pieces of code and begins with
-the name of a script has to be what that script takes as well, and needs no row.
+A command is a line of a block of code that is indented by four blanks, or one behind `$ ` in a block marked `console`, where output
+follows it. Each line of output has to come, in this order; numbers may be others, and two dots stand for whatever comes there. What stands
+in the middle of a line and begins with the name of a script has to be what that script takes as well, and needs no row.
 
-CASES is a file with the names of all cases. That a script takes an option is looked up in its --help, and what comes behind ` -- ` is not its own. Exit code:
-1, and a line for each thing, if something is wrong.
+CASES is a file with the names of all cases. That a script takes an option is looked up in its --help; what comes behind ` -- ` is not its
+own. Exit code: 1, and a line for each thing, if something is wrong.
 """
 
 import fnmatch
@@ -25,7 +25,7 @@ import pages
 TABLE = "scripts/test.d/commands"
 INDENTED = re.compile(r"(?:^|(?<=\n\n))((?:    [^\n]*\n)+)", re.M)
 CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.M | re.S)
-# Of a shell and of every Debian; and what comes with cargo.
+# Of a shell and of every Debian; and what cargo has by itself.
 TOOLS = {"cd", "cp", "git", "head", "mkdir", "tail", "tee"}
 CARGO = {"build", "check", "clippy", "doc", "install", "package", "publish", "run", "test"}
 LIMIT = 1500
@@ -103,12 +103,16 @@ class Checker:
     def __init__(self, root, cases):
         self.root = root
         self.cases = cases
-        self.examples, self.models, *_ = pages.names(root)
+        _, self.models, *_ = pages.names(root)
         self.boards = set()
         for path in root.glob("platform/*/board.sh"):
             self.boards |= set(re.search(r"^board_names=\((.*)\)", path.read_text(), re.M)[1].split())
         aliases = (root / ".cargo/config.toml").read_text()
         self.cargo = CARGO | set(re.findall(r"^(\w+) = ", aliases.partition("[alias]")[2], re.M))
+        # Programs for the host, which `cargo install --path tools/NAME` installs.
+        self.tools = set(TOOLS)
+        for path in root.glob("tools/*/Cargo.toml"):
+            self.tools |= set(re.findall(r'^\[(?:package|\[bin\])\]\nname = "([\w-]+)"', path.read_text(), re.M))
 
     def faults(self, text):
         """What is wrong with a line."""
@@ -133,7 +137,7 @@ class Checker:
                 help_text = Script(self.root, "scripts/setup").help
                 if not re.search(rf"\b{re.escape(os.path.basename(name))}\b", help_text):
                     yield f"scripts/setup --extra does not make {name}"
-            elif name not in TOOLS:
+            elif name not in self.tools:
                 yield f"there is no command {name} (scripts/lib/commands.py knows what else there is)"
 
     def script_faults(self, name, arguments):
@@ -146,19 +150,20 @@ class Checker:
         values = dict(zip(arguments, arguments[1:]))
         for word in arguments:
             option, _, value = word.partition("=")
-            # One that may follow: `--lines | --locks` in a table.
             if re.match(r"--?[a-zA-Z]", option):
                 if not script.takes(option):
                     yield f"{name} does not take {option}"
                 if option == "--board" and (value or values.get(word, "NAME")) not in self.boards | {"NAME"}:
                     yield f"there is no board {value or values[word]}"
+        # What is in capitals stands for something.
+        patterns = [word for word in arguments if not word.startswith("-") and not re.fullmatch(r"[A-Z.]+", word)]
         if name == "scripts/test":
-            for pattern in arguments:
-                if not pattern.startswith("-") and not re.fullmatch(r"[A-Z.]+", pattern) and not any(matches(case, pattern) for case in self.cases):
+            for pattern in patterns:
+                if not any(matches(case, pattern) for case in self.cases):
                     yield f"scripts/test: no case matches {pattern}"
         if name == "scripts/model" and not {"--mutants", "--table"} & set(arguments):
-            for pattern in arguments:
-                if not pattern.startswith("-") and not any(pattern in model.replace("::", "/") for model in self.models):
+            for pattern in patterns:
+                if not any(pattern in model for model in self.models):
                     yield f"scripts/model: no model matches {pattern}"
 
 
@@ -229,9 +234,12 @@ def check(root, cases_file):
 def expected(line):
     """A line of a page as a regular expression for what comes: numbers are others, and where two dots are, anything is."""
     parts = []
-    for part in re.split(r"(\.\.|0x[0-9a-f]+(?:\+[0-9a-f]+)?|\d+)", line.strip()):
+    for part in re.split(r"(\.\.|0x[0-9a-f]+(?:\+[0-9a-f]+)?|\d+\.\d+s|\d+)", line.strip()):
         if part == "..":
             parts.append(".*")
+        elif part.endswith("s") and part[0].isdigit():
+            # As cargo says how long it took.
+            parts.append(r"(?:\d+m )?\d+(?:\.\d+)?s")
         elif part.startswith("0x"):
             parts.append(r"0x[0-9a-f]+(?:\+[0-9a-f]+)?")
         elif part.isdigit():

@@ -22,7 +22,7 @@ memory_per_cpu() {
         ((each > 4096)) || fail "$each bytes cannot hold a stack"
         ((each <= MOST_PER_CPU)) || over+=" $cpus:$each"
     done
-    # The last machine is the one that the README speaks of, if it is that large.
+    # The last machine is the one that the page speaks of, if it is that large.
     ((cpus != 256)) || grep -q "^A CPU takes $(((each + 1023) / 1024)) KiB of RAM, " "$ROOT/docs/performance.md" \
         || fail "docs/performance.md does not say that a CPU takes $(((each + 1023) / 1024)) KiB of RAM"
     [[ -z $over ]] || fail "more than $MOST_PER_CPU bytes for each CPU (CPUs:bytes):$over"

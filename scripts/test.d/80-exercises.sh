@@ -16,6 +16,7 @@ expect_names() {
 pages() {
     local script=$ROOT/scripts/lib/pages.py copy=$DIR/copy rc=0
     python3 "$script" "$ROOT"
+    (($(wc -l <"$ROOT/README.md") <= 200)) || fail 'README.md is for who comes first: what makes it longer than 200 lines belongs on a page of docs/'
     rm -rf -- "$copy"
     mkdir -p -- "$copy"
     # What the pages lead to may be left out: then each link is one that is wrong.

@@ -14,8 +14,14 @@ commands_of_pages() {
         '' '```console' '$ scripts/test --full no-such-case' 'output' '```' '' '```text' '    scripts/no-command' '```' '' \
         '    scripts/run "$(scripts/build --shape roll_call)" 2>&1 | sponge log' >"$copy/docs/page.md"
     sed -i '/^consoles.md | run /d' "$copy/scripts/test.d/commands"
-    printf 'page.md | run | | scripts/run --nowhere\npage.md | case | no/case | scripts/nothing\npage.md | options | | scripts/run --colour\n* | case | mutants | cargo ..\n* | case | mutants | scripts/test --full ..\n* | case | mutants | scripts/run "$(scripts/build ..\n' \
-        >>"$copy/scripts/test.d/commands"
+    cat >>"$copy/scripts/test.d/commands" <<'TEXT'
+page.md | run | | scripts/run --nowhere
+page.md | case | no/case | scripts/nothing
+page.md | options | | scripts/run --colour
+* | case | mutants | cargo ..
+* | case | mutants | scripts/test --full ..
+* | case | mutants | scripts/run "$(scripts/build ..
+TEXT
     python3 "$script" check "$copy" "$DIR/cases" >"$DIR/said" || rc=$?
     cat -- "$DIR/said"
     [[ $rc == 1 ]] || fail "exit code $rc for pages that are wrong"

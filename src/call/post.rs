@@ -190,12 +190,12 @@ pub fn post_each<F: Fn(CpuId) + Copy + Send + 'static>(set: &CpuSet, f: F) -> Po
     posted
 }
 
-/// Puts `f` into a node and the node into a queue, that of `_cpu`. Interrupts are masked until the SGI is sent.
+/// Puts `f` into a node and the node into a queue, that of `cpu`. Interrupts are masked until the SGI is sent.
 #[inline(always)]
 pub(super) fn push<F: FnOnce() + Send>(
     own: &Part,
     line: &QueueLine,
-    _cpu: CpuId,
+    cpu: CpuId,
     f: F,
 ) -> Result<Pushed, PostError<F>> {
     let Some(slot) = own.pool.acquire() else {
@@ -207,7 +207,7 @@ pub(super) fn push<F: FnOnce() + Send>(
     let cell = &block.nodes[node as usize];
     // SAFETY: acquired, so ours alone, and empty: the receiver emptied it before it released the node.
     unsafe { cell.put(f) };
-    note!(POST, crate::note::message(cell, _cpu));
+    note!(POST, crate::note::message(cell, cpu));
     match line.queue.post(block.links, node) {
         Ok(pushed) => {
             own.sent.add(1);

@@ -144,6 +144,7 @@ pub trait Traced {
 macro_rules! traced {
     ($($type:ty)*) => {
         $(impl Traced for $type {
+            #[allow(clippy::cast_lossless, reason = "one form for all types")]
             #[inline(always)]
             fn bits(self) -> u64 {
                 self as u64
