@@ -47,6 +47,14 @@ run_cargo() {
     in_root "${command[@]}"
 }
 
+# The path has the tool that boots, as if it had been installed.
+user_tools() {
+    have_runner
+    mkdir -p -- "$DIR/bin"
+    ln -sfn -- "$RUNNER" "$DIR/bin/reveille-run"
+    PATH=$DIR/bin:$PATH
+}
+
 # does_not_compile BINARY [WORD..]: rustc, with these words for it, refuses this binary of tests/target, and says where. What it says
 # is left in $DIR/rustc.
 does_not_compile() {

@@ -166,7 +166,7 @@ own_program() {
     ln -s -- "$ROOT" "$OWN/reveille"
     for file in Cargo.toml build.rs .cargo/config.toml rust-toolchain.toml src/main.rs; do
         page_file "$1" "$file" >"$OWN/hello/$file"
-        [[ -s $OWN/hello/$file ]] || page_file 'A program of your own' "$file" >"$OWN/hello/$file"
+        [[ -s $OWN/hello/$file ]] || page_file 'The files' "$file" >"$OWN/hello/$file"
         [[ -s $OWN/hello/$file ]] || fail "docs/your-own-program.md has no $file"
     done
     # The versions that everything else here is tested with.
@@ -176,8 +176,10 @@ own_program() {
 # The program, and what its last line says, with flags from outside: readme_program SECTION LINE RUSTFLAGS OPTION.. of cargo run.
 readme_program() {
     local line=$2 flags=$3 rc=0
-    # A place for each program: all have one name.
-    export CARGO_TARGET_DIR=$STATE/readme-target-${1// /-}
+    # What both are made of is compiled once, for programs of scripts/new as well.
+    export CARGO_TARGET_DIR=$STATE/new-target/${1// /-}
+    [[ $1 != 'The files' ]] || CARGO_TARGET_DIR=$STATE/new-target/program
+    user_tools
     own_program "$1"
     shift 3
     [[ -z $flags ]] || export RUSTFLAGS=$flags
@@ -190,7 +192,7 @@ readme_program() {
 # Each step that a program may lack in turn, in the place of one that has just been built.
 # shellcheck disable=SC2016 # backticks of what is said
 readme_forgotten() {
-    readme_program 'A program of your own' 'the ids of the CPUs online add up to 6' '-Cdebuginfo=1' --release
+    readme_program 'The files' 'the ids of the CPUs online add up to 6' '-Cdebuginfo=1'
     local step
     step='error: entry!: the build script of this package has to call `reveille_build::image()`: have `reveille-build` in the .build-dependencies.'
     lacks "$step" 'rm build.rs'
@@ -205,7 +207,7 @@ readme_forgotten() {
 # The same, for what has Cargo begin with everything anew.
 # shellcheck disable=SC2016 # backticks of what is said
 readme_forgotten_flags() {
-    readme_program 'A program of your own' 'the ids of the CPUs online add up to 6' '' --release
+    readme_program 'The files' 'the ids of the CPUs online add up to 6' ''
     lacks 'images of Reveille are built for aarch64-unknown-none-softfloat or aarch64-unknown-none, and not for ' 'sed -i "/^target = /d" .cargo/config.toml'
     lacks 'the rustflags of this build have `-Clink-arg=-Treveille.ld`' \
         'printf "rustflags = [\"-Clink-arg=-Treveille.ld\"]\n" >>.cargo/config.toml'
@@ -216,7 +218,7 @@ lacks() {
     local copy=$OWN/copy rc=0
     rm -rf -- "$copy"
     cp -r -- "$OWN/hello" "$copy"
-    (cd "$OWN/hello" && eval "$2" && cargo build --release) >"$DIR/said" 2>&1 <&- || rc=$?
+    (cd "$OWN/hello" && eval "$2" && cargo build) >"$DIR/said" 2>&1 <&- || rc=$?
     say "after $2:"
     cat -- "$DIR/said"
     rm -rf -- "$OWN/hello"
@@ -225,10 +227,10 @@ lacks() {
     grep -q -- "$1" "$DIR/said" || fail "after $2: not a word of: $1"
 }
 
-check scripts/readme-program --early --limit 900 readme_forgotten
+check scripts/readme-program --cargo --limit 900 readme_forgotten
 check scripts/readme-program/forgotten-flags --full --limit 1800 readme_forgotten_flags
 check scripts/readme-program/async --full --limit 900 readme_program 'The same with async' 'hello from cpu 3' '' --release
-check scripts/readme-program/dev --full --limit 900 readme_program 'A program of your own' 'the ids of the CPUs online add up to 6' ''
+check scripts/readme-program/release --full --limit 900 readme_program 'The files' 'the ids of the CPUs online add up to 6' '' --release
 check scripts/readme-program/async/dev --full --limit 900 readme_program 'The same with async' 'hello from cpu 3' ''
 
 # The debugger finds the code where the image was loaded: it stops in a function of the runtime.

@@ -15,14 +15,6 @@ new_program() {
     export CARGO_TARGET_DIR=$STATE/new-target/$kind
 }
 
-# The path has the tool that boots, as if it had been installed.
-user_tools() {
-    have_runner
-    mkdir -p -- "$DIR/bin"
-    ln -sfn -- "$RUNNER" "$DIR/bin/reveille-run"
-    PATH=$DIR/bin:$PATH
-}
-
 # An empty folder with a blank in its name, outside of this workspace: sets NEW.
 new_folder() {
     NEW=$(mktemp -d)
@@ -194,8 +186,8 @@ TEXT
     grep '^took' "$DIR/console"
 }
 
-check new/refusals new_refusals
-check new/program --limit 900 new_runs program 'the ids of the CPUs online add up to 6' 1
+check new/refusals --early new_refusals
+check new/program --cargo --limit 900 new_runs program 'the ids of the CPUs online add up to 6' 1
 check new/kernel --full --limit 900 new_runs kernel 'roll call: 4 possible, 4 online, 0 revoked, 0 refused, 0 failed, 0 wedged, 0 other' 2
 check new/hypervisor --full --limit 900 new_runs hypervisor '4 of 4 vCPUs have done what they were to do' 2
 check new/async --full --limit 900 new_runs async 'hello from cpu 3' 1
