@@ -177,9 +177,9 @@ own_program() {
 readme_program() {
     local line=$2 flags=$3 rc=0
     # What both are made of is compiled once, for programs of scripts/new as well.
+    user_tools
     export CARGO_TARGET_DIR=$STATE/new-target/${1// /-}
     [[ $1 != 'The files' ]] || CARGO_TARGET_DIR=$STATE/new-target/program
-    user_tools
     own_program "$1"
     shift 3
     [[ -z $flags ]] || export RUSTFLAGS=$flags
