@@ -154,13 +154,13 @@ cargo_locked() {
 
 # The path of a tool of the workspace that runs here, built if that was not done before: host_tool NAME
 host_tool() {
-    local host command features=()
+    local host command options=()
     host=$(host_triple)
     [[ -n $host ]] || die "rustc does not run: run scripts/setup"
     # Most have such a feature, so that a build of the workspace for the bare machine passes them by.
-    [[ -z $(manifest_features "$ROOT/tools/$1/Cargo.toml") ]] || features=(--features host)
+    [[ -z $(manifest_features "$ROOT/tools/$1/Cargo.toml") ]] || options=(--features host)
     # shellcheck disable=SC2207 # one word or none
-    command=(cargo build --quiet --profile model --target "$host" --package "reveille-$1" "${features[@]}" $(cargo_locked))
+    command=(cargo build --quiet --profile model --target "$host" --package "reveille-$1" "${options[@]}" $(cargo_locked))
     in_root "${command[@]}" >&2 </dev/null || {
         say "$PROGRAM: the build failed: $(quoted "${command[@]}")"
         exit "$EXIT_BUILD"
@@ -177,7 +177,6 @@ tool_program() {
 
 # The flat image beside an ELF, made if it is not as old as that; its path is printed.
 flat_image() {
-    local RUNNER
     have_runner
     runner flat "$1"
 }

@@ -2,6 +2,11 @@
 # shellcheck disable=SC2034 # part of this is read by the scripts
 # The tool that boots images, `reveille-run` (tools/run): built if need be, and called. Reads common.sh, tools.sh and build.sh first.
 
+# What `read_options` reads.
+opt_board='' opt_cpus='' opt_gic='' opt_el='' opt_cpu='' opt_memory='' opt_append='' opt_at='' opt_dtb='' opt_timeout='' opt_host_cpus=''
+opt_firmware='' opt_acpi='' opt_console='' opt_gdb='' opt_print='' opt_icount='' opt_interactive='' opt_tree='' opt_qemu=()
+MACHINE_WORDS=() RUN_WORDS=() image_linked='' image_loaded=''
+
 # What it is told by everything here: where files are kept.
 export REVEILLE_CACHE=$TARGET_DIR
 

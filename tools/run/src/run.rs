@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::files::Scratch;
 use crate::gdb;
 use crate::host::Host;
+use crate::interrupt::Removing;
 use crate::machine::{Machine, Setup, Watch, free_port};
 use crate::output::Filter;
 use nix::sys::signal::{Signal, kill};
@@ -50,6 +51,7 @@ pub fn run(setup: Setup, image: Image, host: &Host) -> Result<u8> {
         return Ok(0);
     }
     let scratch = Scratch::new()?;
+    let removing = Removing::new(scratch.path())?;
     let log = scratch.path().join("console");
     let watch =
         Watch { scratch: Some(scratch.path().to_owned()), log: Some(log.clone()), gdb_port, interactive };
@@ -68,6 +70,7 @@ pub fn run(setup: Setup, image: Image, host: &Host) -> Result<u8> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGCHLD])
         .map_err(|error| Error::failed(format!("cannot listen to signals: {error}")))?;
     let handle = signals.handle();
+    drop(removing);
     let listener = thread::spawn(move || signals.forever().try_for_each(|signal| tell.send(signal)));
     let terminal = Terminal::keep();
     let mut command = command(&machine);
