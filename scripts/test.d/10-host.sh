@@ -40,11 +40,13 @@ clippy_host() {
 }
 check clippy/host clippy_host
 
-# With what is private, so that links there lead somewhere.
+# With what is private, so that links there lead somewhere; and so not among the pages that `cargo docs` makes of what is public.
 docs() {
+    local apart=(--config "build.build-dir='$TARGET_DIR'" --target-dir "$STATE/docs" --no-deps --document-private-items)
+    export RUSTDOCFLAGS='-D warnings'
     # Of that crate there is nothing on the target to link to.
-    RUSTDOCFLAGS='-D warnings' run_cargo doc --no-deps --workspace --exclude reveille-build --document-private-items
-    RUSTDOCFLAGS='-D warnings' run_cargo doc --no-deps -p reveille-build --document-private-items --target "$(host_triple)"
+    run_cargo doc "${apart[@]}" --workspace --exclude reveille-build
+    run_cargo doc "${apart[@]}" -p reveille-build --target "$(host_triple)"
 }
 check docs docs
 # What users are shown.
