@@ -105,8 +105,9 @@ class Checker:
         self.cases = cases
         _, self.models, *_ = pages.names(root)
         self.boards = set()
-        for path in root.glob("platform/*/board.sh"):
-            self.boards |= set(re.search(r"^board_names=\((.*)\)", path.read_text(), re.M)[1].split())
+        for path in root.glob("tools/run/src/board/*.rs"):
+            for names in re.findall(r"fn names\(&self\) -> [^{]*\{\s*&\[([^\]]*)\]", path.read_text()):
+                self.boards |= set(re.findall(r'"([^"]+)"', names))
         aliases = (root / ".cargo/config.toml").read_text()
         self.cargo = CARGO | set(re.findall(r"^(\w+) = ", aliases.partition("[alias]")[2], re.M))
         # Programs for the host, which `cargo install --path tools/NAME` installs.

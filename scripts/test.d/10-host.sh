@@ -47,11 +47,14 @@ clippy_host() {
 }
 check clippy/host --cargo clippy_host
 
-# With what is private, so that links there lead somewhere. docs KIND: of libraries (--lib) or of programs (--bins).
+# With what is private, so that links there lead somewhere; and so not among the pages that `cargo docs` makes of what is public. docs KIND: of
+# libraries (--lib) or of programs (--bins).
 docs() {
-    RUSTDOCFLAGS='-D warnings' run_cargo doc --no-deps --workspace --exclude reveille-build --exclude reveille-run --document-private-items "$1"
+    local apart=(--config "build.build-dir='$TARGET_DIR'" --target-dir "$STATE/docs" --no-deps --document-private-items)
+    export RUSTDOCFLAGS='-D warnings'
+    run_cargo doc "${apart[@]}" --workspace --exclude reveille-build --exclude reveille-run "$1"
     # Of those crates there is nothing on the target to link to.
-    [[ $1 != --lib ]] || RUSTDOCFLAGS='-D warnings' run_cargo doc --no-deps -p reveille-build -p reveille-run --document-private-items --target "$(host_triple)"
+    [[ $1 != --lib ]] || run_cargo doc "${apart[@]}" -p reveille-build -p reveille-run --target "$(host_triple)"
 }
 check docs --cargo docs --lib
 # Sixty of them, with little to link to.
