@@ -4,7 +4,8 @@
 
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{
-    CurrentEL, HCR_EL2, ID_AA64MMFR0_EL1, ReadWriteable, Readable, SCTLR_EL1, VMPIDR_EL2, VTCR_EL2, VTTBR_EL2, Writeable,
+    CurrentEL, HCR_EL2, ID_AA64MMFR0_EL1, ReadWriteable, Readable, SCTLR_EL1, VMPIDR_EL2, VTCR_EL2,
+    VTTBR_EL2, Writeable,
 };
 use core::arch::asm;
 use reveille::exception::{self, EnterError, Frame, Handlers, Kind, Outcome};
@@ -79,15 +80,24 @@ impl Guest {
         // Accessed, inner shareable, read and write, write-back memory, a block.
         const MEMORY: u64 = 1 << 10 | 0b11 << 8 | 0b11 << 6 | 0b1111 << 2 | 0b01;
         let base = tables.as_ptr() as u64;
-        let mut set = |at: usize, entry: u64| tables[at..at + 8].copy_from_slice(&entry.to_le_bytes());
+        let mut set =
+            |at: usize, entry: u64| tables[at..at + 8].copy_from_slice(&entry.to_le_bytes());
         set((RAM >> 30) as usize * 8, (base + PAGE as u64) | TABLE);
-        set(PAGE + (RAM >> 21) as usize % 512 * 8, ram.as_ptr() as u64 | MEMORY);
+        set(
+            PAGE + (RAM >> 21) as usize % 512 * 8,
+            ram.as_ptr() as u64 | MEMORY,
+        );
 
         // The guest begins with its MMU off, and does not see what is in caches alone.
         dma::clean(ram);
         dma::clean(tables);
         // SAFETY: maintenance of the instruction caches and of what all CPUs know of guests' translations, and that it is over.
-        unsafe { asm!("ic ialluis; tlbi alle1is; dsb sy; isb", options(nostack, preserves_flags)) };
+        unsafe {
+            asm!(
+                "ic ialluis; tlbi alle1is; dsb sy; isb",
+                options(nostack, preserves_flags)
+            )
+        };
         Ok(Self { tables: base })
     }
 
@@ -96,7 +106,12 @@ impl Guest {
         let mut frame = Frame::new();
         frame.elr = RAM;
         frame.spsr = EL1H;
-        Vcpu { frame, number, tables: self.tables, sctlr: SCTLR_OFF }
+        Vcpu {
+            frame,
+            number,
+            tables: self.tables,
+            sctlr: SCTLR_OFF,
+        }
     }
 }
 
@@ -132,7 +147,12 @@ impl Vcpu {
     /// An [`EnterError`] if this is no place from which a guest can run.
     pub fn run(&mut self) -> Result<Exit, EnterError> {
         loop {
-            let Self { frame, number, tables, sctlr } = self;
+            let Self {
+                frame,
+                number,
+                tables,
+                sctlr,
+            } = self;
             // Registers of lower levels alone, with nothing between them and the guest.
             let load = || {
                 VTCR_EL2.set(vtcr());
@@ -148,10 +168,15 @@ impl Vcpu {
             if kind == Kind::LowerIrq {
                 continue;
             }
-            let Frame { esr, far, elr, x, .. } = self.frame;
+            let Frame {
+                esr, far, elr, x, ..
+            } = self.frame;
             // ESR_EL2.EC: HVC in AArch64 (Arm ARM, ESR_EL2).
             return Ok(match esr >> 26 {
-                0x16 => Exit::Call { number: esr as u16, value: x[0] },
+                0x16 => Exit::Call {
+                    number: esr as u16,
+                    value: x[0],
+                },
                 _ => Exit::Other { esr, far, elr },
             });
         }
