@@ -24,9 +24,9 @@ pub(crate) fn elf() -> Vec<u8> {
         (0, 0, 0, 0, 0),
         (PROGBITS, ALLOC, LINKED, 0x1000, 0x80),
         // Empty ones and those without bytes do not count, wherever they are.
-        (PROGBITS, ALLOC, LINKED - 0x1000, 0x1000, 0),
+        (PROGBITS, ALLOC, LINKED - 0x1000, 0x10, 0),
         (PROGBITS, ALLOC, LINKED + 0x1004, 0x2004, 0x10),
-        (NOBITS, ALLOC, LINKED + 0x2000, 0x2014, 0x1000),
+        (NOBITS, ALLOC, LINKED + 0x2000, 0x2108, 0x1000),
         // Not loaded at all.
         (PROGBITS, 0, 0, 0x2100, 0x10),
         (PROGBITS, ALLOC, LINKED + 0x1100, 0x2100, 0x8),
