@@ -301,7 +301,9 @@ const OPERATIONS: &[Operation] = &[
         let down = hotplug::cpu_down(own, Duration::from_micros(100));
         match down {
             Err(
-                HotplugError::Held(Hold::Context | Hold::Main | Hold::NotIdle) | HotplugError::TimedOut(_),
+                HotplugError::Held(Hold::Context | Hold::Main | Hold::NotIdle)
+                | HotplugError::TimedOut(_)
+                | HotplugError::Busy,
             ) => true,
             Ok(()) => {
                 DOWN.fetch_add(1, Ordering::Relaxed);

@@ -379,8 +379,12 @@ fn up(cpu: CpuId) {
 fn stays(cpu: CpuId, mut time: Duration, wanted: HotplugError) -> HotplugError {
     loop {
         let Err(error) = hotplug::cpu_down(cpu, time) else { panic!("cpu {cpu} leaves, but for {wanted:?}") };
-        let slow =
-            matches!(error, HotplugError::Held(Hold::NotIdle | Hold::Callback) | HotplugError::TimedOut(_));
+        let slow = matches!(
+            error,
+            HotplugError::Held(Hold::NotIdle | Hold::Callback)
+                | HotplugError::TimedOut(_)
+                | HotplugError::Busy
+        );
         if error == wanted || !slow || !longer(&mut time) {
             return error;
         }
