@@ -228,10 +228,10 @@ lacks() {
 }
 
 check scripts/readme-program --cargo --limit 900 readme_forgotten
-check scripts/readme-program/forgotten-flags --full --limit 1800 readme_forgotten_flags
-check scripts/readme-program/async --full --limit 900 readme_program 'The same with async' 'hello from cpu 3' '' --release
-check scripts/readme-program/release --full --limit 900 readme_program 'The files' 'the ids of the CPUs online add up to 6' '' --release
-check scripts/readme-program/async/dev --full --limit 900 readme_program 'The same with async' 'hello from cpu 3' ''
+check scripts/readme-program/forgotten-flags --full --cargo --limit 1800 readme_forgotten_flags
+check scripts/readme-program/async --full --cargo --limit 900 readme_program 'The same with async' 'hello from cpu 3' '' --release
+check scripts/readme-program/release --full --cargo --limit 900 readme_program 'The files' 'the ids of the CPUs online add up to 6' '' --release
+check scripts/readme-program/async/dev --full --cargo --limit 900 readme_program 'The same with async' 'hello from cpu 3' ''
 
 # The debugger finds the code where the image was loaded: it stops in a function of the runtime.
 debugger() {

@@ -13,7 +13,7 @@ raspi4_files() {
     # The word that says to the board's firmware that the stub wants to be told about tree and kernel.
     [[ $(od -An -t x4 -j $((0xf0)) -N 4 -- "$bl31" | tr -d ' ') == 5afe570b ]] || fail 'no magic number in bl31.bin'
 }
-check raspi4/files --limit 1500 raspi4_files
+check raspi4/files --early --limit 1500 raspi4_files
 
 # A spin-table CPU, or one on its way to the pen, that is late because something froze it.
 check raspi4/frozen/el2 --limit 900 frozen 4 '' --board raspi4b

@@ -170,6 +170,7 @@ check harness/by-hand --full --limit 900 harness_by_hand
 # What is no test is said in one sentence each, where it stands; `//~` in the file says which.
 harness_refusals() {
     local wrong file=$ROOT/tests/harness/tests/wrong.rs number text
+    : >"$DIR/rustc"
     for wrong in attributes types setup; do
         ! run_cargo rustc -p reveille-harness --test wrong --profile dev --target "$DEFAULT_TARGET" --message-format short -- --cfg "wrong=\"$wrong\"" \
             >>"$DIR/rustc" 2>&1 || fail 'it compiles'

@@ -128,7 +128,7 @@ new_refusals() {
     for word in Hello 1st 'a b' -- a.b é; do
         refused "is no name for a package|name the directory|unknown option" "$new" "$word"
     done
-    for word in test match core reveille proc-macro; do
+    for word in test match core reveille proc-macro embassy_time; do
         refused "'$word' is taken" "$new" "$word"
     done
     refused 'is too long' "$new" "$(printf 'a%.0s' {1..65})"
@@ -136,6 +136,7 @@ new_refusals() {
     mkdir there
     : >file
     failed 'there is there already' "$new" there
+    failed 'would lie in this clone' "$new" "$ROOT/scripts/hello"
     failed 'file is there already' "$new" file
     [[ $(find . -mindepth 1 | sort | paste -sd ' ') == './file ./there' ]] || fail "left behind: $(find .)"
     # The toolchain is this repository's.
@@ -188,22 +189,22 @@ TEXT
 
 check new/refusals --early new_refusals
 check new/program --cargo --limit 900 new_runs program 'the ids of the CPUs online add up to 6' 1
-check new/kernel --full --limit 900 new_runs kernel 'roll call: 4 possible, 4 online, 0 revoked, 0 refused, 0 failed, 0 wedged, 0 other' 2
-check new/hypervisor --full --limit 900 new_runs hypervisor '4 of 4 vCPUs have done what they were to do' 2
-check new/async --full --limit 900 new_runs async 'hello from cpu 3' 1
+check new/kernel --full --cargo --limit 900 new_runs kernel 'roll call: 4 possible, 4 online, 0 revoked, 0 refused, 0 failed, 0 wedged, 0 other' 2
+check new/hypervisor --full --cargo --limit 900 new_runs hypervisor '4 of 4 vCPUs have done what they were to do' 4
+check new/async --full --cargo --limit 900 new_runs async 'hello from cpu 3' 1
 new_cases() {
     local kind
     for kind in program kernel hypervisor async; do
-        check "new/$kind/release" --full --limit 900 new_runs "$kind" \
+        check "new/$kind/release" --full --cargo --limit 900 new_runs "$kind" \
             'roll call: 4 possible, 4 online, 0 revoked, 0 refused, 0 failed, 0 wedged, 0 other' \
-            "$([[ $kind == kernel || $kind == hypervisor ]] && echo 2 || echo 1)" --release
-        check "new/$kind/lints" --full --limit 900 new_lints "$kind"
+            "$(case $kind in kernel) echo 2 ;; hypervisor) echo 4 ;; *) echo 1 ;; esac)" --release
+        check "new/$kind/lints" --full --cargo --limit 900 new_lints "$kind"
     done
 }
 new_cases
-check new/workspace-member --full --limit 900 new_member
-check new/git --full --limit 900 new_git
-check new/vendored --full --limit 900 new_vendored
-check new/cargo-generate --full --limit 900 new_generated
-check new/card --full --limit 900 new_card
+check new/workspace-member --full --cargo --limit 900 new_member
+check new/git --full --cargo --limit 900 new_git
+check new/vendored --full --cargo --limit 900 new_vendored
+check new/cargo-generate --full --cargo --limit 900 new_generated
+check new/card --full --cargo --limit 900 new_card
 check new/from-nothing --full --limit 3000 new_from_nothing

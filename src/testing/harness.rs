@@ -75,7 +75,7 @@ pub fn main(system: &'static System, setup: Option<fn(&'static System)>) -> Exit
         Some(names) => {
             for name in names.split(',') {
                 match record::all().iter().find(|test| test.name() == name) {
-                    Some(test) => count(tell(test, key, || run(test, system))),
+                    Some(test) => count(tell(test, key, system, None)),
                     None => {
                         println!("bootargs: reveille.test={name}: this image has no such test");
                         count(Verdict::Failed);
@@ -87,7 +87,7 @@ pub fn main(system: &'static System, setup: Option<fn(&'static System)>) -> Exit
             // First those that others would spoil.
             let all = || record::all().iter();
             for test in all().filter(|test| alone(test)).chain(all().filter(|test| !alone(test))) {
-                count(tell(test, key, || unasked(test).map_or_else(|| run(test, system), Verdict::Ignored)));
+                count(tell(test, key, system, unasked(test)));
             }
         }
     }
@@ -108,27 +108,37 @@ impl fmt::Display for Key {
     }
 }
 
-/// Says that a test begins, and how it ended.
-fn tell(test: &Test, key: Key, run: impl FnOnce() -> Verdict) -> Verdict {
+/// Runs a test, unless there is a reason not to; says that it begins, and how it ended. What has to come before it comes before it begins: a machine
+/// that ends there has not run it.
+fn tell(test: &Test, key: Key, system: &'static System, unasked: Option<Why>) -> Verdict {
+    let ready = match unasked {
+        Some(why) => Err(Verdict::Ignored(why)),
+        None => prepare(test, system),
+    };
     let name = test.name();
     println!("test {name} begins{key}");
-    let verdict = run();
+    let verdict = ready.map_or_else(|verdict| verdict, |()| run(test, system));
     println!("test {name} ... {verdict}{key}");
     verdict
 }
 
-fn run(test: &Test, system: &'static System) -> Verdict {
+/// Looks whether the machine is as the test wants it, and brings its CPUs up.
+fn prepare(test: &Test, system: &'static System) -> Result<(), Verdict> {
     if let Some(why) = unsuited(test, system) {
-        return Verdict::Ignored(why);
+        return Err(Verdict::Ignored(why));
     }
     if !alone(test) && online().len() != possible().len() {
         let roll_call = system.bring_up_all(system.deadline());
         if !roll_call.is_complete() {
             println!("{roll_call}");
-            println!("not every CPU came online, as this test wants it");
-            return Verdict::Failed;
+            println!("not every CPU came online, as the test {} wants it", test.name());
+            return Err(Verdict::Failed);
         }
     }
+    Ok(())
+}
+
+fn run(test: &Test, system: &'static System) -> Verdict {
     if !test.run(system) {
         return Verdict::Failed;
     }

@@ -21,9 +21,9 @@
 //! reveille::tests!();
 //!
 //! #[reveille::test(cpus = 8)]
-//! fn seven_others_answer() {
+//! fn all_answer() {
 //!     let answers = reveille::cpu::online().iter().filter(|cpu| reveille::call::on(*cpu, || ()).is_ok());
-//!     assert_eq!(answers.count(), 8);
+//!     assert_eq!(answers.count(), reveille::cpu::online().len());
 //! }
 //! ```
 //!

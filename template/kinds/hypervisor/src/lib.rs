@@ -8,6 +8,7 @@ use aarch64_cpu::registers::{
     VTTBR_EL2, Writeable,
 };
 use core::arch::asm;
+use core::sync::atomic::{AtomicU64, Ordering};
 use reveille::exception::{self, EnterError, Frame, Handlers, Kind, Outcome};
 use reveille::memory::{Pages, PagesError, dma};
 
@@ -20,6 +21,9 @@ const PAGE: usize = 4096;
 const EL1H: u64 = 0x3c5;
 /// `SCTLR_EL1` with MMU and caches off (the bits that are 1 there are RES1).
 const SCTLR_OFF: u64 = 0x30d0_0800;
+
+/// The VMID of the next guest: 8 bits wherever there are no more, and 0 is nobody's.
+static VMID: AtomicU64 = AtomicU64::new(1);
 
 /// For `entry!`: whatever a guest does, and every interrupt meanwhile, ends [`Vcpu::run`] or has it look around.
 pub struct Host;
@@ -69,7 +73,7 @@ impl Guest {
     ///
     /// # Panics
     ///
-    /// If `program` is larger than [`BLOCK`].
+    /// If `program` is larger than [`BLOCK`], or there are 255 guests already.
     pub fn new(program: &[u8]) -> Result<Self, PagesError> {
         let ram = zeros(BLOCK)?;
         let tables = zeros(2 * PAGE)?;
@@ -98,7 +102,11 @@ impl Guest {
                 options(nostack, preserves_flags)
             )
         };
-        Ok(Self { tables: base })
+        let vmid = VMID.fetch_add(1, Ordering::Relaxed);
+        assert!(vmid < 256, "255 guests at most");
+        Ok(Self {
+            tables: base | vmid << 48,
+        })
     }
 
     /// A vCPU of this guest, which begins at the start of its RAM.
@@ -131,7 +139,7 @@ pub enum Exit {
     Other { esr: u64, far: u64, elr: u64 },
 }
 
-/// A CPU of a guest. It stays where it runs first, as its registers of EL1 are kept on that CPU, but for `SCTLR_EL1`.
+/// A CPU of a guest: one of a guest on each CPU, where it stays. Its registers of EL1 are kept there, but for `SCTLR_EL1`.
 pub struct Vcpu {
     frame: Frame,
     number: u8,
@@ -156,9 +164,14 @@ impl Vcpu {
             // Registers of lower levels alone, with nothing between them and the guest.
             let load = || {
                 VTCR_EL2.set(vtcr());
-                VTTBR_EL2.set(*tables | 1 << 48);
+                VTTBR_EL2.set(*tables);
                 VMPIDR_EL2.set(1 << 31 | u64::from(*number));
-                HCR_EL2.modify(HCR_EL2::VM::Enable + HCR_EL2::RW::EL1IsAarch64);
+                // SMC as well: firmware that a guest can call starts CPUs at EL2, and turns the machine off.
+                HCR_EL2.modify(
+                    HCR_EL2::VM::Enable
+                        + HCR_EL2::RW::EL1IsAarch64
+                        + HCR_EL2::TSC::EnableTrapEl1SmcToEl2,
+                );
                 SCTLR_EL1.set(*sctlr);
                 barrier::isb(barrier::SY);
             };

@@ -7,7 +7,7 @@ extern crate alloc;
 use alloc::collections::VecDeque;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
-use reveille::call::{Doorbell, Rung};
+use reveille::call::{Doorbell, DoorbellError, Rung};
 use reveille::context::{self, Ended, Ready, Scheduler};
 use reveille::cpu;
 use reveille::memory::{Stack, StackError};
@@ -71,9 +71,12 @@ impl Scheduler for RoundRobin {
     }
 }
 
-/// Before the first thread.
+/// Before the first thread; once more does nothing.
 pub fn start() {
-    WORK.register().expect("a doorbell that is free");
+    match WORK.register() {
+        Ok(()) | Err(DoorbellError::Registered) => {}
+        Err(error) => panic!("{error}"),
+    }
 }
 
 /// A thread that runs `f` from now on, on any CPU.

@@ -56,6 +56,12 @@ fn records(data: &[u8]) -> Result<Vec<Test>> {
         })
         .collect::<Result<Vec<_>>>()?;
     tests.sort_by(|a, b| a.name.cmp(&b.name));
+    if let Some(twice) = tests.windows(2).find(|pair| pair[0].name == pair[1].name).map(|pair| &pair[0]) {
+        return Err(Error::usage(format!(
+            "there are two tests named {}, of which one would never run",
+            twice.name
+        )));
+    }
     Ok(tests)
 }
 
@@ -113,6 +119,12 @@ mod tests {
         );
         assert_eq!(tests[3], Test { name: "z".into(), ..Test::default() });
         assert_eq!(records(b"\0").unwrap(), []);
+    }
+
+    #[test]
+    fn two_of_one_name_are_refused() {
+        let said = records(b"demo::t\0demo::a\0demo::t\x1fup=false\0").unwrap_err().to_string();
+        assert_eq!(said, "there are two tests named t, of which one would never run");
     }
 
     #[test]

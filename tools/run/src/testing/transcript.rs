@@ -46,6 +46,8 @@ pub struct Transcript<'a> {
     /// The test that runs, or is to run.
     current: usize,
     begun: bool,
+    /// A test of this boot has failed, so the harness ends with 1.
+    failed: bool,
     output: String,
     /// The one whose verdict has come, while nothing has come behind it.
     last: Option<Done>,
@@ -65,7 +67,7 @@ pub enum Line {
 impl<'a> Transcript<'a> {
     /// Of a boot in which these tests run, one after the other, under this word.
     pub fn new(tests: &'a [&'a Test], key: &'a str) -> Self {
-        Self { tests, key, current: 0, begun: false, output: String::new(), last: None }
+        Self { tests, key, current: 0, begun: false, failed: false, output: String::new(), last: None }
     }
 
     /// Takes a line, without its end. With it comes the test before, if it is now known that nothing went wrong behind it.
@@ -97,6 +99,7 @@ impl<'a> Transcript<'a> {
                         Outcome::Ignored(why.trim_start_matches(", ").to_owned())
                     }),
                 };
+                self.failed |= matches!(outcome, Outcome::Failed(_));
                 let output = std::mem::take(&mut self.output);
                 self.last = Some(Done { index: self.current, outcome, output });
                 self.current += 1;
@@ -132,8 +135,8 @@ impl<'a> Transcript<'a> {
 
     /// What came behind a verdict counts: a CPU may have failed.
     fn after(self, mut last: Done, end: &End) -> Done {
-        // 1 is what the harness itself ends with if a test of this boot has failed.
-        let good = matches!(end, End::Exit(0 | 1)) && self.is_complete();
+        // What the harness itself ends with.
+        let good = *end == End::Exit(self.failed.into()) && self.is_complete();
         if !good && last.outcome == Outcome::Passed {
             last.outcome = Outcome::Failed(Some(format!("it returned, and then {}", said(end))));
             last.output += &self.output;
@@ -186,7 +189,7 @@ fn broken_off(test: &Test, output: &str, end: &End) -> Outcome {
 
 /// The message of the report of a panic, or the exception in words, if the report is complete.
 fn panic_message(output: &str) -> Option<String> {
-    let mut lines = output.lines().skip_while(|line| !line.starts_with("panic on "));
+    let mut lines = output.lines().skip_while(|line| !is_head(line));
     let first = lines.next()?.split_once(" s: ")?.1;
     let mut message = first.to_owned();
     let mut rest = lines.by_ref().take_while(|line| !line.starts_with("  image 0x")).peekable();
@@ -199,6 +202,14 @@ fn panic_message(output: &str) -> Option<String> {
         message.push_str(line);
     }
     lines.any(|line| line.starts_with("end of the report: ")).then_some(message)
+}
+
+/// Whether a line is the first one of a report: `panic on cpu 0 at 0.533866 s: ..`
+fn is_head(line: &str) -> bool {
+    line.strip_prefix("panic on ")
+        .and_then(|rest| rest.split_once(" s: "))
+        .and_then(|(place, _)| place.rsplit_once(" at "))
+        .is_some_and(|(_, time)| time.parse::<f64>().is_ok())
 }
 
 #[cfg(test)]
@@ -277,6 +288,8 @@ mod tests {
         for text in ["", "assertion failed", "left: 4\n right"] {
             assert_eq!(single(panics(text), &console, End::Exit(101)), Outcome::Passed, "{text}");
         }
+        let announced = console.replace("k3y\n", "k3y\npanic on purpose\n");
+        assert_eq!(single(panics("assertion failed"), &announced, End::Exit(101)), Outcome::Passed);
         // What is not of the message does not count.
         for text in ["tests/one.rs", "parked", "image"] {
             let said = why(single(panics(text), &console, End::Exit(101)));
@@ -295,6 +308,7 @@ mod tests {
     fn what_comes_behind_a_verdict_counts() {
         let console = "test a begins k3y\ntest a ... ok k3y\n";
         for (end, said) in [
+            (End::Exit(1), "it returned, and then the machine ended with the exit code 1"),
             (End::Exit(101), "it returned, and then the machine ended with the exit code 101"),
             (End::Stopped(9), "it returned, and then the machine was stopped after 9 s"),
         ] {
