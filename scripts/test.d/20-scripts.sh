@@ -189,45 +189,17 @@ readme_program() {
     [[ $(tr -d '\r' <"$DIR/console" | tail -n 1) == "$line" ]] || fail 'not what the page says'
 }
 
-# Each step that a program may lack in turn, in the place of one that has just been built.
-# shellcheck disable=SC2016 # backticks of what is said
-readme_forgotten() {
-    readme_program 'The files' 'the ids of the CPUs online add up to 6' '-Cdebuginfo=1'
-    local step
-    step='error: entry!: the build script of this package has to call `reveille_build::image()`: have `reveille-build` in the .build-dependencies.'
-    lacks "$step" 'rm build.rs'
-    lacks "$step" 'echo "fn main() {}" >build.rs'
-    lacks 'unlinked crate `reveille_build`' 'sed -i "/^.build-dependencies/,\$d" Cargo.toml'
-    lacks 'rust-lld: error: this program has no `reveille::entry!(main);`, which says where it begins' 'sed -i "/entry!/d" src/main.rs'
-    lacks 'reveille_build: there is no linker script .*/own.ld' 'echo "fn main() { reveille_build::Image::new().linker_script(\"own.ld\").build() }" >build.rs'
-    lacks 'reveille_build::image() is told by `reveille` how to link, which is not among the \[dependencies\] of this package' \
-        'sed -i "/^reveille = /d" Cargo.toml'
-}
-
-# The same, for what has Cargo begin with everything anew.
+# The program, and what is said where it lacks a step that has Cargo begin with everything anew; `lacks` is in 82-new.sh.
 # shellcheck disable=SC2016 # backticks of what is said
 readme_forgotten_flags() {
     readme_program 'The files' 'the ids of the CPUs online add up to 6' ''
+    cd -- "$OWN/hello" || exit
     lacks 'images of Reveille are built for aarch64-unknown-none-softfloat or aarch64-unknown-none, and not for ' 'sed -i "/^target = /d" .cargo/config.toml'
     lacks 'the rustflags of this build have `-Clink-arg=-Treveille.ld`' \
         'printf "rustflags = [\"-Clink-arg=-Treveille.ld\"]\n" >>.cargo/config.toml'
 }
 
-# lacks PATTERN COMMAND: after the command in its folder the program is not built, and this is said, in one line.
-lacks() {
-    local copy=$OWN/copy rc=0
-    rm -rf -- "$copy"
-    cp -r -- "$OWN/hello" "$copy"
-    (cd "$OWN/hello" && eval "$2" && cargo build) >"$DIR/said" 2>&1 <&- || rc=$?
-    say "after $2:"
-    cat -- "$DIR/said"
-    rm -rf -- "$OWN/hello"
-    mv -- "$copy" "$OWN/hello"
-    ((rc != 0)) || fail "after $2: it is built"
-    grep -q -- "$1" "$DIR/said" || fail "after $2: not a word of: $1"
-}
-
-check scripts/readme-program --cargo --limit 900 readme_forgotten
+check scripts/readme-program --full --cargo --limit 900 readme_program 'The files' 'the ids of the CPUs online add up to 6' '-Cdebuginfo=1'
 check scripts/readme-program/forgotten-flags --full --cargo --limit 1800 readme_forgotten_flags
 check scripts/readme-program/async --full --cargo --limit 900 readme_program 'The same with async' 'hello from cpu 3' '' --release
 check scripts/readme-program/release --full --cargo --limit 900 readme_program 'The files' 'the ids of the CPUs online add up to 6' '' --release

@@ -50,6 +50,38 @@ cargo_test_result() {
     cargo test "$@" | sed 's/; finished in .*//'
 }
 
+# The same with flags from outside, and each step that a program may lack in turn, in the place of one that has just been built.
+# shellcheck disable=SC2016 # backticks of what is said
+new_forgotten() {
+    export RUSTFLAGS=-Cdebuginfo=1
+    new_runs program 'the ids of the CPUs online add up to 6' 1
+    local step
+    step='error: entry!: the build script of this package has to call `reveille_build::image()`: have `reveille-build` in the .build-dependencies.'
+    lacks "$step" 'rm build.rs'
+    lacks "$step" 'echo "fn main() {}" >build.rs'
+    lacks 'unlinked crate `reveille_build`' 'sed -i "/^.build-dependencies/,\$d" Cargo.toml'
+    lacks 'rust-lld: error: this program has no `reveille::entry!(main);`, which says where it begins' 'sed -i "/entry!/d" src/main.rs'
+    lacks 'reveille_build: there is no linker script .*/own.ld' 'echo "fn main() { reveille_build::Image::new().linker_script(\"own.ld\").build() }" >build.rs'
+    lacks 'reveille_build::image() is told by `reveille` how to link, which is not among the \[dependencies\] of this package' \
+        'sed -i "/^reveille = /d" Cargo.toml'
+}
+
+# lacks PATTERN COMMAND: after the command in the folder of a program, which is this one, it is not built, and this is said, in one line.
+lacks() {
+    local here=$PWD rc=0
+    rm -rf -- "$here.kept"
+    cp -r -- "$here" "$here.kept"
+    (eval "$2" && cargo build) >"$DIR/said" 2>&1 <&- || rc=$?
+    say "after $2:"
+    cat -- "$DIR/said"
+    cd .. || exit
+    rm -rf -- "$here"
+    mv -- "$here.kept" "$here"
+    cd -- "$here" || exit
+    ((rc != 0)) || fail "after $2: it is built"
+    grep -q -- "$1" "$DIR/said" || fail "after $2: not a word of: $1"
+}
+
 # What a user's editor and CI ask for.
 new_lints() {
     new_folder
@@ -188,7 +220,7 @@ TEXT
 }
 
 check new/refusals --early new_refusals
-check new/program --cargo --limit 900 new_runs program 'the ids of the CPUs online add up to 6' 1
+check new/program --cargo --limit 900 new_forgotten
 check new/kernel --full --cargo --limit 900 new_runs kernel 'roll call: 4 possible, 4 online, 0 revoked, 0 refused, 0 failed, 0 wedged, 0 other' 2
 check new/hypervisor --full --cargo --limit 900 new_runs hypervisor '4 of 4 vCPUs have done what they were to do' 4
 check new/async --full --cargo --limit 900 new_runs async 'hello from cpu 3' 1
