@@ -52,7 +52,7 @@ impl Command {
         while let Some(word) = words.get(at) {
             match word.to_str() {
                 Some("--") => return Ok(None),
-                Some(name) if options::takes_value(name) => at += 2,
+                Some(name) if options::takes_value(name) || arguments::takes_value(name) => at += 2,
                 Some(name) if name.starts_with('-') && name != "-" => at += 1,
                 _ => break,
             }
@@ -63,7 +63,9 @@ impl Command {
         if crate::elf::check_image(Path::new(elf), None).is_err() {
             return Ok(None);
         }
-        let Some(tests) = section::read(&bytes)? else { return Ok(None) };
+        let tests =
+            section::read(&bytes).map_err(|what| Error::usage(format!("'{}': {what}", elf.display())))?;
+        let Some(tests) = tests else { return Ok(None) };
         let mut others = words.to_vec();
         let elf = PathBuf::from(others.remove(at));
         Ok(Some(Self { elf, tests, words: others }))
