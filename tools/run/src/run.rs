@@ -471,6 +471,15 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     #[test]
+    fn what_nobody_waits_for_is_ended() {
+        let mut child = Command::new("sleep").arg("1000").stdout(Stdio::piped()).spawn().unwrap();
+        let mut from = child.stdout.take().unwrap();
+        drop(Running(child));
+        // It is gone, and so is its stdout.
+        assert_eq!(from.read(&mut [0]).unwrap(), 0);
+    }
+
+    #[test]
     fn what_is_full_for_now_is_waited_for() {
         let (mut from, mut to) = UnixStream::pair().unwrap();
         to.set_nonblocking(true).unwrap();

@@ -186,3 +186,21 @@ fn run_all(plan: Plan, arguments: &Arguments, options: &Options, image: &Image, 
     let good = report.end(plan.filtered, began.elapsed()).map_err(unprintable)?;
     Ok(if good { 0 } else { FAILED })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::sample::{Sample, elf};
+
+    #[test]
+    fn a_damaged_elf_has_a_name() {
+        let sample = Sample::new();
+        let mut bytes = elf();
+        // Where the table of sections is.
+        bytes[40..48].copy_from_slice(&[0xff; 8]);
+        std::fs::write(sample.image(), bytes).unwrap();
+        let words = ["--test-threads".into(), "2".into(), sample.image().into()];
+        let said = Command::find(&words).unwrap_err();
+        assert_eq!(said, Error::usage(format!("'{}': the ELF is damaged", sample.image().display())));
+    }
+}
