@@ -357,6 +357,7 @@ impl Write for Console<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tests::sample::Sample;
 
     /// Which tests share a boot, and what each boot takes of a host with four CPUs.
     fn shared(arguments: &Arguments, options: &Options) -> Vec<(Vec<String>, usize)> {
@@ -397,6 +398,28 @@ mod tests {
             shared(&one_boot, &Options::default()),
             expected(&[("ad", 4), ("b", 4), ("c", 4), ("e", 1)])
         );
+    }
+
+    #[test]
+    fn what_a_boot_alone_needs_goes_with_it() {
+        let sample = Sample::new();
+        let host = sample.host();
+        let image = Image::open(&sample.image(), &host).unwrap();
+        let given = |text: &str| Some(text.to_owned());
+        let board = |board: &str| Options { board: board.to_owned(), ..Options::default() };
+        for (options, name) in [
+            (Options { shim: Some(sample.dir().join("reveille-stage")), ..board("secure") }, "secure.dtb"),
+            (board("xen"), "xen.dtb"),
+            (Options { firmware: given("tf-a"), ..board("raspi4") }, "tf-a.dtb"),
+            (Options { firmware: given("edk2-disk"), ..Options::default() }, "efi.fat"),
+        ] {
+            let scratch = Scratch::new().unwrap();
+            let machine = machine_in(&scratch, options, &image, &host).unwrap();
+            let path = scratch.path().join(name);
+            assert!(path.exists(), "{name}");
+            let command = crate::words::quoted(machine.command());
+            assert!(command.contains(&path.display().to_string()), "{command}");
+        }
     }
 
     #[test]
