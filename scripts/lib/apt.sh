@@ -6,6 +6,11 @@ debian_codename() {
     sed -n 's/^VERSION_CODENAME=//p' /etc/os-release 2>/dev/null | tr -d '"'
 }
 
+# Whether this is Debian itself: what is made of it has suites of its own, without Debian's packages.
+is_debian() {
+    grep -Eqx "ID=[\"']?debian[\"']?" /etc/os-release 2>/dev/null
+}
+
 # Source stanzas for the suites $2 (words), from the entries by which this machine reads the suite $1.
 # Both ways to write sources are understood: one entry per line, and stanzas of fields.
 apt_sources_like() {
@@ -53,7 +58,7 @@ apt_sources_like() {
 # A source stanza for the suites $1 (words), at the mirror of this machine's own Debian; empty if that is unknown.
 apt_source() {
     local name stanza
-    for name in "$(debian_codename)" stable oldstable oldoldstable; do
+    for name in "$(! is_debian || debian_codename)" stable oldstable oldoldstable; do
         # The first alone, where several entries name the suite.
         stanza=$(apt_sources_like "$name" "$1" | awk '/^Types:/ && n++ { exit } { print }')
         if [[ -n $stanza ]]; then

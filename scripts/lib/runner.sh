@@ -27,9 +27,9 @@ have_runner() {
     fi
 }
 
-# The tool, as this script: its messages begin with this script's name.
+# The tool, as this script: its messages begin with this script's name, and it has no options but the script's.
 runner() {
-    REVEILLE_PROGRAM=$PROGRAM "$RUNNER" "$@"
+    REVEILLE_RUN='' REVEILLE_PROGRAM=$PROGRAM "$RUNNER" "$@"
 }
 
 # The help text of the options of a machine.

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::fetch;
 use crate::host::Host;
 use crate::machine::{Setup, assignments};
-use crate::options::{Build, HELP, Options, Subject, parse};
+use crate::options::{Build, HELP, Options, Subject, parse, takes_value};
 use crate::run::run;
 use crate::testing;
 use crate::words::{quoted, split};
@@ -48,28 +48,42 @@ fn asked(words: &[OsString], host: &Host) -> String {
 fn command(mut words: Vec<OsString>, host: &Host) -> Result<u8> {
     match words.first().and_then(|word| word.to_str()) {
         Some("image") => return card::image(words.split_off(1), host).map(|()| 0),
-        Some("archive") => return cpio::archive(&words[1..]).map(|()| 0),
         Some("fetch") => return fetch::fetch(words.split_off(1), host).map(|()| 0),
         Some("tree") => return fetch::tree(words.split_off(1), host).map(|()| 0),
         Some("trees") => return fetch::trees(words.split_off(1), host).map(|()| 0),
         _ => {}
     }
-    let before = words.iter().take_while(|word| *word != "--");
-    if let Some(asked) = before
-        .into_iter()
-        .find(|word| ["--help", "-h", "--version", "-V"].contains(&&*word.to_string_lossy()))
-    {
-        match asked.to_str() {
-            Some("--version" | "-V") => print(&format!("reveille-run {}\n", env!("CARGO_PKG_VERSION")))?,
+    if let Some(asked) = asked_for(&words) {
+        match asked {
+            "--version" | "-V" => print(&format!("reveille-run {}\n", env!("CARGO_PKG_VERSION")))?,
             _ => print(&help())?,
         }
         return Ok(0);
     }
     match words.first().and_then(|word| word.to_str()) {
+        Some("archive") => cpio::archive(&words[1..]).map(|()| 0),
         Some("flat") => flat(&words[1..], host).map(|()| 0),
         Some("options") => print_options(words.split_off(1), host).map(|()| 0),
         _ => boot(words, host),
     }
+}
+
+/// `--help` or `--version`, or the short form, if that is among the words: not as the value of an option, nor behind `--`.
+fn asked_for(words: &[OsString]) -> Option<&str> {
+    let mut words = words
+        .iter()
+        .take_while(|word| *word != "--")
+        .map(|word| word.to_str().unwrap_or_default())
+        .peekable();
+    while let Some(word) = words.next() {
+        if matches!(word, "--help" | "-h" | "--version" | "-V") {
+            return Some(word);
+        }
+        if takes_value(word) {
+            words.next_if(|value| !value.starts_with("--"));
+        }
+    }
+    None
 }
 
 /// On stdout. Whoever does not read to the end has what he wants.
@@ -81,6 +95,11 @@ pub(crate) fn print(text: &str) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// On stderr, a line. If nobody reads it there is nobody to tell.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 fn help() -> String {
@@ -175,4 +194,25 @@ fn print_options(mut words: Vec<OsString>, host: &Host) -> Result<()> {
         text.push_str(&format!("image_linked={:#x}\nimage_loaded={loaded:#x}\n", image.link_address()));
     }
     print(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_that_is_no_value() {
+        for (words, asked) in [
+            ("image -h", Some("-h")),
+            ("archive --help", Some("--help")),
+            ("--append x --version", Some("--version")),
+            ("--append --help", Some("--help")),
+            ("--append -h image", None),
+            ("--append=x -V", Some("-V")),
+            ("image -- -h", None),
+        ] {
+            let words: Vec<OsString> = words.split(' ').map(OsString::from).collect();
+            assert_eq!(asked_for(&words), asked, "{words:?}");
+        }
+    }
 }

@@ -3,10 +3,12 @@
 use crate::error::{Error, Result};
 use crate::files;
 use crate::host::Host;
+use nix::unistd::{AccessFlags, access};
 use object::elf::{EM_AARCH64, FileHeader64, PT_LOAD, SHF_ALLOC, SHT_NOBITS};
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader};
 use object::{LittleEndian, elf};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 use std::{fs, io};
 
 type Header = FileHeader64<LittleEndian>;
@@ -38,6 +40,7 @@ pub struct Image {
 /// What there is to know of an ELF before anything is made of it.
 struct Checked {
     bytes: Vec<u8>,
+    date: SystemTime,
     link_address: u64,
 }
 
@@ -52,7 +55,7 @@ impl Image {
     pub fn open(path: &Path, host: &Host) -> Result<Self> {
         let checked = check(path, None)?;
         let elf = fs::canonicalize(path).map_err(|_| cannot_read(path, None))?;
-        let (flat, bytes) = flat_file(&elf, &checked.bytes, host)?;
+        let (flat, bytes) = flat_file(&elf, &checked.bytes, checked.date, host)?;
         let field = |at| u64::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
         if !has_arm64_header(&bytes) {
             return Err(Error::failed(format!(
@@ -108,10 +111,11 @@ impl Image {
     /// It cannot be written.
     pub fn at(&self, offset: u64) -> Result<PathBuf> {
         let copy = self.beside(&format!("+{offset:#x}.img"));
-        if !files::same_date(&self.flat, &copy) {
+        let date = files::date(&self.flat).map_err(|_| cannot_read(&self.flat, None))?;
+        if !files::has_date(&copy, date) {
             let mut bytes = files::read(&self.flat)?;
             bytes[TEXT_OFFSET..TEXT_OFFSET + 8].copy_from_slice(&offset.to_le_bytes());
-            files::write_as_old_as(&copy, &bytes, Some(&self.flat))
+            files::write_as_old_as(&copy, &bytes, Some(date))
                 .map_err(|error| files::cannot_write(&copy, &error))?;
         }
         Ok(copy)
@@ -124,9 +128,9 @@ impl Image {
 ///
 /// As for [`Image::open`].
 pub fn flat_firmware(path: &Path, option: Option<&str>, host: &Host) -> Result<PathBuf> {
-    let bytes = read(path, option)?;
+    let (bytes, date) = read(path, option)?;
     let elf = fs::canonicalize(path).map_err(|_| cannot_read(path, option))?;
-    flat_file(&elf, &bytes, host).map(|(flat, _)| flat)
+    flat_file(&elf, &bytes, date, host).map(|(flat, _)| flat)
 }
 
 /// Refuses a file that is no image of Reveille, before anything is made of it. `option` is the one that named it, if it was one.
@@ -169,12 +173,13 @@ fn no_image(path: &Path, option: Option<&str>, what: &str) -> Error {
     Error::usage(format!("{}'{}' {what}", prefix(option), path.display()))
 }
 
-/// The bytes of an ELF for AArch64.
-fn read(path: &Path, option: Option<&str>) -> Result<Vec<u8>> {
+/// The bytes of an ELF for AArch64, and its date, from before they were read: if it changes meanwhile, what is made of them is too old.
+fn read(path: &Path, option: Option<&str>) -> Result<(Vec<u8>, SystemTime)> {
     let not = |what| no_image(path, option, what);
     if !path.is_file() {
         return Err(cannot_read(path, option));
     }
+    let date = files::date(path).map_err(|_| cannot_read(path, option))?;
     let bytes = fs::read(path).map_err(|_| cannot_read(path, option))?;
     if !bytes.starts_with(&elf::ELFMAG) {
         return Err(not("is not an ELF"));
@@ -183,11 +188,11 @@ fn read(path: &Path, option: Option<&str>) -> Result<Vec<u8>> {
     if bytes.get(18..20) != Some(&EM_AARCH64.0.to_le_bytes()[..]) {
         return Err(not("is an ELF for another kind of CPU than AArch64"));
     }
-    Ok(bytes)
+    Ok((bytes, date))
 }
 
 fn check(path: &Path, option: Option<&str>) -> Result<Checked> {
-    let bytes = read(path, option)?;
+    let (bytes, date) = read(path, option)?;
     let first = Header::parse(&*bytes).ok().and_then(|header| {
         let segments = header.program_headers(LittleEndian, &*bytes).ok()?;
         segments.iter().find(|segment| segment.p_type(LittleEndian) == PT_LOAD)
@@ -195,37 +200,42 @@ fn check(path: &Path, option: Option<&str>) -> Result<Checked> {
     let start = first.and_then(|segment| bytes.get(usize::try_from(segment.p_offset(LittleEndian)).ok()?..));
     match (first, start) {
         (Some(first), Some(start)) if has_arm64_header(start) => {
-            Ok(Checked { link_address: first.p_vaddr(LittleEndian), bytes })
+            Ok(Checked { link_address: first.p_vaddr(LittleEndian), bytes, date })
         }
         _ => Err(no_image(path, option, "has no arm64 header at its start: was it linked with reveille.ld?")),
     }
 }
 
 /// The flat form of an ELF, and where it is.
-fn flat_file(elf: &Path, elf_bytes: &[u8], host: &Host) -> Result<(PathBuf, Vec<u8>)> {
+fn flat_file(elf: &Path, elf_bytes: &[u8], date: SystemTime, host: &Host) -> Result<(PathBuf, Vec<u8>)> {
     let beside = files::with_suffix(elf, ".img");
-    if let Some(bytes) = up_to_date(elf, &beside) {
-        return Ok((beside, bytes));
-    }
-    let bytes = flatten(elf_bytes).map_err(|reason| no_flat_form(elf, reason))?;
-    match files::write_as_old_as(&beside, &bytes, Some(elf)) {
-        Ok(()) => return Ok((beside, bytes)),
-        Err(error) if is_closed(&error) => {}
-        Err(error) => return Err(files::cannot_write(&beside, &error)),
+    let flatten = || flatten(elf_bytes).map_err(|reason| no_flat_form(elf, reason));
+    // Other files are made beside the flat form. So it is not enough that it is there.
+    if elf.parent().is_none_or(|folder| access(folder, AccessFlags::W_OK).is_ok()) {
+        if let Some(bytes) = up_to_date(date, &beside) {
+            return Ok((beside, bytes));
+        }
+        let bytes = flatten()?;
+        match files::write_as_old_as(&beside, &bytes, Some(date)) {
+            Ok(()) => return Ok((beside, bytes)),
+            Err(error) if is_closed(&error) => {}
+            Err(error) => return Err(files::cannot_write(&beside, &error)),
+        }
     }
     // Nobody may write beside it: then in the cache, in a folder for each path.
+    let bytes = flatten()?;
     let folder = host.cache().join("images").join(files::digest(elf.as_os_str().as_encoded_bytes()));
     files::make_dir(&folder)?;
     let kept = files::with_suffix(&folder.join(elf.file_name().unwrap_or_default()), ".img");
-    if let Some(bytes) = up_to_date(elf, &kept) {
+    if let Some(bytes) = up_to_date(date, &kept) {
         return Ok((kept, bytes));
     }
-    files::write_as_old_as(&kept, &bytes, Some(elf)).map_err(|error| files::cannot_write(&kept, &error))?;
+    files::write_as_old_as(&kept, &bytes, Some(date)).map_err(|error| files::cannot_write(&kept, &error))?;
     Ok((kept, bytes))
 }
 
-fn up_to_date(elf: &Path, flat: &Path) -> Option<Vec<u8>> {
-    if files::same_date(elf, flat) { fs::read(flat).ok() } else { None }
+fn up_to_date(date: SystemTime, flat: &Path) -> Option<Vec<u8>> {
+    if files::has_date(flat, date) { fs::read(flat).ok() } else { None }
 }
 
 fn is_closed(error: &io::Error) -> bool {
@@ -345,7 +355,7 @@ mod tests {
         assert_eq!(flat.len(), 0x1108);
         assert_eq!(flat[0x1004], 0x88);
         assert_eq!(flat[0x80..0x1004], [0; 0xf84]);
-        assert!(files::same_date(image.elf(), image.flat()));
+        assert!(files::has_date(image.flat(), files::date(image.elf()).unwrap()));
         assert_eq!(
             image.beside(".x"),
             sample.image().with_extension("x").canonicalize().unwrap_or(image.beside(".x"))
@@ -401,12 +411,15 @@ mod tests {
         let closed = sample.dir().join("closed");
         fs::create_dir(&closed).unwrap();
         fs::write(closed.join("image"), elf()).unwrap();
+        // One that was made when it could be is no place for what else is made.
+        let open = Image::open(&closed.join("image"), &sample.host()).unwrap();
+        assert_eq!(open.flat(), closed.join("image.img").canonicalize().unwrap());
         fs::set_permissions(&closed, fs::Permissions::from_mode(0o555)).unwrap();
         let image = Image::open(&closed.join("image"), &sample.host());
         fs::set_permissions(&closed, fs::Permissions::from_mode(0o755)).unwrap();
         let image = image.unwrap();
         // Root may write everywhere.
-        if !closed.join("image.img").exists() {
+        if image.flat() != open.flat() {
             assert!(image.flat().starts_with(sample.cache()), "{}", image.flat().display());
             assert!(image.at(0x8_0000).unwrap().starts_with(sample.cache()));
         }

@@ -1,5 +1,6 @@
 //! How anything here fails: one sentence that says what and where, and the exit code that goes with it.
 
+use crate::command::say;
 use std::fmt;
 
 /// Why there is no run, or no good end of one.
@@ -42,8 +43,8 @@ impl Error {
     /// Prints it as `program` does, bad usage with a hint at its help.
     pub fn print(&self, program: &str) {
         match self {
-            Self::Usage(sentence) => eprintln!("{program}: {sentence} (see {program} --help)"),
-            other => eprintln!("{program}: {other}"),
+            Self::Usage(sentence) => say(&format!("{program}: {sentence} (see {program} --help)")),
+            other => say(&format!("{program}: {other}")),
         }
     }
 }

@@ -3,14 +3,17 @@
 use crate::error::{Error, Result};
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
-/// A name that nothing else has, in this process or another: for files that get their own name when they are complete.
-fn unique() -> String {
+/// A name that nothing else has, in this process or another, and that nobody can guess: for files that get their own name when they are complete.
+pub(crate) fn unique() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    format!("{}.{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+    let any = RandomState::new().build_hasher().finish();
+    format!("{}.{}.{any:016x}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// `path` with something behind its name.
@@ -32,17 +35,17 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     write_as_old_as(path, bytes, None).map_err(|error| cannot_write(path, &error))
 }
 
-/// The same, with the date of `source` if there is one. See [`same_date`].
+/// The same, with this date if there is one: that of what it is made of, from before that was read. See [`has_date`].
 ///
 /// # Errors
 ///
 /// What the system says.
-pub fn write_as_old_as(path: &Path, bytes: &[u8], source: Option<&Path>) -> io::Result<()> {
+pub fn write_as_old_as(path: &Path, bytes: &[u8], date: Option<SystemTime>) -> io::Result<()> {
     let beside = with_suffix(path, &format!(".{}", unique()));
-    let written = fs::write(&beside, bytes).and_then(|()| {
-        if let Some(source) = source {
-            let date = fs::metadata(source)?.modified()?;
-            File::options().write(true).open(&beside)?.set_modified(date)?;
+    let mut file = File::options().write(true).create_new(true).open(&beside)?;
+    let written = file.write_all(bytes).and_then(|()| {
+        if let Some(date) = date {
+            file.set_modified(date)?;
         }
         fs::rename(&beside, path)
     });
@@ -52,11 +55,19 @@ pub fn write_as_old_as(path: &Path, bytes: &[u8], source: Option<&Path>) -> io::
     written
 }
 
+/// When a file was changed last.
+///
+/// # Errors
+///
+/// What the system says.
+pub fn date(path: &Path) -> io::Result<SystemTime> {
+    fs::metadata(path)?.modified()
+}
+
 /// What is made of a file gets the date of that file. Newer is not enough to tell: when features change and change back, cargo puts an
 /// older ELF in the place of a newer one.
-pub fn same_date(source: &Path, made: &Path) -> bool {
-    let date = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
-    date(source).is_some_and(|of_source| date(made) == Some(of_source))
+pub fn has_date(made: &Path, of_source: SystemTime) -> bool {
+    date(made).is_ok_and(|of_made| of_made == of_source)
 }
 
 /// Reads a file whole.
@@ -170,13 +181,14 @@ mod tests {
         let scratch = Scratch::new().unwrap();
         let (source, made) = (scratch.path().join("source"), scratch.path().join("made"));
         fs::write(&source, b"1").unwrap();
-        assert!(!same_date(&source, &made));
-        write_as_old_as(&made, b"1", Some(&source)).unwrap();
-        assert!(same_date(&source, &made));
-        let older = fs::metadata(&source).unwrap().modified().unwrap() - std::time::Duration::from_secs(1);
+        let of_source = date(&source).unwrap();
+        assert!(!has_date(&made, of_source));
+        write_as_old_as(&made, b"1", Some(of_source)).unwrap();
+        assert!(has_date(&made, of_source));
+        let older = of_source - std::time::Duration::from_secs(1);
         File::options().write(true).open(&source).unwrap().set_modified(older).unwrap();
-        assert!(!same_date(&source, &made));
-        assert!(!same_date(&scratch.path().join("nothing"), &made));
+        assert!(!has_date(&made, date(&source).unwrap()));
+        assert!(date(&scratch.path().join("nothing")).is_err());
     }
 
     #[test]

@@ -92,9 +92,11 @@ impl Host {
         let name = self.qemu.to_string_lossy();
         const HOW: &str = "on Debian install qemu-system-arm (of Debian 12 that of bookworm-backports), on Fedora \
                            qemu-system-aarch64, with Homebrew qemu; the variable QEMU names another one";
-        let Ok(output) = Command::new(&self.qemu).arg("--version").stdin(Stdio::null()).output() else {
-            return Err(Error::failed(format!("{name} is missing: {HOW}")));
-        };
+        let output = Command::new(&self.qemu).arg("--version").stdin(Stdio::null()).output();
+        let output = output.map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Error::failed(format!("{name} is missing: {HOW}")),
+            _ => Error::failed(format!("cannot start {name}: {error}")),
+        })?;
         let text = String::from_utf8_lossy(&output.stdout);
         let version =
             text.split("version ").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap_or("");
@@ -175,8 +177,7 @@ mod tests {
         let scratch = crate::files::Scratch::new().unwrap();
         let qemu = scratch.path().join("qemu");
         let says = |text: &str| {
-            std::fs::write(&qemu, format!("#!/bin/sh\necho '{text}'\n")).unwrap();
-            std::fs::set_permissions(&qemu, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+            crate::tests::sample::script(&qemu, &format!("#!/bin/sh\necho '{text}'\n"));
             Host::new(&qemu, "/").look_at_qemu().map_err(|error| error.to_string())
         };
         assert_eq!(says("QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2)"), Ok(()));
@@ -185,6 +186,8 @@ mod tests {
         assert!(said.contains("/qemu is QEMU 9.2.1, older than 10: on Debian"), "{said}");
         let said = says("hello").unwrap_err();
         assert!(said.contains("/qemu does not say which version of QEMU it is: on Debian"), "{said}");
+        let said = Host::new(scratch.path(), "/").look_at_qemu().unwrap_err().to_string();
+        assert!(said.starts_with("cannot start "), "{said}");
         let said = Host::new("/nonexistent/qemu", "/").ask_qemu(&["-x"]).unwrap_err().to_string();
         assert_eq!(said, "this fails: /nonexistent/qemu -x");
     }

@@ -17,9 +17,12 @@ struct Taken {
     programs: Vec<u32>,
     /// That of the thread that waits for signals.
     handle: Option<Handle>,
+    /// Somebody else listens to signals since it is gone.
+    left: bool,
 }
 
-static TAKEN: Mutex<Taken> = Mutex::new(Taken { paths: Vec::new(), programs: Vec::new(), handle: None });
+static TAKEN: Mutex<Taken> =
+    Mutex::new(Taken { paths: Vec::new(), programs: Vec::new(), handle: None, left: false });
 
 fn taken() -> MutexGuard<'static, Taken> {
     TAKEN.lock().unwrap_or_else(PoisonError::into_inner)
@@ -41,6 +44,7 @@ impl Removing {
             let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
                 .map_err(|error| Error::failed(format!("cannot listen to signals: {error}")))?;
             taken.handle = Some(signals.handle());
+            taken.left = false;
             thread::spawn(move || {
                 if let Some(signal) = signals.forever().next() {
                     end(signal);
@@ -49,6 +53,11 @@ impl Removing {
         }
         taken.paths.push(path.to_owned());
         Ok(Self(path.to_owned()))
+    }
+
+    /// Goes, and leaves signals to whoever listens to them by now: one that comes while this goes is for both.
+    pub fn leave(self) {
+        taken().left = true;
     }
 }
 
@@ -64,10 +73,13 @@ impl Drop for Removing {
     }
 }
 
-/// Ends this process, as a shell would say that a signal has.
-fn end(signal: i32) -> ! {
+/// Ends this process, as a shell would say that a signal has; unless that has been left to others.
+fn end(signal: i32) {
     // Kept to the end: whoever does what must not be interrupted comes to its end first, and nobody begins anything new.
     let taken = taken();
+    if taken.left && taken.handle.is_none() {
+        return;
+    }
     for program in &taken.programs {
         // Nobody has waited for it, so the number is still its own.
         let _ = kill(Pid::from_raw(*program as i32), Signal::SIGTERM);

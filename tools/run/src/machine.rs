@@ -13,6 +13,7 @@ use std::io::IsTerminal;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Options that a board has completed and found to be good.
 #[derive(Clone)]
@@ -153,8 +154,6 @@ pub struct Watch {
     pub scratch: Option<PathBuf>,
     /// A file that gets what comes on the console.
     pub log: Option<PathBuf>,
-    /// The TCP port where a debugger is waited for.
-    pub gdb_port: Option<u16>,
     /// The console gets every key of the terminal.
     pub interactive: bool,
 }
@@ -177,6 +176,14 @@ impl Machine {
         setup.has_room_for(&image)?;
         let command = Composition::new(&setup, &image, host, watch).finish(watch)?;
         Ok(Self { setup, image, command })
+    }
+
+    /// Has it wait for a debugger at this TCP port before it begins.
+    pub fn wait_for_debugger(&mut self, port: u16) {
+        // Before what QEMU is given by hand.
+        let at = self.command.len() - self.setup.options.qemu.len();
+        let words = ["-S", "-gdb", &format!("tcp:127.0.0.1:{port}")].map(OsString::from);
+        self.command.splice(at..at, words);
     }
 
     /// QEMU's command line.
@@ -342,9 +349,6 @@ impl<'a> Composition<'a> {
         } else if !given("-accel") && !given("-icount") {
             self.words(["-accel", "tcg,thread=multi"]);
         }
-        if let Some(port) = watch.gdb_port {
-            self.words(["-S", "-gdb", &format!("tcp:127.0.0.1:{port}")]);
-        }
         command.append(&mut self.words);
         command.extend(options.qemu.iter().cloned());
         Ok(command)
@@ -360,10 +364,12 @@ pub(crate) fn escaped(path: &Path) -> OsString {
     )
 }
 
-/// So many of the host's CPUs, for taskset; which, goes by the number of this process.
+/// So many of the host's CPUs, for taskset; which, goes by the number of this process, and by how many it has given already.
 fn host_cpus(host: &Host, count: usize) -> String {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
     let cpus = host.cpus();
-    let first = std::process::id() as usize % cpus.len().max(1);
+    let before = NEXT.fetch_add(count, Ordering::Relaxed);
+    let first = (std::process::id() as usize).wrapping_add(before) % cpus.len().max(1);
     let chosen = cpus.iter().cycle().skip(first).take(count.min(cpus.len()));
     chosen.map(u32::to_string).collect::<Vec<_>>().join(",")
 }
@@ -374,8 +380,13 @@ fn host_cpus(host: &Host, count: usize) -> String {
 ///
 /// There is none among those that are tried.
 pub fn free_port() -> Result<u16> {
+    const FIRST: u16 = 1234;
+    const COUNT: u16 = 100;
+    // Two that ask at the same time begin at different ones, most likely: what is free is taken only when QEMU starts.
+    let begin = (std::process::id() % u32::from(COUNT)) as u16;
     // By binding, not by connecting: who connects first is the debugger.
-    (1234..1334)
+    (0..COUNT)
+        .map(|more| FIRST + (begin + more) % COUNT)
         .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
         .ok_or_else(|| Error::failed("no free port from 1234 to 1333 for the debugger"))
 }
@@ -386,7 +397,7 @@ pub fn free_port() -> Result<u16> {
 ///
 /// QEMU makes none.
 pub fn dump_tree(host: &Host, mut words: Vec<OsString>, tree: &Path) -> Result<()> {
-    let beside = files::with_suffix(tree, &format!(".{}", std::process::id()));
+    let beside = files::with_suffix(tree, &format!(".{}", files::unique()));
     let mut dump = OsString::from("dumpdtb=");
     dump.push(escaped(&beside));
     words.extend(["-machine".into(), dump]);

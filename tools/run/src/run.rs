@@ -1,5 +1,6 @@
 //! From a machine to an exit code: on this terminal ([`run`]), or for a program that reads the console itself ([`boot`]).
 
+use crate::command::say;
 use crate::elf::Image;
 use crate::error::{Error, Result};
 use crate::files::Scratch;
@@ -43,25 +44,31 @@ pub fn run(setup: Setup, image: Image, host: &Host) -> Result<u8> {
     let interactive = is_interactive(&setup, image.elf());
     let options = &setup.options;
     let (print, debugged, given) = (options.print, options.gdb, options.timeout);
-    let gdb_port = if debugged { Some(free_port()?) } else { None };
+    // The port last: what comes before may take long, and somebody else the port.
+    let composed = |watch: &Watch| {
+        let mut machine = Machine::new(setup, image, watch, host)?;
+        let port = if debugged { Some(free_port()?) } else { None };
+        if let Some(port) = port {
+            machine.wait_for_debugger(port);
+        }
+        Ok((machine, port))
+    };
     if print {
-        let machine =
-            Machine::new(setup, image, &Watch { scratch: None, log: None, gdb_port, interactive }, host)?;
+        let (machine, _) = composed(&Watch { interactive, ..Watch::default() })?;
         crate::command::print(&format!("{}\n", crate::words::quoted(machine.command())))?;
         return Ok(0);
     }
     let scratch = Scratch::new()?;
     let removing = Removing::new(scratch.path())?;
     let log = scratch.path().join("console");
-    let watch =
-        Watch { scratch: Some(scratch.path().to_owned()), log: Some(log.clone()), gdb_port, interactive };
-    let machine = Machine::new(setup, image, &watch, host)?;
+    let watch = Watch { scratch: Some(scratch.path().to_owned()), log: Some(log.clone()), interactive };
+    let (machine, gdb_port) = composed(&watch)?;
     if let Some(port) = gdb_port {
-        eprintln!("waiting for a debugger; in another terminal:");
-        eprintln!("  {}", gdb::command(&machine, port, host)?);
+        let debugger = gdb::command(&machine, port, host)?;
+        say(&format!("waiting for a debugger; in another terminal:\n  {debugger}"));
     }
     if interactive {
-        eprintln!("{}: the console has this terminal; Ctrl-A X ends QEMU", host.program());
+        say(&format!("{}: the console has this terminal; Ctrl-A X ends QEMU", host.program()));
     }
     let limit = given.unwrap_or(if debugged || interactive { 0 } else { DEFAULT_TIMEOUT });
 
@@ -70,7 +77,7 @@ pub fn run(setup: Setup, image: Image, host: &Host) -> Result<u8> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGCHLD])
         .map_err(|error| Error::failed(format!("cannot listen to signals: {error}")))?;
     let handle = signals.handle();
-    drop(removing);
+    removing.leave();
     let listener = thread::spawn(move || signals.forever().try_for_each(|signal| tell.send(signal)));
     let terminal = Terminal::keep();
     let mut command = command(&machine);
@@ -78,21 +85,22 @@ pub fn run(setup: Setup, image: Image, host: &Host) -> Result<u8> {
     if filter.is_some() {
         command.stdout(Stdio::piped());
     }
-    let mut child = spawn(&mut command, &machine)?;
+    let mut running = spawn(&mut command, &machine)?;
+    let child = &mut running.0;
     let pump = filter.zip(child.stdout.take()).map(|(filter, from)| pump(from, filter));
 
     let mut watched = Watched::new((limit > 0).then(|| Duration::from_secs(limit)));
     let mut ended_by = None;
     let status = loop {
-        if let Some(status) = ended(&mut child)? {
+        if let Some(status) = ended(child)? {
             break status;
         }
-        watched.end_if_late(&mut child);
+        watched.end_if_late(child);
         match told.recv_timeout(watched.patience()) {
             Ok(SIGCHLD) | Err(RecvTimeoutError::Timeout) => {}
             Ok(signal) => {
                 ended_by = Some(signal);
-                watched.end(&mut child);
+                watched.end(child);
             }
             Err(RecvTimeoutError::Disconnected) => thread::sleep(watched.patience()),
         }
@@ -148,7 +156,7 @@ pub enum Outcome {
 ///
 /// QEMU does not start.
 pub fn boot(machine: &Machine, console: &mut dyn Write, timeout: Option<Duration>) -> Result<Outcome> {
-    boot_under(machine, console, &mut |line| eprintln!("{line}"), timeout, Reins::new())
+    boot_under(machine, console, &mut |line| say(&line), timeout, Reins::new())
 }
 
 /// What a boot is told while it goes on.
@@ -221,12 +229,14 @@ pub fn boot_under(
     let Reins { tell, told } = reins;
     let mut command = command(machine);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = spawn(&mut command, machine)?;
+    let mut running = spawn(&mut command, machine)?;
+    let child = &mut running.0;
     let mut filter = machine.output();
     let tell_message = tell.clone();
     let listener = child.stderr.take().map(|from| {
         thread::spawn(move || {
-            let lines = io::BufReader::new(from).lines().map_while(std::result::Result::ok);
+            let lines = io::BufReader::new(from).split(b'\n').map_while(std::result::Result::ok);
+            let lines = lines.map(|line| String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned());
             for line in lines.filter(|line| !line.contains(": terminating on signal 15 from pid ")) {
                 let _ = tell_message.send(News::Message(line));
             }
@@ -254,23 +264,23 @@ pub fn boot_under(
                 };
                 if let Err(error) = console.write_all(&bytes).and_then(|()| console.flush()) {
                     stopped = Some(error);
-                    watched.end(&mut child);
+                    watched.end(child);
                 }
             }
             Ok(News::Console(_)) | Err(RecvTimeoutError::Timeout) => {}
             Ok(News::Message(line)) => messages(line),
             Ok(News::Limit(timeout)) => watched.limit(timeout),
-            Ok(News::End) => watched.end(&mut child),
+            Ok(News::End) => watched.end(child),
             Ok(News::Closed) | Err(RecvTimeoutError::Disconnected) => break,
         }
-        watched.end_if_late(&mut child);
+        watched.end_if_late(child);
     }
     // Nothing more comes: it has ended, or is about to.
     let status = loop {
-        if let Some(status) = ended(&mut child)? {
+        if let Some(status) = ended(child)? {
             break status;
         }
-        watched.end_if_late(&mut child);
+        watched.end_if_late(child);
         thread::sleep(Duration::from_millis(1));
     };
     for thread in [reader, listener].into_iter().flatten() {
@@ -356,9 +366,32 @@ fn command(machine: &Machine) -> Command {
     command
 }
 
-fn spawn(command: &mut Command, machine: &Machine) -> Result<Child> {
+/// A QEMU that does not outlive whoever waits for it.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It has ended, unless something has gone wrong here.
+        if let Ok(None) = self.0.try_wait() {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+}
+
+/// Starts it. The thread that does has to be the one that waits for it: when that ends, it is ended.
+fn spawn(command: &mut Command, machine: &Machine) -> Result<Running> {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::process::CommandExt;
+        // Where this process is killed nobody else does it.
+        let with_parent = || nix::sys::prctl::set_pdeathsig(Signal::SIGTERM).map_err(io::Error::from);
+        // SAFETY: behind the fork this calls the system once, and neither allocates nor takes a lock.
+        unsafe { command.pre_exec(with_parent) };
+    }
     command
         .spawn()
+        .map(Running)
         .map_err(|error| Error::failed(format!("cannot start {}: {error}", machine.command()[0].display())))
 }
 
@@ -379,12 +412,33 @@ fn pump(mut from: ChildStdout, mut filter: Filter) -> JoinHandle<()> {
         // Read to the end even when nobody takes it any more: QEMU would wait.
         while let Ok(count @ 1..) = from.read(&mut buffer) {
             let bytes = filter.feed(&buffer[..count]);
-            open = open && to.write_all(&bytes).and_then(|()| to.flush()).is_ok();
+            open = open && write_patiently(&mut to, &bytes).is_ok();
         }
         if open {
-            let _ = to.write_all(&filter.finish()).and_then(|()| to.flush());
+            let _ = write_patiently(&mut to, &filter.finish());
         }
     })
+}
+
+/// Writes all of it, and flushes. QEMU lets nobody wait for its stdin, and where that is the terminal it is stdout too: so it may be full for now,
+/// of which nothing tells when that is over.
+fn write_patiently(to: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
+    let for_now =
+        |error: &io::Error| matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted);
+    while !bytes.is_empty() {
+        match to.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => bytes = &bytes[count..],
+            Err(error) if for_now(&error) => thread::sleep(Duration::from_millis(1)),
+            Err(error) => return Err(error),
+        }
+    }
+    loop {
+        match to.flush() {
+            Err(error) if for_now(&error) => thread::sleep(Duration::from_millis(1)),
+            other => return other,
+        }
+    }
 }
 
 /// The settings of the terminal, which it gets back whatever QEMU has left.
@@ -409,4 +463,32 @@ fn last_lines(log: &Path) -> Vec<String> {
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(LAST_LINES)..].iter().map(|line| (*line).to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn what_nobody_waits_for_is_ended() {
+        let mut child = Command::new("sleep").arg("1000").stdout(Stdio::piped()).spawn().unwrap();
+        let mut from = child.stdout.take().unwrap();
+        drop(Running(child));
+        // It is gone, and so is its stdout.
+        assert_eq!(from.read(&mut [0]).unwrap(), 0);
+    }
+
+    #[test]
+    fn what_is_full_for_now_is_waited_for() {
+        let (mut from, mut to) = UnixStream::pair().unwrap();
+        to.set_nonblocking(true).unwrap();
+        let bytes: Vec<u8> = (0..1_u32 << 20).map(|at| (at % 251) as u8).collect();
+        let all = bytes.clone();
+        let writer = thread::spawn(move || write_patiently(&mut io::LineWriter::new(&mut to), &all));
+        let mut got = Vec::new();
+        from.read_to_end(&mut got).unwrap();
+        writer.join().unwrap().unwrap();
+        assert!(got == bytes);
+    }
 }

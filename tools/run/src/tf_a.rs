@@ -41,8 +41,7 @@ pub fn qemu(to: &mut Composition<'_>, tree: &Path, address: u64, append: bool) -
     }
     dump_tree(to.host, question, &dump)?;
     let completed = files::read(&dump)?;
-    // Different boot arguments, different file: what --print prints goes on to hold.
-    let tree_file = image.beside(&format!(".tf-a.{}.dtb", files::digest(&completed)));
+    let tree_file = to.scratch("tf-a.dtb");
     files::write(&tree_file, &completed)?;
 
     to.load_file(&stub_file, 0, "");

@@ -2,6 +2,7 @@
 
 use super::{Board, How};
 use crate::card::{Card, raspi as raspi_card};
+use crate::elf::Image;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::options::Options;
@@ -33,9 +34,9 @@ pub(super) fn has_bootargs(options: &Options) -> Result<bool> {
     Ok(position(&files::read(dtb)?, b"bootargs").is_some())
 }
 
-/// The tree with the other UART as its console: the file `copy`. The two names have the same length, so that no tool is needed that running
-/// does not take.
-pub(super) fn pl011_tree(tree: &Path, copy: PathBuf) -> Result<PathBuf> {
+/// The tree with the other UART as its console: a file beside the image, with another name for another tree. The names of the two UARTs have
+/// the same length, so that no tool is needed that running does not take.
+pub(super) fn pl011_tree(tree: &Path, image: &Image) -> Result<PathBuf> {
     const MINI: &[u8] = b"serial1:115200n8";
     const PL011: &[u8] = b"serial0:115200n8";
     let mut bytes = files::read(tree)?;
@@ -50,6 +51,7 @@ pub(super) fn pl011_tree(tree: &Path, copy: PathBuf) -> Result<PathBuf> {
             tree.display()
         )));
     }
+    let copy = image.beside(&format!(".{}.pl011.dtb", files::digest(&bytes)));
     files::write(&copy, &bytes)?;
     Ok(copy)
 }

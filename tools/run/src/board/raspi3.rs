@@ -95,7 +95,7 @@ impl Emulated for Raspi3 {
             None => fetch::board_tree(to.host, &format!("broadcom/bcm2837-rpi-{tree}.dtb"), None)?,
         };
         if setup.console.as_deref() == Some("pl011") {
-            dtb = pl011_tree(&dtb, to.image.beside(&format!(".{tree}.pl011.dtb")))?;
+            dtb = pl011_tree(&dtb, to.image)?;
         } else {
             to.serial = 1;
         }

@@ -104,7 +104,7 @@ impl Emulated for Raspi4 {
         if setup.console.as_deref() == Some("pl011") {
             // TF-A changes the tree itself.
             if setup.firmware.is_none() {
-                dtb = pl011_tree(&dtb, to.image.beside(".pl011.dtb"))?;
+                dtb = pl011_tree(&dtb, to.image)?;
             }
         } else {
             to.serial = 1;

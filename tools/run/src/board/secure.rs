@@ -102,7 +102,7 @@ fn tree(to: &Composition<'_>, machine: &str) -> Result<PathBuf> {
         "-append".into(),
     ]);
     words.extend([&to.bootargs, "-nodefaults", "-display", "none", "-serial", "null"].map(OsString::from));
-    let tree = to.image.beside(&format!(".{}.dtb", files::digest(crate::words::quoted(&words))));
+    let tree = to.scratch("secure.dtb");
     crate::machine::dump_tree(to.host, words, &tree)?;
     if tree.is_file() { Ok(tree) } else { Err(Error::failed(format!("QEMU has made no {}", tree.display()))) }
 }

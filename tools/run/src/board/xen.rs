@@ -74,7 +74,7 @@ impl Emulated for Xen {
     fn qemu(&self, to: &mut Composition<'_>) -> Result<()> {
         let setup = to.setup;
         let xen = fetch::firmware_file(to.host, "xen-hypervisor-4.17-arm64", "boot/xen-4.17-arm64", "main")?;
-        let mut words: Vec<OsString> = vec![
+        let words: Vec<OsString> = vec![
             "-machine".into(),
             format!("virt,virtualization=on,gic-version={}", setup.gic).into(),
             "-cpu".into(),
@@ -88,11 +88,7 @@ impl Emulated for Xen {
         let machine_tree = scratch.path().join("machine.dtb");
         dump_tree(to.host, words.clone(), &machine_tree)?;
         let tree = with_domain(to, &files::read(&machine_tree)?)?;
-        // Other options, other file: what --print prints goes on to hold.
-        words.push((&to.bootargs).into());
-        let name = files::digest(crate::words::quoted(&words));
-        words.pop();
-        let tree_file = to.image.beside(&format!(".xen.{name}.dtb"));
+        let tree_file = to.scratch("xen.dtb");
         files::write(&tree_file, &tree)?;
         for word in words {
             to.word(word);

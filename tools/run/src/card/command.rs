@@ -53,8 +53,7 @@ struct Given {
 /// What is in the way. Then nothing has changed.
 pub fn image(words: Vec<OsString>, host: &Host) -> Result<()> {
     let Some(given) = Given::read(words)? else {
-        print!("{HELP}");
-        return Ok(());
+        return crate::command::print(HELP);
     };
     let mut words = given.words.into_iter();
     let name = words.next().ok_or_else(|| Error::usage("name the board, and the directory to make"))?;

@@ -211,11 +211,11 @@ impl Place {
         card.fill(&mut contents, wanted, image, origin)?;
         let list = manifest::write_list(&new, &wanted.board, &contents.files)?;
         interrupt::uninterrupted(|| self.replace(&new, &work.path().join("old")))?;
-        println!("{shown}:");
+        let mut text = format!("{shown}:\n");
         for (name, size) in list {
-            println!("  {name}, {size} bytes");
+            text.push_str(&format!("  {name}, {size} bytes\n"));
         }
-        Ok(())
+        crate::command::print(&text)
     }
 
     /// Puts this directory in its place, and what is there in the other.

@@ -58,8 +58,7 @@ pub fn fetch(words: Vec<OsString>, host: &Host) -> Result<()> {
     print(&match &given.from {
         Some(from) => store.give_file(wanted, from)?,
         None => store.file(wanted)?,
-    });
-    Ok(())
+    })
 }
 
 /// `reveille-run tree PATH`: these are the words behind `tree`.
@@ -75,8 +74,7 @@ pub fn tree(words: Vec<OsString>, host: &Host) -> Result<()> {
     print(&match &given.from {
         Some(from) => store.give_tree(path, given.suite(), from)?,
         None => store.tree(path, given.suite())?,
-    });
-    Ok(())
+    })
 }
 
 /// `reveille-run trees SUITE..`: these are the words behind `trees`.
@@ -93,10 +91,8 @@ pub fn trees(words: Vec<OsString>, host: &Host) -> Result<()> {
     if suites.is_empty() {
         suites.extend(TREE_SUITES);
     }
-    for line in Store::new(host).all_trees(&suites, given.refresh)? {
-        println!("{line}");
-    }
-    Ok(())
+    let lines = Store::new(host).all_trees(&suites, given.refresh)?;
+    crate::command::print(&lines.iter().map(|line| format!("{line}\n")).collect::<String>())
 }
 
 impl Given {
@@ -108,7 +104,7 @@ impl Given {
             match argument {
                 Argument::Word(word) => given.words.push(word.to_string_lossy().into_owned()),
                 Argument::Option(option) if matches!(option.as_str(), "--help" | "-h") => {
-                    print!("{HELP}");
+                    crate::command::print(HELP)?;
                     return Ok(None);
                 }
                 Argument::Option(option) if !options.contains(&option.as_str()) => {
@@ -147,6 +143,6 @@ fn plain<'a>(text: &'a str, what: &str) -> Result<&'a str> {
     Err(Error::usage(format!("{what}: '{text}' is no name that Debian has")))
 }
 
-fn print(path: &std::path::Path) {
-    println!("{}", path.display());
+fn print(path: &std::path::Path) -> Result<()> {
+    crate::command::print(&format!("{}\n", path.display()))
 }

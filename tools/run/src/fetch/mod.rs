@@ -258,7 +258,7 @@ impl Store {
         let cannot =
             |error| Error::failed(format!("cannot copy {} to {}: {error}", from.display(), given.display()));
         fs::create_dir_all(parent).map_err(cannot)?;
-        let new = parent.join(format!(".{}.{}", name_of(&given), std::process::id()));
+        let new = parent.join(format!(".{}.{}", name_of(&given), files::unique()));
         let copied = fs::copy(from, &new).and_then(|_| fs::rename(&new, &given));
         if copied.is_err() {
             let _ = fs::remove_file(&new);
@@ -316,7 +316,7 @@ fn can_fetch(wanted: impl FnOnce() -> (String, String)) -> Result<()> {
 
 /// Says what is being done that takes a while.
 fn say(line: &str) {
-    eprintln!("{line}");
+    crate::command::say(line);
 }
 
 /// A package of files, unpacked in a new directory below this one.
@@ -335,10 +335,13 @@ fn keep(made: &Path, place: &Path) -> Result<()> {
     if let Some(parent) = place.parent() {
         files::make_dir(parent)?;
     }
+    let old = made.with_extension("old");
     if place.exists() {
-        rename(place, &made.with_extension("old"))?;
+        rename(place, &old)?;
     }
-    rename(made, place)
+    rename(made, place)?;
+    // What is made next may have this name as well.
+    remove(&old)
 }
 
 /// What is in the file that says which package a directory was made of.
@@ -402,5 +405,28 @@ fn remove(path: &Path) -> Result<()> {
             Err(Error::failed(format!("cannot remove {}: {error}", path.display())))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::Scratch;
+
+    #[test]
+    fn several_take_the_places_of_others_one_after_the_other() {
+        let scratch = Scratch::new().unwrap();
+        let made = scratch.path().join("work/suite");
+        for content in ["1", "2"] {
+            for suite in ["bookworm", "trixie"] {
+                fs::create_dir_all(&made).unwrap();
+                fs::write(made.join(PACKAGE), content).unwrap();
+                keep(&made, &scratch.path().join("trees").join(suite)).unwrap();
+            }
+        }
+        for suite in ["bookworm", "trixie"] {
+            assert_eq!(package_of(&scratch.path().join("trees").join(suite)), "2");
+        }
+        assert_eq!(fs::read_dir(scratch.path().join("work")).unwrap().count(), 0);
     }
 }

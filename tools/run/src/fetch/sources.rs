@@ -4,10 +4,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The name of this system's release.
+/// The name of this system's release, if it is one of Debian: what is made of Debian has suites of its own, without its packages.
 fn codename(os_release: &str) -> Option<String> {
-    let name = os_release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="))?.replace('"', "");
-    (!name.is_empty()).then_some(name)
+    let field = |name: &str| {
+        let value = os_release.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))?;
+        Some(value.replace(['"', '\''], ""))
+    };
+    field("ID")
+        .filter(|id| id == "debian")
+        .and_then(|_| field("VERSION_CODENAME"))
+        .filter(|name| !name.is_empty())
 }
 
 /// A mirror of Debian.
@@ -210,7 +216,9 @@ deb http://mirror.test/plain bookworm-updates main
     #[test]
     fn the_release_has_a_name() {
         assert_eq!(codename("ID=debian\nVERSION_CODENAME=bookworm\n").as_deref(), Some("bookworm"));
-        assert_eq!(codename("VERSION_CODENAME=\"trixie\"\n").as_deref(), Some("trixie"));
-        assert_eq!(codename("VERSION_CODENAME=\n"), None);
+        assert_eq!(codename("VERSION_CODENAME=\"trixie\"\nID='debian'\n").as_deref(), Some("trixie"));
+        assert_eq!(codename("ID=debian\nVERSION_CODENAME=\n"), None);
+        assert_eq!(codename("ID=ubuntu\nID_LIKE=debian\nVERSION_CODENAME=noble\n"), None);
+        assert_eq!(codename("VERSION_CODENAME=bookworm\n"), None);
     }
 }

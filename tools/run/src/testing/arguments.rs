@@ -121,6 +121,11 @@ pub fn take(
 
 const VALUES: &[&str] = &["--skip", "--format", "--color", "--test-threads"];
 
+/// Whether the value of this option of `libtest` is the next word.
+pub fn takes_value(name: &str) -> bool {
+    VALUES.contains(&name)
+}
+
 /// Why an option of `libtest` is not here.
 fn absent(name: &str) -> Option<&'static str> {
     Some(match name {

@@ -6,7 +6,9 @@ use super::transcript::{Done, End, Line, Transcript};
 use super::{Arguments, appended, unprintable, wished};
 use crate::elf::Image;
 use crate::error::{Error, Result};
+use crate::files::Scratch;
 use crate::host::Host;
+use crate::interrupt::Removing;
 use crate::machine::{self, Setup, Watch};
 use crate::options::Options;
 use crate::run::{DEFAULT_TIMEOUT, Hand, Outcome, Reins, boot_under};
@@ -51,6 +53,18 @@ enum News<'a> {
     Ended(i32),
 }
 
+/// Says that a job is over, however its thread ends: it is waited for.
+struct Over<'a> {
+    weight: usize,
+    send: Sender<News<'a>>,
+}
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        let _ = self.send.send(News::Over(self.weight));
+    }
+}
+
 /// Runs these tests. The exit code, if a signal has ended it.
 pub(super) fn run(
     tests: &[(&Test, Wish, Machine)],
@@ -60,6 +74,12 @@ pub(super) fn run(
     host: &Host,
     tell: &mut dyn FnMut(Event<'_>) -> io::Result<()>,
 ) -> Result<Option<u8>> {
+    if let Some((_, wish, _)) = tests.first() {
+        // Once here: so what is to be fetched is, while a signal ends this process at once.
+        let scratch = Scratch::new()?;
+        let _removing = Removing::new(scratch.path())?;
+        machine_in(&scratch, wished(options, *wish), image, host)?;
+    }
     let capacity = capacity(arguments, host);
     let mut jobs = jobs(tests, arguments, options, capacity);
     let hands = Hands::default();
@@ -80,9 +100,8 @@ pub(super) fn run(
                 taken += job.weight;
                 let (send, hands) = (send.clone(), &hands);
                 scope.spawn(move || {
-                    let weight = job.weight;
+                    let _over = Over { weight: job.weight, send: send.clone() };
                     work(job, arguments, options, image, host, hands, &send);
-                    let _ = send.send(News::Over(weight));
                 });
             }
             if taken == 0 {
@@ -229,12 +248,14 @@ fn work<'a>(
             },
         };
         let mut messages = Vec::new();
-        let outcome = Setup::new(options.clone(), host)
-            .and_then(|setup| machine::Machine::new(setup, image.clone(), &Watch::default(), host))
-            .and_then(|machine| {
-                let first = limit(tests[0]).map(Duration::from_secs);
-                boot_under(&machine, &mut console, &mut |line| messages.push(line), first, reins)
-            });
+        let scratch = match Scratch::new() {
+            Ok(scratch) => scratch,
+            Err(error) => return fail(error),
+        };
+        let outcome = machine_in(&scratch, options.clone(), image, host).and_then(|machine| {
+            let first = limit(tests[0]).map(Duration::from_secs);
+            boot_under(&machine, &mut console, &mut |line| messages.push(line), first, reins)
+        });
         console.close();
         let end = match outcome {
             Ok(Outcome::Exited(code)) => End::Exit(code),
@@ -255,6 +276,12 @@ fn work<'a>(
         tests = &tests[done.index + 1..];
         let _ = send.send(News::Done(job.tests[job.tests.len() - tests.len() - 1], done));
     }
+}
+
+/// A machine whose large files are in this directory.
+fn machine_in(scratch: &Scratch, options: Options, image: &Image, host: &Host) -> Result<machine::Machine> {
+    let watch = Watch { scratch: Some(scratch.path().to_owned()), ..Watch::default() };
+    machine::Machine::new(Setup::new(options, host)?, image.clone(), &watch, host)
 }
 
 /// A word that no application has.
@@ -330,6 +357,7 @@ impl Write for Console<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tests::sample::Sample;
 
     /// Which tests share a boot, and what each boot takes of a host with four CPUs.
     fn shared(arguments: &Arguments, options: &Options) -> Vec<(Vec<String>, usize)> {
@@ -370,6 +398,28 @@ mod tests {
             shared(&one_boot, &Options::default()),
             expected(&[("ad", 4), ("b", 4), ("c", 4), ("e", 1)])
         );
+    }
+
+    #[test]
+    fn what_a_boot_alone_needs_goes_with_it() {
+        let sample = Sample::new();
+        let host = sample.host();
+        let image = Image::open(&sample.image(), &host).unwrap();
+        let given = |text: &str| Some(text.to_owned());
+        let board = |board: &str| Options { board: board.to_owned(), ..Options::default() };
+        for (options, name) in [
+            (Options { shim: Some(sample.dir().join("reveille-stage")), ..board("secure") }, "secure.dtb"),
+            (board("xen"), "xen.dtb"),
+            (Options { firmware: given("tf-a"), ..board("raspi4") }, "tf-a.dtb"),
+            (Options { firmware: given("edk2-disk"), ..Options::default() }, "efi.fat"),
+        ] {
+            let scratch = Scratch::new().unwrap();
+            let machine = machine_in(&scratch, options, &image, &host).unwrap();
+            let path = scratch.path().join(name);
+            assert!(path.exists(), "{name}");
+            let command = crate::words::quoted(machine.command());
+            assert!(command.contains(&path.display().to_string()), "{command}");
+        }
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl Command {
         while let Some(word) = words.get(at) {
             match word.to_str() {
                 Some("--") => return Ok(None),
-                Some(name) if options::takes_value(name) => at += 2,
+                Some(name) if options::takes_value(name) || arguments::takes_value(name) => at += 2,
                 Some(name) if name.starts_with('-') && name != "-" => at += 1,
                 _ => break,
             }
@@ -63,7 +63,9 @@ impl Command {
         if crate::elf::check_image(Path::new(elf), None).is_err() {
             return Ok(None);
         }
-        let Some(tests) = section::read(&bytes)? else { return Ok(None) };
+        let tests =
+            section::read(&bytes).map_err(|what| Error::usage(format!("'{}': {what}", elf.display())))?;
+        let Some(tests) = tests else { return Ok(None) };
         let mut others = words.to_vec();
         let elf = PathBuf::from(others.remove(at));
         Ok(Some(Self { elf, tests, words: others }))
@@ -183,4 +185,22 @@ fn run_all(plan: Plan, arguments: &Arguments, options: &Options, image: &Image, 
     }
     let good = report.end(plan.filtered, began.elapsed()).map_err(unprintable)?;
     Ok(if good { 0 } else { FAILED })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::sample::{Sample, elf};
+
+    #[test]
+    fn a_damaged_elf_has_a_name() {
+        let sample = Sample::new();
+        let mut bytes = elf();
+        // Where the table of sections is.
+        bytes[40..48].copy_from_slice(&[0xff; 8]);
+        std::fs::write(sample.image(), bytes).unwrap();
+        let words = ["--test-threads".into(), "2".into(), sample.image().into()];
+        let said = Command::find(&words).unwrap_err();
+        assert_eq!(said, Error::usage(format!("'{}': the ELF is damaged", sample.image().display())));
+    }
 }

@@ -153,11 +153,13 @@ fn a_debugger_and_an_interactive_console() {
     let sample = Sample::new();
     let host = sample.host();
     let image = Image::open(&sample.image(), &host).unwrap();
-    let watch = Watch { gdb_port: Some(1234), interactive: true, ..Watch::default() };
-    let machine = Machine::new(Setup::new(Options::default(), &host).unwrap(), image, &watch, &host).unwrap();
+    let watch = Watch { interactive: true, ..Watch::default() };
+    let options = Options { qemu: vec!["-d".into(), "int".into()], ..Options::default() };
+    let mut machine = Machine::new(Setup::new(options, &host).unwrap(), image, &watch, &host).unwrap();
+    machine.wait_for_debugger(1234);
     let line = quoted(machine.command());
     assert!(line.contains(" -chardev stdio,id=console,mux=on,signal=off -serial chardev:console -mon chardev=console,mode=readline "), "{line}");
-    assert!(line.ends_with(" -S -gdb tcp:127.0.0.1:1234"), "{line}");
+    assert!(line.ends_with(" -S -gdb tcp:127.0.0.1:1234 -d int"), "{line}");
     let command = crate::gdb::command(&machine, 1234, &host).unwrap();
     let script = sample.cache().join("gdb/reveille.py");
     assert!(command.contains(&format!("-x {} ", script.display())), "{command}");

@@ -3,8 +3,9 @@
 use crate::files::Scratch;
 use crate::host::Host;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 /// Where the image is linked to be.
 pub(crate) const LINKED: u64 = 0x4020_0000;
@@ -74,6 +75,19 @@ pub(crate) fn elf() -> Vec<u8> {
         bytes.extend(header);
     }
     bytes
+}
+
+/// Makes a file that can be executed. Another process writes it: while this one has it open for that, a child of another test's thread may
+/// begin, which has it open too, and then it is busy.
+pub(crate) fn script(path: &Path, text: &str) {
+    let mut writer = Command::new("sh")
+        .args(["-c", "cat >\"$0\" && chmod 755 \"$0\""])
+        .arg(path)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    writer.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    assert!(writer.wait().unwrap().success());
 }
 
 /// A directory with an image, device trees, firmware, and a QEMU that knows a few words.
@@ -153,8 +167,7 @@ impl Sample {
              for word; do case $word in dumpdtb=*) cat \"${{0%/*}}/machine.dtb\" >\"${{word#dumpdtb=}}\"; exit ;; esac; done\n\
              {what}\n"
         );
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        script(&path, &text);
     }
 
     pub(crate) fn host(&self) -> Host {
