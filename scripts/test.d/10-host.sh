@@ -216,7 +216,7 @@ check docs/rooms --early rooms
 
 # Every script, found by its first line or its suffix.
 shell_scripts() {
-    local files=() file
+    local files=() file twice
     while IFS= read -r -d '' file; do
         case $file in
         *.sh) files+=("$file") ;;
@@ -225,6 +225,9 @@ shell_scripts() {
     done < <(find "$ROOT/scripts" "$ROOT/platform" "$ROOT/tests" "$ROOT/benches" "$ROOT/.ci" -name target -prune -o -type f \
         \( -name '*.sh' -o ! -name '*.*' \) -print0 | sort -z)
     say "${#files[@]} scripts"
+    # All of these are read into one shell, where the last one of a name counts.
+    twice=$(grep -hoE '^[a-z_]+\(\)' -- "$ROOT"/scripts/test.d/*.sh "$ROOT"/scripts/lib/*.sh | sort | uniq -d)
+    [[ -z $twice ]] || fail "defined twice: $twice"
     shellcheck -x -P SCRIPTDIR "${files[@]}"
 }
 check shellcheck --early shell_scripts

@@ -24,8 +24,8 @@ new_folder() {
     mkdir -- "$NEW"
 }
 
-# says LINE COMMAND..: it succeeds, and this is among the lines that it prints.
-says() {
+# prints LINE COMMAND..: it succeeds, and this is among the lines that it prints.
+prints() {
     local line=$1 rc=0
     shift
     say "+ $(quoted "$@")"
@@ -41,8 +41,8 @@ new_runs() {
     shift 3
     new_folder
     new_program "$NEW/hello-there" "--$kind"
-    says "$line" cargo run "$@"
-    says "test result: ok. $passed passed; 0 failed; 0 ignored; 0 measured; 0 filtered out" cargo_test_result "$@"
+    prints "$line" cargo run "$@"
+    prints "test result: ok. $passed passed; 0 failed; 0 ignored; 0 measured; 0 filtered out" cargo_test_result "$@"
 }
 
 # The result of `cargo test` without its time.
@@ -99,15 +99,15 @@ new_member() {
     sed -i '/^# Images are loaded whole/,$d' Cargo.toml
     cd ..
     printf '[workspace]\nmembers = ["hello"]\nresolver = "3"\n\n[profile.dev]\npanic = "abort"\n' >Cargo.toml
-    says 'the ids of the CPUs online add up to 6' cargo run
-    says 'test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out' cargo_test_result
+    prints 'the ids of the CPUs online add up to 6' cargo run
+    prints 'test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out' cargo_test_result
 }
 
 # From a git repository: what has been committed here.
 new_git() {
     new_folder
     new_program "$NEW/hello" --git "file://$ROOT"
-    says 'the ids of the CPUs online add up to 6' cargo run
+    prints 'the ids of the CPUs online add up to 6' cargo run
 }
 
 # Everything in the folder of the project, Reveille as well, and no network.
@@ -117,7 +117,7 @@ new_vendored() {
     new_program "$NEW/hello" --git "file://$NEW/clone"
     cargo vendor >>.cargo/config.toml
     rm -rf -- "$NEW/clone"
-    says 'the ids of the CPUs online add up to 6' cargo run --offline --locked
+    prints 'the ids of the CPUs online add up to 6' cargo run --offline --locked
 }
 
 # The same as cargo-generate makes of the template.
@@ -143,7 +143,7 @@ new_card() {
     reveille-run image raspi4 "$NEW/card" --elf "$elf"
     (cd -- "$NEW/card" && sha256sum --check --strict --quiet manifest.txt)
     [[ -s $NEW/card/kernel8.img && -s $NEW/card/bcm2711-rpi-4-b.dtb ]] || fail "what is on it: $(ls -- "$NEW/card")"
-    says 'the ids of the CPUs online add up to 6' reveille-run --board raspi4 --dtb "$NEW/card/bcm2711-rpi-4-b.dtb" "$elf"
+    prints 'the ids of the CPUs online add up to 6' reveille-run --board raspi4 --dtb "$NEW/card/bcm2711-rpi-4-b.dtb" "$elf"
 }
 
 # What is no name, or is there already, or makes no sense: nothing is made.
@@ -212,7 +212,7 @@ timed reveille-run image raspi4 card --no-firmware --elf target/aarch64-unknown-
 TEXT
     # Whatever is mounted there goes with the namespace.
     # shellcheck disable=SC2016 # for the shell there
-    says 'the ids of the CPUs online add up to 6' unshare --mount --propagation private sh -c '
+    prints 'the ids of the CPUs online add up to 6' unshare --mount --propagation private sh -c '
         mount --rbind /dev "$1/dev" && mount -t proc proc "$1/proc" || exit
         exec chroot "$1" /usr/bin/env -i HOME=/root PATH=/root/.cargo/bin:/usr/sbin:/usr/bin:/sbin:/bin bash /root/all' sh "$jail"
     grep -q 'test result: ok. 1 passed' "$DIR/console" || fail 'its test has not passed'
