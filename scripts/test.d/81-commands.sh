@@ -8,7 +8,7 @@ commands_of_pages() {
     python3 "$script" check "$ROOT" "$DIR/cases"
     rm -rf -- "$copy"
     mkdir -p -- "$copy"
-    (cd -- "$ROOT" && cp -r --parents -- docs README.md Cargo.toml .cargo embassy/Cargo.toml scripts platform tests/models/tests rust-toolchain.toml "$copy")
+    (cd -- "$ROOT" && cp -r --parents -- docs README.md Cargo.toml .cargo embassy/Cargo.toml tools/*/Cargo.toml tools/run/src scripts platform tests/models/tests rust-toolchain.toml "$copy")
     # shellcheck disable=SC2016 # backticks of Markdown
     printf '%s\n' '# Page' '' '    scripts/run --colour' '    scripts/nothing' '    cargo fly' '' 'Or `scripts/run --board toaster --cpus 2`, `scripts/bench --lines`.' \
         '' '```console' '$ scripts/test --full no-such-case' 'output' '```' '' '```text' '    scripts/no-command' '```' '' \
