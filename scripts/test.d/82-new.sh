@@ -200,11 +200,11 @@ timed() {
     "$@"
     echo "took $((SECONDS - begun)) s: $*"
 }
-timed /reveille/scripts/setup
-timed cargo install --quiet --locked --path /reveille/tools/run
-cd /root
-timed /reveille/scripts/new hello
-cd hello
+cd /reveille
+timed scripts/setup
+timed cargo install --quiet --locked --path tools/run
+timed scripts/new /root/hello
+cd /root/hello
 timed cargo run
 timed cargo test
 timed cargo build --release
