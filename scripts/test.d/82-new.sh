@@ -113,10 +113,11 @@ new_git() {
 # Everything in the folder of the project, Reveille as well, and no network.
 new_vendored() {
     new_folder
-    git clone -q -- "$ROOT" "$NEW/clone"
-    new_program "$NEW/hello" --git "file://$NEW/clone"
+    # Cargo takes no blank in an address.
+    git clone -q -- "$ROOT" "${NEW%/*}/clone"
+    new_program "$NEW/hello" --git "file://${NEW%/*}/clone"
     cargo vendor >>.cargo/config.toml
-    rm -rf -- "$NEW/clone"
+    rm -rf -- "${NEW%/*}/clone"
     prints 'the ids of the CPUs online add up to 6' cargo run --offline --locked
 }
 
