@@ -39,7 +39,7 @@ check publish/dry-run --full --double --limit 1800 publish_dry_run
 # The documentation as docs.rs builds it: from the packages, outside of this checkout and so without its .cargo/config.toml, by a nightly
 # compiler, with what [package.metadata.docs.rs] says; for each of its targets. Nothing private or of the tests is in it, and what needs a feature says which.
 publish_docs_rs() {
-    local options package version target features patches=() built core=()
+    local options package version target features patches=() built core
     mapfile -t options < <(published_options)
     rm -rf -- "$TARGET_DIR/docs-rs/package"
     run_cargo package --no-verify --allow-dirty --target-dir "$TARGET_DIR/docs-rs" "${options[@]}"
@@ -50,17 +50,20 @@ publish_docs_rs() {
         patches+=(--config "patch.crates-io.$package.path='$SCRATCH/$package-$version'")
     done
     need_extra nightly
-    # Where this nightly has not the targets, it makes `core` for them.
-    has_toolchain nightly || core=(-Z 'build-std=core,alloc')
     export CARGO_TARGET_DIR=$TARGET_DIR/docs-rs
-    rm -rf -- "$CARGO_TARGET_DIR"/*/doc
+    rm -rf -- "$CARGO_TARGET_DIR"/doc "$CARGO_TARGET_DIR"/*/doc
     for package in "${PUBLISHED[@]}"; do
         while read -r target features; do
+            core=()
+            # Where this nightly has not the targets of images, it makes `core` for them.
+            [[ $target != *-none* ]] || has_toolchain nightly || core=(-Z 'build-std=core,alloc')
             say "+ cargo +nightly rustdoc, $package, $target, features '$features'"
             # Only patches of what a package depends on are used; of others cargo warns.
             (cd -- "$SCRATCH/$package-$version" && DOCS_RS=1 cargo +nightly "${patches[@]}" rustdoc --lib "${core[@]}" --target "$target" \
                 --features "$features" -- --cfg docsrs -D warnings) || fail "docs.rs would not have built $package for $target"
             built=$CARGO_TARGET_DIR/$target/doc/${package//-/_}
+            # Procedural macros are the compiler's, whatever the target.
+            [[ -d $built ]] || built=$CARGO_TARGET_DIR/doc/${package//-/_}
             [[ -f $built/index.html ]] || fail "no documentation of $package for $target"
             # Where a public item comes from a private room, a page of that room leads on to it.
             [[ $package != reveille || -z $(find "$built" -path '*/arch/*.html' -exec grep -L 'http-equiv="refresh"' -- {} +) ]] \
@@ -118,7 +121,7 @@ publish_deny() {
     run_cargo fetch --locked
     run_cargo deny --offline check bans licenses sources
     # What runs on the host.
-    run_cargo deny --offline --manifest-path tools/run/Cargo.toml --target "$(host_triple)" check --config deny.toml bans licenses sources
+    run_cargo deny --offline --manifest-path tools/run/Cargo.toml --target "$(host_triple)" --config "$ROOT/deny.toml" check bans licenses sources
     sed '/^exceptions/d' "$ROOT/deny.toml" >"$DIR/deny.toml"
     run_cargo deny --offline --config "$DIR/deny.toml" check licenses >"$DIR/said" 2>&1 || rc=$?
     if ((rc == 0)) || ! grep -q 'MPL-2.0' "$DIR/said"; then
