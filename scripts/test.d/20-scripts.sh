@@ -240,14 +240,19 @@ image_size() {
 }
 check size/roll-call image_size
 
+# tests_apart DIR: makes a tree with scripts/test and no case.
+tests_apart() {
+    rm -rf -- "$1"
+    mkdir -p -- "$1/scripts/test.d" "$1/tests/target"
+    ln -s -- "$ROOT/scripts/lib" "$1/scripts/lib"
+    ln -s -- "$ROOT/rust-toolchain.toml" "$1/rust-toolchain.toml"
+    cp -- "$ROOT/scripts/test" "$1/scripts/test"
+}
+
 # What scripts/test counts, in a tree of its own with two cases: behind each case, in total, and against what is promised.
 test_totals() {
     local copy=$DIR/copy rc=0
-    rm -rf -- "$copy"
-    mkdir -p -- "$copy/scripts/test.d" "$copy/tests/target"
-    ln -s -- "$ROOT/scripts/lib" "$copy/scripts/lib"
-    ln -s -- "$ROOT/rust-toolchain.toml" "$copy/rust-toolchain.toml"
-    cp -- "$ROOT/scripts/test" "$copy/scripts/test"
+    tests_apart "$copy"
     cat >"$copy/scripts/test.d/10.sh" <<'TEXT'
 check one printf '%s\n' 'x: 1234000 rounds, 0 lost' 'x: 5 rounds, 1 lost' 'y: seen' 'y: seen'
 check two printf '%s\n' 'x: 66 rounds, 0 lost'
@@ -290,11 +295,7 @@ check scripts/totals test_totals
 # there is one at a time, what stands alone comes last, and a boot without its image has failed.
 test_order() {
     local copy=$DIR/copy rc=0
-    rm -rf -- "$copy"
-    mkdir -p -- "$copy/scripts/test.d" "$copy/tests/target"
-    ln -s -- "$ROOT/scripts/lib" "$copy/scripts/lib"
-    ln -s -- "$ROOT/rust-toolchain.toml" "$copy/rust-toolchain.toml"
-    cp -- "$ROOT/scripts/test" "$copy/scripts/test"
+    tests_apart "$copy"
     : >"$copy/scripts/test.d/totals"
     cat >"$copy/scripts/test.d/10.sh" <<'TEXT'
 note() { printf '%s\n' "$1" >>"$ROOT/notes"; }
