@@ -249,18 +249,18 @@ card_fetch() {
     chmod +x slow/apt-get
     PATH=$PWD/slow:$PATH "$RUNNER" fetch other-package usr/file &
     pid=$!
-    until [[ -e apt ]]; do
-        kill -0 "$pid" || fail 'it ended by itself'
-        sleep 0.1
-    done
+    # shellcheck disable=SC2317 # called by wait_for
+    has_begun() { [[ -e apt ]] || ! kill -0 "$pid"; }
+    wait_for 200 has_begun || fail 'apt was not called'
+    [[ -e apt ]] || fail 'it ended by itself'
     [[ -d cache/.fetch ]] || fail 'nothing is being done'
     kill -TERM "$pid"
     wait "$pid" || rc=$?
     ((rc == 143)) || fail "exit code $rc"
     [[ ! -e cache/.fetch ]] || fail "something was left behind: $(files_in cache)"
-    while [[ -n $(tr -d '\0' <"/proc/$(<apt)/cmdline") ]]; do
-        sleep 0.1
-    done 2>/dev/null
+    # shellcheck disable=SC2317 # called by wait_for
+    is_gone() { [[ -z $(tr -d '\0' <"/proc/$(<apt)/cmdline") ]]; }
+    wait_for 60 is_gone 2>/dev/null || fail 'apt goes on'
 
     refused "the file: '../x' is no name that Debian has" "$RUNNER" fetch some-package ../x
     refused 'name the package, and the file in it' "$RUNNER" fetch some-package
